@@ -1,0 +1,238 @@
+//! The household log: who may decide and which watches may ask.
+//!
+//! Every entry is signed by a guardian's passkey, numbered from 0 and names its predecessor's digest. Watch, phone and
+//! service fold the same entries into the same [`HouseholdLog`] and never go back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, MoneyError, PublicKey, Timestamp, V1, WatchId, WearerId,
+};
+
+/// How long a new watch has a lower cap, unless the household tightens it: 24 hours.
+pub const NEW_WATCH_COOLING_OFF_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Entries a household may have; a fold never reads more.
+const MAX_ENTRIES: u64 = 100_000;
+
+/// One entry. Signed by `guardian`'s passkey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogEntry {
+    pub v: V1,
+    pub household: HouseholdId,
+    /// 0 for the founding entry, then one more each.
+    pub seq: u64,
+    /// Digest of the entry before; absent in the founding entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<Digest>,
+    /// Who signs.
+    pub guardian: GuardianId,
+    pub at: Timestamp,
+    pub entry: Entry,
+}
+
+/// What an entry does. More kinds follow; an unknown kind is refused, never skipped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entry {
+    /// The first guardian founds the household with the key that signs this very entry.
+    Found(Guardian),
+    EnrolWatch(EnrolledWatch),
+    RemoveWatch(WatchId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guardian {
+    pub guardian: GuardianId,
+    pub credential: CredentialId,
+    pub key: PublicKey,
+    /// Whether the passkey may be copied to other devices of its owner (WebAuthn flag BE); never changes.
+    pub backup_eligible: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolledWatch {
+    pub watch: WatchId,
+    pub key: PublicKey,
+    pub wearer: WearerId,
+    /// Salted digest of the wearer's name; the name itself stays beside the log and can be erased.
+    pub wearer_name: Digest,
+    pub new_watch_cap: NewWatchCap,
+}
+
+/// Until `until` one payment of the new watch may not exceed `per_payment`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewWatchCap {
+    pub until: Timestamp,
+    pub per_payment: Amount,
+}
+
+impl EnrolledWatch {
+    /// Whether the watch may ask for `total` at `now`. Currencies other than the cap's are over it while it holds.
+    #[must_use]
+    pub fn is_over_cap(&self, total: Amount, now: Timestamp) -> bool {
+        let cap = &self.new_watch_cap;
+        now < cap.until && total.exceeds(cap.per_payment).unwrap_or_else(|_: MoneyError| true)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HouseholdError {
+    #[error("the entry belongs to another household")]
+    OtherHousehold,
+    #[error("the entry is not the next one of the log")]
+    NotNext,
+    #[error("the entry names another predecessor")]
+    OtherPredecessor,
+    #[error("the entry is older than the one before it")]
+    OutOfTime,
+    #[error("the first entry founds the household, and only the first")]
+    Founding,
+    #[error("the entry's signer is not a guardian of the household")]
+    NotAGuardian,
+    #[error("the watch is enrolled already")]
+    WatchExists,
+    #[error("the watch is not enrolled")]
+    WatchUnknown,
+    #[error("the log has reached its {MAX_ENTRIES} entries")]
+    Full,
+}
+
+/// A household's log, folded. Made only by [`HouseholdLog::found`] and [`HouseholdLog::append`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HouseholdLog {
+    household: HouseholdId,
+    /// Digests of all entries, in order; never empty.
+    heads: Vec<Digest>,
+    last_at: Timestamp,
+    guardians: BTreeMap<GuardianId, Guardian>,
+    watches: BTreeMap<WatchId, EnrolledWatch>,
+    removed: BTreeMap<WatchId, EnrolledWatch>,
+}
+
+impl HouseholdLog {
+    /// Folds the founding entry, whose signature must have been verified with the key inside it.
+    pub fn found(entry: &LogEntry, digest: Digest) -> Result<Self, HouseholdError> {
+        if entry.seq != 0 || entry.prev.is_some() {
+            return Err(HouseholdError::NotNext);
+        }
+        let Entry::Found(guardian) = &entry.entry else {
+            return Err(HouseholdError::Founding);
+        };
+        if guardian.guardian != entry.guardian {
+            return Err(HouseholdError::NotAGuardian);
+        }
+        Ok(Self {
+            household: entry.household,
+            heads: vec![digest],
+            last_at: entry.at,
+            guardians: BTreeMap::from([(guardian.guardian, guardian.clone())]),
+            watches: BTreeMap::new(),
+            removed: BTreeMap::new(),
+        })
+    }
+
+    /// Folds the next entry, whose signature must have been verified with its guardian's key. Leaves `self` as it was
+    /// when it is refused.
+    pub fn append(&mut self, entry: &LogEntry, digest: Digest) -> Result<(), HouseholdError> {
+        if entry.household != self.household {
+            return Err(HouseholdError::OtherHousehold);
+        }
+        if entry.seq >= MAX_ENTRIES {
+            return Err(HouseholdError::Full);
+        }
+        if entry.seq != self.next_seq() {
+            return Err(HouseholdError::NotNext);
+        }
+        if entry.prev != Some(self.head()) {
+            return Err(HouseholdError::OtherPredecessor);
+        }
+        if entry.at < self.last_at {
+            return Err(HouseholdError::OutOfTime);
+        }
+        if !self.guardians.contains_key(&entry.guardian) {
+            return Err(HouseholdError::NotAGuardian);
+        }
+        match &entry.entry {
+            Entry::Found(_) => return Err(HouseholdError::Founding),
+            Entry::EnrolWatch(watch) => {
+                let known = self.watches.contains_key(&watch.watch)
+                    || self.removed.contains_key(&watch.watch)
+                    || self.watches.values().any(|other| other.key == watch.key);
+                if known {
+                    return Err(HouseholdError::WatchExists);
+                }
+                self.watches.insert(watch.watch, watch.clone());
+            }
+            Entry::RemoveWatch(watch) => {
+                let gone = self.watches.remove(watch).ok_or(HouseholdError::WatchUnknown)?;
+                self.removed.insert(*watch, gone);
+            }
+        }
+        self.heads.push(digest);
+        self.last_at = entry.at;
+        Ok(())
+    }
+
+    #[must_use]
+    pub const fn household(&self) -> HouseholdId {
+        self.household
+    }
+
+    /// Digest of the newest entry.
+    #[must_use]
+    pub fn head(&self) -> Digest {
+        match self.heads.last() {
+            Some(head) => *head,
+            None => unreachable!("a log holds its founding entry"),
+        }
+    }
+
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        u64::try_from(self.heads.len()).unwrap_or(u64::MAX)
+    }
+
+    /// The position of an entry by its digest; tells old heads from foreign ones.
+    #[must_use]
+    pub fn seq_of(&self, head: Digest) -> Option<u64> {
+        let index = self.heads.iter().rposition(|known| *known == head)?;
+        u64::try_from(index).ok()
+    }
+
+    #[must_use]
+    pub fn guardian(&self, guardian: GuardianId) -> Option<&Guardian> {
+        self.guardians.get(&guardian)
+    }
+
+    pub fn guardians(&self) -> impl Iterator<Item = &Guardian> {
+        self.guardians.values()
+    }
+
+    /// An enrolled watch that was not removed.
+    #[must_use]
+    pub fn watch(&self, watch: WatchId) -> Option<&EnrolledWatch> {
+        self.watches.get(&watch)
+    }
+
+    pub fn watches(&self) -> impl Iterator<Item = &EnrolledWatch> {
+        self.watches.values()
+    }
+
+    /// All watches that were ever enrolled.
+    pub fn watches_ever(&self) -> impl Iterator<Item = &EnrolledWatch> {
+        self.watches.values().chain(self.removed.values())
+    }
+
+    /// A watch that was enrolled once, removed or not: its old signatures stay checkable.
+    #[must_use]
+    pub fn watch_ever(&self, watch: WatchId) -> Option<&EnrolledWatch> {
+        self.watches.get(&watch).or_else(|| self.removed.get(&watch))
+    }
+}

@@ -1,0 +1,39 @@
+//! What Nodpay is about, without any way of doing it: ids, money, bills, orders, decisions, payments, outcomes, the
+//! household log, the life of an order and the rules of the ledger.
+//!
+//! Never does: I/O, clocks, random numbers, cryptography. Facts and the time come in, decisions go out.
+//!
+//! Messages are defined here as types; `nodpay-protocol` turns them into signed bytes and back.
+
+mod bill;
+mod household;
+mod id;
+mod ledger;
+mod lifecycle;
+mod merchant;
+mod messages;
+mod money;
+mod text;
+mod time;
+
+pub use bill::{
+    Adjustment, AdjustmentKind, Bill, BillError, BillTerms, Line, LineId, MAX_ADJUSTMENTS, MAX_LINES, MAX_QUANTITY,
+    Reduction, RequoteError, StrikeError,
+};
+pub use household::{
+    EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, NEW_WATCH_COOLING_OFF_MS, NewWatchCap,
+};
+pub use id::{
+    BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId, PairingId,
+    PaymentId, PublicKey, Salt, TransferId, WatchId, WearerId,
+};
+pub use ledger::{LedgerError, Wallet};
+pub use lifecycle::{Event, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Money, OrderState, StateError, Step};
+pub use merchant::{Country, Mcc, MerchantCertificate, OutcomeCertificate};
+pub use messages::{
+    Cancel, CancelReason, Decision, FailReason, Order, Outcome, OutcomeKind, Payment, ResultReport, V1, Verdict,
+    WearerCheck, WearerMethod,
+};
+pub use money::{Amount, Currency, MAX_MINOR, Minor, MoneyError};
+pub use text::{Text, TextError};
+pub use time::Timestamp;

@@ -1,0 +1,226 @@
+//! What watch, guardian and service say about one order. Each names the earlier ones by digest.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::{
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, LineId, Nonce, OrderId, PaymentId, Text, Timestamp,
+    TransferId, WatchId, WearerId,
+};
+
+/// Version 1 of a message; any other number is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct V1;
+
+impl Serialize for V1 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(1)
+    }
+}
+
+impl<'de> Deserialize<'de> for V1 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            1 => Ok(Self),
+            other => Err(de::Error::custom(format!("version {other} is not 1"))),
+        }
+    }
+}
+
+/// The watch's request to pay a bill. Signed by the watch's device key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    pub v: V1,
+    pub order: OrderId,
+    /// Digest of revision 1 of the bill.
+    pub bill: Digest,
+    pub household: HouseholdId,
+    pub watch: WatchId,
+    pub wearer: WearerId,
+    pub wearer_check: WearerCheck,
+    /// Head of the household log that the watch follows.
+    pub log_head: Digest,
+    pub created: Timestamp,
+    pub expires: Timestamp,
+    pub nonce: Nonce,
+    /// The child's own reason ("for art class").
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text<60>>,
+}
+
+/// How and when the watch last made sure who wears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WearerCheck {
+    pub method: WearerMethod,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WearerMethod {
+    Pin,
+}
+
+/// A guardian's answer. Signed by the guardian's passkey; single use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    pub v: V1,
+    pub order: Digest,
+    /// Digest of the bill that is decided on: the order's, or the requote that stands in for it.
+    pub bill: Digest,
+    /// Lines taken out of the order's bill, in its order. Empty when refused.
+    pub struck: Vec<LineId>,
+    pub household: HouseholdId,
+    pub watch: WatchId,
+    pub wearer: WearerId,
+    /// Digest of the merchant certificate: who is paid.
+    pub payee: Digest,
+    /// What may be paid. When refused: what was asked.
+    pub total: Amount,
+    pub verdict: Verdict,
+    pub guardian: GuardianId,
+    pub credential: CredentialId,
+    pub log_head: Digest,
+    pub at: Timestamp,
+    /// After this the approval is void.
+    pub pay_by: Timestamp,
+    /// The guardian's words to the child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text<60>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    Approve,
+    Refuse,
+}
+
+/// The watch's instruction to pay what the decision approves. Without it no money moves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payment {
+    pub v: V1,
+    /// Derived from `order` and `decision`.
+    pub payment: PaymentId,
+    pub order: Digest,
+    pub decision: Digest,
+    pub bill: Digest,
+    pub payee: Digest,
+    pub total: Amount,
+    pub household: HouseholdId,
+    pub watch: WatchId,
+    pub log_head: Digest,
+    pub at: Timestamp,
+}
+
+/// The watch takes its order back. Only before it has signed a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    pub v: V1,
+    pub order: Digest,
+    pub household: HouseholdId,
+    pub watch: WatchId,
+    pub reason: CancelReason,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CancelReason {
+    /// The child tapped cancel.
+    Wearer,
+    /// A message the watch got did not verify.
+    NotGenuine,
+}
+
+/// How an order ended: the service's word, one an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    pub v: V1,
+    pub order: Digest,
+    pub household: HouseholdId,
+    pub watch: WatchId,
+    pub outcome: OutcomeKind,
+    /// Present exactly when `outcome` is `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<FailReason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<Digest>,
+    /// Present exactly when the service accepted a payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<Digest>,
+    /// The ledger's movement; present exactly when `outcome` is `paid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<TransferId>,
+    /// What was paid, or would have been.
+    pub total: Amount,
+    pub log_head: Digest,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutcomeKind {
+    Paid,
+    Failed,
+    Refused,
+    Expired,
+    Cancelled,
+}
+
+impl OutcomeKind {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paid => "paid",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Why an order failed. Stable codes of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailReason {
+    InsufficientBalance,
+    BillAlreadyPaid,
+    BillCancelled,
+    BillExpired,
+    WatchRemoved,
+}
+
+impl FailReason {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InsufficientBalance => "insufficient-balance",
+            Self::BillAlreadyPaid => "bill-already-paid",
+            Self::BillCancelled => "bill-cancelled",
+            Self::BillExpired => "bill-expired",
+            Self::WatchRemoved => "watch-removed",
+        }
+    }
+}
+
+/// The watch countersigns what it saw (claim 3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultReport {
+    pub v: V1,
+    pub order: Digest,
+    pub outcome: Digest,
+    pub seen: OutcomeKind,
+    pub household: HouseholdId,
+    pub watch: WatchId,
+    pub at: Timestamp,
+}

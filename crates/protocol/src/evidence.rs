@@ -1,0 +1,324 @@
+//! The evidence of one finished order: every signed message, in one file that anyone can check offline against an
+//! [`Anchor`] of keys they already trust. Nothing in the file vouches for itself.
+//!
+//! Every byte counts: the file must be exactly the canonical serialisation of what it says, every part must be named by
+//! a later signed message or be the last one, and nothing may be left over.
+
+use nodpay_core::{
+    CredentialId, Digest, GuardianId, HouseholdId, OutcomeKind, PublicKey, Salt, Text, Timestamp, V1, Verdict,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    LogBook, RelyingParty, VerifyError, name_digest, verify_bill, verify_cancel, verify_decision,
+    verify_merchant_certificate, verify_order, verify_outcome, verify_outcome_certificate, verify_payment,
+    verify_requote, verify_result,
+};
+
+/// Longest evidence file taken, in bytes.
+const MAX_EVIDENCE_LEN: usize = 64 * 1024 * 1024;
+
+/// The evidence file. JSON without white space, one line feed at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    #[serde(rename = "nodpay-evidence")]
+    pub v: V1,
+    pub merchant_certificate: String,
+    pub outcome_certificate: String,
+    /// The household log up to the head that the outcome names.
+    pub log: Vec<String>,
+    pub wearer_name: WearerName,
+    pub bill: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requote: Option<String>,
+    pub order: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<String>,
+    pub outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+}
+
+/// Opens the digest that the household log holds of the wearer's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WearerName {
+    pub name: Text<40>,
+    pub salt: Salt,
+}
+
+/// What a checker trusts beforehand; exported once from the phone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchor {
+    #[serde(rename = "nodpay-anchor")]
+    pub v: V1,
+    pub household: HouseholdId,
+    pub root: PublicKey,
+    pub rp_id: String,
+    pub origins: Vec<String>,
+    pub guardians: Vec<AnchorGuardian>,
+    /// The household of a demo, whose guardians may sign with software keys.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub demo_keys: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnchorGuardian {
+    pub guardian: GuardianId,
+    pub credential: CredentialId,
+    pub key: PublicKey,
+}
+
+/// Why a file is not believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    #[error("the file is not Nodpay evidence")]
+    NotEvidence,
+    #[error("the anchor is not a Nodpay anchor: {0}")]
+    BadAnchor(String),
+    #[error("the file was damaged: {0}")]
+    Damaged(String),
+    /// The exact link that broke.
+    #[error("{link}: {why}")]
+    Broken { link: &'static str, why: String },
+}
+
+/// What the evidence proves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub outcome: OutcomeKind,
+    /// Minor units: what was paid, or would have been.
+    pub total: i64,
+    pub currency: String,
+    pub struck: Vec<String>,
+    /// Who signed what, when, in order, one plain sentence each.
+    pub story: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    pub at: Timestamp,
+    pub who: String,
+    pub what: String,
+}
+
+impl Evidence {
+    /// The one canonical form.
+    pub fn to_file(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self).map(|json| json + "\n")
+    }
+
+    fn from_file(bytes: &[u8]) -> Result<Self, EvidenceError> {
+        if bytes.len() > MAX_EVIDENCE_LEN || !looks_like_evidence(bytes) {
+            return Err(EvidenceError::NotEvidence);
+        }
+        let evidence: Self =
+            serde_json::from_slice(bytes).map_err(|error| EvidenceError::Damaged(error.to_string()))?;
+        let canonical = evidence.to_file().map_err(|error| EvidenceError::Damaged(error.to_string()))?;
+        if canonical.as_bytes() != bytes {
+            let at = canonical.bytes().zip(bytes).take_while(|(a, b)| a == *b).count();
+            return Err(EvidenceError::Damaged(format!("byte {at} is not as it was written")));
+        }
+        Ok(evidence)
+    }
+}
+
+impl Anchor {
+    pub fn to_file(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self).map(|json| json + "\n")
+    }
+
+    fn from_file(bytes: &[u8]) -> Result<Self, EvidenceError> {
+        serde_json::from_slice(bytes).map_err(|error| EvidenceError::BadAnchor(error.to_string()))
+    }
+
+    fn relying_party(&self) -> RelyingParty {
+        RelyingParty { rp_id: self.rp_id.clone(), origins: self.origins.clone(), demo_keys: self.demo_keys }
+    }
+}
+
+/// Tells a damaged evidence file from something else: one changed byte leaves most of the field names standing.
+fn looks_like_evidence(bytes: &[u8]) -> bool {
+    const NAMES: [&[u8]; 6] = [
+        b"\"nodpay-evidence\":",
+        b"\"merchant_certificate\":",
+        b"\"outcome_certificate\":",
+        b"\"wearer_name\":",
+        b"\"order\":",
+        b"\"outcome\":",
+    ];
+    let found = NAMES.iter().filter(|name| bytes.windows(name.len()).any(|window| window == **name)).count();
+    found >= NAMES.len() - 2
+}
+
+/// Checks a whole evidence file against an anchor file, both as they were read.
+pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceError> {
+    let anchor = Anchor::from_file(anchor)?;
+    let evidence = Evidence::from_file(file)?;
+    let book = check_log(&evidence, &anchor)?;
+
+    let certificate = link("merchant certificate", verify_merchant_certificate(&evidence.merchant_certificate, &anchor.root))?;
+    let outcome_certificate =
+        link("outcome certificate", verify_outcome_certificate(&evidence.outcome_certificate, &anchor.root))?;
+    let bill = link("bill", verify_bill(&evidence.bill, &certificate))?;
+    let requote = evidence.requote.as_deref().map(|wire| verify_requote(wire, &certificate, &bill)).transpose();
+    let requote = link("requote", requote)?;
+    let order = link("order", order_of_any_watch(&evidence.order, &book, &bill))?;
+    let decision = evidence
+        .decision
+        .as_deref()
+        .map(|wire| verify_decision(wire, &book, &order, &bill, requote.as_ref()))
+        .transpose();
+    let decision = link("decision", decision)?;
+    if requote.is_some() && decision.is_none() {
+        return Err(broken("requote", "no decision names it"));
+    }
+    let cancel = evidence.cancel.as_deref().map(|wire| verify_cancel(wire, &book, &order)).transpose();
+    let cancel = link("cancel", cancel)?;
+    let payment = match (evidence.payment.as_deref(), &decision) {
+        (None, _) => None,
+        (Some(_), None) => return Err(broken("payment", "there is no decision it could be over")),
+        (Some(wire), Some((decision, ..))) => {
+            Some(link("payment", verify_payment(wire, &book, &order, decision))?)
+        }
+    };
+    let outcome = link("outcome", verify_outcome(&evidence.outcome, &outcome_certificate, &order))?;
+    let result =
+        evidence.result.as_deref().map(|wire| verify_result(wire, &book, &order, &outcome)).transpose();
+    let result = link("result", result)?;
+
+    let named = |name: &'static str, said: Option<Digest>, held: Option<Digest>| match said == held {
+        true => Ok(()),
+        false => Err(EvidenceError::Broken { link: "outcome", why: format!("it names another {name}") }),
+    };
+    named("decision", outcome.decision, decision.as_ref().map(|(decision, ..)| decision.digest()))?;
+    named("cancel", outcome.cancel, cancel.as_ref().map(|cancel| cancel.digest()))?;
+    named("payment", outcome.payment, payment.as_ref().map(|payment| payment.digest()))?;
+    if outcome.log_head != book.head() {
+        return Err(broken("household log", "it does not end at the head that the outcome names"));
+    }
+    if outcome.at < outcome_certificate.not_before || outcome.at >= outcome_certificate.not_after {
+        return Err(broken("outcome", "its certificate was not valid then"));
+    }
+    let terms = decision.as_ref().and_then(|(_, terms, _)| terms.as_ref());
+    let approved = terms.is_some();
+    let fits = match outcome.outcome {
+        OutcomeKind::Paid => approved && payment.as_ref().is_some_and(|payment| payment.total == outcome.total),
+        OutcomeKind::Refused => decision.is_some() && !approved,
+        OutcomeKind::Failed | OutcomeKind::Expired | OutcomeKind::Cancelled => decision.is_none() || approved,
+    };
+    if !fits {
+        return Err(broken("outcome", "it does not follow from the decision and payment"));
+    }
+    let expected_total = terms.map_or_else(
+        || requote.as_ref().map_or(bill.total(), |requote| requote.total()),
+        |terms| terms.total,
+    );
+    if outcome.total != expected_total {
+        return Err(broken("outcome", "its total is not what was decided"));
+    }
+
+    let watch = book.watch_ever(order.watch).ok_or_else(|| broken("order", "the watch is not enrolled"))?;
+    if watch.wearer_name != name_digest(evidence.wearer_name.salt, evidence.wearer_name.name.as_str()) {
+        return Err(broken("wearer name", "it is not the name the guardian enrolled"));
+    }
+    let child = evidence.wearer_name.name.as_str();
+
+    let mut story = Vec::new();
+    let mut tell = |at, who: String, what: String| story.push(Step { at, who, what });
+    tell(
+        bill.issued,
+        format!("merchant {}, {}, {}", certificate.name, certificate.city, certificate.country),
+        format!("asked {} for {} lines", bill.total(), bill.lines.len()),
+    );
+    tell(order.created, format!("{child}'s watch {}", order.watch), format!("ordered it after checking the PIN at {}", order.wearer_check.at.unix_ms()));
+    if let Some(requote) = &requote {
+        tell(requote.issued, format!("merchant {}", certificate.name), format!("requoted it at {}", requote.total()));
+    }
+    let mut struck = Vec::new();
+    if let Some((decision, terms, _)) = &decision {
+        let what = match (decision.verdict, terms) {
+            (Verdict::Approve, Some(terms)) => {
+                struck = terms.struck.iter().map(|line| line.id.to_string()).collect();
+                let names: Vec<String> = terms.struck.iter().map(|line| line.name.to_string()).collect();
+                match names.is_empty() {
+                    true => format!("approved {}", terms.total),
+                    false => format!("struck {} and approved {}", names.join(", "), terms.total),
+                }
+            }
+            (Verdict::Approve | Verdict::Refuse, _) => "refused".to_owned(),
+        };
+        tell(decision.at, format!("guardian {} with passkey {}", decision.guardian, decision.credential), what);
+    }
+    if let Some(cancel) = &cancel {
+        tell(cancel.at, format!("{child}'s watch"), "cancelled".to_owned());
+    }
+    if let Some(payment) = &payment {
+        tell(payment.at, format!("{child}'s watch"), format!("paid {} as payment {}", payment.total, payment.payment));
+    }
+    let why = outcome.reason.map_or_else(String::new, |reason| format!(" ({})", reason.as_str()));
+    tell(outcome.at, "the service".to_owned(), format!("recorded: {}{why}, {}", outcome.outcome.as_str(), outcome.total));
+    if let Some(result) = &result {
+        tell(result.at, format!("{child}'s watch"), format!("confirmed that it saw: {}", result.seen.as_str()));
+    }
+    Ok(Report {
+        outcome: outcome.outcome,
+        total: outcome.total.minor(),
+        currency: outcome.total.currency().code().to_owned(),
+        struck,
+        story,
+    })
+}
+
+fn check_log(evidence: &Evidence, anchor: &Anchor) -> Result<LogBook, EvidenceError> {
+    const LINK: &str = "household log";
+    let (first, rest) = evidence.log.split_first().ok_or_else(|| broken(LINK, "it is empty"))?;
+    let mut book = link(LINK, LogBook::found(first, None, anchor.relying_party()))?;
+    for wire in rest {
+        link(LINK, book.append(wire))?;
+    }
+    if book.household() != anchor.household {
+        return Err(broken(LINK, "it is of another household than the anchor"));
+    }
+    for guardian in book.guardians() {
+        let anchored = anchor.guardians.iter().any(|known| {
+            known.guardian == guardian.guardian && known.credential == guardian.credential && known.key == guardian.key
+        });
+        if !anchored {
+            return Err(broken(LINK, "it names a guardian whose key is not in the anchor"));
+        }
+    }
+    Ok(book)
+}
+
+/// Finds the watch by trying: the sender is not taken from the message.
+fn order_of_any_watch(
+    wire: &str,
+    book: &LogBook,
+    bill: &crate::Verified<nodpay_core::Bill>,
+) -> Result<crate::Verified<nodpay_core::Order>, VerifyError> {
+    let mut last = VerifyError::UnknownWatch;
+    for watch in book.watches_ever() {
+        match verify_order(wire, book, watch.watch, bill) {
+            Ok(order) => return Ok(order),
+            Err(VerifyError::Signature) if last != VerifyError::UnknownWatch => {}
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn link<T>(link: &'static str, result: Result<T, VerifyError>) -> Result<T, EvidenceError> {
+    result.map_err(|error| EvidenceError::Broken { link, why: error.to_string() })
+}
+
+fn broken(link: &'static str, why: &str) -> EvidenceError {
+    EvidenceError::Broken { link, why: why.to_owned() }
+}

@@ -1,0 +1,29 @@
+//! The exact bytes of Nodpay: who signs what, how it is digested, and what a verifier must check.
+//!
+//! Signed bytes travel as they were signed and are verified before they are parsed. Only verification makes a
+//! [`Verified`]. Which key, origin and rp id to expect comes from configuration or enrolment, never from the message.
+//!
+//! Never does: I/O, clocks, random numbers. `docs/PROTOCOL.md` is the same in prose, with test vectors.
+
+mod assertion;
+pub mod code;
+mod digest;
+mod evidence;
+mod jws;
+mod key;
+mod pairing;
+mod proof;
+mod verify;
+
+pub use assertion::{Assertion, AssertionKind, MAX_ASSERTION_LEN, RelyingParty, challenge};
+pub use digest::{name_digest, payment_id};
+pub use evidence::{Anchor, AnchorGuardian, Evidence, EvidenceError, Report, WearerName, verify_evidence};
+pub use jws::{Kind, MAX_JWS_LEN, Verified, sign};
+pub use key::{SignError, Signer, SoftwareKey, sha256};
+pub use pairing::{PairingClaim, PairingCode, PairingSecret, check_digits, verify_pairing_claim};
+pub use proof::{MAX_PROOF_AGE_MS, RequestProof, sign_request, verify_request};
+pub use verify::{
+    LogBook, MAX_WEARER_CHECK_AGE_MS, VerifyError, verify_bill, verify_cancel, verify_decision,
+    verify_merchant_certificate, verify_order, verify_outcome, verify_outcome_certificate, verify_payment,
+    verify_requote, verify_result,
+};

@@ -1,0 +1,486 @@
+//! What every party checks before it relies on a message. The same functions run in the service, on the watch and in
+//! `nodpay verify`; the phone page repeats them in its own language against the same vectors.
+//!
+//! Each takes the message as received and what the verifier already holds, verified; it checks signature, form and
+//! every binding, in that order. Absolute times are not compared here: clocks differ, deadlines are the receiver's own.
+
+use std::ops::Deref;
+
+use nodpay_core::{
+    Bill, BillError, BillTerms, Cancel, Decision, Digest, Entry, EnrolledWatch, Guardian, HouseholdError, HouseholdLog,
+    LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantCertificate, Order, Outcome, OutcomeCertificate,
+    OutcomeKind, Payment, PublicKey, RequoteError, ResultReport, StrikeError, Verdict, WatchId,
+};
+
+use crate::jws::open;
+use crate::{Assertion, AssertionKind, Kind, RelyingParty, Verified, payment_id};
+
+/// An order follows its wearer check within this time.
+pub const MAX_WEARER_CHECK_AGE_MS: i64 = 120_000;
+
+/// Why a message is not believed. `code` is stable; `Display` is one plain sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    #[error("the message is too long")]
+    TooLong,
+    #[error("the message is not in its form")]
+    Malformed,
+    #[error("the message is of another kind")]
+    WrongKind,
+    #[error("the signature does not fit")]
+    Signature,
+    #[error("the signed content is not in its form: {0}")]
+    Payload(String),
+
+    #[error("the passkey is not one of this household's guardians")]
+    UnknownGuardian,
+    #[error("the authenticator data is not in its form")]
+    AuthenticatorData,
+    #[error("the browser's client data is not in its form")]
+    ClientData,
+    #[error("the passkey belongs to another rp id")]
+    WrongRpId,
+    #[error("the passkey was used on another origin")]
+    WrongOrigin,
+    #[error("the passkey was used inside another site's page")]
+    CrossOrigin,
+    #[error("the passkey signed something else")]
+    WrongChallenge,
+    #[error("the guardian was not verified by the device")]
+    UserNotVerified,
+    #[error("a software key of the demo signed this")]
+    DemoKey,
+
+    #[error("the certificate is not for this merchant")]
+    OtherMerchant,
+    #[error("the merchant certificate was not valid when the bill was made")]
+    CertificateTime,
+    #[error("the bill is wrong: {0}")]
+    Bill(#[from] BillError),
+    #[error("the requote is wrong: {0}")]
+    Requote(#[from] RequoteError),
+    #[error("the strike is wrong: {0}")]
+    Strike(#[from] StrikeError),
+    #[error("the household log is wrong: {0}")]
+    Household(#[from] HouseholdError),
+
+    #[error("the watch is not enrolled in this household")]
+    UnknownWatch,
+    #[error("the watch was removed from this household")]
+    RevokedWatch,
+    #[error("the message is of another household")]
+    OtherHousehold,
+    #[error("the message is of another watch")]
+    OtherWatch,
+    #[error("the message is about another wearer")]
+    OtherWearer,
+    #[error("the message is about another order")]
+    OtherOrder,
+    #[error("the message is about another bill")]
+    OtherBill,
+    #[error("the bill was requoted since")]
+    StaleBill,
+    #[error("the message is about another payee")]
+    OtherPayee,
+    #[error("the message is over another decision")]
+    OtherDecision,
+    #[error("the message is about another payment")]
+    OtherPayment,
+    #[error("the message is about another outcome")]
+    OtherOutcome,
+    #[error("the total is not what the bill comes to")]
+    WrongTotal,
+    #[error("the decision refuses")]
+    NotApproved,
+    #[error("the message names a household log this verifier does not know, or an older one than before")]
+    UnknownLogHead,
+    #[error("the order's life is not between now and an hour")]
+    OrderLife,
+    #[error("the approval's life is not between now and ten minutes")]
+    DecisionLife,
+    #[error("the wearer check is not just before the order")]
+    WearerCheck,
+    #[error("the outcome contradicts itself")]
+    OutcomeShape,
+
+    #[error("the proof is for another request")]
+    OtherRequest,
+    #[error("the proof is too old or from the future")]
+    ProofAge,
+}
+
+impl VerifyError {
+    /// Stable code for the API and for other implementations.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong => "message-too-long",
+            Self::Malformed => "malformed-message",
+            Self::WrongKind => "wrong-message-kind",
+            Self::Signature => "bad-signature",
+            Self::Payload(_) => "malformed-payload",
+            Self::UnknownGuardian => "unknown-guardian",
+            Self::AuthenticatorData => "bad-authenticator-data",
+            Self::ClientData => "bad-client-data",
+            Self::WrongRpId => "wrong-rp-id",
+            Self::WrongOrigin => "wrong-origin",
+            Self::CrossOrigin => "cross-origin",
+            Self::WrongChallenge => "wrong-challenge",
+            Self::UserNotVerified => "user-not-verified",
+            Self::DemoKey => "demo-key-refused",
+            Self::OtherMerchant => "other-merchant",
+            Self::CertificateTime => "certificate-not-valid",
+            Self::Bill(_) => "bad-bill",
+            Self::Requote(_) => "bad-requote",
+            Self::Strike(StrikeError::Everything) => "everything-struck",
+            Self::Strike(StrikeError::NotThere) => "line-not-there",
+            Self::Strike(_) => "bad-strike",
+            Self::Household(_) => "bad-log-entry",
+            Self::UnknownWatch => "unknown-watch",
+            Self::RevokedWatch => "revoked-watch",
+            Self::OtherHousehold => "other-household",
+            Self::OtherWatch => "other-watch",
+            Self::OtherWearer => "other-wearer",
+            Self::OtherOrder => "other-order",
+            Self::OtherBill => "other-bill",
+            Self::StaleBill => "stale-bill",
+            Self::OtherPayee => "other-payee",
+            Self::OtherDecision => "other-decision",
+            Self::OtherPayment => "other-payment",
+            Self::OtherOutcome => "other-outcome",
+            Self::WrongTotal => "wrong-total",
+            Self::NotApproved => "not-approved",
+            Self::UnknownLogHead => "unknown-log-head",
+            Self::OrderLife => "bad-order-life",
+            Self::DecisionLife => "bad-decision-life",
+            Self::WearerCheck => "bad-wearer-check",
+            Self::OutcomeShape => "bad-outcome",
+            Self::OtherRequest => "proof-other-request",
+            Self::ProofAge => "proof-age",
+        }
+    }
+}
+
+/// A household log whose every entry's assertion was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogBook {
+    log: HouseholdLog,
+    rp: RelyingParty,
+}
+
+impl LogBook {
+    /// Starts from the founding entry, which is signed with the key inside it. The caller must know that key or the
+    /// entry's digest from elsewhere: `expected` pins the digest (the watch, from the pairing code).
+    pub fn found(wire: &str, expected: Option<Digest>, rp: RelyingParty) -> Result<Self, VerifyError> {
+        let digest = AssertionKind::Log.digest(wire);
+        if expected.is_some_and(|expected| expected != digest) {
+            return Err(VerifyError::UnknownLogHead);
+        }
+        let assertion = Assertion::parse(wire)?;
+        let entry: LogEntry = parse(&assertion.payload)?;
+        let Entry::Found(guardian) = &entry.entry else {
+            return Err(HouseholdError::Founding.into());
+        };
+        assertion.verify(AssertionKind::Log, guardian, &rp)?;
+        Ok(Self { log: HouseholdLog::found(&entry, digest)?, rp })
+    }
+
+    /// Takes the next entry; leaves the book as it was when it is refused.
+    pub fn append(&mut self, wire: &str) -> Result<LogEntry, VerifyError> {
+        let (assertion, guardian, _) = self.assertion(AssertionKind::Log, wire)?;
+        let entry: LogEntry = parse(&assertion.payload)?;
+        if entry.guardian != guardian.guardian {
+            return Err(VerifyError::UnknownGuardian);
+        }
+        self.log.append(&entry, AssertionKind::Log.digest(wire))?;
+        Ok(entry)
+    }
+
+    #[must_use]
+    pub const fn relying_party(&self) -> &RelyingParty {
+        &self.rp
+    }
+
+    /// Verifies an assertion of any of the household's guardians. Also gives the authenticator's signature counter.
+    pub fn assertion(
+        &self,
+        kind: AssertionKind,
+        wire: &str,
+    ) -> Result<(Assertion, Guardian, u32), VerifyError> {
+        let assertion = Assertion::parse(wire)?;
+        let guardian = self
+            .log
+            .guardians()
+            .find(|guardian| guardian.credential == assertion.credential)
+            .ok_or(VerifyError::UnknownGuardian)?
+            .clone();
+        let counter = assertion.verify(kind, &guardian, &self.rp)?;
+        Ok((assertion, guardian, counter))
+    }
+
+    /// The watch, if it may act now. Whoever acts on an order checks this as well; old signatures stay checkable.
+    pub fn enrolled(&self, watch: WatchId) -> Result<&EnrolledWatch, VerifyError> {
+        match (self.log.watch(watch), self.log.watch_ever(watch)) {
+            (Some(watch), _) => Ok(watch),
+            (None, Some(_)) => Err(VerifyError::RevokedWatch),
+            (None, None) => Err(VerifyError::UnknownWatch),
+        }
+    }
+}
+
+impl Deref for LogBook {
+    type Target = HouseholdLog;
+
+    fn deref(&self) -> &HouseholdLog {
+        &self.log
+    }
+}
+
+/// The operator's word on whose key this is.
+pub fn verify_merchant_certificate(
+    wire: &str,
+    root: &PublicKey,
+) -> Result<Verified<MerchantCertificate>, VerifyError> {
+    open(Kind::MerchantCertificate, wire, root)
+}
+
+pub fn verify_outcome_certificate(wire: &str, root: &PublicKey) -> Result<Verified<OutcomeCertificate>, VerifyError> {
+    open(Kind::OutcomeCertificate, wire, root)
+}
+
+/// A bill of any revision, consistent in itself and made by the certificate's merchant.
+pub fn verify_bill(wire: &str, certificate: &Verified<MerchantCertificate>) -> Result<Verified<Bill>, VerifyError> {
+    let bill: Verified<Bill> = open(Kind::Bill, wire, &certificate.key)?;
+    if bill.merchant != certificate.merchant || bill.certificate != certificate.digest() {
+        return Err(VerifyError::OtherMerchant);
+    }
+    if bill.issued < certificate.not_before || bill.issued >= certificate.not_after {
+        return Err(VerifyError::CertificateTime);
+    }
+    bill.check()?;
+    Ok(bill)
+}
+
+/// A later revision that may stand in for `original` (revision 1).
+pub fn verify_requote(
+    wire: &str,
+    certificate: &Verified<MerchantCertificate>,
+    original: &Verified<Bill>,
+) -> Result<Verified<Bill>, VerifyError> {
+    let requote = verify_bill(wire, certificate)?;
+    original.check_requote(original.digest(), &requote)?;
+    Ok(requote)
+}
+
+/// `watch` is who the caller takes the sender to be (from the address it was sent to, or by trying). Whether it was
+/// removed since is [`LogBook::enrolled`]'s question.
+pub fn verify_order(
+    wire: &str,
+    book: &LogBook,
+    watch: WatchId,
+    bill: &Verified<Bill>,
+) -> Result<Verified<Order>, VerifyError> {
+    let enrolled = book.watch_ever(watch).ok_or(VerifyError::UnknownWatch)?;
+    let order: Verified<Order> = open(Kind::Order, wire, &enrolled.key)?;
+    if order.watch != watch {
+        return Err(VerifyError::OtherWatch);
+    }
+    if order.household != book.household() {
+        return Err(VerifyError::OtherHousehold);
+    }
+    if order.wearer != enrolled.wearer {
+        return Err(VerifyError::OtherWearer);
+    }
+    if bill.revision != 1 || order.bill != bill.digest() {
+        return Err(VerifyError::OtherBill);
+    }
+    if book.seq_of(order.log_head).is_none() {
+        return Err(VerifyError::UnknownLogHead);
+    }
+    if !(1..=MAX_ORDER_LIFE_MS).contains(&order.expires.ms_since(order.created)) {
+        return Err(VerifyError::OrderLife);
+    }
+    if !(0..=MAX_WEARER_CHECK_AGE_MS).contains(&order.created.ms_since(order.wearer_check.at)) {
+        return Err(VerifyError::WearerCheck);
+    }
+    Ok(order)
+}
+
+/// A guardian's decision on `order`, and what it lets be paid (`None` for a refusal). `requote` is the newest revision
+/// the verifier knows; a decision over an older one is stale. The counter is the authenticator's.
+pub fn verify_decision(
+    wire: &str,
+    book: &LogBook,
+    order: &Verified<Order>,
+    bill: &Verified<Bill>,
+    requote: Option<&Verified<Bill>>,
+) -> Result<(Verified<Decision>, Option<BillTerms>, u32), VerifyError> {
+    let (assertion, guardian, counter) = book.assertion(AssertionKind::Decision, wire)?;
+    let decision: Decision = parse(&assertion.payload)?;
+    if decision.guardian != guardian.guardian || decision.credential != guardian.credential {
+        return Err(VerifyError::UnknownGuardian);
+    }
+    if decision.order != order.digest() {
+        return Err(VerifyError::OtherOrder);
+    }
+    if decision.household != order.household {
+        return Err(VerifyError::OtherHousehold);
+    }
+    if decision.watch != order.watch {
+        return Err(VerifyError::OtherWatch);
+    }
+    if decision.wearer != order.wearer {
+        return Err(VerifyError::OtherWearer);
+    }
+    if decision.payee != bill.certificate {
+        return Err(VerifyError::OtherPayee);
+    }
+    let current = requote.unwrap_or(bill);
+    if decision.bill != current.digest() {
+        let stale = decision.bill == bill.digest();
+        return Err(if stale { VerifyError::StaleBill } else { VerifyError::OtherBill });
+    }
+    let ordered_at = book.seq_of(order.log_head);
+    let decided_at = book.seq_of(decision.log_head);
+    if decided_at.is_none() || decided_at < ordered_at {
+        return Err(VerifyError::UnknownLogHead);
+    }
+    if !(1..=MAX_DECISION_AGE_MS).contains(&decision.pay_by.ms_since(decision.at)) {
+        return Err(VerifyError::DecisionLife);
+    }
+    let terms = match decision.verdict {
+        Verdict::Approve => {
+            let terms = bill.terms(&decision.struck, requote.map(Deref::deref))?;
+            if decision.total != terms.total {
+                return Err(VerifyError::WrongTotal);
+            }
+            Some(terms)
+        }
+        Verdict::Refuse => {
+            if !decision.struck.is_empty() {
+                return Err(StrikeError::NotThisStrike.into());
+            }
+            if decision.total != current.total() {
+                return Err(VerifyError::WrongTotal);
+            }
+            None
+        }
+    };
+    let digest = AssertionKind::Decision.digest(wire);
+    Ok((Verified::new(decision, wire.to_owned(), digest), terms, counter))
+}
+
+/// The watch's instruction to pay what `decision` approves.
+pub fn verify_payment(
+    wire: &str,
+    book: &LogBook,
+    order: &Verified<Order>,
+    decision: &Verified<Decision>,
+) -> Result<Verified<Payment>, VerifyError> {
+    let key = watch_key(book, order)?;
+    let payment: Verified<Payment> = open(Kind::Payment, wire, &key)?;
+    if payment.order != order.digest() || decision.order != order.digest() {
+        return Err(VerifyError::OtherOrder);
+    }
+    if payment.decision != decision.digest() {
+        return Err(VerifyError::OtherDecision);
+    }
+    if decision.verdict != Verdict::Approve {
+        return Err(VerifyError::NotApproved);
+    }
+    if payment.payment != payment_id(order.digest(), decision.digest()) {
+        return Err(VerifyError::OtherPayment);
+    }
+    if payment.bill != decision.bill {
+        return Err(VerifyError::OtherBill);
+    }
+    if payment.payee != decision.payee {
+        return Err(VerifyError::OtherPayee);
+    }
+    if payment.total != decision.total {
+        return Err(VerifyError::WrongTotal);
+    }
+    same_watch(order, payment.household == order.household, payment.watch)?;
+    let decided_at = book.seq_of(decision.log_head);
+    let paid_at = book.seq_of(payment.log_head);
+    if paid_at.is_none() || paid_at < decided_at {
+        return Err(VerifyError::UnknownLogHead);
+    }
+    Ok(payment)
+}
+
+pub fn verify_cancel(wire: &str, book: &LogBook, order: &Verified<Order>) -> Result<Verified<Cancel>, VerifyError> {
+    let key = watch_key(book, order)?;
+    let cancel: Verified<Cancel> = open(Kind::Cancel, wire, &key)?;
+    if cancel.order != order.digest() {
+        return Err(VerifyError::OtherOrder);
+    }
+    same_watch(order, cancel.household == order.household, cancel.watch)?;
+    Ok(cancel)
+}
+
+/// The service's word on how `order` ended. What it names (decision, cancel, payment) the caller compares with what it
+/// holds: [`Outcome`]'s shape only says which of them there must be.
+pub fn verify_outcome(
+    wire: &str,
+    certificate: &Verified<OutcomeCertificate>,
+    order: &Verified<Order>,
+) -> Result<Verified<Outcome>, VerifyError> {
+    let outcome: Verified<Outcome> = open(Kind::Outcome, wire, &certificate.key)?;
+    if outcome.order != order.digest() {
+        return Err(VerifyError::OtherOrder);
+    }
+    same_watch(order, outcome.household == order.household, outcome.watch)?;
+    let (decided, cancelled) = (outcome.decision.is_some(), outcome.cancel.is_some());
+    let (paid, moved) = (outcome.payment.is_some(), outcome.transfer.is_some());
+    let fits = match outcome.outcome {
+        OutcomeKind::Paid => decided && paid && moved && !cancelled,
+        OutcomeKind::Failed => !cancelled && !moved && (decided || !paid),
+        OutcomeKind::Refused => decided && !cancelled && !paid && !moved,
+        OutcomeKind::Expired => !cancelled && !paid && !moved,
+        OutcomeKind::Cancelled => cancelled && !paid && !moved,
+    };
+    if !fits || outcome.reason.is_some() != (outcome.outcome == OutcomeKind::Failed) {
+        return Err(VerifyError::OutcomeShape);
+    }
+    Ok(outcome)
+}
+
+/// The watch's countersignature under the outcome it saw.
+pub fn verify_result(
+    wire: &str,
+    book: &LogBook,
+    order: &Verified<Order>,
+    outcome: &Verified<Outcome>,
+) -> Result<Verified<ResultReport>, VerifyError> {
+    let key = watch_key(book, order)?;
+    let result: Verified<ResultReport> = open(Kind::Result, wire, &key)?;
+    if result.order != order.digest() {
+        return Err(VerifyError::OtherOrder);
+    }
+    if result.outcome != outcome.digest() || result.seen != outcome.outcome {
+        return Err(VerifyError::OtherOutcome);
+    }
+    same_watch(order, result.household == order.household, result.watch)?;
+    Ok(result)
+}
+
+/// The key that signed `order`, also when the watch was removed since: whether it may still act is the payment side's
+/// decision, in the transaction that moves the money.
+fn watch_key(book: &LogBook, order: &Order) -> Result<PublicKey, VerifyError> {
+    book.watch_ever(order.watch).map(|watch| watch.key).ok_or(VerifyError::UnknownWatch)
+}
+
+fn same_watch(order: &Order, same_household: bool, watch: WatchId) -> Result<(), VerifyError> {
+    if !same_household {
+        return Err(VerifyError::OtherHousehold);
+    }
+    if watch != order.watch {
+        return Err(VerifyError::OtherWatch);
+    }
+    Ok(())
+}
+
+fn parse<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T, VerifyError> {
+    serde_json::from_slice(payload).map_err(|error| VerifyError::Payload(error.to_string()))
+}

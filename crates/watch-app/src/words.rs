@@ -1,0 +1,441 @@
+//! Every word the watch says, in each language, for a nine-year-old: short, plain, and with what to do next.
+//!
+//! [`Words`] is one struct literal a language and [`notice`] one exhaustive `match` a language, so that a missing
+//! sentence does not compile. Nothing here knows screens; nothing in `screens` or `ui/` holds a sentence.
+//!
+//! The bold font holds only the Hanzi that occur in this file: after a change run `fonts/make.sh`. A test says so.
+
+use nodpay_core::Amount;
+use nodpay_watch::view::{EndKind, Notice, OtherSystem, ScanFor};
+
+/// The language the watch speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Language {
+    #[default]
+    Chinese,
+    English,
+}
+
+impl Language {
+    pub const ALL: [Self; 2] = [Self::Chinese, Self::English];
+
+    /// BCP 47 tag, for files and for the page around the simulator.
+    #[must_use]
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::Chinese => "zh",
+            Self::English => "en",
+        }
+    }
+
+    /// The labels that do not depend on what happened.
+    #[must_use]
+    pub const fn words(self) -> &'static Words {
+        match self {
+            Self::Chinese => &CHINESE,
+            Self::English => &ENGLISH,
+        }
+    }
+}
+
+/// Labels of buttons and headings.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    // Buttons
+    pub pay: &'static str,
+    pub scan: &'static str,
+    pub ok: &'static str,
+    pub confirm: &'static str,
+    pub back: &'static str,
+    pub cancel: &'static str,
+    pub done: &'static str,
+    pub delete: &'static str,
+    // Welcome
+    pub welcome: &'static str,
+    pub welcome_hint: &'static str,
+    // Scan
+    pub scan_to_pay: &'static str,
+    pub scan_to_pair: &'static str,
+    pub camera: &'static str,
+    // PIN
+    pub choose_pin: &'static str,
+    pub choose_pin_hint: &'static str,
+    pub choose_pin_again: &'static str,
+    pub pin: &'static str,
+    pub locked: &'static str,
+    pub locked_hint: &'static str,
+    // Pairing
+    pub pairing: &'static str,
+    pub pairing_hint: &'static str,
+    // Home
+    pub balance: &'static str,
+    pub no_network: &'static str,
+    pub no_network_short: &'static str,
+    // On the way
+    pub fetching: &'static str,
+    pub sending: &'static str,
+    pub sending_offline: &'static str,
+    pub sending_offline_hint: &'static str,
+    pub waiting: &'static str,
+    pub time_left: &'static str,
+    pub nodded: &'static str,
+    pub paying: &'static str,
+    // Bill
+    pub total: &'static str,
+    // End
+    pub balance_left: &'static str,
+    pub nothing_paid: &'static str,
+}
+
+const ENGLISH: Words = Words {
+    pay: "Pay",
+    scan: "Scan",
+    ok: "OK",
+    confirm: "Confirm",
+    back: "Back",
+    cancel: "Cancel",
+    done: "Done",
+    delete: "Delete",
+    welcome: "Hello!",
+    welcome_hint: "Scan the code on your parent's phone.",
+    scan_to_pay: "Scan the shop's code",
+    scan_to_pair: "Scan the phone's code",
+    camera: "Camera",
+    choose_pin: "Choose a PIN",
+    choose_pin_hint: "4 to 8 digits",
+    choose_pin_again: "PIN once more",
+    pin: "Your PIN",
+    locked: "PIN locked",
+    locked_hint: "Too many tries. Wait a bit.",
+    pairing: "Same on the phone?",
+    pairing_hint: "Then your parent taps Yes.",
+    balance: "You have",
+    no_network: "No network: you can't pay now",
+    no_network_short: "No network",
+    fetching: "Getting your bill",
+    sending: "Asking your parent",
+    sending_offline: "No network",
+    sending_offline_hint: "I'll ask when it is back.",
+    waiting: "Waiting for a nod",
+    time_left: "Time left",
+    nodded: "Your parent nodded!",
+    paying: "Paying",
+    total: "Total",
+    balance_left: "You have left",
+    nothing_paid: "Nothing was paid.",
+};
+
+const CHINESE: Words = Words {
+    pay: "付款",
+    scan: "扫一扫",
+    ok: "好的",
+    confirm: "确认",
+    back: "返回",
+    cancel: "取消",
+    done: "完成",
+    delete: "删除",
+    welcome: "你好！",
+    welcome_hint: "扫一扫家长手机上的码",
+    scan_to_pay: "对准商店的付款码",
+    scan_to_pair: "对准手机上的码",
+    camera: "相机",
+    choose_pin: "设一个密码",
+    choose_pin_hint: "4 到 8 位数字",
+    choose_pin_again: "再输一次密码",
+    pin: "输入密码",
+    locked: "密码锁住了",
+    locked_hint: "输错太多次，等一会儿吧",
+    pairing: "和手机上一样吗？",
+    pairing_hint: "一样的话，请家长点“是”",
+    balance: "余额",
+    no_network: "没有网络，现在不能付款",
+    no_network_short: "没有网络",
+    fetching: "正在取账单",
+    sending: "正在问家长",
+    sending_offline: "没有网络",
+    sending_offline_hint: "有网络了我就去问",
+    waiting: "等家长点头",
+    time_left: "还剩",
+    nodded: "家长点头啦！",
+    paying: "正在付款",
+    total: "一共",
+    balance_left: "余额还有",
+    nothing_paid: "没有付钱",
+};
+
+/// What is the matter, and what to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    pub what: String,
+    pub next: String,
+}
+
+/// The sentence for a notice. A guardian's own words come without a next step: the screen's buttons are it.
+#[must_use]
+pub fn notice(language: Language, notice: &Notice) -> Sentence {
+    let (what, next) = match language {
+        Language::English => english(notice),
+        Language::Chinese => chinese(notice),
+    };
+    Sentence { what, next: next.to_owned() }
+}
+
+fn english(notice: &Notice) -> (String, &'static str) {
+    let (what, next) = match notice {
+        Notice::NotAPaymentCode => ("That isn't a payment code.", "Look for the shop's code."),
+        Notice::OtherSystem(system) => {
+            let what = match system {
+                OtherSystem::Alipay => "That's an Alipay code.",
+                OtherSystem::WeChat => "That's a WeChat code.",
+                OtherSystem::Emv => "That code is for bank apps.",
+                OtherSystem::Epc => "That's a bank transfer code.",
+                OtherSystem::WebAddress => "That's a web page.",
+            };
+            (what, "Ask the shop for a Nodpay code.")
+        }
+        Notice::BrokenCode => ("That code is broken.", "Ask the shop for a new one."),
+        Notice::NotAPairingCode => ("That isn't the right code.", "Use the one on your parent's phone."),
+        Notice::PairingExpired => ("That code is too old.", "Ask your parent for a new one."),
+        Notice::PairingFailed => ("Pairing didn't work.", "Ask your parent to start again."),
+        Notice::BillExpired => ("This bill is too old.", "Ask the shop for a new code."),
+        Notice::BillAlreadyPaid => ("This is paid already.", "You don't need to pay again."),
+        Notice::BillCancelled => ("The shop took this bill back.", "Ask the shop for a new code."),
+        Notice::BillNotGenuine => ("This bill isn't real!", "Don't pay here. Tell a grown-up."),
+        Notice::BillUnknown => ("I can't find this bill.", "Ask the shop for a new code."),
+        Notice::NotEnoughMoney { balance } => {
+            let what = match balance {
+                Some(balance) => format!("Not enough money: you have {}.", amount(*balance)),
+                None => "There isn't enough money.".to_owned(),
+            };
+            return (what, "Take fewer things, or ask your parent.");
+        }
+        Notice::PinsDiffer => ("Not the same PIN.", "Choose it again."),
+        Notice::PinTooShort => ("That's too short.", "Use 4 to 8 digits."),
+        Notice::PinTooEasy => ("Too easy to guess.", "Choose another one."),
+        Notice::Words(words) => return (format!("“{words}”"), ""),
+        Notice::WatchNotEnrolled => ("This watch isn't paired any more.", "Ask your parent to pair it again."),
+        Notice::NotGenuine => ("Something wasn't right, so I stopped.", "Tell your parent."),
+        Notice::OverNewWatchCap => ("That's too much for a new watch.", "Try something smaller today."),
+        Notice::TooLate => ("That was too late.", "Start again."),
+        Notice::NoNetwork => ("There is no network.", "Try again in a moment."),
+        Notice::ServiceTrouble => ("The pay service has a problem.", "Try again later."),
+    };
+    (what.to_owned(), next)
+}
+
+fn chinese(notice: &Notice) -> (String, &'static str) {
+    let (what, next) = match notice {
+        Notice::NotAPaymentCode => ("这不是付款码", "找一找商店的付款码"),
+        Notice::OtherSystem(system) => {
+            let what = match system {
+                OtherSystem::Alipay => "这是支付宝的码",
+                OtherSystem::WeChat => "这是微信的码",
+                OtherSystem::Emv => "这是银行软件的码",
+                OtherSystem::Epc => "这是银行转账的码",
+                OtherSystem::WebAddress => "这是一个网址",
+            };
+            (what, "请商店给你点头付的码")
+        }
+        Notice::BrokenCode => ("这个码坏了", "请商店换一个新的"),
+        Notice::NotAPairingCode => ("这个码不对", "请扫家长手机上的码"),
+        Notice::PairingExpired => ("这个码过期了", "请家长换一个新的"),
+        Notice::PairingFailed => ("没有配对成功", "请家长再来一次"),
+        Notice::BillExpired => ("这张账单过期了", "请商店给一个新码"),
+        Notice::BillAlreadyPaid => ("这张账单付过了", "不用再付啦"),
+        Notice::BillCancelled => ("商店收回了账单", "请商店给一个新码"),
+        Notice::BillNotGenuine => ("这张账单是假的！", "别在这里付，快告诉大人"),
+        Notice::BillUnknown => ("找不到这张账单", "请商店给一个新码"),
+        Notice::NotEnoughMoney { balance } => {
+            let what = match balance {
+                Some(balance) => format!("钱不够，还有 {}", amount(*balance)),
+                None => "钱不够".to_owned(),
+            };
+            return (what, "少买一点，或者问问家长");
+        }
+        Notice::PinsDiffer => ("两次不一样", "重新设一个"),
+        Notice::PinTooShort => ("太短了", "要 4 到 8 位数字"),
+        Notice::PinTooEasy => ("太好猜了", "换一个吧"),
+        Notice::Words(words) => return (format!("“{words}”"), ""),
+        Notice::WatchNotEnrolled => ("这块手表解绑了", "请家长重新配对"),
+        Notice::NotGenuine => ("有点不对劲，我停下了", "快告诉家长"),
+        Notice::OverNewWatchCap => ("新手表还不能付这么多", "今天先买小一点的"),
+        Notice::TooLate => ("来晚了一步", "重新来一次吧"),
+        Notice::NoNetwork => ("没有网络", "过一会儿再试试"),
+        Notice::ServiceTrouble => ("付款服务出了点问题", "晚一点再试试"),
+    };
+    (what.to_owned(), next)
+}
+
+/// The heading of an ended order.
+#[must_use]
+pub const fn ended(language: Language, kind: EndKind) -> &'static str {
+    match (language, kind) {
+        (Language::English, EndKind::Paid) => "Paid!",
+        (Language::English, EndKind::Failed) => "It didn't work",
+        (Language::English, EndKind::Refused) => "Your parent said no",
+        (Language::English, EndKind::Expired) => "Time ran out",
+        (Language::English, EndKind::Cancelled) => "Cancelled",
+        (Language::Chinese, EndKind::Paid) => "付好啦！",
+        (Language::Chinese, EndKind::Failed) => "没有成功",
+        (Language::Chinese, EndKind::Refused) => "家长没有同意",
+        (Language::Chinese, EndKind::Expired) => "时间到了",
+        (Language::Chinese, EndKind::Cancelled) => "已取消",
+    }
+}
+
+/// What to point the camera at.
+#[must_use]
+pub const fn scan_hint(language: Language, purpose: ScanFor) -> &'static str {
+    match purpose {
+        ScanFor::Paying => language.words().scan_to_pay,
+        ScanFor::Pairing => language.words().scan_to_pair,
+    }
+}
+
+/// "Hello, Mia".
+#[must_use]
+pub fn greeting(language: Language, wearer: &str) -> String {
+    match language {
+        Language::English => format!("Hi, {wearer}"),
+        Language::Chinese => format!("{wearer}，你好"),
+    }
+}
+
+#[must_use]
+pub fn tries_left(language: Language, tries: u32) -> String {
+    match (language, tries) {
+        (Language::English, 1) => "Wrong. 1 try left".to_owned(),
+        (Language::English, _) => format!("Wrong. {tries} tries left"),
+        (Language::Chinese, _) => format!("不对，还能试 {tries} 次"),
+    }
+}
+
+/// "Took out: cola, crisps": what the guardian struck.
+#[must_use]
+pub fn took_out(language: Language, names: &[String]) -> String {
+    match language {
+        Language::English => format!("Took out: {}", names.join(", ")),
+        Language::Chinese => format!("去掉了：{}", names.join("、")),
+    }
+}
+
+/// How many PIN digits were typed, for a screen reader. Never which.
+#[must_use]
+pub fn digits_typed(language: Language, digits: usize) -> String {
+    match (language, digits) {
+        (Language::English, 1) => "1 digit typed".to_owned(),
+        (Language::English, _) => format!("{digits} digits typed"),
+        (Language::Chinese, _) => format!("已输入 {digits} 位"),
+    }
+}
+
+/// Minutes and seconds, rounded up so that a running clock never reads 0:00: `9:41`, `1:02:00`.
+#[must_use]
+pub fn clock(left_ms: u64) -> String {
+    let seconds = left_ms.div_ceil(1000);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// An amount as people write it: `¥12.50`, `−¥2.00`, `US$1,234.56`, `PLN 12.50`.
+#[must_use]
+pub fn amount(amount: Amount) -> String {
+    amount_minor(amount.minor(), amount.currency().code(), amount.currency().exponent())
+}
+
+/// As [`amount`], from minor units, ISO 4217 code and the number of decimals.
+#[must_use]
+pub fn amount_minor(minor: i64, code: &str, exponent: u32) -> String {
+    let sign = if minor < 0 { "−" } else { "" };
+    let scale = 10_u64.saturating_pow(exponent);
+    let (whole, rest) = (minor.unsigned_abs() / scale, minor.unsigned_abs() % scale);
+    let whole = grouped(whole);
+    let width = usize::try_from(exponent).unwrap_or(0);
+    let number = if exponent == 0 { whole } else { format!("{whole}.{rest:0width$}") };
+    match symbol(code) {
+        Some(symbol) => format!("{sign}{symbol}{number}"),
+        // No-break space: code and number stay on one line.
+        None => format!("{sign}{code}\u{a0}{number}"),
+    }
+}
+
+/// Signs that mean one currency only; where two share one, a letter tells them apart.
+fn symbol(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "CNY" => "¥",
+        "JPY" => "JP¥",
+        "EUR" => "€",
+        "GBP" => "£",
+        "USD" => "US$",
+        "HKD" => "HK$",
+        "TWD" => "NT$",
+        "SGD" => "S$",
+        "AUD" => "A$",
+        "CAD" => "C$",
+        "NZD" => "NZ$",
+        "KRW" => "₩",
+        "INR" => "₹",
+        "VND" => "₫",
+        "PHP" => "₱",
+        "UAH" => "₴",
+        "TRY" => "₺",
+        "ILS" => "₪",
+        _ => return None,
+    })
+}
+
+fn grouped(whole: u64) -> String {
+    let digits = whole.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_read_as_people_write_them() {
+        for (minor, code, exponent, expected) in [
+            (1250, "CNY", 2, "¥12.50"),
+            (-200, "CNY", 2, "−¥2.00"),
+            (5, "EUR", 2, "€0.05"),
+            (1_234_567, "JPY", 0, "JP¥1,234,567"),
+            (123_456, "USD", 2, "US$1,234.56"),
+            (12_345, "KWD", 3, "KWD\u{a0}12.345"),
+            (i64::MIN, "CNY", 2, "−¥92,233,720,368,547,758.08"),
+        ] {
+            assert_eq!(amount_minor(minor, code, exponent), expected);
+        }
+    }
+
+    #[test]
+    fn clocks_round_up() {
+        assert_eq!(clock(0), "0:00");
+        assert_eq!(clock(1), "0:01");
+        assert_eq!(clock(581_000), "9:41");
+        assert_eq!(clock(3_600_000), "1:00:00");
+    }
+
+    /// No sentence is empty, and no English letter is left in a Chinese one.
+    #[test]
+    fn every_notice_says_what_and_what_next() {
+        for language in Language::ALL {
+            for one in crate::gallery::notices() {
+                let sentence = notice(language, &one);
+                assert!(!sentence.what.is_empty(), "{one:?}");
+                assert!(!sentence.next.is_empty() || matches!(one, Notice::Words(_)), "{one:?}");
+                if language == Language::Chinese && !matches!(one, Notice::Words(_)) {
+                    let latin = |c: char| c.is_ascii_alphabetic();
+                    assert!(!sentence.what.contains(latin) && !sentence.next.contains(latin), "{sentence:?}");
+                }
+            }
+        }
+    }
+}
