@@ -307,9 +307,10 @@ impl Bill {
             match adjustment.kind {
                 AdjustmentKind::Discount => {}
                 AdjustmentKind::Tax | AdjustmentKind::Fee => {
-                    let before = self.adjustments.iter().find(|before| {
-                        before.kind == adjustment.kind && before.name == adjustment.name
-                    });
+                    let before = self
+                        .adjustments
+                        .iter()
+                        .find(|before| before.kind == adjustment.kind && before.name == adjustment.name);
                     if before.is_none_or(|before| adjustment.amount > before.amount) {
                         return Err(RequoteError::ChargeUp);
                     }
@@ -318,9 +319,11 @@ impl Bill {
         }
         // The same charge named twice must not pass as one.
         for (index, adjustment) in requote.adjustments.iter().enumerate() {
-            let repeated = requote.adjustments.iter().take(index).any(|other| {
-                other.kind == adjustment.kind && other.name == adjustment.name
-            });
+            let repeated = requote
+                .adjustments
+                .iter()
+                .take(index)
+                .any(|other| other.kind == adjustment.kind && other.name == adjustment.name);
             if repeated && adjustment.kind != AdjustmentKind::Discount {
                 return Err(RequoteError::ChargeUp);
             }

@@ -22,10 +22,19 @@ pub const MAX_DECISION_AGE_MS: i64 = 10 * 60 * 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderState {
     /// The guardian has not answered.
-    Waiting { expires: Timestamp },
+    Waiting {
+        expires: Timestamp,
+    },
     /// The guardian nodded, `total` is held, the watch has not paid.
-    Approved { decision: Digest, hold: TransferId, total: Amount, pay_by: Timestamp },
-    Ended { outcome: OutcomeKind },
+    Approved {
+        decision: Digest,
+        hold: TransferId,
+        total: Amount,
+        pay_by: Timestamp,
+    },
+    Ended {
+        outcome: OutcomeKind,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +55,14 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Hold the money; when that fails the order ends `failed` instead.
-    Hold { next: OrderState },
-    End { outcome: OutcomeKind, reason: Option<FailReason>, money: Money },
+    Hold {
+        next: OrderState,
+    },
+    End {
+        outcome: OutcomeKind,
+        reason: Option<FailReason>,
+        money: Money,
+    },
 }
 
 /// What becomes of the hold.

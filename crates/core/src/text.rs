@@ -139,7 +139,9 @@ mod tests {
 
     #[test]
     fn names_people_use_are_taken() {
-        for text in ["可乐", "Łódź", "老干妈 辣酱", "Crème brûlée", "Σοκολάτα", "Пирожок", "قهوة", "กาแฟ", "🍫", "a+b (2×)"] {
+        for text in
+            ["可乐", "Łódź", "老干妈 辣酱", "Crème brûlée", "Σοκολάτα", "Пирожок", "قهوة", "กาแฟ", "🍫", "a+b (2×)"]
+        {
             assert_eq!(Text::<40>::new(text).map(|t| t.to_string()), Ok(text.to_owned()));
         }
     }

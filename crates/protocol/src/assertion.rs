@@ -9,9 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nodpay_core::{CredentialId, Digest, Guardian};
 use serde::Deserialize;
 
-use crate::VerifyError;
 use crate::digest::labelled;
-use crate::key::{from_der, sha256, verify_fixed};
+use crate::key::{from_der, sha256, to_der, verify_fixed};
+use crate::{SignError, Signer, VerifyError};
 
 /// Longest assertion-signed message taken, in bytes.
 pub const MAX_ASSERTION_LEN: usize = 16_384;
@@ -112,15 +112,36 @@ impl Assertion {
         if next().is_ok() || wire.split('.').count() != 5 { Err(VerifyError::Malformed) } else { Ok(parsed) }
     }
 
+    /// What an authenticator would return for `payload`, made by a key in software: for tests, benchmarks and guardians
+    /// who are programs; with `demo`, marked so that only a demo takes it. Counter 0, never backed up.
+    pub fn by_software_key(
+        kind: AssertionKind,
+        payload: Vec<u8>,
+        credential: CredentialId,
+        signer: &(impl Signer + ?Sized),
+        rp: &RelyingParty,
+        demo: bool,
+    ) -> Result<Self, SignError> {
+        let mut authenticator_data = sha256(rp.rp_id.as_bytes()).to_vec();
+        authenticator_data.push(FLAG_USER_PRESENT | FLAG_USER_VERIFIED);
+        authenticator_data.extend_from_slice(&[0; 4]);
+        let client_data = serde_json::json!({
+            "type": if demo { TYPE_DEMO } else { TYPE_GET },
+            "challenge": challenge(kind, &payload).to_string(),
+            "origin": rp.origins.first(),
+            "crossOrigin": false,
+        });
+        let client_data = client_data.to_string().into_bytes();
+        let mut signed = authenticator_data.clone();
+        signed.extend_from_slice(&sha256(&client_data));
+        let signature = to_der(&signer.sign(&signed)?).ok_or_else(|| SignError("not a signature".to_owned()))?;
+        Ok(Self { payload, credential, authenticator_data, client_data, signature })
+    }
+
     #[must_use]
     pub fn to_wire(&self) -> String {
-        let parts: [&[u8]; 5] = [
-            &self.payload,
-            self.credential.as_bytes(),
-            &self.authenticator_data,
-            &self.client_data,
-            &self.signature,
-        ];
+        let parts: [&[u8]; 5] =
+            [&self.payload, self.credential.as_bytes(), &self.authenticator_data, &self.client_data, &self.signature];
         parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
     }
 

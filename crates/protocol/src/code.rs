@@ -18,6 +18,7 @@
 
 use std::iter;
 use std::net::Ipv6Addr;
+use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -255,16 +256,12 @@ pub fn write_bill_code(bill: &BillCode<'_>) -> Result<String, CodeError> {
     if !is_country(bill.country) {
         return Err(unwritable("country", "is not two capital letters"));
     }
-    let (currency, exponent) = with_exponent(Currency::from_code(bill.currency))
-        .ok_or(unwritable("currency", CURRENCY_RULE))?;
+    let (currency, exponent) =
+        with_exponent(Currency::from_code(bill.currency)).ok_or(unwritable("currency", CURRENCY_RULE))?;
     if bill.amount_minor < 1 || bill.amount_minor > MAX_AMOUNT_MINOR {
-        return Err(unwritable(
-            "amount",
-            "is not between 1 and 100,000,000,000 minor units",
-        ));
+        return Err(unwritable("amount", "is not between 1 and 100,000,000,000 minor units"));
     }
-    let amount =
-        decimal(bill.amount_minor, exponent).ok_or(unwritable("currency", CURRENCY_RULE))?;
+    let amount = decimal(bill.amount_minor, exponent).ok_or(unwritable("currency", CURRENCY_RULE))?;
     let name = shorten(bill.name, MAX_NAME_CHARS).ok_or(unwritable("merchant name", BLANK))?;
     let city = shorten(bill.city, MAX_CITY_CHARS).ok_or(unwritable("merchant city", BLANK))?;
     refuse_hidden(bill.name)?;
@@ -286,28 +283,12 @@ pub fn write_bill_code(bill: &BillCode<'_>) -> Result<String, CodeError> {
     push_object(&mut text, 53, &format!("{:03}", currency.numeric()));
     push_object(&mut text, 54, &amount);
     push_object(&mut text, 58, bill.country);
-    push_object(
-        &mut text,
-        59,
-        if name.is_ascii() {
-            name
-        } else {
-            "NODPAY MERCHANT"
-        },
-    );
-    push_object(
-        &mut text,
-        60,
-        if city.is_ascii() { city } else { bill.country },
-    );
+    push_object(&mut text, 59, ascii_or(name, "NODPAY MERCHANT"));
+    push_object(&mut text, 60, ascii_or(city, bill.country));
     push_object(&mut text, 62, &additional);
     if !name.is_ascii() || !city.is_ascii() {
         let mut local = String::new();
-        push_object(
-            &mut local,
-            0,
-            language_of(if name.is_ascii() { city } else { name }),
-        );
+        push_object(&mut local, 0, language_of(name, city));
         push_object(&mut local, 1, name);
         push_object(&mut local, 2, city);
         push_object(&mut text, 64, &local);
@@ -321,15 +302,7 @@ pub fn write_bill_code(bill: &BillCode<'_>) -> Result<String, CodeError> {
 impl PaymentCode {
     /// A code of which only the kind is known.
     fn of_kind(kind: CodeKind) -> Self {
-        Self {
-            kind,
-            payee: None,
-            amount_minor: None,
-            currency: None,
-            country: None,
-            reference: None,
-            bill: None,
-        }
+        Self { kind, payee: None, amount_minor: None, currency: None, country: None, reference: None, bill: None }
     }
 }
 
@@ -377,9 +350,7 @@ struct Objects<'a>(Vec<(u8, &'a str)>);
 
 impl<'a> Objects<'a> {
     fn get(&self, tag: u8) -> Option<&'a str> {
-        self.0
-            .iter()
-            .find_map(|&(id, value)| (id == tag).then_some(value))
+        self.0.iter().find_map(|&(id, value)| (id == tag).then_some(value))
     }
 }
 
@@ -446,11 +417,7 @@ fn read_emv(text: &str, unit: LengthUnit) -> Result<PaymentCode, CodeError> {
     };
     let bill = read_bill(&objects, unit)?;
     Ok(PaymentCode {
-        kind: if bill.is_some() {
-            CodeKind::NodpayBill
-        } else {
-            kind
-        },
+        kind: if bill.is_some() { CodeKind::NodpayBill } else { kind },
         payee: Some(local_name.unwrap_or(name)),
         amount_minor,
         currency: Some(currency.code()),
@@ -461,11 +428,7 @@ fn read_emv(text: &str, unit: LengthUnit) -> Result<PaymentCode, CodeError> {
 }
 
 /// Divides a text into objects of id (two digits), length (two digits, 01..=99) and value.
-fn read_objects<'a>(
-    text: &'a str,
-    unit: LengthUnit,
-    place: &'static str,
-) -> Result<Objects<'a>, CodeError> {
+fn read_objects<'a>(text: &'a str, unit: LengthUnit, place: &'static str) -> Result<Objects<'a>, CodeError> {
     let mut objects: Vec<(u8, &str)> = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -487,11 +450,7 @@ fn next_object(text: &str, unit: LengthUnit) -> Option<(u8, &str, &str)> {
     }
     let length = usize::from(length);
     let end = match unit {
-        LengthUnit::Characters => text
-            .char_indices()
-            .map(|(at, _)| at)
-            .chain(iter::once(text.len()))
-            .nth(length)?,
+        LengthUnit::Characters => text.char_indices().map(|(at, _)| at).chain(iter::once(text.len())).nth(length)?,
         LengthUnit::Bytes => length,
     };
     let (value, after) = text.split_at_checked(end)?;
@@ -506,11 +465,7 @@ fn two_digits(text: &str) -> Option<(u8, &str)> {
     Some((digits.parse().ok()?, after))
 }
 
-fn mandatory<'a>(
-    objects: &Objects<'a>,
-    tag: u8,
-    field: &'static str,
-) -> Result<&'a str, CodeError> {
+fn mandatory<'a>(objects: &Objects<'a>, tag: u8, field: &'static str) -> Result<&'a str, CodeError> {
     objects.get(tag).ok_or(CodeError::EmvMissing(field))
 }
 
@@ -532,8 +487,7 @@ fn read_currency(value: &str) -> Result<(Currency, u16), CodeError> {
     if value.len() != 3 || !all_digits(value) {
         return Err(emv(CURRENCY, "must be three digits"));
     }
-    with_exponent(value.parse().ok().and_then(Currency::from_numeric))
-        .ok_or(emv(CURRENCY, CURRENCY_RULE))
+    with_exponent(value.parse().ok().and_then(Currency::from_numeric)).ok_or(emv(CURRENCY, CURRENCY_RULE))
 }
 
 fn with_exponent(currency: Option<Currency>) -> Option<(Currency, u16)> {
@@ -611,10 +565,7 @@ fn read_local_name(local: &Objects<'_>) -> Result<String, CodeError> {
 /// Finds our template among 26–51. A text that carries our identifier there is a whole Nodpay bill code or broken: what we
 /// never write (another method, a fee, other sub-tags, another reference) is not read as a bill.
 fn read_bill(objects: &Objects<'_>, unit: LengthUnit) -> Result<Option<BillReference>, CodeError> {
-    let mut ours = objects
-        .0
-        .iter()
-        .filter(|&&(tag, value)| (26..=51).contains(&tag) && names_nodpay(value, unit));
+    let mut ours = objects.0.iter().filter(|&&(tag, value)| (26..=51).contains(&tag) && names_nodpay(value, unit));
     let Some(&(_, template)) = ours.next() else {
         return Ok(None);
     };
@@ -645,9 +596,7 @@ fn read_bill(objects: &Objects<'_>, unit: LengthUnit) -> Result<Option<BillRefer
     if objects.get(55).is_some() {
         return broken("it asks for a tip or fee");
     }
-    let label = objects
-        .get(62)
-        .and_then(|value| read_objects(value, unit, ADDITIONAL).ok()?.get(5));
+    let label = objects.get(62).and_then(|value| read_objects(value, unit, ADDITIONAL).ok()?.get(5));
     if label != Some(bill_text) {
         return broken("its reference label is not the bill");
     }
@@ -658,9 +607,7 @@ fn read_bill(objects: &Objects<'_>, unit: LengthUnit) -> Result<Option<BillRefer
 /// does not divide into parts, by our identifier being in it at all. Other schemes' templates are theirs to read.
 fn names_nodpay(template: &str, unit: LengthUnit) -> bool {
     match read_objects(template, unit, WHOLE) {
-        Ok(parts) => parts
-            .get(0)
-            .is_some_and(|guid| guid.eq_ignore_ascii_case(NODPAY_GUID)),
+        Ok(parts) => parts.get(0).is_some_and(|guid| guid.eq_ignore_ascii_case(NODPAY_GUID)),
         Err(_) => template.to_ascii_lowercase().contains(NODPAY_GUID),
     }
 }
@@ -688,13 +635,12 @@ fn check_checksum(text: &str) -> Result<(), CodeError> {
 /// 16 neighbouring bits, hence every wrong ASCII character.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0xFFFF, |crc, &byte| {
-        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc: u16, _| {
-            if crc & 0x8000 == 0 {
-                crc << 1
-            } else {
-                (crc << 1) ^ 0x1021
-            }
-        })
+        (0..8).fold(
+            crc ^ (u16::from(byte) << 8),
+            |crc: u16, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+            },
+        )
     })
 }
 
@@ -706,17 +652,21 @@ fn push_object(text: &mut String, tag: u8, value: &str) {
 /// At most `max_chars` characters of the text, without spaces around; nothing when that is blank.
 fn shorten(text: &str, max_chars: usize) -> Option<&str> {
     let text = text.trim();
-    let end = text
-        .char_indices()
-        .nth(max_chars)
-        .map_or(text.len(), |(at, _)| at);
+    let end = text.char_indices().nth(max_chars).map_or(text.len(), |(at, _)| at);
     let short = text.get(..end)?.trim_end();
     (!short.is_empty()).then_some(short)
 }
 
-/// ISO 639-1, guessed from the script, for template 64: readers choose by it whether to show the template.
-fn language_of(text: &str) -> &'static str {
-    let has = |range: std::ops::RangeInclusive<char>| text.chars().any(|c| range.contains(&c));
+fn ascii_or<'a>(text: &'a str, fallback: &'a str) -> &'a str {
+    if text.is_ascii() { text } else { fallback }
+}
+
+/// ISO 639-1 for template 64, guessed from the script: Japanese, Korean, Chinese, else English.
+fn language_of(name: &str, city: &str) -> &'static str {
+    let has = |range: RangeInclusive<char>| {
+        let mut chars = name.chars().chain(city.chars());
+        chars.any(|c| range.contains(&c))
+    };
     if has('\u{3041}'..='\u{30FF}') {
         "JA"
     } else if has('\u{AC00}'..='\u{D7A3}') {
@@ -759,11 +709,7 @@ const IBAN_LENGTHS: [(&str, usize); 42] = [
 /// Reads the lines in order. Lines end in LF or in CR LF, one of them throughout; those after the account number may be
 /// empty or missing.
 fn parse_epc(text: &str) -> Result<PaymentCode, CodeError> {
-    let separator = if text.starts_with("BCD\r\n") {
-        "\r\n"
-    } else {
-        "\n"
-    };
+    let separator = if text.starts_with("BCD\r\n") { "\r\n" } else { "\n" };
     let lines: Vec<&str> = text.split(separator).collect();
     if lines.len() > EPC_LINES {
         return Err(epc(EPC_LAYOUT, "has more than 12 lines"));
@@ -771,13 +717,7 @@ fn parse_epc(text: &str) -> Result<PaymentCode, CodeError> {
     for line in &lines {
         refuse_hidden(line)?;
     }
-    let line = |number: usize| {
-        number
-            .checked_sub(1)
-            .and_then(|at| lines.get(at))
-            .copied()
-            .unwrap_or_default()
-    };
+    let line = |number: usize| number.checked_sub(1).and_then(|at| lines.get(at)).copied().unwrap_or_default();
     let bic_wanted = match line(2) {
         "001" => true,
         "002" => false,
@@ -813,10 +753,7 @@ fn parse_epc(text: &str) -> Result<PaymentCode, CodeError> {
     let structured = read_structured(line(10))?;
     let remittance = epc_text(line(11), EPC_TEXT, 140)?;
     if structured.is_some() && remittance.is_some() {
-        return Err(epc(
-            EPC_TEXT,
-            "must be empty where there is a structured reference",
-        ));
+        return Err(epc(EPC_TEXT, "must be empty where there is a structured reference"));
     }
     epc_text(line(12), EPC_INFORMATION, 70)?;
     Ok(PaymentCode {
@@ -834,11 +771,7 @@ fn epc(field: &'static str, rule: &'static str) -> CodeError {
 }
 
 /// Text of at most `max_chars` characters, without the spaces around it; nothing when the line is blank.
-fn epc_text(
-    value: &str,
-    field: &'static str,
-    max_chars: usize,
-) -> Result<Option<String>, CodeError> {
+fn epc_text(value: &str, field: &'static str, max_chars: usize) -> Result<Option<String>, CodeError> {
     if value.chars().count() > max_chars {
         return Err(epc(field, "is too long"));
     }
@@ -850,11 +783,7 @@ fn is_bic(text: &str) -> bool {
     let capital = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
     matches!(text.len(), 8 | 11)
         && text.bytes().all(capital)
-        && text
-            .bytes()
-            .skip(4)
-            .take(2)
-            .all(|byte| byte.is_ascii_uppercase())
+        && text.bytes().skip(4).take(2).all(|byte| byte.is_ascii_uppercase())
 }
 
 /// The country of an account number, in ISO 13616's electronic form: no spaces, capital letters.
@@ -862,9 +791,7 @@ fn read_iban(iban: &str) -> Result<String, CodeError> {
     if iban.is_empty() {
         return Err(CodeError::EpcMissing(EPC_IBAN));
     }
-    let (country, _) = iban
-        .split_at_checked(2)
-        .ok_or(epc(EPC_IBAN, "is not an IBAN"))?;
+    let (country, _) = iban.split_at_checked(2).ok_or(epc(EPC_IBAN, "is not an IBAN"))?;
     let &(_, length) = IBAN_LENGTHS
         .iter()
         .find(|(code, _)| *code == country)
@@ -880,14 +807,9 @@ fn read_iban(iban: &str) -> Result<String, CodeError> {
 
 /// `EUR` and 0.01 to 999999999.99 with a decimal point.
 fn read_euros(value: &str) -> Result<i64, CodeError> {
-    let amount = value
-        .strip_prefix("EUR")
-        .ok_or(epc(EPC_AMOUNT, "must begin with EUR"))?;
+    let amount = value.strip_prefix("EUR").ok_or(epc(EPC_AMOUNT, "must begin with EUR"))?;
     if amount.len() > 12 || amount.ends_with('.') {
-        return Err(epc(
-            EPC_AMOUNT,
-            "must be between EUR0.01 and EUR999999999.99",
-        ));
+        return Err(epc(EPC_AMOUNT, "must be between EUR0.01 and EUR999999999.99"));
     }
     minor_units(amount, 2, 99_999_999_999).map_err(|rule| epc(EPC_AMOUNT, rule))
 }
@@ -895,9 +817,7 @@ fn read_euros(value: &str) -> Result<i64, CodeError> {
 /// A creditor reference: where it begins like ISO 11649 (`RF` and two digits) it must be one; national ones are taken as
 /// they are.
 fn read_structured(value: &str) -> Result<Option<String>, CodeError> {
-    let rf = value
-        .strip_prefix("RF")
-        .is_some_and(|rest| two_digits(rest).is_some());
+    let rf = value.strip_prefix("RF").is_some_and(|rest| two_digits(rest).is_some());
     if rf && !((5..=25).contains(&value.len()) && check_digits_fit(value)) {
         return Err(epc(EPC_STRUCTURED, "is not a valid RF reference"));
     }
@@ -909,45 +829,22 @@ fn check_digits_fit(text: &str) -> bool {
     let Some((head, tail)) = text.split_at_checked(4) else {
         return false;
     };
-    if !head
-        .get(2..)
-        .is_some_and(|digits| all_digits(digits) && !matches!(digits, "00" | "01" | "99"))
-    {
+    if !head.get(2..).is_some_and(|digits| all_digits(digits) && !matches!(digits, "00" | "01" | "99")) {
         return false;
     }
-    let remainder = tail
-        .chars()
-        .chain(head.chars())
-        .try_fold(0_u32, |remainder, c| {
-            let value = if c.is_ascii_lowercase() {
-                None
-            } else {
-                c.to_digit(36)
-            }?;
-            let shifted = if value < 10 {
-                remainder * 10
-            } else {
-                remainder * 100
-            };
-            Some((shifted + value) % 97)
-        });
+    let remainder = tail.chars().chain(head.chars()).try_fold(0_u32, |remainder, c| {
+        let value = if c.is_ascii_lowercase() { None } else { c.to_digit(36) }?;
+        let shifted = if value < 10 { remainder * 10 } else { remainder * 100 };
+        Some((shifted + value) % 97)
+    });
     remainder == Some(1)
 }
 
 // ---- Wallets and web addresses ------------------------------------------------------------------------------------------
 
-const ALIPAY_HOSTS: [&str; 4] = [
-    "qr.alipay.com",
-    "render.alipay.com",
-    "ds.alipay.com",
-    "mobilecodec.alipay.com",
-];
+const ALIPAY_HOSTS: [&str; 4] = ["qr.alipay.com", "render.alipay.com", "ds.alipay.com", "mobilecodec.alipay.com"];
 const ALIPAY_SCHEMES: [&str; 3] = ["alipays://", "alipay://", "alipayqr://"];
-const WECHAT_HOSTS: [&str; 3] = [
-    "payapp.weixin.qq.com",
-    "payapp.wechatpay.cn",
-    "wx.tenpay.com",
-];
+const WECHAT_HOSTS: [&str; 3] = ["payapp.weixin.qq.com", "payapp.wechatpay.cn", "wx.tenpay.com"];
 const WECHAT_SCHEMES: [&str; 2] = ["wxp://", "weixin://wxpay/"];
 
 /// The kind of a text whose content is closed to us.
@@ -999,14 +896,11 @@ fn web_host(text: &str) -> Option<String> {
     if authority.contains('\\') {
         return None;
     }
-    let place = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, place)| place);
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
     if let Some(literal) = place.strip_prefix('[') {
         let (address, port) = literal.split_once(']')?;
         address.parse::<Ipv6Addr>().ok()?;
-        return (port.is_empty() || is_port(port.strip_prefix(':')?))
-            .then(|| address.to_ascii_lowercase());
+        return (port.is_empty() || is_port(port.strip_prefix(':')?)).then(|| address.to_ascii_lowercase());
     }
     let (host, port) = place.split_once(':').unwrap_or((place, ""));
     if !is_port(port) {
@@ -1014,11 +908,7 @@ fn web_host(text: &str) -> Option<String> {
     }
     let host = host.strip_suffix('.').unwrap_or(host);
     let label_fits = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label
-                .chars()
-                .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+        !label.is_empty() && label.len() <= 63 && label.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
     };
     (host.len() <= 253 && host.split('.').all(label_fits)).then(|| host.to_ascii_lowercase())
 }
@@ -1030,8 +920,7 @@ fn is_port(text: &str) -> bool {
 // ---- Text and numbers ---------------------------------------------------------------------------------------------------
 
 fn without_trailing_newline(text: &str) -> &str {
-    text.strip_suffix('\n')
-        .map_or(text, |text| text.strip_suffix('\r').unwrap_or(text))
+    text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text))
 }
 
 /// True for the empty text.
@@ -1055,17 +944,12 @@ fn minor_units(text: &str, exponent: u16, max: i64) -> Result<i64, &'static str>
     if whole.is_empty() || !all_digits(whole) || !all_digits(decimals) {
         return Err(AMOUNT_SYNTAX);
     }
-    let missing = usize::from(exponent)
-        .checked_sub(decimals.len())
-        .ok_or("has more decimal places than its unit")?;
+    let missing = usize::from(exponent).checked_sub(decimals.len()).ok_or("has more decimal places than its unit")?;
     let minor = whole
         .chars()
         .chain(decimals.chars())
         .chain(iter::repeat_n('0', missing))
-        .try_fold(0_i64, |sum, digit| {
-            sum.checked_mul(10)?
-                .checked_add(i64::from(digit.to_digit(10)?))
-        });
+        .try_fold(0_i64, |sum, digit| sum.checked_mul(10)?.checked_add(i64::from(digit.to_digit(10)?)));
     match minor {
         Some(0) => Err("must be more than zero"),
         Some(minor) if minor <= max => Ok(minor),
@@ -1080,10 +964,7 @@ fn decimal(minor: i64, exponent: u16) -> Option<String> {
     }
     let unit = 10_i64.checked_pow(u32::from(exponent))?;
     let (whole, rest) = (minor.checked_div(unit)?, minor.checked_rem(unit)?);
-    Some(format!(
-        "{whole}.{rest:0width$}",
-        width = usize::from(exponent)
-    ))
+    Some(format!("{whole}.{rest:0width$}", width = usize::from(exponent)))
 }
 
 fn refuse_hidden(text: &str) -> Result<(), CodeError> {
@@ -1114,16 +995,15 @@ mod tests {
     use super::*;
 
     const BILL: [u8; 16] = [0xA7; 16];
-    const DIGEST: [u8; 16] = [
-        0, 1, 2, 3, 4, 5, 6, 7, 0xF8, 0xF9, 0xFA, 0xFB, 0xFC, 0xFD, 0xFE, 0xFF,
-    ];
+    const DIGEST: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 0xF8, 0xF9, 0xFA, 0xFB, 0xFC, 0xFD, 0xFE, 0xFF];
 
     /// MPM v1.1's own sample: objects in no order, a Chinese name, a customer-entered sub-field.
     const EMVCO: &str = "00020101021229300012D156000000000510A93FO3230Q31280012D156000000010308123456785204\
                          41115802CN5914BEST TRANSPORT6007BEIJING64200002ZH0104最佳运输0202北京540523.72530315655\
                          02016233030412340603***0708A60086670902ME91320016A011223344998877070812345678\
                          6304A13A";
-    const WIKIMEDIA: &str = "BCD\n002\n2\nSCT\n\nWikimedia Foerdergesellschaft\nDE33100205000001194700\nEUR20\n\n\nSpende fuer Wikipedia";
+    const WIKIMEDIA: &str =
+        "BCD\n002\n2\nSCT\n\nWikimedia Foerdergesellschaft\nDE33100205000001194700\nEUR20\n\n\nSpende fuer Wikipedia";
 
     fn bill() -> BillCode<'static> {
         BillCode {
@@ -1172,11 +1052,8 @@ mod tests {
                 None => objects.push((tag, value.to_owned())),
             }
         }
-        let text: String = objects
-            .iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(tag, value)| object(*tag, value))
-            .collect();
+        let text: String =
+            objects.iter().filter(|(_, value)| !value.is_empty()).map(|(tag, value)| object(*tag, value)).collect();
         sealed(&text)
     }
 
@@ -1236,23 +1113,14 @@ mod tests {
     #[test]
     fn emv_codes_of_the_world() {
         use CodeKind::{EmvDynamic, EmvStatic};
-        type Row<'a> = (
-            &'a str,
-            String,
-            CodeKind,
-            &'a str,
-            Option<i64>,
-            &'a str,
-            &'a str,
-            Option<&'a str>,
-        );
+        type Row<'a> = (&'a str, String, CodeKind, &'a str, Option<i64>, &'a str, &'a str, Option<&'a str>);
         let text = str::to_owned;
         #[rustfmt::skip]
         let rows: Vec<Row<'_>> = vec![
             ("EMVCo MPM v1.1 sample", text(EMVCO), EmvDynamic, "最佳运输", Some(2372), "CNY", "CN", None),
             ("Pix (starkbank)", text("00020126580014br.gov.bcb.pix0136a629532e-7693-4846-852d-1bbff817b5a8520400005303986540510.005802BR5908T'Challa6009Sao Paulo62090505123456304B14A"),
                 EmvStatic, "T'Challa", Some(1000), "BRL", "BR", Some("12345")),
-            ("QRIS (Xendit)", text("00020101021226570011ID.DANA.WWW011893600915015706056102091570605610303UME51440014ID.CO.QRIS.WWW0215ID20210807329890303UME5204893153033605405100005802ID5906XENDIT6015Kota Jakarta Se61051219062720115SzW8BPHhw35i1vT60490011ID.DANA.WWW0425MER2021071400774509641050116304B00A"),
+            ("QRIS (Xendit)", text("00020101021226570011ID.DANA.WWW011893600915015706056102091570605610303UME51440014ID.CO.QRIS.WWW0215ID20210807329890303UME5204893153033605405100005802ID5906XENDIT6015Kota Jakarta Se61051219062720115SzW8BPHhw35i1vT60490011ID.DANA.WWW0425MER2021071400774509608641050116304B00A"),
                 EmvDynamic, "XENDIT", Some(1_000_000), "IDR", "ID", Some("SzW8BPHhw35i1vT")),
             ("QRIS (static)", text("00020101021126620014COM.GO-JEK.WWW011993600914123456789010210G1234567890303UMI51440014ID.CO.QRIS.WWW0215ID10200123456780303UMI5204581253033605802ID5911TOKO CONTOH6007JAKARTA61051011062120708KASIR-0163043ACC"),
                 EmvStatic, "TOKO CONTOH", None, "IDR", "ID", None),
@@ -1268,11 +1136,11 @@ mod tests {
                 EmvDynamic, "ACME PTELT", Some(12_345), "SGD", "SG", Some("12ABCD")),
             ("PromptPay style", sealed("00020101021129370016A0000006770101110113006681234567852045411530376454042.505802TH5904CAFE6007BANGKOK"),
                 EmvStatic, "CAFE", Some(250), "THB", "TH", None),
-            ("FPS style", sealed("00020101021226330012hk.com.hkicl021312345678901235204000053033445802HK5902NA6002HK62100506TABLE7"),
+            ("FPS style", sealed("00020101021126330012hk.com.hkicl021312345678901235204000053033445802HK5902NA6002HK62100506TABLE7"),
                 EmvStatic, "NA", None, "HKD", "HK", Some("TABLE7")),
             ("Bharat QR style", sealed("0002010102120216403847080020250004165555444433332222061661000500001234565204581253033565405250.05802IN5910CHAI HOUSE6006MUMBAI6106400001"),
                 EmvDynamic, "CHAI HOUSE", Some(25_000), "INR", "IN", None),
-            ("Alipay inside EMV stays EMV", sealed("00020101021126260012hk.alipay.www0106A123455204541153033445802HK5904SHOP6002HK"),
+            ("Alipay inside EMV stays EMV", sealed("00020101021126270013hk.alipay.www0106A123455204541153033445802HK5904SHOP6002HK"),
                 EmvStatic, "SHOP", None, "HKD", "HK", None),
             ("UnionPay", sealed("000201010211153125000156000156123456789012345675204541153031565802CN5904SHOP6007BEIJING"),
                 EmvStatic, "SHOP", None, "CNY", "CN", None),
@@ -1288,7 +1156,7 @@ mod tests {
             ("label to be entered", emv_with(&[(62, "0503***")]), EmvDynamic, "TOY SHOP", Some(2372), "CNY", "CN", None),
             ("spaces around the name", emv_with(&[(59, " TOY  SHOP ")]), EmvDynamic, "TOY  SHOP", Some(2372), "CNY", "CN", None),
             ("future tag", emv_with(&[(65, "whatever")]), EmvDynamic, "TOY SHOP", Some(2372), "CNY", "CN", None),
-            ("lengths in bytes", sealed(&format!("{}5912{}6006{}", "00020126150007org.toy5204541153031565802CN".replace("2615", "2611"), "小明文具", "北京")),
+            ("lengths in bytes", sealed("00020126110007org.toy5204541153031565802CN5912小明文具6006北京"),
                 EmvStatic, "小明文具", None, "CNY", "CN", None),
             ("trailing newline", format!("{EMVCO}\n"), EmvDynamic, "最佳运输", Some(2372), "CNY", "CN", None),
             ("trailing CR LF", format!("{EMVCO}\r\n"), EmvDynamic, "最佳运输", Some(2372), "CNY", "CN", None),
@@ -1310,6 +1178,7 @@ mod tests {
     #[test]
     fn broken_emv_codes() {
         let long_name = "N".repeat(26);
+        #[rustfmt::skip]
         let rows: Vec<(&str, String, &str)> = vec![
             ("nothing more", "000201".into(), "emv-no-checksum"),
             ("cut off", EMVCO.chars().take(120).collect(), "emv-no-checksum"),
@@ -1326,11 +1195,7 @@ mod tests {
             ("undecodable", emv_with(&[(59, "A\u{FFFD}")]), "code-hidden-character"),
             ("too long", sealed(&format!("000201{}", object(80, &"x".repeat(99)).repeat(5))), "emv-too-long"),
             // A published Malaysian sample whose checksum begins with two zeros.
-            (
-                "format 02",
-                "00020201021126580014A000000615000101065887340212MBBQR1666987031000000000005204581253034585802MY5908TAKOYAKI6006PAHANG630400D7".into(),
-                "emv-version",
-            ),
+            ("format 02", "00020201021126580014A000000615000101065887340212MBBQR1666987031000000000005204581253034585802MY5908TAKOYAKI6006PAHANG630400D7".into(), "emv-version"),
             ("length beyond the end", sealed("000201269900"), "emv-structure"),
             ("length that is no number", sealed("00020126x1ab"), "emv-structure"),
             ("tag that is no number", sealed("0002012x04ab"), "emv-structure"),
@@ -1395,47 +1260,22 @@ mod tests {
             "99999999999999",
         ];
         for amount in amounts {
-            assert_eq!(
-                error_code(&emv_with(&[(54, amount)])),
-                "emv-invalid-field",
-                "amount {amount}"
-            );
+            assert_eq!(error_code(&emv_with(&[(54, amount)])), "emv-invalid-field", "amount {amount}");
         }
-        assert_eq!(
-            error_code(&emv_with(&[(53, "392"), (54, "4.5")])),
-            "emv-invalid-field",
-            "part of a yen"
-        );
+        assert_eq!(error_code(&emv_with(&[(53, "392"), (54, "4.5")])), "emv-invalid-field", "part of a yen");
     }
 
     #[test]
     fn errors_are_sentences() {
         let sentence = |text: &str| parse(text).unwrap_err().to_string();
+        #[rustfmt::skip]
         let rows = [
-            (
-                EMVCO.replace("A13A", "0000"),
-                "The payment code was misread or changed: its checksum is wrong.",
-            ),
-            (
-                emv_with(&[(59, "")]),
-                "The payment code has no merchant name (tag 59).",
-            ),
-            (
-                emv_with(&[(54, "1.234")]),
-                "The payment code's amount (tag 54) has more decimal places than its unit.",
-            ),
-            (
-                emv_with(&[(59, "\u{202E}X")]),
-                "The code contains the hidden character U+202E.",
-            ),
-            (
-                sealed("0002015802CN5802CN"),
-                "The payment code gives tag 58 twice in the code.",
-            ),
-            (
-                epc_with(7, "DE72110220330123456789"),
-                "The bank transfer code's account number (line 7) has wrong check digits.",
-            ),
+            (EMVCO.replace("A13A", "0000"), "The payment code was misread or changed: its checksum is wrong."),
+            (emv_with(&[(59, "")]), "The payment code has no merchant name (tag 59)."),
+            (emv_with(&[(54, "1.234")]), "The payment code's amount (tag 54) has more decimal places than its unit."),
+            (emv_with(&[(59, "\u{202E}X")]), "The code contains the hidden character U+202E."),
+            (sealed("0002015802CN5802CN"), "The payment code gives tag 58 twice in the code."),
+            (epc_with(7, "DE72110220330123456789"), "The bank transfer code's account number (line 7) has wrong check digits."),
         ];
         for (text, expected) in rows {
             assert_eq!(sentence(&text), expected);
@@ -1444,116 +1284,28 @@ mod tests {
 
     #[test]
     fn bill_codes_round_trip() {
+        #[rustfmt::skip]
         let rows = [
-            (
-                "CNY",
-                450,
-                "5303156",
-                "54044.50",
-                "CN",
-                "小明文具店",
-                "北京",
-                "小明文具店",
-            ),
-            (
-                "EUR",
-                100_000,
-                "5303978",
-                "54071000.00",
-                "DE",
-                "Schreibwaren Grün",
-                "Köln",
-                "Schreibwaren Grün",
-            ),
-            (
-                "EUR",
-                1,
-                "5303978",
-                "54040.01",
-                "FR",
-                "Librairie",
-                "Paris",
-                "Librairie",
-            ),
-            (
-                "JPY",
-                450,
-                "5303392",
-                "5403450",
-                "JP",
-                "カフェ東京",
-                "Tokyo",
-                "カフェ東京",
-            ),
-            (
-                "KWD",
-                1_250,
-                "5303414",
-                "54051.250",
-                "KW",
-                "Souq Books",
-                "Kuwait City",
-                "Souq Books",
-            ),
-            (
-                "KWD",
-                MAX_AMOUNT_MINOR,
-                "5303414",
-                "5413100000000.000",
-                "KW",
-                "Souq Books",
-                "Kuwait City",
-                "Souq Books",
-            ),
-            (
-                "CNY",
-                MAX_AMOUNT_MINOR,
-                "5303156",
-                "54131000000000.00",
-                "CN",
-                "Shop",
-                "上海",
-                "Shop",
-            ),
+            ("CNY", 450, "5303156", "54044.50", "CN", "小明文具店", "北京", "小明文具店"),
+            ("EUR", 100_000, "5303978", "54071000.00", "DE", "Schreibwaren Grün", "Köln", "Schreibwaren Grün"),
+            ("EUR", 1, "5303978", "54040.01", "FR", "Librairie", "Paris", "Librairie"),
+            ("JPY", 450, "5303392", "5403450", "JP", "カフェ東京", "Tokyo", "カフェ東京"),
+            ("KWD", 1_250, "5303414", "54051.250", "KW", "Souq Books", "Kuwait City", "Souq Books"),
+            ("KWD", MAX_AMOUNT_MINOR, "5303414", "5413100000000.000", "KW", "Souq Books", "Kuwait City", "Souq Books"),
+            ("CNY", MAX_AMOUNT_MINOR, "5303156", "54131000000000.00", "CN", "Shop", "上海", "Shop"),
             ("ALL", 5, "5303008", "54040.05", "AL", "A", "B", "A"),
-            (
-                "CNY",
-                1,
-                "5303156",
-                "54040.01",
-                "CN",
-                "一二三四五六七八九十一二三四五六七八九十一二三四五六七八",
-                "一二三四五六七八九十一二三四五六",
-                "一二三四五六七八九十一二三四五六七八九十一二三四五",
-            ),
-            (
-                "EUR",
-                1,
-                "5303978",
-                "54040.01",
-                "DE",
-                "ABCDEFGHIJKLMNOPQRSTUVW   YZ",
-                "Ort",
-                "ABCDEFGHIJKLMNOPQRSTUVW",
-            ),
+            ("CNY", 1, "5303156", "54040.01", "CN", "一二三四五六七八九十一二三四五六七八九十一二三四五六七八", "一二三四五六七八九十一二三四五六", "一二三四五六七八九十一二三四五六七八九十一二三四五"),
+            ("EUR", 1, "5303978", "54040.01", "DE", "ABCDEFGHIJKLMNOPQRSTUVW   YZ", "Ort", "ABCDEFGHIJKLMNOPQRSTUVW"),
         ];
-        for (currency, amount_minor, currency_object, amount_object, country, name, city, payee) in
-            rows
-        {
-            let text = write_bill_code(&BillCode {
-                currency,
-                amount_minor,
-                country,
-                name,
-                city,
-                ..bill()
-            })
-            .unwrap();
-            assert!(text.starts_with("00020101021226660010org.nodpay0122p6enp6enp6enp6enp6enpw0222AAECAwQFBgf4-fr7_P3-_w52045943"), "{text}");
+        for (currency, amount_minor, currency_object, amount_object, country, name, city, payee) in rows {
+            let text = write_bill_code(&BillCode { currency, amount_minor, country, name, city, ..bill() }).unwrap();
             assert!(
-                text.contains(&format!("{currency_object}{amount_object}5802{country}59")),
+                text.starts_with(
+                    "00020101021226660010org.nodpay0122p6enp6enp6enp6enp6enpw0222AAECAwQFBgf4-fr7_P3-_w52045943"
+                ),
                 "{text}"
             );
+            assert!(text.contains(&format!("{currency_object}{amount_object}5802{country}59")), "{text}");
             let expected = PaymentCode {
                 kind: CodeKind::NodpayBill,
                 payee: Some(payee.to_owned()),
@@ -1561,10 +1313,7 @@ mod tests {
                 currency: Some(currency),
                 country: Some(country.to_owned()),
                 reference: Some("p6enp6enp6enp6enp6enpw".to_owned()),
-                bill: Some(BillReference {
-                    bill: BILL,
-                    digest: DIGEST,
-                }),
+                bill: Some(BillReference { bill: BILL, digest: DIGEST }),
             };
             assert_eq!(parse(&text), Ok(expected), "{text}");
         }
@@ -1582,91 +1331,20 @@ mod tests {
 
     #[test]
     fn bills_that_do_not_fit() {
+        #[rustfmt::skip]
         let rows = [
-            (
-                "amount",
-                BillCode {
-                    amount_minor: 0,
-                    ..bill()
-                },
-            ),
-            (
-                "amount",
-                BillCode {
-                    amount_minor: -1,
-                    ..bill()
-                },
-            ),
-            (
-                "amount",
-                BillCode {
-                    amount_minor: MAX_AMOUNT_MINOR + 1,
-                    ..bill()
-                },
-            ),
-            (
-                "amount",
-                BillCode {
-                    amount_minor: i64::MIN,
-                    ..bill()
-                },
-            ),
-            (
-                "currency",
-                BillCode {
-                    currency: "cny",
-                    ..bill()
-                },
-            ),
-            (
-                "currency",
-                BillCode {
-                    currency: "XAU",
-                    ..bill()
-                },
-            ),
-            (
-                "currency",
-                BillCode {
-                    currency: "",
-                    ..bill()
-                },
-            ),
-            (
-                "merchant category code",
-                BillCode {
-                    mcc: "594",
-                    ..bill()
-                },
-            ),
-            (
-                "merchant category code",
-                BillCode {
-                    mcc: "59a3",
-                    ..bill()
-                },
-            ),
-            (
-                "country",
-                BillCode {
-                    country: "China",
-                    ..bill()
-                },
-            ),
-            (
-                "country",
-                BillCode {
-                    country: "中",
-                    ..bill()
-                },
-            ),
-            (
-                "merchant name",
-                BillCode {
-                    name: " ",
-                    ..bill()
-                },
-            ),
+            ("amount", BillCode { amount_minor: 0, ..bill() }),
+            ("amount", BillCode { amount_minor: -1, ..bill() }),
+            ("amount", BillCode { amount_minor: MAX_AMOUNT_MINOR + 1, ..bill() }),
+            ("amount", BillCode { amount_minor: i64::MIN, ..bill() }),
+            ("currency", BillCode { currency: "cny", ..bill() }),
+            ("currency", BillCode { currency: "XAU", ..bill() }),
+            ("currency", BillCode { currency: "", ..bill() }),
+            ("merchant category code", BillCode { mcc: "594", ..bill() }),
+            ("merchant category code", BillCode { mcc: "59a3", ..bill() }),
+            ("country", BillCode { country: "China", ..bill() }),
+            ("country", BillCode { country: "中", ..bill() }),
+            ("merchant name", BillCode { name: " ", ..bill() }),
             ("merchant city", BillCode { city: "", ..bill() }),
         ];
         for (wrong, bill) in rows {
@@ -1675,10 +1353,7 @@ mod tests {
                 other => panic!("{wrong}: {other:?}"),
             }
         }
-        let hidden = write_bill_code(&BillCode {
-            name: "A\u{202E}B",
-            ..bill()
-        });
+        let hidden = write_bill_code(&BillCode { name: "A\u{202E}B", ..bill() });
         assert_eq!(hidden, Err(CodeError::HiddenCharacter(0x202E)));
     }
 
@@ -1690,17 +1365,11 @@ mod tests {
         let whole = |account: &str| emv_with(&[(26, account), (62, &label)]);
         assert_eq!(parse(&whole(&account)).unwrap().kind, CodeKind::NodpayBill);
         let anywhere = emv_with(&[(51, &account), (62, &label)]);
-        assert_eq!(
-            parse(&anywhere).unwrap().kind,
-            CodeKind::NodpayBill,
-            "besides another scheme"
-        );
+        assert_eq!(parse(&anywhere).unwrap().kind, CodeKind::NodpayBill, "besides another scheme");
         let any_order = format!("0222{digest}0122{id}0010org.nodpay");
-        assert_eq!(
-            parse(&whole(&any_order)).unwrap().kind,
-            CodeKind::NodpayBill
-        );
+        assert_eq!(parse(&whole(&any_order)).unwrap().kind, CodeKind::NodpayBill);
 
+        #[rustfmt::skip]
         let rows = [
             ("identifier alone", whole("0010org.nodpay")),
             ("no digest", whole(&format!("0010org.nodpay0122{id}"))),
@@ -1708,45 +1377,18 @@ mod tests {
             ("one more part", whole(&format!("{account}0301x"))),
             ("a part twice", whole(&format!("{account}0122{id}"))),
             ("parts that do not fit", whole("0010org.nodpay0199")),
-            (
-                "capital identifier",
-                whole(&account.replace("org.nodpay", "ORG.NODPAY")),
-            ),
-            (
-                "short bill",
-                whole(&format!("0010org.nodpay0121{}0222{digest}", &id[1..])),
-            ),
-            (
-                "bits beyond 16 bytes",
-                whole(&account.replace(id, "p6enp6enp6enp6enp6enpx")),
-            ),
+            ("capital identifier", whole(&account.replace("org.nodpay", "ORG.NODPAY"))),
+            ("short bill", whole(&format!("0010org.nodpay0121{}0222{digest}", &id[1..]))),
+            ("bits beyond 16 bytes", whole(&account.replace(id, "p6enp6enp6enp6enp6enpx"))),
             ("plain base64", whole(&account.replace("-fr7", "+fr7"))),
-            (
-                "padded",
-                whole(&format!("0010org.nodpay0124{id}==0222{digest}")),
-            ),
-            (
-                "two bills",
-                emv_with(&[(26, &account), (27, &account), (62, &label)]),
-            ),
-            (
-                "static",
-                emv_with(&[(26, &account), (62, &label), (1, "11")]),
-            ),
-            (
-                "no method",
-                emv_with(&[(26, &account), (62, &label), (1, "")]),
-            ),
-            (
-                "no amount",
-                emv_with(&[(26, &account), (62, &label), (54, "")]),
-            ),
+            ("padded", whole(&format!("0010org.nodpay0124{id}==0222{digest}"))),
+            ("two bills", emv_with(&[(26, &account), (27, &account), (62, &label)])),
+            ("static", emv_with(&[(26, &account), (62, &label), (1, "11")])),
+            ("no method", emv_with(&[(26, &account), (62, &label), (1, "")])),
+            ("no amount", emv_with(&[(26, &account), (62, &label), (54, "")])),
             ("tip", emv_with(&[(26, &account), (62, &label), (55, "01")])),
             ("no label", emv_with(&[(26, &account)])),
-            (
-                "another label",
-                emv_with(&[(26, &account), (62, "0503abc")]),
-            ),
+            ("another label", emv_with(&[(26, &account), (62, "0503abc")])),
         ];
         for (row, text) in rows {
             assert_eq!(error_code(&text), "bill-broken", "{row}: {text}");
@@ -1762,14 +1404,7 @@ mod tests {
 
     #[test]
     fn epc_codes() {
-        type Row<'a> = (
-            &'a str,
-            String,
-            &'a str,
-            Option<i64>,
-            &'a str,
-            Option<&'a str>,
-        );
+        type Row<'a> = (&'a str, String, &'a str, Option<i64>, &'a str, Option<&'a str>);
         let red_cross = "BCD\n001\n1\nSCT\nBPOTBEB1\nRed Cross of Belgium\nBE72000000001616\nEUR1\nCHAR\n\nUrgency fund\nSample EPC QR code";
         let mustermann = "Franz Mustermänn";
         #[rustfmt::skip]
@@ -1806,141 +1441,56 @@ mod tests {
     #[test]
     fn broken_epc_codes() {
         let wide = "ä".repeat(140);
+        #[rustfmt::skip]
         let rows: Vec<(&str, String, &str)> = vec![
-            (
-                "tag alone with a line",
-                "BCD\nhello".into(),
-                "epc-invalid-field",
-            ),
+            ("tag alone with a line", "BCD\nhello".into(), "epc-invalid-field"),
             ("version 003", epc_with(2, "003"), "epc-invalid-field"),
             ("character set 9", epc_with(3, "9"), "epc-invalid-field"),
             ("no character set", epc_with(3, ""), "epc-invalid-field"),
             ("not SCT", epc_with(4, "SDD"), "epc-invalid-field"),
-            (
-                "version 1 without BIC",
-                WIKIMEDIA.replace("002", "001"),
-                "epc-missing-field",
-            ),
+            ("version 1 without BIC", WIKIMEDIA.replace("002", "001"), "epc-missing-field"),
             ("BIC of nine", epc_with(5, "BHBLDEHHX"), "epc-invalid-field"),
-            (
-                "BIC without country",
-                epc_with(5, "BHBL12HH"),
-                "epc-invalid-field",
-            ),
+            ("BIC without country", epc_with(5, "BHBL12HH"), "epc-invalid-field"),
             ("no name", epc_with(6, ""), "epc-missing-field"),
-            (
-                "long name",
-                epc_with(6, &"N".repeat(71)),
-                "epc-invalid-field",
-            ),
-            (
-                "bidi in the name",
-                epc_with(6, "A\u{202E}B"),
-                "code-hidden-character",
-            ),
+            ("long name", epc_with(6, &"N".repeat(71)), "epc-invalid-field"),
+            ("bidi in the name", epc_with(6, "A\u{202E}B"), "code-hidden-character"),
             ("no account", epc_with(7, ""), "epc-missing-field"),
-            (
-                "ends before the account",
-                "BCD\n002\n1\nSCT\n\nName".into(),
-                "epc-missing-field",
-            ),
-            (
-                "check digits",
-                epc_with(7, "DE71110220330123456788"),
-                "epc-invalid-field",
-            ),
-            (
-                "length",
-                epc_with(7, "DE7111022033012345678"),
-                "epc-invalid-field",
-            ),
-            (
-                "outside SEPA",
-                epc_with(7, "BR1500000000000010932840814P2"),
-                "epc-invalid-field",
-            ),
-            (
-                "small letters",
-                epc_with(7, "de71110220330123456789"),
-                "epc-invalid-field",
-            ),
-            (
-                "spaces",
-                epc_with(7, "DE71 1102 2033 0123 4567 89"),
-                "epc-invalid-field",
-            ),
+            ("ends before the account", "BCD\n002\n1\nSCT\n\nName".into(), "epc-missing-field"),
+            ("check digits", epc_with(7, "DE71110220330123456788"), "epc-invalid-field"),
+            ("length", epc_with(7, "DE7111022033012345678"), "epc-invalid-field"),
+            ("outside SEPA", epc_with(7, "BR1500000000000010932840814P2"), "epc-invalid-field"),
+            ("small letters", epc_with(7, "de71110220330123456789"), "epc-invalid-field"),
+            ("spaces", epc_with(7, "DE71 1102 2033 0123 4567 89"), "epc-invalid-field"),
             ("one character", epc_with(7, "中"), "epc-invalid-field"),
             ("zero", epc_with(8, "EUR0.00"), "epc-invalid-field"),
-            (
-                "too much",
-                epc_with(8, "EUR1000000000"),
-                "epc-invalid-field",
-            ),
+            ("too much", epc_with(8, "EUR1000000000"), "epc-invalid-field"),
             ("thousandths", epc_with(8, "EUR1.001"), "epc-invalid-field"),
             ("comma", epc_with(8, "EUR1,00"), "epc-invalid-field"),
             ("no digits", epc_with(8, "EUR"), "epc-invalid-field"),
-            (
-                "point at the end",
-                epc_with(8, "EUR1."),
-                "epc-invalid-field",
-            ),
+            ("point at the end", epc_with(8, "EUR1."), "epc-invalid-field"),
             ("dollars", epc_with(8, "USD1"), "epc-invalid-field"),
             ("long purpose", epc_with(9, "GDDSX"), "epc-invalid-field"),
-            (
-                "RF check digits",
-                epc_with(10, "RF19539007547034"),
-                "epc-invalid-field",
-            ),
-            (
-                "long structured reference",
-                epc_with(10, &"1".repeat(36)),
-                "epc-invalid-field",
-            ),
-            (
-                "both references",
-                WIKIMEDIA.replace("\n\nSpende", "\nRF18539007547034\nSpende"),
-                "epc-invalid-field",
-            ),
-            (
-                "long text",
-                epc_with(11, &"x".repeat(141)),
-                "epc-invalid-field",
-            ),
-            (
-                "long information",
-                epc_with(12, &"x".repeat(71)),
-                "epc-invalid-field",
-            ),
-            (
-                "13 lines",
-                format!("{}\nmore", epc_with(12, "i")),
-                "epc-invalid-field",
-            ),
+            ("RF check digits", epc_with(10, "RF19539007547034"), "epc-invalid-field"),
+            ("long structured reference", epc_with(10, &"1".repeat(36)), "epc-invalid-field"),
+            ("both references", WIKIMEDIA.replace("\n\nSpende", "\nRF18539007547034\nSpende"), "epc-invalid-field"),
+            ("long text", epc_with(11, &"x".repeat(141)), "epc-invalid-field"),
+            ("long information", epc_with(12, &"x".repeat(71)), "epc-invalid-field"),
+            ("13 lines", format!("{}\nmore", epc_with(12, "i")), "epc-invalid-field"),
             ("over 331 bytes", epc_with(11, &wide), "epc-too-long"),
-            (
-                "mixed line ends",
-                WIKIMEDIA.replacen('\n', "\r\n", 1),
-                "epc-invalid-field",
-            ),
-            (
-                "carriage return inside",
-                WIKIMEDIA.replace("EUR20", "EUR20\r"),
-                "code-hidden-character",
-            ),
+            ("mixed line ends", WIKIMEDIA.replacen('\n', "\r\n", 1), "code-hidden-character"),
+            ("carriage return inside", WIKIMEDIA.replace("EUR20", "EUR20\r"), "code-hidden-character"),
         ];
         for (row, text, code) in &rows {
             assert_eq!(error_code(text), *code, "{row}: {text}");
         }
         let single_byte = epc_with(11, &wide).replacen("\n1\n", "\n2\n", 1);
-        assert!(
-            parse(&single_byte).is_ok(),
-            "140 umlauts are 140 bytes in ISO 8859-1"
-        );
+        assert!(parse(&single_byte).is_ok(), "140 umlauts are 140 bytes in ISO 8859-1");
     }
 
     #[test]
     fn wallets_addresses_and_everything_else() {
         use CodeKind::{Alipay, Unknown, Url, Wechat};
+        #[rustfmt::skip]
         let rows = [
             ("https://qr.alipay.com/fkx12345", Alipay),
             ("HTTPS://QR.ALIPAY.COM/FKX12345", Alipay),
@@ -1988,10 +1538,7 @@ mod tests {
             ("ftp://example.com/", Unknown),
             ("weixin://dl/chat", Unknown),
             ("wxp://", Unknown),
-            (
-                "MEBKM:URL:http\\://en.wikipedia.org/wiki/Main_Page;;",
-                Unknown,
-            ),
+            ("MEBKM:URL:http\\://en.wikipedia.org/wiki/Main_Page;;", Unknown),
             ("Google モバイル\nhttp://google.jp", Unknown),
             ("161234567890123456", Unknown),
             ("13456789012345678", Unknown),
@@ -2009,14 +1556,8 @@ mod tests {
     #[test]
     fn tables_are_in_order() {
         assert!(IBAN_LENGTHS.is_sorted_by(|a, b| a.0 < b.0));
-        assert_eq!(
-            crc16(b"123456789"),
-            0x29B1,
-            "the check value of CRC-16/CCITT-FALSE"
-        );
-        for c in [
-            'a', '中', ' ', '\u{3000}', 'é', 'ß', 'あ', '한', 'ש', '😀', '€',
-        ] {
+        assert_eq!(crc16(b"123456789"), 0x29B1, "the check value of CRC-16/CCITT-FALSE");
+        for c in ['a', '中', ' ', '\u{3000}', 'é', 'ß', 'あ', '한', 'ש', '😀', '€'] {
             assert!(!is_hidden(c), "{c}");
         }
         for c in [
@@ -2055,13 +1596,7 @@ mod tests {
                 assert!(parse(&changed).is_err(), "{changed}");
             }
         };
-        assert_eq!(
-            good.bill,
-            Some(BillReference {
-                bill: BILL,
-                digest: DIGEST
-            })
-        );
+        assert_eq!(good.bill, Some(BillReference { bill: BILL, digest: DIGEST }));
         let replacements: Vec<char> = (' '..='~').chain(['京', '\n', '\u{202E}']).collect();
         for at in 0..chars.len() {
             for &replacement in &replacements {
@@ -2081,7 +1616,7 @@ mod tests {
         }
     }
 
-    /// xorshift64*; the seed is in the name of the failing text.
+    /// xorshift64*, with a fixed seed; a failure prints the text.
     struct Random(u64);
 
     impl Random {
@@ -2094,9 +1629,7 @@ mod tests {
     }
 
     fn mutate(random: &mut Random, seed: &str) -> String {
-        let alphabet: Vec<char> = "0123456789.:/\n\rABDCEUR北ä\u{202E}\u{10FFFF}@[]"
-            .chars()
-            .collect();
+        let alphabet: Vec<char> = "0123456789.:/\n\rABDCEUR北ä\u{202E}\u{10FFFF}@[]".chars().collect();
         let mut chars: Vec<char> = seed.chars().collect();
         for _ in 0..=random.below(4) {
             let at = random.below(chars.len() + 1);
@@ -2135,9 +1668,7 @@ mod tests {
         for round in 0..40_000 {
             let mut text = mutate(&mut random, seeds[round % seeds.len()]);
             if text.starts_with("0002") && random.below(2) == 0 {
-                let objects = text
-                    .rsplit_once("6304")
-                    .map_or(text.as_str(), |(objects, _)| objects);
+                let objects = text.rsplit_once("6304").map_or(text.as_str(), |(objects, _)| objects);
                 text = sealed(objects);
             }
             let Ok(code) = parse(&text) else {
@@ -2145,35 +1676,15 @@ mod tests {
                 continue;
             };
             read += 1;
-            assert!(
-                code.amount_minor
-                    .is_none_or(|minor| (1..=MAX_AMOUNT_MINOR).contains(&minor)),
-                "{text:?}"
-            );
+            assert!(code.amount_minor.is_none_or(|minor| (1..=MAX_AMOUNT_MINOR).contains(&minor)), "{text:?}");
             for shown in [&code.payee, &code.reference].into_iter().flatten() {
-                assert!(
-                    !shown.trim().is_empty() && !shown.chars().any(is_hidden),
-                    "{text:?}"
-                );
+                assert!(!shown.trim().is_empty() && !shown.chars().any(is_hidden), "{text:?}");
             }
-            let open = matches!(
-                code.kind,
-                CodeKind::NodpayBill | CodeKind::EmvStatic | CodeKind::EmvDynamic | CodeKind::Epc
-            );
-            assert_eq!(
-                code.payee.is_some() && code.currency.is_some() && code.country.is_some(),
-                open,
-                "{text:?}"
-            );
-            assert_eq!(
-                code.bill.is_some(),
-                code.kind == CodeKind::NodpayBill,
-                "{text:?}"
-            );
+            let open =
+                matches!(code.kind, CodeKind::NodpayBill | CodeKind::EmvStatic | CodeKind::EmvDynamic | CodeKind::Epc);
+            assert_eq!(code.payee.is_some() && code.currency.is_some() && code.country.is_some(), open, "{text:?}");
+            assert_eq!(code.bill.is_some(), code.kind == CodeKind::NodpayBill, "{text:?}");
         }
-        assert!(
-            read > 1_000 && refused > 1_000,
-            "{read} read, {refused} refused"
-        );
+        assert!(read > 1_000 && refused > 1_000, "{read} read, {refused} refused");
     }
 }

@@ -116,11 +116,13 @@ impl Evidence {
     }
 
     fn from_file(bytes: &[u8]) -> Result<Self, EvidenceError> {
-        if bytes.len() > MAX_EVIDENCE_LEN || !looks_like_evidence(bytes) {
+        if bytes.len() > MAX_EVIDENCE_LEN {
             return Err(EvidenceError::NotEvidence);
         }
-        let evidence: Self =
-            serde_json::from_slice(bytes).map_err(|error| EvidenceError::Damaged(error.to_string()))?;
+        let evidence: Self = serde_json::from_slice(bytes).map_err(|error| match looks_like_evidence(bytes) {
+            true => EvidenceError::Damaged(error.to_string()),
+            false => EvidenceError::NotEvidence,
+        })?;
         let canonical = evidence.to_file().map_err(|error| EvidenceError::Damaged(error.to_string()))?;
         if canonical.as_bytes() != bytes {
             let at = canonical.bytes().zip(bytes).take_while(|(a, b)| a == *b).count();
@@ -164,7 +166,8 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     let evidence = Evidence::from_file(file)?;
     let book = check_log(&evidence, &anchor)?;
 
-    let certificate = link("merchant certificate", verify_merchant_certificate(&evidence.merchant_certificate, &anchor.root))?;
+    let certificate =
+        link("merchant certificate", verify_merchant_certificate(&evidence.merchant_certificate, &anchor.root))?;
     let outcome_certificate =
         link("outcome certificate", verify_outcome_certificate(&evidence.outcome_certificate, &anchor.root))?;
     let bill = link("bill", verify_bill(&evidence.bill, &certificate))?;
@@ -185,13 +188,10 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     let payment = match (evidence.payment.as_deref(), &decision) {
         (None, _) => None,
         (Some(_), None) => return Err(broken("payment", "there is no decision it could be over")),
-        (Some(wire), Some((decision, ..))) => {
-            Some(link("payment", verify_payment(wire, &book, &order, decision))?)
-        }
+        (Some(wire), Some((decision, ..))) => Some(link("payment", verify_payment(wire, &book, &order, decision))?),
     };
     let outcome = link("outcome", verify_outcome(&evidence.outcome, &outcome_certificate, &order))?;
-    let result =
-        evidence.result.as_deref().map(|wire| verify_result(wire, &book, &order, &outcome)).transpose();
+    let result = evidence.result.as_deref().map(|wire| verify_result(wire, &book, &order, &outcome)).transpose();
     let result = link("result", result)?;
 
     let named = |name: &'static str, said: Option<Digest>, held: Option<Digest>| match said == held {
@@ -217,10 +217,8 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     if !fits {
         return Err(broken("outcome", "it does not follow from the decision and payment"));
     }
-    let expected_total = terms.map_or_else(
-        || requote.as_ref().map_or(bill.total(), |requote| requote.total()),
-        |terms| terms.total,
-    );
+    let expected_total =
+        terms.map_or_else(|| requote.as_ref().map_or(bill.total(), |requote| requote.total()), |terms| terms.total);
     if outcome.total != expected_total {
         return Err(broken("outcome", "its total is not what was decided"));
     }
@@ -238,7 +236,11 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
         format!("merchant {}, {}, {}", certificate.name, certificate.city, certificate.country),
         format!("asked {} for {} lines", bill.total(), bill.lines.len()),
     );
-    tell(order.created, format!("{child}'s watch {}", order.watch), format!("ordered it after checking the PIN at {}", order.wearer_check.at.unix_ms()));
+    tell(
+        order.created,
+        format!("{child}'s watch {}", order.watch),
+        format!("ordered it after checking the PIN at {}", order.wearer_check.at.unix_ms()),
+    );
     if let Some(requote) = &requote {
         tell(requote.issued, format!("merchant {}", certificate.name), format!("requoted it at {}", requote.total()));
     }
@@ -264,7 +266,11 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
         tell(payment.at, format!("{child}'s watch"), format!("paid {} as payment {}", payment.total, payment.payment));
     }
     let why = outcome.reason.map_or_else(String::new, |reason| format!(" ({})", reason.as_str()));
-    tell(outcome.at, "the service".to_owned(), format!("recorded: {}{why}, {}", outcome.outcome.as_str(), outcome.total));
+    tell(
+        outcome.at,
+        "the service".to_owned(),
+        format!("recorded: {}{why}, {}", outcome.outcome.as_str(), outcome.total),
+    );
     if let Some(result) = &result {
         tell(result.at, format!("{child}'s watch"), format!("confirmed that it saw: {}", result.seen.as_str()));
     }

@@ -93,6 +93,11 @@ pub(crate) fn from_der(der: &[u8]) -> Option<[u8; 64]> {
     Some(fixed)
 }
 
+/// The other way round; `None` when it is no signature.
+pub(crate) fn to_der(signature: &[u8; 64]) -> Option<Vec<u8>> {
+    Signature::from_slice(signature).ok().map(|parsed| parsed.to_der().as_bytes().to_vec())
+}
+
 /// Tag and content of a value that fills `bytes`.
 fn tlv(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let (tag, content, rest) = first_tlv(bytes)?;

@@ -7,7 +7,7 @@
 use std::ops::Deref;
 
 use nodpay_core::{
-    Bill, BillError, BillTerms, Cancel, Decision, Digest, Entry, EnrolledWatch, Guardian, HouseholdError, HouseholdLog,
+    Bill, BillError, BillTerms, Cancel, Decision, Digest, EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog,
     LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantCertificate, Order, Outcome, OutcomeCertificate,
     OutcomeKind, Payment, PublicKey, RequoteError, ResultReport, StrikeError, Verdict, WatchId,
 };
@@ -202,11 +202,7 @@ impl LogBook {
     }
 
     /// Verifies an assertion of any of the household's guardians. Also gives the authenticator's signature counter.
-    pub fn assertion(
-        &self,
-        kind: AssertionKind,
-        wire: &str,
-    ) -> Result<(Assertion, Guardian, u32), VerifyError> {
+    pub fn assertion(&self, kind: AssertionKind, wire: &str) -> Result<(Assertion, Guardian, u32), VerifyError> {
         let assertion = Assertion::parse(wire)?;
         let guardian = self
             .log
@@ -237,10 +233,7 @@ impl Deref for LogBook {
 }
 
 /// The operator's word on whose key this is.
-pub fn verify_merchant_certificate(
-    wire: &str,
-    root: &PublicKey,
-) -> Result<Verified<MerchantCertificate>, VerifyError> {
+pub fn verify_merchant_certificate(wire: &str, root: &PublicKey) -> Result<Verified<MerchantCertificate>, VerifyError> {
     open(Kind::MerchantCertificate, wire, root)
 }
 

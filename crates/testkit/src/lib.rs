@@ -1,1 +1,515 @@
-//! placeholder
+//! For tests of Nodpay only: a whole cast of parties with fixed keys who sign real messages, honest or bent.
+//!
+//! Everything is deterministic: the same calls give the same bytes, which is also how `docs/vectors.json` is made.
+
+use nodpay_core::{
+    Adjustment, Amount, Bill, BillId, Cancel, CancelReason, Country, CredentialId, Currency, Decision, Digest,
+    EnrolledWatch, Entry, FailReason, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry, Mcc,
+    MerchantCertificate, MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Nonce, Order, OrderId, Outcome,
+    OutcomeCertificate, OutcomeKind, PairingId, Payment, Reduction, ResultReport, Salt, Text, Timestamp, TransferId,
+    V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
+};
+use nodpay_protocol::{
+    Anchor, AnchorGuardian, Assertion, AssertionKind, Evidence, Kind, LogBook, PairingClaim, PairingSecret,
+    RelyingParty, Signer, SoftwareKey, Verified, WearerName, name_digest, payment_id, sign, verify_decision,
+};
+use serde::Serialize;
+
+/// When the cast's story begins: 2026-11-22T08:00:00Z.
+pub const START: Timestamp = Timestamp::from_unix_ms(1_795_334_400_000);
+const MINUTE_MS: i64 = 60_000;
+const YEAR_MS: i64 = 365 * 24 * 60 * MINUTE_MS;
+
+/// A software passkey: real WebAuthn structures, a key in memory.
+#[derive(Debug)]
+pub struct SoftPasskey {
+    pub guardian: Guardian,
+    pub key: SoftwareKey,
+    pub rp: RelyingParty,
+    /// Signs as the demo's software key does.
+    pub demo: bool,
+}
+
+impl SoftPasskey {
+    #[must_use]
+    pub fn new(seed: u8, rp: RelyingParty) -> Self {
+        let key = key(seed);
+        let guardian = Guardian {
+            guardian: GuardianId::from_bytes([seed; 16]),
+            credential: CredentialId::try_from(vec![seed; 20]).expect("a credential id"),
+            key: key.public_key(),
+            backup_eligible: false,
+        };
+        Self { guardian, key, rp, demo: false }
+    }
+
+    /// The assertion over exactly these bytes.
+    #[must_use]
+    pub fn assert_bytes(&self, kind: AssertionKind, payload: Vec<u8>) -> Assertion {
+        let credential = self.guardian.credential.clone();
+        Assertion::by_software_key(kind, payload, credential, &self.key, &self.rp, self.demo).expect("signs")
+    }
+
+    #[must_use]
+    pub fn assert(&self, kind: AssertionKind, payload: &impl Serialize) -> String {
+        self.assert_bytes(kind, serde_json::to_vec(payload).expect("serialises")).to_wire()
+    }
+}
+
+/// A key whose secret is one byte repeated.
+#[must_use]
+pub fn key(seed: u8) -> SoftwareKey {
+    SoftwareKey::from_secret(&[seed; 32]).expect("a valid scalar")
+}
+
+#[must_use]
+pub fn rp() -> RelyingParty {
+    RelyingParty { rp_id: "localhost".to_owned(), origins: vec!["http://localhost:8080".to_owned()], demo_keys: false }
+}
+
+#[must_use]
+pub fn cny(minor: i64) -> Amount {
+    Amount::new(self::minor(minor), Currency::CNY)
+}
+
+#[must_use]
+pub fn minor(minor: i64) -> Minor {
+    Minor::new(minor).expect("in range")
+}
+
+#[must_use]
+pub fn line_id(id: &str) -> LineId {
+    LineId::new(id).expect("a line id")
+}
+
+#[must_use]
+pub fn line(id: &str, name: &str, quantity: u32, unit_price: i64) -> Line {
+    Line {
+        id: line_id(id),
+        name: Text::new(name).expect("a name"),
+        quantity,
+        unit_price: minor(unit_price),
+        amount: minor(unit_price).times(quantity).expect("in range"),
+        category: None,
+        min_age: None,
+        bundle: None,
+    }
+}
+
+/// A merchant, a household of one guardian and one watch, and the service: everyone who signs.
+#[derive(Debug)]
+pub struct Cast {
+    pub root: SoftwareKey,
+    pub outcome_key: SoftwareKey,
+    pub merchant_key: SoftwareKey,
+    pub watch_key: SoftwareKey,
+    pub passkey: SoftPasskey,
+    pub household: HouseholdId,
+    pub watch: WatchId,
+    pub wearer: WearerId,
+    pub wearer_name: WearerName,
+    pub merchant: MerchantId,
+    pub pairing: PairingId,
+    pub secret: PairingSecret,
+    pub certificate: Verified<MerchantCertificate>,
+    pub outcome_certificate: Verified<OutcomeCertificate>,
+    /// Wires of the household log: founded, watch enrolled.
+    pub log: Vec<String>,
+}
+
+impl Default for Cast {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Cast {
+    /// Casts of different numbers share no key and no id. `number` below 25.
+    #[must_use]
+    pub fn new(number: u8) -> Self {
+        assert!(number < 25, "keys run out");
+        let seed = |role: u8| 1 + number * 10 + role;
+        let (root, outcome_key, merchant_key) = (key(seed(0)), key(seed(1)), key(seed(2)));
+        let passkey = SoftPasskey::new(seed(4), rp());
+        let merchant = MerchantId::from_bytes([seed(5); 16]);
+        let certificate = MerchantCertificate {
+            v: V1,
+            merchant,
+            name: Text::new("阳光小卖部 Sunny Shop").expect("a name"),
+            mcc: Mcc::from_digits("5411").expect("a code"),
+            city: Text::new("Shenzhen").expect("a city"),
+            country: Country::from_code("CN").expect("a country"),
+            key: merchant_key.public_key(),
+            not_before: START.plus_ms(-YEAR_MS / 2),
+            not_after: START.plus_ms(YEAR_MS / 2),
+        };
+        let outcome_certificate = OutcomeCertificate {
+            v: V1,
+            key: outcome_key.public_key(),
+            not_before: START.plus_ms(-YEAR_MS),
+            not_after: START.plus_ms(YEAR_MS),
+        };
+        let mut cast = Self {
+            certificate: sign(Kind::MerchantCertificate, certificate, &root).expect("signs"),
+            outcome_certificate: sign(Kind::OutcomeCertificate, outcome_certificate, &root).expect("signs"),
+            root,
+            outcome_key,
+            merchant_key,
+            watch_key: key(seed(3)),
+            passkey,
+            household: HouseholdId::from_bytes([seed(6); 16]),
+            watch: WatchId::from_bytes([seed(7); 16]),
+            wearer: WearerId::from_bytes([seed(8); 16]),
+            wearer_name: WearerName {
+                name: Text::new("小明 Ming").expect("a name"),
+                salt: Salt::from_bytes([seed(9); 16]),
+            },
+            merchant,
+            pairing: PairingId::from_bytes([seed(9); 16]),
+            secret: PairingSecret::from_bytes([seed(9); 16]),
+            log: Vec::new(),
+        };
+        let founding = cast.founding();
+        cast.log.push(cast.passkey.assert(AssertionKind::Log, &founding));
+        let enrolment = cast.next_entry(Entry::EnrolWatch(cast.enrolled_watch()));
+        cast.log.push(cast.passkey.assert(AssertionKind::Log, &enrolment));
+        cast
+    }
+
+    #[must_use]
+    pub fn founding(&self) -> LogEntry {
+        LogEntry {
+            v: V1,
+            household: self.household,
+            seq: 0,
+            prev: None,
+            guardian: self.passkey.guardian.guardian,
+            at: START.plus_ms(-60 * MINUTE_MS),
+            entry: Entry::Found(self.passkey.guardian.clone()),
+        }
+    }
+
+    #[must_use]
+    pub fn enrolled_watch(&self) -> EnrolledWatch {
+        EnrolledWatch {
+            watch: self.watch,
+            key: self.watch_key.public_key(),
+            wearer: self.wearer,
+            wearer_name: name_digest(self.wearer_name.salt, self.wearer_name.name.as_str()),
+            new_watch_cap: NewWatchCap { until: START.plus_ms(NEW_WATCH_COOLING_OFF_MS), per_payment: cny(20_000) },
+        }
+    }
+
+    /// The entry that would come next in the log.
+    #[must_use]
+    pub fn next_entry(&self, entry: Entry) -> LogEntry {
+        let book = self.book();
+        LogEntry {
+            v: V1,
+            household: self.household,
+            seq: book.next_seq(),
+            prev: Some(book.head()),
+            guardian: self.passkey.guardian.guardian,
+            at: START.plus_ms(-30 * MINUTE_MS),
+            entry,
+        }
+    }
+
+    /// The household log as every verifier folds it.
+    #[must_use]
+    pub fn book(&self) -> LogBook {
+        let (first, rest) = self.log.split_first().expect("founded");
+        let mut book = LogBook::found(first, None, self.passkey.rp.clone()).expect("a sound founding entry");
+        for wire in rest {
+            book.append(wire).expect("a sound entry");
+        }
+        book
+    }
+
+    #[must_use]
+    pub fn pairing_claim(&self) -> Verified<PairingClaim> {
+        let key = self.watch_key.public_key();
+        let claim = PairingClaim {
+            v: V1,
+            pairing: self.pairing,
+            household: self.household,
+            watch: self.watch,
+            key,
+            proof: self.secret.prove(self.pairing, self.household, self.watch, &key),
+        };
+        sign(Kind::PairingClaim, claim, &self.watch_key).expect("signs")
+    }
+
+    /// Five lines, ¥36.50: bread, milk, two colas, gum, a pencil.
+    #[must_use]
+    pub fn bill(&self, number: u8) -> Verified<Bill> {
+        self.sign_bill(self.bill_payload(number, Reduction::LinesSum, Vec::new()))
+    }
+
+    #[must_use]
+    pub fn bill_payload(&self, number: u8, reduction: Reduction, adjustments: Vec<Adjustment>) -> Bill {
+        let lines = vec![
+            line("1", "全麦面包 Wholemeal bread", 1, 850),
+            line("2", "牛奶 Milk 250 ml", 2, 450),
+            line("3", "可乐 Cola", 2, 350),
+            line("4", "口香糖 Gum", 1, 500),
+            line("5", "铅笔 Pencil", 5, 140),
+        ];
+        let mut bill = Bill {
+            v: V1,
+            bill: BillId::from_bytes([number; 16]),
+            revision: 1,
+            replaces: None,
+            merchant: self.merchant,
+            certificate: self.certificate.digest(),
+            currency: Currency::CNY,
+            total: Minor::ZERO,
+            lines,
+            adjustments,
+            reduction,
+            issued: START,
+            valid_until: START.plus_ms(15 * MINUTE_MS),
+            nonce: Nonce::from_bytes([number; 16]),
+        };
+        retotal(&mut bill);
+        bill
+    }
+
+    #[must_use]
+    pub fn sign_bill(&self, bill: Bill) -> Verified<Bill> {
+        sign(Kind::Bill, bill, &self.merchant_key).expect("signs")
+    }
+
+    /// The merchant's honest requote of `bill` without `struck`; adjustments stay.
+    #[must_use]
+    pub fn requote(&self, bill: &Verified<Bill>, struck: &[LineId], revision: u32) -> Verified<Bill> {
+        let mut requote = Bill::clone(bill);
+        requote.revision = revision;
+        requote.replaces = Some(bill.digest());
+        requote.lines.retain(|line| !struck.contains(&line.id));
+        retotal(&mut requote);
+        self.sign_bill(requote)
+    }
+
+    #[must_use]
+    pub fn order_payload(&self, bill: &Verified<Bill>, number: u8) -> Order {
+        Order {
+            v: V1,
+            order: OrderId::from_bytes([number; 16]),
+            bill: bill.digest(),
+            household: self.household,
+            watch: self.watch,
+            wearer: self.wearer,
+            wearer_check: WearerCheck { method: WearerMethod::Pin, at: START.plus_ms(MINUTE_MS - 2_000) },
+            log_head: self.book().head(),
+            created: START.plus_ms(MINUTE_MS),
+            expires: START.plus_ms(11 * MINUTE_MS),
+            nonce: Nonce::from_bytes([number; 16]),
+            reason: None,
+        }
+    }
+
+    #[must_use]
+    pub fn order(&self, bill: &Verified<Bill>, number: u8) -> Verified<Order> {
+        self.sign_order(self.order_payload(bill, number))
+    }
+
+    #[must_use]
+    pub fn sign_order(&self, order: Order) -> Verified<Order> {
+        sign(Kind::Order, order, &self.watch_key).expect("signs")
+    }
+
+    /// An honest decision: `struck` empty and `verdict` refuse is a refusal.
+    #[must_use]
+    pub fn decision_payload(
+        &self,
+        order: &Verified<Order>,
+        bill: &Verified<Bill>,
+        requote: Option<&Verified<Bill>>,
+        struck: &[LineId],
+        verdict: Verdict,
+    ) -> Decision {
+        let current = requote.unwrap_or(bill);
+        let total = match verdict {
+            Verdict::Approve => bill.terms(struck, requote.map(|requote| &**requote)).expect("strikes").total,
+            Verdict::Refuse => current.total(),
+        };
+        Decision {
+            v: V1,
+            order: order.digest(),
+            bill: current.digest(),
+            struck: struck.to_vec(),
+            household: self.household,
+            watch: self.watch,
+            wearer: self.wearer,
+            payee: bill.certificate,
+            total,
+            verdict,
+            guardian: self.passkey.guardian.guardian,
+            credential: self.passkey.guardian.credential.clone(),
+            log_head: self.book().head(),
+            at: START.plus_ms(2 * MINUTE_MS),
+            pay_by: START.plus_ms(7 * MINUTE_MS),
+            reason: None,
+        }
+    }
+
+    #[must_use]
+    pub fn sign_decision(&self, decision: &Decision) -> String {
+        self.passkey.assert(AssertionKind::Decision, decision)
+    }
+
+    #[must_use]
+    pub fn payment_payload(&self, order: &Verified<Order>, decision: &Verified<Decision>) -> Payment {
+        Payment {
+            v: V1,
+            payment: payment_id(order.digest(), decision.digest()),
+            order: order.digest(),
+            decision: decision.digest(),
+            bill: decision.bill,
+            payee: decision.payee,
+            total: decision.total,
+            household: self.household,
+            watch: self.watch,
+            log_head: self.book().head(),
+            at: START.plus_ms(2 * MINUTE_MS + 300),
+        }
+    }
+
+    #[must_use]
+    pub fn payment(&self, order: &Verified<Order>, decision: &Verified<Decision>) -> Verified<Payment> {
+        sign(Kind::Payment, self.payment_payload(order, decision), &self.watch_key).expect("signs")
+    }
+
+    #[must_use]
+    pub fn cancel(&self, order: &Verified<Order>) -> Verified<Cancel> {
+        let cancel = Cancel {
+            v: V1,
+            order: order.digest(),
+            household: self.household,
+            watch: self.watch,
+            reason: CancelReason::Wearer,
+            at: START.plus_ms(3 * MINUTE_MS),
+        };
+        sign(Kind::Cancel, cancel, &self.watch_key).expect("signs")
+    }
+
+    #[must_use]
+    pub fn outcome_payload(&self, order: &Verified<Order>, outcome: OutcomeKind, total: Amount) -> Outcome {
+        Outcome {
+            v: V1,
+            order: order.digest(),
+            household: self.household,
+            watch: self.watch,
+            outcome,
+            reason: (outcome == OutcomeKind::Failed).then_some(FailReason::InsufficientBalance),
+            decision: None,
+            cancel: None,
+            payment: None,
+            transfer: None,
+            total,
+            log_head: self.book().head(),
+            at: START.plus_ms(2 * MINUTE_MS + 400),
+        }
+    }
+
+    #[must_use]
+    pub fn sign_outcome(&self, outcome: Outcome) -> Verified<Outcome> {
+        sign(Kind::Outcome, outcome, &self.outcome_key).expect("signs")
+    }
+
+    #[must_use]
+    pub fn result(&self, order: &Verified<Order>, outcome: &Verified<Outcome>) -> Verified<ResultReport> {
+        let result = ResultReport {
+            v: V1,
+            order: order.digest(),
+            outcome: outcome.digest(),
+            seen: outcome.outcome,
+            household: self.household,
+            watch: self.watch,
+            at: START.plus_ms(2 * MINUTE_MS + 500),
+        };
+        sign(Kind::Result, result, &self.watch_key).expect("signs")
+    }
+
+    /// A whole paid order with these lines struck, through the merchant's requote if the bill needs one.
+    #[must_use]
+    pub fn paid_story(&self, bill: Verified<Bill>, number: u8, struck: &[LineId]) -> Story {
+        let requote =
+            (bill.reduction == Reduction::Requote && !struck.is_empty()).then(|| self.requote(&bill, struck, 2));
+        let order = self.order(&bill, number);
+        let decision = self.decision_payload(&order, &bill, requote.as_ref(), struck, Verdict::Approve);
+        let wire = self.sign_decision(&decision);
+        let (decision, ..) = verify_decision(&wire, &self.book(), &order, &bill, requote.as_ref()).expect("sound");
+        let payment = self.payment(&order, &decision);
+        let mut outcome = self.outcome_payload(&order, OutcomeKind::Paid, decision.total);
+        outcome.decision = Some(decision.digest());
+        outcome.payment = Some(payment.digest());
+        outcome.transfer = Some(TransferId::from_bytes([number; 16]));
+        let outcome = self.sign_outcome(outcome);
+        let result = self.result(&order, &outcome);
+        Story { bill, requote, order, decision: Some(decision), cancel: None, payment: Some(payment), outcome, result }
+    }
+
+    #[must_use]
+    pub fn evidence(&self, story: &Story) -> Evidence {
+        Evidence {
+            v: V1,
+            merchant_certificate: self.certificate.wire().to_owned(),
+            outcome_certificate: self.outcome_certificate.wire().to_owned(),
+            log: self.log.clone(),
+            wearer_name: self.wearer_name.clone(),
+            bill: story.bill.wire().to_owned(),
+            requote: story.requote.as_ref().map(|requote| requote.wire().to_owned()),
+            order: story.order.wire().to_owned(),
+            decision: story.decision.as_ref().map(|decision| decision.wire().to_owned()),
+            cancel: story.cancel.as_ref().map(|cancel| cancel.wire().to_owned()),
+            payment: story.payment.as_ref().map(|payment| payment.wire().to_owned()),
+            outcome: story.outcome.wire().to_owned(),
+            result: Some(story.result.wire().to_owned()),
+        }
+    }
+
+    #[must_use]
+    pub fn anchor(&self) -> Anchor {
+        let guardian = &self.passkey.guardian;
+        Anchor {
+            v: V1,
+            household: self.household,
+            root: self.root.public_key(),
+            rp_id: self.passkey.rp.rp_id.clone(),
+            origins: self.passkey.rp.origins.clone(),
+            guardians: vec![AnchorGuardian {
+                guardian: guardian.guardian,
+                credential: guardian.credential.clone(),
+                key: guardian.key,
+            }],
+            demo_keys: false,
+        }
+    }
+}
+
+/// All messages of one order.
+#[derive(Clone, Debug)]
+pub struct Story {
+    pub bill: Verified<Bill>,
+    pub requote: Option<Verified<Bill>>,
+    pub order: Verified<Order>,
+    pub decision: Option<Verified<Decision>>,
+    pub cancel: Option<Verified<Cancel>>,
+    pub payment: Option<Verified<Payment>>,
+    pub outcome: Verified<Outcome>,
+    pub result: Verified<ResultReport>,
+}
+
+/// Makes the total what lines and adjustments come to.
+pub fn retotal(bill: &mut Bill) {
+    let amounts = bill.lines.iter().map(|line| line.amount);
+    bill.total = Minor::sum(amounts.chain(bill.adjustments.iter().map(|item| item.amount))).expect("in range");
+}
+
+/// A digest of nothing in particular.
+#[must_use]
+pub fn some_digest(seed: u8) -> Digest {
+    Digest::from_bytes([seed; 32])
+}

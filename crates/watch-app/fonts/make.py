@@ -34,11 +34,14 @@ LICENSE = "This Font Software is licensed under the SIL Open Font License, Versi
 ASCENT, DESCENT = 1000, -280
 
 # Characters that are never drawn as such: control, format, surrogate, private use, unassigned.
-NOT_DRAWN = {"Cc", "Cf", "Cs", "Co", "Cn"}
+NOT_DRAWN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+# Letters and marks without ink, by name though not by category: a glyph for them would hide them.
+NO_INK = {0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0}
 
 
 def chars(first, last):
-    return {c for c in range(first, last + 1) if unicodedata.category(chr(c)) not in NOT_DRAWN}
+    drawn = (c for c in range(first, last + 1) if unicodedata.category(chr(c)) not in NOT_DRAWN)
+    return set(drawn) - NO_INK
 
 
 def general_standard_hanzi():
@@ -58,6 +61,18 @@ def gb2312():
             except UnicodeDecodeError:
                 pass
     return found
+
+
+def big5_frequent():
+    """The 5,401 frequent Hanzi of Big5, for the shops of Hong Kong, Macao and Taiwan."""
+    found = set()
+    for high in range(0xA4, 0xC7):
+        for low in (*range(0x40, 0x7F), *range(0xA1, 0xFF)):
+            try:
+                found.add(ord(bytes([high, low]).decode("big5")))
+            except UnicodeDecodeError:
+                pass
+    return {c for c in found if is_cjk(c)}
 
 
 def alphabets():
@@ -184,16 +199,11 @@ def build(family, style, weight, wanted, latin, cjk, more, out):
         usWeightClass=weight,
         fsSelection=0x40 if weight == 400 else 0x20,
     )
+    fb.font["head"].macStyle = 0 if weight == 400 else 1
     fb.setupPost(keepGlyphNames=False)
     # Same input, same bytes.
     fb.font["head"].created = fb.font["head"].modified = 3_800_000_000
     fb.font.recalcTimestamp = False
-    try:
-        import cffsubr
-
-        cffsubr.subroutinize(fb.font)
-    except ImportError:
-        print("cffsubr not installed: the file will be about a tenth larger", file=sys.stderr)
     fb.save(out)
     print(f"{out}: {out.stat().st_size} bytes, {len(cmap)} characters, {len(order)} glyphs")
     return set(cmap)
@@ -206,7 +216,7 @@ def main():
         return Source(TTFont(noto_dir / name))
 
     regular_more = [noto("NotoSansSymbols-Regular.ttf"), noto("NotoSansSymbols2-Regular.ttf"), noto("NotoSansMath-Regular.ttf")]
-    hanzi = general_standard_hanzi() | {c for c in gb2312() if is_cjk(c)}
+    hanzi = general_standard_hanzi() | {c for c in gb2312() if is_cjk(c)} | big5_frequent()
     wanted = hanzi | gb2312() | alphabets() | symbols()
     have = build(
         "Nodpay", "Regular", 400, wanted, noto("NotoSans-Regular.ttf"), open_cjk(cjk_regular), regular_more,

@@ -229,6 +229,8 @@ fn scan_row(contrast: &Contrast, y: usize, finders: &mut Vec<Finder>) {
     let Some(mut previous) = row.first().copied() else { return };
     // The last six edges, oldest first.
     let mut edges = [f32::MIN; 6];
+    // The left border ends a run too, as the right one does below: pictures are cropped to the code.
+    edges[5] = 0.0;
     let middle = float(y) + 0.5;
     for (x, &value) in row.iter().enumerate().skip(1) {
         if (value < 0) == (previous < 0) {

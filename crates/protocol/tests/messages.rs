@@ -1,0 +1,583 @@
+//! Every message is believed only whole: honest ones verify, bent ones do not, each for its own reason.
+
+use nodpay_core::{
+    Adjustment, AdjustmentKind, Bill, Cancel, Decision, Digest, Entry, HouseholdId, MerchantId, Nonce, Order, OrderId,
+    Outcome, OutcomeKind, Payment, PaymentId, Reduction, ResultReport, Text, TransferId, Verdict, WatchId, WearerId,
+};
+use nodpay_protocol::{
+    AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Verified, VerifyError, challenge, sign,
+    sign_request, verify_bill, verify_cancel, verify_decision, verify_evidence, verify_merchant_certificate,
+    verify_order, verify_outcome, verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_request,
+    verify_requote, verify_result,
+};
+use nodpay_testkit::{Cast, START, SoftPasskey, Story, cny, key, line_id, minor, rp, some_digest};
+
+fn tax() -> Adjustment {
+    Adjustment { kind: AdjustmentKind::Tax, name: Text::new("VAT 税").expect("a name"), amount: minor(200) }
+}
+
+fn paid(cast: &Cast) -> Story {
+    cast.paid_story(cast.bill(1), 1, &[line_id("3")])
+}
+
+#[test]
+fn an_honest_order_verifies_from_bill_to_result() {
+    let cast = Cast::default();
+    let story = paid(&cast);
+    let book = cast.book();
+    let root = {
+        use nodpay_protocol::Signer as _;
+        cast.root.public_key()
+    };
+    let certificate = verify_merchant_certificate(cast.certificate.wire(), &root).expect("certificate");
+    let outcome_certificate = verify_outcome_certificate(cast.outcome_certificate.wire(), &root).expect("certificate");
+    let bill = verify_bill(story.bill.wire(), &certificate).expect("bill");
+    let order = verify_order(story.order.wire(), &book, cast.watch, &bill).expect("order");
+    let decision = story.decision.as_ref().expect("decided");
+    let (decision, terms, counter) = verify_decision(decision.wire(), &book, &order, &bill, None).expect("decision");
+    let terms = terms.expect("approved");
+    assert_eq!((terms.total, terms.struck.len(), counter), (cny(2950), 1, 0));
+    let payment = story.payment.as_ref().expect("paid");
+    verify_payment(payment.wire(), &book, &order, &decision).expect("payment");
+    let outcome = verify_outcome(story.outcome.wire(), &outcome_certificate, &order).expect("outcome");
+    verify_result(story.result.wire(), &book, &order, &outcome).expect("result");
+}
+
+#[test]
+fn a_requote_stands_in_and_makes_older_decisions_stale() {
+    let cast = Cast::default();
+    let book = cast.book();
+    let bill = cast.sign_bill(cast.bill_payload(2, Reduction::Requote, vec![tax()]));
+    let order = cast.order(&bill, 2);
+    let struck = [line_id("3"), line_id("4")];
+    let requote = cast.requote(&bill, &struck, 2);
+    verify_requote(requote.wire(), &cast.certificate, &bill).expect("requote");
+
+    let decision = cast.decision_payload(&order, &bill, Some(&requote), &struck, Verdict::Approve);
+    let wire = cast.sign_decision(&decision);
+    let (_, terms, _) = verify_decision(&wire, &book, &order, &bill, Some(&requote)).expect("decision");
+    assert_eq!(terms.expect("approved").total, cny(2650));
+
+    let over_original = cast.sign_decision(&cast.decision_payload(&order, &bill, None, &[], Verdict::Approve));
+    let stale = verify_decision(&over_original, &book, &order, &bill, Some(&requote));
+    assert_eq!(stale.err(), Some(VerifyError::StaleBill));
+    let third = cast.requote(&bill, &struck[..1], 3);
+    let older = verify_decision(&wire, &book, &order, &bill, Some(&third));
+    assert_eq!(older.err(), Some(VerifyError::OtherBill));
+    let unknown = verify_decision(&wire, &book, &order, &bill, None);
+    assert_eq!(unknown.err(), Some(VerifyError::OtherBill));
+}
+
+#[test]
+fn every_bent_order_is_refused_for_its_own_reason() {
+    let cast = Cast::default();
+    let (book, bill) = (cast.book(), cast.bill(1));
+    type Bend = fn(&mut Order);
+    let cases: [(Bend, VerifyError); 9] = [
+        (|o| o.watch = WatchId::from_bytes([99; 16]), VerifyError::OtherWatch),
+        (|o| o.household = HouseholdId::from_bytes([99; 16]), VerifyError::OtherHousehold),
+        (|o| o.wearer = WearerId::from_bytes([99; 16]), VerifyError::OtherWearer),
+        (|o| o.bill = some_digest(99), VerifyError::OtherBill),
+        (|o| o.log_head = some_digest(99), VerifyError::UnknownLogHead),
+        (|o| o.expires = o.created, VerifyError::OrderLife),
+        (|o| o.expires = o.created.plus_ms(3_600_001), VerifyError::OrderLife),
+        (|o| o.wearer_check.at = o.created.plus_ms(1), VerifyError::WearerCheck),
+        (|o| o.wearer_check.at = o.created.plus_ms(-120_001), VerifyError::WearerCheck),
+    ];
+    for (index, (bend, error)) in cases.into_iter().enumerate() {
+        let mut order = cast.order_payload(&bill, 1);
+        bend(&mut order);
+        let order = cast.sign_order(order);
+        assert_eq!(verify_order(order.wire(), &book, cast.watch, &bill).err(), Some(error), "case {index}");
+    }
+    let foreign = sign(Kind::Order, cast.order_payload(&bill, 1), &key(200)).expect("signs");
+    assert_eq!(verify_order(foreign.wire(), &book, cast.watch, &bill).err(), Some(VerifyError::Signature));
+    let unknown = verify_order(cast.order(&bill, 1).wire(), &book, WatchId::from_bytes([99; 16]), &bill);
+    assert_eq!(unknown.err(), Some(VerifyError::UnknownWatch));
+}
+
+#[test]
+fn every_bent_decision_is_refused_for_its_own_reason() {
+    let cast = Cast::default();
+    let (book, bill) = (cast.book(), cast.bill(1));
+    let order = cast.order(&bill, 1);
+    type Bend = fn(&mut Decision);
+    let cases: [(Bend, &str); 14] = [
+        (|d| d.order = some_digest(99), "other-order"),
+        (|d| d.household = HouseholdId::from_bytes([99; 16]), "other-household"),
+        (|d| d.watch = WatchId::from_bytes([99; 16]), "other-watch"),
+        (|d| d.wearer = WearerId::from_bytes([99; 16]), "other-wearer"),
+        (|d| d.payee = some_digest(99), "other-payee"),
+        (|d| d.bill = some_digest(99), "other-bill"),
+        (|d| d.total = cny(1), "wrong-total"),
+        (|d| d.struck = Vec::new(), "wrong-total"),
+        (|d| d.struck = vec![line_id("99")], "line-not-there"),
+        (|d| d.struck = ["1", "2", "3", "4", "5"].map(line_id).to_vec(), "everything-struck"),
+        (|d| d.log_head = some_digest(99), "unknown-log-head"),
+        (|d| d.pay_by = d.at, "bad-decision-life"),
+        (|d| d.pay_by = d.at.plus_ms(600_001), "bad-decision-life"),
+        (|d| d.verdict = Verdict::Refuse, "bad-strike"),
+    ];
+    for (index, (bend, code)) in cases.into_iter().enumerate() {
+        let mut decision = cast.decision_payload(&order, &bill, None, &[line_id("3")], Verdict::Approve);
+        bend(&mut decision);
+        let refused = verify_decision(&cast.sign_decision(&decision), &book, &order, &bill, None);
+        assert_eq!(refused.map_err(|error| error.code()).err(), Some(code), "case {index}");
+    }
+}
+
+#[test]
+fn every_bent_assertion_is_refused_for_its_own_reason() {
+    let cast = Cast::default();
+    let (book, bill) = (cast.book(), cast.bill(1));
+    let order = cast.order(&bill, 1);
+    let decision = cast.decision_payload(&order, &bill, None, &[], Verdict::Approve);
+    let payload = serde_json::to_vec(&decision).expect("serialises");
+    let check = |wire: &str| verify_decision(wire, &book, &order, &bill, None).map_err(|error| error.code()).err();
+
+    let with = |change: &dyn Fn(&mut SoftPasskey)| {
+        let mut passkey = SoftPasskey::new(5, rp());
+        assert_eq!(passkey.guardian, cast.passkey.guardian, "the cast's own guardian");
+        change(&mut passkey);
+        passkey.assert(AssertionKind::Decision, &decision)
+    };
+    assert_eq!(check(&with(&|_| {})), None);
+    assert_eq!(check(&with(&|p| p.key = key(200))), Some("bad-signature"));
+    assert_eq!(
+        check(&with(&|p| p.guardian.credential = vec![9; 20].try_into().expect("an id"))),
+        Some("unknown-guardian")
+    );
+    assert_eq!(check(&with(&|p| p.rp.rp_id = "evil.example".to_owned())), Some("wrong-rp-id"));
+    assert_eq!(check(&with(&|p| p.rp.origins = vec!["https://evil.example".to_owned()])), Some("wrong-origin"));
+    assert_eq!(check(&with(&|p| p.demo = true)), Some("demo-key-refused"));
+
+    // Bent before signing: the signature is right, the content is not.
+    let resign = |change: &dyn Fn(&mut nodpay_protocol::Assertion)| {
+        use nodpay_protocol::{Signer as _, sha256};
+        let mut assertion = cast.passkey.assert_bytes(AssertionKind::Decision, payload.clone());
+        change(&mut assertion);
+        let signed = [assertion.authenticator_data.clone(), sha256(&assertion.client_data).to_vec()].concat();
+        let signature = cast.passkey.key.sign(&signed).expect("signs");
+        let signature = p256::ecdsa::Signature::from_slice(&signature).expect("a signature");
+        assertion.signature = signature.to_der().as_bytes().to_vec();
+        assertion.to_wire()
+    };
+    let flags = |flags: u8| resign(&|a| a.authenticator_data[32] = flags);
+    assert_eq!(check(&flags(0x05)), None);
+    assert_eq!(check(&flags(0x01)), Some("user-not-verified"), "no user verification");
+    assert_eq!(check(&flags(0x04)), Some("user-not-verified"), "no user presence");
+    assert_eq!(check(&flags(0x0D)), Some("bad-authenticator-data"), "backup eligible, registered otherwise");
+    assert_eq!(check(&flags(0x15)), Some("bad-authenticator-data"), "backed up, not eligible");
+    assert_eq!(check(&flags(0x45)), Some("bad-authenticator-data"), "attested data announced");
+    assert_eq!(check(&resign(&|a| a.authenticator_data.push(0))), Some("bad-authenticator-data"), "left-over byte");
+    let client = |from: &'static str, to: &'static str| {
+        resign(&move |a| {
+            let text = String::from_utf8(a.client_data.clone()).expect("text");
+            assert!(text.contains(from));
+            a.client_data = text.replace(from, to).into_bytes();
+        })
+    };
+    assert_eq!(check(&client("webauthn.get", "webauthn.create")), Some("bad-client-data"));
+    assert_eq!(check(&client("\"crossOrigin\":false", "\"crossOrigin\":true")), Some("cross-origin"));
+    assert_eq!(check(&client("\"crossOrigin\":false", "\"topOrigin\":\"https://evil.example\"")), Some("cross-origin"));
+    assert_eq!(check(&client("\"crossOrigin\":false", "\"type\":\"webauthn.get\"")), Some("bad-client-data"));
+    assert_eq!(check(&resign(&|a| a.payload.push(b' '))), Some("wrong-challenge"));
+    // A log entry's assertion is no decision, whatever it says.
+    let log = cast.passkey.assert(AssertionKind::Log, &decision);
+    assert_eq!(check(&log), Some("wrong-challenge"));
+    assert_eq!(check(&format!("{}.AA", cast.sign_decision(&decision))), Some("malformed-message"));
+}
+
+#[test]
+fn every_bent_payment_is_refused_for_its_own_reason() {
+    let cast = Cast::default();
+    let (book, story) = (cast.book(), paid(&cast));
+    let decision = story.decision.as_ref().expect("decided");
+    type Bend = fn(&mut Payment);
+    let cases: [(Bend, VerifyError); 9] = [
+        (|p| p.order = some_digest(99), VerifyError::OtherOrder),
+        (|p| p.decision = some_digest(99), VerifyError::OtherDecision),
+        (|p| p.payment = PaymentId::from_bytes([99; 16]), VerifyError::OtherPayment),
+        (|p| p.bill = some_digest(99), VerifyError::OtherBill),
+        (|p| p.payee = some_digest(99), VerifyError::OtherPayee),
+        (|p| p.total = cny(2951), VerifyError::WrongTotal),
+        (|p| p.household = HouseholdId::from_bytes([99; 16]), VerifyError::OtherHousehold),
+        (|p| p.watch = WatchId::from_bytes([99; 16]), VerifyError::OtherWatch),
+        (|p| p.log_head = some_digest(99), VerifyError::UnknownLogHead),
+    ];
+    for (index, (bend, error)) in cases.into_iter().enumerate() {
+        let mut payment = cast.payment_payload(&story.order, decision);
+        bend(&mut payment);
+        let payment = sign(Kind::Payment, payment, &cast.watch_key).expect("signs");
+        let refused = verify_payment(payment.wire(), &book, &story.order, decision);
+        assert_eq!(refused.err(), Some(error), "case {index}");
+    }
+    let refusal = cast.decision_payload(&story.order, &story.bill, None, &[], Verdict::Refuse);
+    let wire = cast.sign_decision(&refusal);
+    let (refusal, terms, _) = verify_decision(&wire, &book, &story.order, &story.bill, None).expect("a refusal");
+    assert_eq!(terms, None);
+    let payment = cast.payment(&story.order, &refusal);
+    let refused = verify_payment(payment.wire(), &book, &story.order, &refusal);
+    assert_eq!(refused.err(), Some(VerifyError::NotApproved));
+}
+
+#[test]
+fn outcomes_do_not_contradict_themselves() {
+    let cast = Cast::default();
+    let story = paid(&cast);
+    type Bend = fn(&mut Outcome);
+    let cases: [(OutcomeKind, Bend, bool); 12] = [
+        (OutcomeKind::Paid, |_| {}, false),
+        (OutcomeKind::Refused, |_| {}, false),
+        (OutcomeKind::Refused, |o| o.decision = Some(some_digest(1)), true),
+        (OutcomeKind::Expired, |_| {}, true),
+        (OutcomeKind::Expired, |o| o.payment = Some(some_digest(1)), false),
+        (OutcomeKind::Cancelled, |_| {}, false),
+        (OutcomeKind::Cancelled, |o| o.cancel = Some(some_digest(1)), true),
+        (OutcomeKind::Failed, |_| {}, true),
+        (OutcomeKind::Failed, |o| o.reason = None, false),
+        (OutcomeKind::Failed, |o| o.transfer = Some(TransferId::from_bytes([1; 16])), false),
+        (OutcomeKind::Failed, |o| o.payment = Some(some_digest(1)), false),
+        (
+            OutcomeKind::Failed,
+            |o| {
+                o.decision = Some(some_digest(1));
+                o.payment = Some(some_digest(1));
+            },
+            true,
+        ),
+    ];
+    for (index, (kind, bend, sound)) in cases.into_iter().enumerate() {
+        let mut outcome = cast.outcome_payload(&story.order, kind, cny(1));
+        bend(&mut outcome);
+        let outcome = cast.sign_outcome(outcome);
+        let verified = verify_outcome(outcome.wire(), &cast.outcome_certificate, &story.order);
+        assert_eq!(verified.is_ok(), sound, "case {index}: {verified:?}");
+    }
+    let stranger = sign(Kind::Outcome, Outcome::clone(&story.outcome), &key(200)).expect("signs");
+    let refused = verify_outcome(stranger.wire(), &cast.outcome_certificate, &story.order);
+    assert_eq!(refused.err(), Some(VerifyError::Signature));
+}
+
+#[test]
+fn bills_come_from_the_certified_merchant() {
+    let (cast, other) = (Cast::new(0), Cast::new(1));
+    let payload = || cast.bill_payload(1, Reduction::LinesSum, Vec::new());
+    let check = |bill: Bill| verify_bill(cast.sign_bill(bill).wire(), &cast.certificate).map_err(|e| e.code()).err();
+    assert_eq!(check(payload()), None);
+    let mut bent = payload();
+    bent.merchant = MerchantId::from_bytes([99; 16]);
+    assert_eq!(check(bent), Some("other-merchant"));
+    let mut bent = payload();
+    bent.certificate = other.certificate.digest();
+    assert_eq!(check(bent), Some("other-merchant"));
+    let mut bent = payload();
+    bent.issued = cast.certificate.not_after;
+    bent.valid_until = bent.issued.plus_ms(1);
+    assert_eq!(check(bent), Some("certificate-not-valid"));
+    let mut bent = payload();
+    bent.total = minor(1);
+    assert_eq!(check(bent), Some("bad-bill"));
+    let foreign = verify_bill(other.bill(1).wire(), &cast.certificate);
+    assert_eq!(foreign.err(), Some(VerifyError::Signature));
+    let root = {
+        use nodpay_protocol::Signer as _;
+        other.root.public_key()
+    };
+    let certificate = verify_merchant_certificate(cast.certificate.wire(), &root);
+    assert_eq!(certificate.err(), Some(VerifyError::Signature));
+}
+
+#[test]
+fn names_that_could_deceive_never_get_into_a_bill() {
+    let cast = Cast::default();
+    let honest = cast.bill(1);
+    let json = serde_json::to_string(&*honest).expect("serialises");
+    for bad in ["\\u202e", "\\u0007", "\\u200b", "\\u2066", "\\ufeff", "\\u3164"] {
+        let bent = json.replacen("Cola", &format!("Co{bad}la"), 1);
+        let bent: Result<Bill, _> = serde_json::from_str(&bent);
+        assert!(bent.is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn one_changed_character_breaks_any_message() {
+    let cast = Cast::default();
+    let (book, story) = (cast.book(), paid(&cast));
+    let decision = story.decision.as_ref().expect("decided");
+    type Check<'a> = Box<dyn Fn(&str) -> bool + 'a>;
+    let messages: [(&str, &str, Check<'_>); 6] = [
+        ("bill", story.bill.wire(), Box::new(|w| verify_bill(w, &cast.certificate).is_ok())),
+        ("order", story.order.wire(), Box::new(|w| verify_order(w, &book, cast.watch, &story.bill).is_ok())),
+        ("decision", decision.wire(), Box::new(|w| verify_decision(w, &book, &story.order, &story.bill, None).is_ok())),
+        (
+            "payment",
+            story.payment.as_ref().expect("paid").wire(),
+            Box::new(|w| verify_payment(w, &book, &story.order, decision).is_ok()),
+        ),
+        (
+            "outcome",
+            story.outcome.wire(),
+            Box::new(|w| verify_outcome(w, &cast.outcome_certificate, &story.order).is_ok()),
+        ),
+        ("result", story.result.wire(), Box::new(|w| verify_result(w, &book, &story.order, &story.outcome).is_ok())),
+    ];
+    for (name, wire, check) in &messages {
+        assert!(check(wire), "{name}");
+        for index in 0..wire.len() {
+            let mut bytes = wire.as_bytes().to_vec();
+            bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
+            assert!(!check(std::str::from_utf8(&bytes).expect("ascii")), "{name} with byte {index} changed");
+        }
+        assert!(!check(&format!("{wire}=")), "{name} padded");
+        assert!(!check(&wire[..wire.len() - 1]), "{name} cut");
+    }
+    let cancel = cast.cancel(&story.order);
+    assert!(verify_cancel(cancel.wire(), &book, &story.order).is_ok());
+    let mut bent = Cancel::clone(&cancel);
+    bent.order = some_digest(9);
+    let bent = sign(Kind::Cancel, bent, &cast.watch_key).expect("signs");
+    assert_eq!(verify_cancel(bent.wire(), &book, &story.order).err(), Some(VerifyError::OtherOrder));
+    let mut bent = ResultReport::clone(&story.result);
+    bent.seen = OutcomeKind::Refused;
+    let bent = sign(Kind::Result, bent, &cast.watch_key).expect("signs");
+    let refused = verify_result(bent.wire(), &book, &story.order, &story.outcome);
+    assert_eq!(refused.err(), Some(VerifyError::OtherOutcome));
+}
+
+#[test]
+fn payloads_are_strict() {
+    let cast = Cast::default();
+    let bill = cast.bill(1);
+    let order = cast.order(&bill, 1);
+    let json = serde_json::to_string(&*order).expect("serialises");
+    let id = OrderId::from_bytes([1; 16]);
+    let cases = [
+        json.replacen("{\"v\":1", "{\"v\":1,\"extra\":0", 1),
+        json.replacen("{\"v\":1", "{\"v\":1,\"v\":1", 1),
+        json.replacen("{\"v\":1", "{\"v\":2", 1),
+        json.replacen("{\"v\":1,", "{", 1),
+        json.replacen(&id.to_string(), &format!("{id}="), 1),
+    ];
+    for bent in cases {
+        assert_ne!(bent, json);
+        let value: Result<Order, _> = serde_json::from_str(&bent);
+        assert!(value.is_err(), "{bent}");
+    }
+}
+
+#[test]
+fn the_household_log_only_grows_by_its_guardians() {
+    let mut cast = Cast::default();
+    let stranger = Cast::new(1);
+    let mut book = cast.book();
+    let before = book.clone();
+    let remove = cast.next_entry(Entry::RemoveWatch(cast.watch));
+    let refused = [
+        stranger.passkey.assert(AssertionKind::Log, &remove),
+        cast.passkey.assert(AssertionKind::Log, &{
+            let mut entry = remove.clone();
+            entry.prev = Some(some_digest(9));
+            entry
+        }),
+        cast.passkey.assert(AssertionKind::Log, &{
+            let mut entry = remove.clone();
+            entry.seq = 1;
+            entry
+        }),
+        cast.passkey.assert(AssertionKind::Log, &cast.founding()),
+        cast.passkey.assert(AssertionKind::Log, &cast.next_entry(Entry::EnrolWatch(cast.enrolled_watch()))),
+        cast.passkey.assert(AssertionKind::Decision, &remove),
+    ];
+    for (index, wire) in refused.iter().enumerate() {
+        assert!(book.append(wire).is_err(), "case {index}");
+        assert_eq!(book, before, "case {index} left a trace");
+    }
+    let bill = cast.bill(1);
+    cast.log.push(cast.passkey.assert(AssertionKind::Log, &remove));
+    let book = cast.book();
+    assert_eq!(book.enrolled(cast.watch).err(), Some(VerifyError::RevokedWatch));
+    assert!(verify_order(cast.order(&bill, 1).wire(), &book, cast.watch, &bill).is_ok(), "stays checkable");
+}
+
+#[test]
+fn pairing_is_proved_with_the_secret_only() {
+    use nodpay_protocol::Signer as _;
+    let cast = Cast::default();
+    let claim = cast.pairing_claim();
+    let verified = verify_pairing_claim(claim.wire(), &cast.watch_key.public_key()).expect("a claim");
+    assert!(cast.secret.is_proved_by(&verified));
+    assert!(!PairingSecret::from_bytes([0; 16]).is_proved_by(&verified));
+    let mut bent = verified.clone().into_payload();
+    bent.key = key(77).public_key();
+    let bent = sign(Kind::PairingClaim, bent, &key(77)).expect("signs");
+    assert!(!cast.secret.is_proved_by(&bent), "the proof binds the key");
+    assert!(verify_pairing_claim(bent.wire(), &cast.watch_key.public_key()).is_err());
+    assert!(!format!("{:?}", cast.secret).contains("10"));
+
+    let code = PairingCode {
+        v: nodpay_core::V1,
+        service: "http://localhost:8080".to_owned(),
+        pairing: cast.pairing,
+        household: cast.household,
+        founding: some_digest(1),
+        root: cast.root.public_key(),
+        rp_id: "localhost".to_owned(),
+        origins: vec!["http://localhost:8080".to_owned()],
+        expires: START,
+        secret: cast.secret.clone(),
+    };
+    assert_eq!(PairingCode::parse(&code.to_text()), Some(code.clone()));
+    assert_eq!(PairingCode::parse("{}"), None);
+    assert_eq!(PairingCode::parse(&code.to_text().replace("http://localhost:8080\"", "ftp://localhost\"")), None);
+}
+
+#[test]
+fn request_proofs_are_for_one_request_at_one_time() {
+    use nodpay_protocol::Signer as _;
+    let (signer, nonce) = (key(5), Nonce::from_bytes([1; 16]));
+    let public = signer.public_key();
+    let wire = sign_request("GET", "/a?b=1", START, nonce, &signer).expect("signs");
+    let check = |method, path, ms| {
+        verify_request(&wire, &public, method, path, START.plus_ms(ms)).map_err(|error| error.code()).err()
+    };
+    assert_eq!(check("GET", "/a?b=1", 59_000), None);
+    assert_eq!(check("GET", "/a?b=1", 60_001), Some("proof-age"));
+    assert_eq!(check("GET", "/a?b=1", -60_001), Some("proof-age"));
+    assert_eq!(check("GET", "/a?b=2", 0), Some("proof-other-request"));
+    assert_eq!(check("POST", "/a?b=1", 0), Some("proof-other-request"));
+}
+
+fn files(cast: &Cast, story: &Story) -> (String, String) {
+    (cast.evidence(story).to_file().expect("serialises"), cast.anchor().to_file().expect("serialises"))
+}
+
+#[test]
+fn evidence_tells_the_story_and_every_byte_counts() {
+    let cast = Cast::default();
+    let story = paid(&cast);
+    let (file, anchor) = files(&cast, &story);
+    let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).expect("sound evidence");
+    assert_eq!((report.outcome, report.total, report.struck), (OutcomeKind::Paid, 2950, vec!["3".to_owned()]));
+    assert_eq!(report.story.len(), 6);
+
+    for index in 0..file.len() {
+        let mut bytes = file.clone().into_bytes();
+        for flip in [0x01, 0x20] {
+            bytes[index] ^= flip;
+            let refused = verify_evidence(&bytes, anchor.as_bytes()).expect_err("a changed byte");
+            assert_ne!(refused, EvidenceError::NotEvidence, "byte {index}");
+            bytes[index] ^= flip;
+        }
+    }
+    for (index, _) in file.char_indices().step_by(97) {
+        let cut = format!("{}{}", &file[..index], file.get(index + 1..).unwrap_or(""));
+        assert!(verify_evidence(cut.as_bytes(), anchor.as_bytes()).is_err(), "byte {index} cut");
+    }
+}
+
+#[test]
+fn evidence_under_other_roots_is_broken_and_other_files_are_not_evidence() {
+    let (cast, other) = (Cast::new(0), Cast::new(1));
+    let (file, anchor) = files(&cast, &paid(&cast));
+    let (other_file, _) = files(&other, &paid(&other));
+    let refused = verify_evidence(other_file.as_bytes(), anchor.as_bytes());
+    assert!(matches!(refused, Err(EvidenceError::Broken { .. })), "{refused:?}");
+
+    // The same guardians, another root: whole in itself, signed by a stranger.
+    let mut stranger = cast.anchor();
+    stranger.root = other.anchor().root;
+    let refused = verify_evidence(file.as_bytes(), stranger.to_file().expect("serialises").as_bytes());
+    let link = match refused {
+        Err(EvidenceError::Broken { link, .. }) => link,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(link, "merchant certificate");
+
+    for text in ["", "{}", "hello", "[1,2,3]", anchor.as_str()] {
+        let refused = verify_evidence(text.as_bytes(), anchor.as_bytes());
+        assert_eq!(refused, Err(EvidenceError::NotEvidence), "{text}");
+    }
+    assert!(matches!(verify_evidence(file.as_bytes(), b"{}"), Err(EvidenceError::BadAnchor(_))));
+}
+
+#[test]
+fn evidence_links_must_fit_each_other() {
+    let cast = Cast::default();
+    let story = paid(&cast);
+    let other = cast.paid_story(cast.bill(9), 9, &[]);
+    let (_, anchor) = files(&cast, &story);
+    let swap = |change: &dyn Fn(&mut nodpay_protocol::Evidence)| {
+        let mut evidence = cast.evidence(&story);
+        change(&mut evidence);
+        let file = evidence.to_file().expect("serialises");
+        match verify_evidence(file.as_bytes(), anchor.as_bytes()) {
+            Err(EvidenceError::Broken { link, .. }) => link,
+            other => panic!("{other:?}"),
+        }
+    };
+    let foreign = cast.evidence(&other);
+    assert_eq!(swap(&|e| e.bill.clone_from(&foreign.bill)), "order");
+    assert_eq!(swap(&|e| e.order.clone_from(&foreign.order)), "order");
+    assert_eq!(swap(&|e| e.decision.clone_from(&foreign.decision)), "decision");
+    assert_eq!(swap(&|e| e.payment.clone_from(&foreign.payment)), "payment");
+    assert_eq!(swap(&|e| e.outcome.clone_from(&foreign.outcome)), "outcome");
+    assert_eq!(swap(&|e| e.result.clone_from(&foreign.result)), "result");
+    assert_eq!(swap(&|e| e.payment = None), "outcome");
+    assert_eq!(swap(&|e| e.cancel = Some(cast.cancel(&story.order).wire().to_owned())), "outcome");
+    assert_eq!(swap(&|e| drop(e.log.pop())), "order");
+    assert_eq!(
+        swap(&|e| e
+            .log
+            .push(cast.passkey.assert(AssertionKind::Log, &cast.next_entry(Entry::RemoveWatch(cast.watch))))),
+        "household log"
+    );
+    assert_eq!(swap(&|e| e.wearer_name.name = Text::new("小红").expect("a name")), "wearer name");
+    assert_eq!(
+        swap(&|e| e.requote = Some(cast.requote(&story.bill, &[line_id("3")], 2).wire().to_owned())),
+        "decision"
+    );
+}
+
+#[test]
+fn evidence_of_refusals_and_requotes_checks_too() {
+    let cast = Cast::default();
+    let anchor = cast.anchor().to_file().expect("serialises");
+    let bill = cast.sign_bill(cast.bill_payload(3, Reduction::Requote, vec![tax()]));
+    let story = cast.paid_story(bill, 3, &[line_id("1")]);
+    let file = cast.evidence(&story).to_file().expect("serialises");
+    let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).expect("sound");
+    assert_eq!((report.total, report.story.len()), (3000, 7));
+
+    let bill = cast.bill(4);
+    let order = cast.order(&bill, 4);
+    let refusal = cast.decision_payload(&order, &bill, None, &[], Verdict::Refuse);
+    let wire = cast.sign_decision(&refusal);
+    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None).expect("sound");
+    let mut outcome = cast.outcome_payload(&order, OutcomeKind::Refused, bill.total());
+    outcome.decision = Some(decision.digest());
+    let outcome = cast.sign_outcome(outcome);
+    let result = cast.result(&order, &outcome);
+    let story =
+        Story { bill, requote: None, order, decision: Some(decision), cancel: None, payment: None, outcome, result };
+    let file = cast.evidence(&story).to_file().expect("serialises");
+    let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).expect("sound");
+    assert_eq!((report.outcome, report.total), (OutcomeKind::Refused, 3650));
+}
+
+#[test]
+fn challenges_are_domain_separated() {
+    let kinds = [AssertionKind::Log, AssertionKind::Decision, AssertionKind::Login];
+    let challenges: std::collections::BTreeSet<Digest> = kinds.iter().map(|kind| challenge(*kind, b"x")).collect();
+    assert_eq!(challenges.len(), kinds.len());
+}
+
+#[test]
+fn a_message_of_one_kind_is_none_of_another() {
+    let cast = Cast::default();
+    let story = paid(&cast);
+    let as_order = verify_order(story.result.wire(), &cast.book(), cast.watch, &story.bill);
+    assert_eq!(as_order.err(), Some(VerifyError::WrongKind));
+    let verified: Verified<Order> = story.order.clone();
+    assert_eq!(verified.wire().split('.').count(), 3);
+}

@@ -1,0 +1,105 @@
+//! `docs/vectors.json`: one signed message of each kind, and forgeries with the code each is refused with. Other
+//! implementations (the phone page is one) check themselves against it. `UPDATE_VECTORS=1` writes it anew.
+
+use nodpay_core::{Adjustment, AdjustmentKind, Nonce, Reduction, Text, Verdict};
+use nodpay_protocol::{AssertionKind, Kind, Signer as _, challenge, check_digits, sign, sign_request, verify_decision};
+use nodpay_testkit::{Cast, START, cny, key, line_id, minor};
+use serde_json::{Value, json};
+
+fn vectors() -> Value {
+    let cast = Cast::default();
+    let struck = [line_id("3")];
+    let story = cast.paid_story(cast.bill(1), 1, &struck);
+    let decision = story.decision.as_ref().expect("decided");
+    let payment = story.payment.as_ref().expect("paid");
+
+    let tax = Adjustment { kind: AdjustmentKind::Tax, name: Text::new("VAT 税").expect("a name"), amount: minor(200) };
+    let taxed = cast.sign_bill(cast.bill_payload(2, Reduction::Requote, vec![tax]));
+    let requoted = cast.paid_story(taxed, 2, &struck);
+    let requote = requoted.requote.as_ref().expect("requoted");
+    let requoted_decision = requoted.decision.as_ref().expect("decided");
+
+    let refusal = cast.decision_payload(&story.order, &story.bill, None, &[], Verdict::Refuse);
+    let refusal = cast.sign_decision(&refusal);
+    let (refusal, ..) = verify_decision(&refusal, &cast.book(), &story.order, &story.bill, None).expect("sound");
+
+    let mut wrong_total = cast.decision_payload(&story.order, &story.bill, None, &struck, Verdict::Approve);
+    wrong_total.total = cny(1);
+    let mut dear = cast.bill_payload(2, Reduction::Requote, Vec::new());
+    dear.revision = 2;
+    dear.replaces = Some(requoted.bill.digest());
+    dear.lines[0].unit_price = minor(851);
+    dear.lines[0].amount = minor(851);
+    nodpay_testkit::retotal(&mut dear);
+    let mut bad_sum = cast.bill_payload(1, Reduction::LinesSum, Vec::new());
+    bad_sum.total = minor(1);
+    let foreign_order = sign(Kind::Order, nodpay_core::Order::clone(&story.order), &key(200)).expect("signs");
+    let claim = cast.pairing_claim();
+    let proof = sign_request("GET", "/api/watch/x/state?from=2", START, Nonce::from_bytes([7; 16]), &cast.watch_key);
+
+    let message = |wire: &str, digest: String| json!({ "wire": wire, "digest": digest });
+    json!({
+        "about": "Nodpay protocol version 1: one message of each kind. See PROTOCOL.md.",
+        "trust": {
+            "root": cast.root.public_key(),
+            "household": cast.household,
+            "founding": cast.book().seq_of(cast.book().head()).map(|_| {
+                nodpay_protocol::LogBook::found(&cast.log[0], None, cast.passkey.rp.clone()).expect("sound").head()
+            }),
+            "log_head": cast.book().head(),
+            "watch": cast.watch,
+            "watch_key": cast.watch_key.public_key(),
+            "rp_id": cast.passkey.rp.rp_id,
+            "origins": cast.passkey.rp.origins,
+            "pairing_secret": cast.secret,
+            "wearer_name": cast.wearer_name,
+        },
+        "messages": {
+            "merchant-certificate": message(cast.certificate.wire(), cast.certificate.digest().to_string()),
+            "outcome-certificate": message(cast.outcome_certificate.wire(), cast.outcome_certificate.digest().to_string()),
+            "log": cast.log,
+            "pairing-claim": message(claim.wire(), claim.digest().to_string()),
+            "bill": message(story.bill.wire(), story.bill.digest().to_string()),
+            "order": message(story.order.wire(), story.order.digest().to_string()),
+            "decision": message(decision.wire(), decision.digest().to_string()),
+            "refusal": message(refusal.wire(), refusal.digest().to_string()),
+            "payment": message(payment.wire(), payment.digest().to_string()),
+            "cancel": message(cast.cancel(&story.order).wire(), cast.cancel(&story.order).digest().to_string()),
+            "outcome": message(story.outcome.wire(), story.outcome.digest().to_string()),
+            "result": message(story.result.wire(), story.result.digest().to_string()),
+            "requotable-bill": message(requoted.bill.wire(), requoted.bill.digest().to_string()),
+            "requote": message(requote.wire(), requote.digest().to_string()),
+            "requoted-order": message(requoted.order.wire(), requoted.order.digest().to_string()),
+            "requoted-decision": message(requoted_decision.wire(), requoted_decision.digest().to_string()),
+            "request-proof": { "wire": proof.expect("signs") },
+        },
+        "derived": {
+            "payment_id": payment.payment,
+            "check_digits": check_digits(claim.digest()),
+            "decision_challenge_of_empty": challenge(AssertionKind::Decision, b""),
+            "login_challenge_of_empty": challenge(AssertionKind::Login, b""),
+        },
+        "forgeries": [
+            { "as": "bill", "why": "the total is not the sum", "code": "bad-bill", "wire": cast.sign_bill(bad_sum).wire() },
+            { "as": "requote", "why": "a price went up", "code": "bad-requote", "wire": cast.sign_bill(dear).wire() },
+            { "as": "order", "why": "signed with a foreign key", "code": "bad-signature", "wire": foreign_order.wire() },
+            { "as": "order", "why": "a result sent as an order", "code": "wrong-message-kind", "wire": story.result.wire() },
+            { "as": "decision", "why": "another total", "code": "wrong-total", "wire": cast.sign_decision(&wrong_total) },
+            { "as": "outcome", "why": "signed by the watch", "code": "bad-signature",
+              "wire": sign(Kind::Outcome, nodpay_core::Outcome::clone(&story.outcome), &cast.watch_key).expect("signs").wire() },
+        ],
+        "evidence": cast.evidence(&story).to_file().expect("serialises"),
+        "anchor": cast.anchor().to_file().expect("serialises"),
+    })
+}
+
+#[test]
+fn the_published_vectors_are_what_the_code_signs() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors.json");
+    let text = serde_json::to_string_pretty(&vectors()).expect("serialises") + "\n";
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        std::fs::write(path, &text).expect("writes the vectors");
+    }
+    let published = std::fs::read_to_string(path).expect("docs/vectors.json");
+    assert!(published == text, "docs/vectors.json is not what the code signs; UPDATE_VECTORS=1 writes it anew");
+}

@@ -1,0 +1,692 @@
+//! Draws a [`View`] and turns touches into [`UserAction`]s.
+//!
+//! No clock, no thread, no window system: time comes in through [`Screens::advance`], touches through
+//! [`Screens::touch`], and the picture goes out through [`Screens::draw`] as RGB bytes, whoever shows them: the
+//! simulator's page, a test, a frame buffer. All words come from [`crate::words`], all shapes from `ui/`.
+//!
+//! Order of use: `show` a view, `advance` the time, `draw`; then `touch` and `take_actions`; sleep at most
+//! [`Screens::wake_in_ms`].
+//!
+//! **Invariant:** every text of another party passes `displayable` on its way to the screens.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use i_slint_core::accessibility::AccessibleStringProperty;
+use i_slint_core::item_tree::ItemRc;
+use i_slint_core::items::AccessibleRole;
+use i_slint_core::window::WindowInner;
+use nodpay_core::Amount;
+use nodpay_watch::view::{Basket, BasketLine, EndKind, Ending, Notice, Screen, UserAction, View};
+use slint::platform::software_renderer::{MinimalSoftwareWindow, RepaintBufferType};
+use slint::platform::{Platform, PlatformError, PointerEventButton, WindowAdapter, WindowEvent};
+use slint::{ComponentHandle, LogicalPosition, ModelRc, PhysicalSize, Rgb8Pixel, SharedPixelBuffer, VecModel};
+
+use crate::fonts::{self, displayable};
+use crate::ui;
+use crate::words::{self, Language};
+
+/// The shape of the watch's face.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// 360 × 360, only the circle is seen.
+    Round,
+    /// 368 × 448.
+    Square,
+}
+
+impl Shape {
+    pub const ALL: [Self; 2] = [Self::Round, Self::Square];
+
+    /// Width and height in pixels.
+    #[must_use]
+    pub const fn size(self) -> (u32, u32) {
+        match self {
+            Self::Round => (360, 360),
+            Self::Square => (368, 448),
+        }
+    }
+
+    #[must_use]
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::Round => "round",
+            Self::Square => "square",
+        }
+    }
+}
+
+/// A finger on the glass, in pixels from the top left corner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Touch {
+    Pressed { x: f32, y: f32 },
+    Moved { x: f32, y: f32 },
+    Released { x: f32, y: f32 },
+}
+
+/// What the face shows: `rgb` holds three bytes a pixel, row by row, `width * height * 3` in all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    pub width: u32,
+    pub height: u32,
+    pub rgb: Vec<u8>,
+}
+
+/// Something to read or to tap, for a screen reader or for a test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Element {
+    pub label: String,
+    pub role: Role,
+    /// Pixels from the top left corner of the face.
+    pub x: f32,
+    pub y: f32,
+    pub width: f32,
+    pub height: f32,
+    pub enabled: bool,
+    /// False for what has to be scrolled to.
+    pub in_sight: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    Button,
+    Text,
+    Image,
+}
+
+/// How often dots and nods move.
+const STEP_MS: u64 = 350;
+/// Nods of the welcome screen, then it rests: an idle watch does not draw.
+const WELCOME_STEPS: u64 = 6;
+/// Time between two pictures of a movement.
+const FRAME_MS: u64 = 16;
+
+/// The screens. A thread may hold several; they share the time.
+pub struct Screens {
+    watch: ui::Watch,
+    window: Rc<MinimalSoftwareWindow>,
+    now_ms: Rc<Cell<u64>>,
+    shape: Shape,
+    language: Language,
+    view: Option<View>,
+    /// When the screen now shown came up.
+    shown_ms: u64,
+    /// When the time runs out that the view counts down, and how long it was at first.
+    countdown: Option<Countdown>,
+    actions: Rc<RefCell<Vec<UserAction>>>,
+    pixels: Vec<Rgb8Pixel>,
+    /// What of each pixel the glass shows, 0 to 255; empty where all of it is.
+    mask: Vec<u8>,
+    picture: Picture,
+}
+
+#[derive(Clone, Copy)]
+struct Countdown {
+    ends_ms: u64,
+    whole_ms: u64,
+}
+
+impl Screens {
+    /// # Panics
+    ///
+    /// If another Slint platform was set on this thread.
+    #[must_use]
+    pub fn new(shape: Shape, language: Language) -> Self {
+        let (watch, window, now_ms) = open_window();
+        let (width, height) = shape.size();
+        let face = watch.global::<ui::Face>();
+        face.set_round(shape == Shape::Round);
+        face.set_width(pixels(width));
+        face.set_height(pixels(height));
+        window.set_size(PhysicalSize::new(width, height));
+
+        let actions = Rc::new(RefCell::new(Vec::new()));
+        let queue = Rc::clone(&actions);
+        watch.global::<ui::Act>().on_tapped(move |tap, digit| {
+            queue.borrow_mut().push(match tap {
+                ui::Tap::Start => UserAction::Start,
+                ui::Tap::Digit => UserAction::Digit(u8::try_from(digit).unwrap_or(0)),
+                ui::Tap::Backspace => UserAction::Backspace,
+                ui::Tap::Confirm => UserAction::Confirm,
+                ui::Tap::Cancel => UserAction::Cancel,
+                ui::Tap::Done => UserAction::Done,
+            });
+        });
+
+        let area = usize::try_from(width * height).unwrap_or(0);
+        let mut screens = Self {
+            watch,
+            window,
+            shown_ms: now_ms.get(),
+            now_ms,
+            shape,
+            language,
+            view: None,
+            countdown: None,
+            actions,
+            pixels: vec![Rgb8Pixel::new(0, 0, 0); area],
+            mask: if shape == Shape::Round { circle(width) } else { Vec::new() },
+            picture: Picture { width, height, rgb: vec![0; area * 3] },
+        };
+        screens.set_language(language);
+        screens
+    }
+
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    #[must_use]
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
+    pub fn set_language(&mut self, language: Language) {
+        self.language = language;
+        let (say, words) = (self.watch.global::<ui::Say>(), language.words());
+        say.set_pay(words.pay.into());
+        say.set_scan(words.scan.into());
+        say.set_ok(words.ok.into());
+        say.set_confirm(words.confirm.into());
+        say.set_back(words.back.into());
+        say.set_cancel(words.cancel.into());
+        say.set_done(words.done.into());
+        say.set_delete(words.delete.into());
+        say.set_camera(words.camera.into());
+        say.set_no_network(words.no_network.into());
+        say.set_total(words.total.into());
+        say.set_time_left(words.time_left.into());
+        say.set_locked(words.locked.into());
+        say.set_locked_hint(words.locked_hint.into());
+        say.set_balance(words.balance.into());
+        say.set_balance_left(words.balance_left.into());
+        if let Some(view) = self.view.take() {
+            self.fill(&view);
+            self.view = Some(view);
+        }
+    }
+
+    /// Shows a view. A time left in it is counted down from here on, so that the agent need not yield one each second.
+    pub fn show(&mut self, view: &View) {
+        let now_ms = self.now_ms.get();
+        let same_screen = self.view.as_ref().is_some_and(|old| kind(&old.screen) == kind(&view.screen));
+        if !same_screen {
+            self.shown_ms = now_ms;
+        }
+        self.countdown = left_ms(&view.screen).map(|left_ms| Countdown {
+            ends_ms: now_ms.saturating_add(left_ms),
+            whole_ms: self.countdown.filter(|_| same_screen).map_or(left_ms, |old| old.whole_ms.max(left_ms)),
+        });
+        if self.view.as_ref() != Some(view) {
+            self.fill(view);
+            self.view = Some(view.clone());
+        }
+        self.tick();
+    }
+
+    /// The camera's picture, one byte a pixel, for the scan screen; ignored on every other.
+    pub fn set_preview(&mut self, width: u32, height: u32, luma: &[u8]) {
+        let scanning = self.view.as_ref().is_some_and(|view| matches!(view.screen, Screen::Scan { .. }));
+        let whole = u64::try_from(luma.len()).ok() == Some(u64::from(width) * u64::from(height));
+        if !scanning || !whole || luma.is_empty() {
+            return;
+        }
+        let state = self.watch.global::<ui::State>();
+        state.set_preview(slint::Image::from_rgb8(cover(self.shape.size(), (width, height), luma)));
+        state.set_has_preview(true);
+    }
+
+    pub fn touch(&mut self, touch: Touch) {
+        let button = PointerEventButton::Left;
+        let window = self.window.window();
+        match touch {
+            Touch::Pressed { x, y } => {
+                window.dispatch_event(WindowEvent::PointerPressed { position: LogicalPosition::new(x, y), button });
+            }
+            Touch::Moved { x, y } => {
+                window.dispatch_event(WindowEvent::PointerMoved { position: LogicalPosition::new(x, y) });
+            }
+            Touch::Released { x, y } => {
+                window.dispatch_event(WindowEvent::PointerReleased { position: LogicalPosition::new(x, y), button });
+                // The finger has left the glass: nothing hovers.
+                window.dispatch_event(WindowEvent::PointerExited);
+            }
+        }
+    }
+
+    /// Touches the middle of the enabled button with this label. False if there is none in sight.
+    pub fn tap(&mut self, label: &str) -> bool {
+        let button = |element: &Element| {
+            element.role == Role::Button && element.label == label && element.enabled && element.in_sight
+        };
+        let Some(element) = self.elements().into_iter().find(button) else { return false };
+        let (x, y) = (element.x + element.width / 2.0, element.y + element.height / 2.0);
+        self.touch(Touch::Pressed { x, y });
+        self.touch(Touch::Released { x, y });
+        true
+    }
+
+    /// What the wearer did since the last call, in order.
+    pub fn take_actions(&mut self) -> Vec<UserAction> {
+        std::mem::take(&mut self.actions.borrow_mut())
+    }
+
+    /// Lets the time be `now_ms`, on any clock that never goes back.
+    pub fn advance(&mut self, now_ms: u64) {
+        self.now_ms.set(self.now_ms.get().max(now_ms));
+        self.tick();
+        slint::platform::update_timers_and_animations();
+    }
+
+    /// In how many milliseconds `advance` and `draw` have something to do without another view or touch.
+    #[must_use]
+    pub fn wake_in_ms(&self) -> Option<u64> {
+        let now_ms = self.now_ms.get();
+        let movement = self.window.has_active_animations().then_some(FRAME_MS);
+        let timer = slint::platform::duration_until_next_timer_update()
+            .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let steps = now_ms.saturating_sub(self.shown_ms);
+        let step = (steps / STEP_MS < self.last_step()).then(|| STEP_MS - steps % STEP_MS);
+        let second = self
+            .countdown
+            .filter(|countdown| countdown.ends_ms > now_ms)
+            .map(|countdown| match (countdown.ends_ms - now_ms) % 1000 {
+                0 => 1000,
+                rest => rest,
+            });
+        [movement, timer, step, second].into_iter().flatten().min()
+    }
+
+    /// The picture, if it changed since the last call.
+    pub fn draw(&mut self) -> Option<&Picture> {
+        let stride = usize::try_from(self.picture.width).unwrap_or(0);
+        let canvas = &mut self.pixels;
+        let drawn = self.window.draw_if_needed(|renderer| {
+            renderer.render(canvas, stride);
+        });
+        if !drawn {
+            return None;
+        }
+        for (bytes, pixel) in self.picture.rgb.chunks_exact_mut(3).zip(&self.pixels) {
+            bytes.copy_from_slice(&[pixel.r, pixel.g, pixel.b]);
+        }
+        for (bytes, &share) in self.picture.rgb.chunks_exact_mut(3).zip(&self.mask) {
+            if share < 255 {
+                for byte in bytes {
+                    *byte = u8::try_from(u16::from(*byte) * u16::from(share) / 255).unwrap_or(0);
+                }
+            }
+        }
+        Some(&self.picture)
+    }
+
+    /// The picture as last drawn.
+    #[must_use]
+    pub fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// What can be read and tapped now, in reading order.
+    #[must_use]
+    pub fn elements(&self) -> Vec<Element> {
+        let root = ItemRc::new_root(WindowInner::from_pub(self.window.window()).component());
+        let mut found = Vec::new();
+        collect(&root, &mut found);
+        found
+    }
+
+    fn last_step(&self) -> u64 {
+        match self.view.as_ref().map(|view| &view.screen) {
+            Some(Screen::Fetching | Screen::Sending | Screen::Paying { .. } | Screen::Pairing { .. }) => u64::MAX,
+            Some(Screen::Welcome { .. }) => WELCOME_STEPS,
+            Some(
+                Screen::Scan { .. }
+                | Screen::ChoosePin { .. }
+                | Screen::Home { .. }
+                | Screen::Review(_)
+                | Screen::Pin { .. }
+                | Screen::Waiting { .. }
+                | Screen::Ended(_),
+            )
+            | None => 0,
+        }
+    }
+
+    /// What moves with the time alone.
+    fn tick(&mut self) {
+        let state = self.watch.global::<ui::State>();
+        let now_ms = self.now_ms.get();
+        let step = (now_ms.saturating_sub(self.shown_ms) / STEP_MS).min(self.last_step());
+        state.set_step(i32::try_from(step % 600).unwrap_or(0));
+        if let Some(countdown) = self.countdown {
+            let left_ms = countdown.ends_ms.saturating_sub(now_ms);
+            state.set_clock(words::clock(left_ms).into());
+            // Whole seconds, so that the ring moves with the clock and not in between.
+            state.set_left(share(left_ms.div_ceil(1000), countdown.whole_ms.div_ceil(1000)));
+        }
+    }
+
+    /// Every property of a screen that does not move with the time.
+    fn fill(&self, view: &View) {
+        let state = self.watch.global::<ui::State>();
+        let language = self.language;
+        let words = language.words();
+        state.set_online(view.online);
+        // Each screen sets what it shows; what all of them share is cleared first.
+        self.fill_notice(None);
+        state.set_title(Default::default());
+        state.set_body(Default::default());
+        state.set_struck(Default::default());
+        state.set_balance(Default::default());
+        state.set_locked(false);
+        if !matches!(view.screen, Screen::Scan { .. }) {
+            state.set_has_preview(false);
+            state.set_preview(Default::default());
+        }
+        match &view.screen {
+            Screen::Welcome { notice } => {
+                state.set_title(words.welcome.into());
+                state.set_body(words.welcome_hint.into());
+                self.fill_notice(notice.as_ref());
+                if let Some(notice) = notice {
+                    let sentence = self.sentence(notice);
+                    state.set_title(sentence.what.into());
+                    state.set_body(sentence.next.into());
+                }
+            }
+            Screen::Scan { purpose, notice } => {
+                state.set_title(words::scan_hint(language, *purpose).into());
+                self.fill_notice(notice.as_ref());
+            }
+            Screen::ChoosePin { digits, again, notice } => {
+                let title = if *again { words.choose_pin_again } else { words.choose_pin };
+                state.set_title(title.into());
+                state.set_body(words.choose_pin_hint.into());
+                self.fill_digits(*digits);
+                self.fill_notice(notice.as_ref());
+                if let Some(notice) = notice {
+                    let sentence = self.sentence(notice);
+                    state.set_title(sentence.what.into());
+                    state.set_body(sentence.next.into());
+                }
+            }
+            Screen::Pairing { check, left_ms: _ } => {
+                state.set_title(words.pairing.into());
+                state.set_body(words.pairing_hint.into());
+                state.set_amount(displayable(check).into());
+            }
+            Screen::Home { wearer, balance, notice } => {
+                state.set_title(words::greeting(language, &displayable(wearer)).into());
+                state.set_amount(balance.map(words::amount).unwrap_or_default().into());
+                self.fill_notice(notice.as_ref());
+            }
+            Screen::Fetching => state.set_title(words.fetching.into()),
+            Screen::Review(basket) => self.fill_basket(basket),
+            Screen::Pin { digits, tries_left, locked_ms } => {
+                state.set_locked(*locked_ms > 0);
+                self.fill_digits(*digits);
+                state.set_title(words.pin.into());
+                if let Some(tries) = tries_left {
+                    state.set_title(words::tries_left(language, *tries).into());
+                    state.set_notice(true);
+                }
+            }
+            Screen::Sending => {
+                let (title, body) = if view.online {
+                    (words.sending, "")
+                } else {
+                    state.set_notice(true);
+                    (words.sending_offline, words.sending_offline_hint)
+                };
+                state.set_title(title.into());
+                state.set_body(body.into());
+            }
+            Screen::Waiting { shop, total, left_ms: _ } => {
+                state.set_title(words.waiting.into());
+                self.fill_order(shop, *total, &[]);
+            }
+            Screen::Paying { shop, total, struck } => {
+                state.set_title(words.nodded.into());
+                self.fill_order(shop, *total, struck);
+            }
+            Screen::Ended(ending) => self.fill_ending(ending),
+        }
+        // Last, so that a new screen is made of its own facts.
+        state.set_kind(kind(&view.screen));
+    }
+
+    fn fill_digits(&self, digits: usize) {
+        let state = self.watch.global::<ui::State>();
+        state.set_digits(i32::try_from(digits).unwrap_or(0));
+        state.set_digits_said(words::digits_typed(self.language, digits).into());
+    }
+
+    fn fill_order(&self, shop: &str, total: Amount, struck: &[String]) {
+        let state = self.watch.global::<ui::State>();
+        state.set_shop(displayable(shop).into());
+        state.set_amount(words::amount(total).into());
+        if !struck.is_empty() {
+            let names: Vec<String> = struck.iter().map(|name| displayable(name)).collect();
+            state.set_struck(words::took_out(self.language, &names).into());
+        }
+    }
+
+    fn fill_basket(&self, basket: &Basket) {
+        let state = self.watch.global::<ui::State>();
+        self.fill_order(&basket.shop, basket.total, &[]);
+        state.set_place(displayable(&basket.place).into());
+        let currency = basket.total.currency();
+        let lines: Vec<ui::Line> = basket
+            .lines
+            .iter()
+            .map(|BasketLine { name, quantity, amount_minor }| ui::Line {
+                name: displayable(name).into(),
+                quantity: if *quantity > 1 { format!("× {quantity}").into() } else { Default::default() },
+                amount: words::amount_minor(*amount_minor, currency.code(), currency.exponent()).into(),
+                adjustment: *quantity == 0,
+            })
+            .collect();
+        state.set_lines(ModelRc::new(VecModel::from(lines)));
+    }
+
+    fn fill_ending(&self, ending: &Ending) {
+        let state = self.watch.global::<ui::State>();
+        state.set_title(words::ended(self.language, ending.kind).into());
+        state.set_mark(match ending.kind {
+            EndKind::Paid => ui::Mark::Paid,
+            EndKind::Failed => ui::Mark::Failed,
+            EndKind::Refused => ui::Mark::Refused,
+            EndKind::Expired => ui::Mark::Expired,
+            EndKind::Cancelled => ui::Mark::Cancelled,
+        });
+        state.set_body(self.language.words().nothing_paid.into());
+        self.fill_order(&ending.shop, ending.total, &ending.struck);
+        self.fill_notice(ending.reason.as_ref());
+        state.set_balance(ending.balance.map(words::amount).unwrap_or_default().into());
+    }
+
+    fn fill_notice(&self, notice: Option<&Notice>) {
+        let state = self.watch.global::<ui::State>();
+        let sentence = notice.map(|notice| self.sentence(notice));
+        state.set_notice(sentence.is_some());
+        let (what, next) = sentence.map(|sentence| (sentence.what, sentence.next)).unwrap_or_default();
+        state.set_notice_what(what.into());
+        state.set_notice_next(next.into());
+        state.set_notice_own_words(matches!(notice, Some(Notice::Words(_))));
+    }
+
+    fn sentence(&self, notice: &Notice) -> words::Sentence {
+        let sentence = words::notice(self.language, notice);
+        words::Sentence { what: displayable(&sentence.what), next: sentence.next }
+    }
+}
+
+fn kind(screen: &Screen) -> ui::Kind {
+    match screen {
+        Screen::Welcome { .. } => ui::Kind::Welcome,
+        Screen::Scan { .. } => ui::Kind::Scan,
+        Screen::ChoosePin { .. } => ui::Kind::ChoosePin,
+        Screen::Pairing { .. } => ui::Kind::Pairing,
+        Screen::Home { .. } => ui::Kind::Home,
+        Screen::Fetching => ui::Kind::Fetching,
+        Screen::Review(_) => ui::Kind::Review,
+        Screen::Pin { .. } => ui::Kind::Pin,
+        Screen::Sending => ui::Kind::Sending,
+        Screen::Waiting { .. } => ui::Kind::Waiting,
+        Screen::Paying { .. } => ui::Kind::Paying,
+        Screen::Ended(_) => ui::Kind::Ended,
+    }
+}
+
+/// The time a screen counts down.
+fn left_ms(screen: &Screen) -> Option<u64> {
+    match screen {
+        Screen::Pairing { left_ms, .. } | Screen::Waiting { left_ms, .. } => Some(*left_ms),
+        Screen::Pin { locked_ms, .. } if *locked_ms > 0 => Some(*locked_ms),
+        Screen::Welcome { .. }
+        | Screen::Scan { .. }
+        | Screen::ChoosePin { .. }
+        | Screen::Home { .. }
+        | Screen::Fetching
+        | Screen::Review(_)
+        | Screen::Pin { .. }
+        | Screen::Sending
+        | Screen::Paying { .. }
+        | Screen::Ended(_) => None,
+    }
+}
+
+/// Accessible items below `item`, in tree order. Texts inside a button are the button's label.
+fn collect(item: &ItemRc, found: &mut Vec<Element>) {
+    let mut next = item.first_child();
+    while let Some(child) = next {
+        if let Some(element) = element(&child) {
+            found.push(element);
+        }
+        collect(&child, found);
+        next = child.next_sibling();
+    }
+}
+
+fn element(item: &ItemRc) -> Option<Element> {
+    if !item.is_accessible() {
+        return None;
+    }
+    #[allow(clippy::wildcard_enum_match_arm)] // Slint's enum, not ours: it grows.
+    let role = match item.accessible_role() {
+        AccessibleRole::Button => Role::Button,
+        AccessibleRole::Text => Role::Text,
+        AccessibleRole::Image => Role::Image,
+        _ => return None,
+    };
+    let label = item.accessible_string_property(AccessibleStringProperty::Label)?;
+    if label.is_empty() {
+        return None;
+    }
+    let enabled = item.accessible_string_property(AccessibleStringProperty::Enabled).is_none_or(|it| it == "true");
+    let geometry = item.geometry();
+    let origin = item.map_to_window(geometry.origin);
+    Some(Element {
+        label: label.to_string(),
+        role,
+        x: origin.x,
+        y: origin.y,
+        width: geometry.width(),
+        height: geometry.height(),
+        enabled,
+        in_sight: item.is_visible(),
+    })
+}
+
+/// Scales `luma` so that it covers the whole face, and cuts what is beyond it.
+fn cover(face: (u32, u32), source: (u32, u32), luma: &[u8]) -> SharedPixelBuffer<Rgb8Pixel> {
+    let mut buffer = SharedPixelBuffer::<Rgb8Pixel>::new(face.0, face.1);
+    // A face pixel is `source / face` source pixels, by whichever side is shorter: compared as cross products.
+    let wide = u64::from(source.0) * u64::from(face.1) > u64::from(source.1) * u64::from(face.0);
+    let (numerator, denominator) = if wide { (source.1, face.1) } else { (source.0, face.0) };
+    let scaled = |position: u32, face: u32, source: u32| {
+        let along = (u64::from(position) * 2 + 1) * u64::from(numerator) / (u64::from(denominator) * 2);
+        let used = u64::from(face) * u64::from(numerator) / u64::from(denominator);
+        let at = along + (u64::from(source) - used.min(u64::from(source))) / 2;
+        usize::try_from(at.min(u64::from(source) - 1)).unwrap_or(0)
+    };
+    let columns: Vec<usize> = (0..face.0).map(|x| scaled(x, face.0, source.0)).collect();
+    let width = usize::try_from(source.0).unwrap_or(0);
+    let rows = buffer.make_mut_slice().chunks_exact_mut(columns.len());
+    for (y, row) in (0..face.1).zip(rows) {
+        let start = scaled(y, face.1, source.1) * width;
+        for (pixel, column) in row.iter_mut().zip(&columns) {
+            let grey = luma.get(start + column).copied().unwrap_or(0);
+            *pixel = Rgb8Pixel::new(grey, grey, grey);
+        }
+    }
+    buffer
+}
+
+/// The share of each pixel inside the circle that fills a square of `size` pixels.
+fn circle(size: u32) -> Vec<u8> {
+    let radius = pixels(size) / 2.0;
+    let mut mask = Vec::new();
+    for y in 0..size {
+        for x in 0..size {
+            let distance = (pixels(x) + 0.5 - radius).hypot(pixels(y) + 0.5 - radius);
+            let share = (radius - distance + 0.5).clamp(0.0, 1.0);
+            #[allow(clippy::as_conversions)] // From 0.0 to 255.0.
+            mask.push((share * 255.0) as u8);
+        }
+    }
+    mask
+}
+
+#[allow(clippy::as_conversions)] // Display sizes are far below the integers an f32 holds exactly.
+fn pixels(count: u32) -> f32 {
+    count as f32
+}
+
+#[allow(clippy::as_conversions)] // Seconds; precision does not matter to a ring.
+fn share(left: u64, whole: u64) -> f32 {
+    if whole == 0 { 0.0 } else { (left as f32 / whole as f32).clamp(0.0, 1.0) }
+}
+
+/// One window a `Screens`; the platform and its clock are the thread's.
+struct WatchPlatform {
+    now_ms: Rc<Cell<u64>>,
+    opened: Rc<RefCell<Option<Rc<MinimalSoftwareWindow>>>>,
+}
+
+impl Platform for WatchPlatform {
+    fn create_window_adapter(&self) -> Result<Rc<dyn WindowAdapter>, PlatformError> {
+        let window = MinimalSoftwareWindow::new(RepaintBufferType::ReusedBuffer);
+        *self.opened.borrow_mut() = Some(Rc::clone(&window));
+        Ok(window)
+    }
+
+    fn duration_since_start(&self) -> Duration {
+        Duration::from_millis(self.now_ms.get())
+    }
+}
+
+type Opened = Rc<RefCell<Option<Rc<MinimalSoftwareWindow>>>>;
+
+thread_local! {
+    static PLATFORM: RefCell<Option<(Rc<Cell<u64>>, Opened)>> = const { RefCell::new(None) };
+}
+
+fn open_window() -> (ui::Watch, Rc<MinimalSoftwareWindow>, Rc<Cell<u64>>) {
+    let (now_ms, opened) = PLATFORM.with_borrow_mut(|platform| {
+        let set = platform.get_or_insert_with(|| {
+            let (now_ms, opened) = (Rc::new(Cell::new(0)), Opened::default());
+            let ours = WatchPlatform { now_ms: Rc::clone(&now_ms), opened: Rc::clone(&opened) };
+            slint::platform::set_platform(Box::new(ours)).expect("no other Slint platform on this thread");
+            fonts::register();
+            (now_ms, opened)
+        });
+        (Rc::clone(&set.0), Rc::clone(&set.1))
+    });
+    let watch = ui::Watch::new().expect("our platform opens windows");
+    watch.show().expect("our windows show");
+    let window = opened.borrow_mut().take().expect("the window was opened just now");
+    (watch, window, now_ms)
+}

@@ -1,0 +1,835 @@
+//! From three squares to the modules of a code.
+//!
+//! Steps: three squares that can be the corners of one code (`triples`); the number of modules from their distances; a
+//! projection from their edges; the alignment patterns correct it; each module is sampled from the grey picture and
+//! compared with its neighbourhood. The decoder's error correction judges every attempt, so an attempt may be a guess.
+//!
+//! With `Effort::Thorough` the projection is also moved and bent until the known patterns of a code lie best on the
+//! picture, and blur between modules is undone before deciding dark or bright.
+
+use super::finder::Finder;
+use super::number::{float, whole};
+use super::pixels::{Grey, Point, Projection};
+use super::symbol::{self, Effort, Modules};
+
+/// Squares at three corners of a code, in the order top left, top right, bottom left.
+#[derive(Clone)]
+pub(super) struct Triple {
+    pub(super) corners: [Finder; 3],
+    /// Lower is more like a code.
+    pub(super) strain: f32,
+}
+
+/// Counted work: one unit is about one look-up in the picture.
+pub(super) struct Work {
+    left: u32,
+}
+
+impl Work {
+    pub(super) fn new(units: u32) -> Self {
+        Self { left: units }
+    }
+
+    /// False when it is used up.
+    fn spend(&mut self, units: usize) -> bool {
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let enough = self.left >= units;
+        self.left = self.left.saturating_sub(units);
+        enough
+    }
+}
+
+/// What was read, and where.
+#[derive(Clone)]
+pub(super) struct Found {
+    pub(super) text: String,
+    /// The outer corners of the code, clockwise.
+    pub(super) outline: [Point; 4],
+}
+
+impl Found {
+    pub(super) fn covers(&self, point: Point) -> bool {
+        let [a, b, c, d] = self.outline;
+        let sides = [(a, b), (b, c), (c, d), (d, a)].map(|(from, to)| (to - from).cross(point - from));
+        sides.iter().all(|side| *side >= 0.0) || sides.iter().all(|side| *side <= 0.0)
+    }
+}
+
+/// All threes of squares that can belong to one code and have a square from `fresh` on among them, the
+/// likeliest first, at most `limit`.
+pub(super) fn triples(finders: &[Finder], fresh: usize, limit: usize) -> Vec<Triple> {
+    let mut found = Vec::new();
+    for (i, a) in finders.iter().enumerate() {
+        for (j, b) in finders.iter().enumerate().skip(i + 1) {
+            if !alike(a, b) {
+                continue;
+            }
+            for c in finders.iter().skip((j + 1).max(fresh)) {
+                if alike(a, c) && alike(b, c) {
+                    found.extend(triple(a, b, c));
+                }
+            }
+        }
+    }
+    found.sort_by(|a, b| a.strain.total_cmp(&b.strain));
+    found.truncate(limit);
+    found
+}
+
+fn alike(a: &Finder, b: &Finder) -> bool {
+    let apart = (a.centre - b.centre).length();
+    let (small, large) = if a.module < b.module { (a.module, b.module) } else { (b.module, a.module) };
+    a.inverted == b.inverted && large < 2.2 * small && apart > 9.0 * small && apart < 260.0 * large
+}
+
+fn triple(a: &Finder, b: &Finder, c: &Finder) -> Option<Triple> {
+    // Top left is opposite the longest side.
+    let (ab, bc, ca) = (
+        (a.centre - b.centre).length(),
+        (b.centre - c.centre).length(),
+        (c.centre - a.centre).length(),
+    );
+    let (corner, one, two) = if bc >= ab && bc >= ca {
+        (a, b, c)
+    } else if ca >= ab && ca >= bc {
+        (b, a, c)
+    } else {
+        (c, a, b)
+    };
+    let (first, second) = (one.centre - corner.centre, two.centre - corner.centre);
+    let turn = first.cross(second);
+    let (right, below) = if turn > 0.0 { (one, two) } else { (two, one) };
+    let (long, short) =
+        if first.length() > second.length() { (first.length(), second.length()) } else { (second.length(), first.length()) };
+    let slant = first.dot(second).abs() / (long * short).max(1.0);
+    if long > 2.5 * short || slant > 0.75 {
+        return None;
+    }
+    // Cheap bounds before the exact count.
+    let module = corner.module.min(one.module).min(two.module);
+    if long > 300.0 * module || short < 6.0 * module {
+        return None;
+    }
+    let across = modules_between(corner, right);
+    let down = modules_between(corner, below);
+    let (most, least) = (across.max(down), across.min(down));
+    if least < 11.0 || most > 180.0 || most > 1.5 * least + 2.0 {
+        return None;
+    }
+    let modules = [corner.module, right.module, below.module];
+    let mean = modules.iter().sum::<f32>() / 3.0;
+    let uneven = modules.iter().map(|module| (module - mean).abs()).sum::<f32>() / mean;
+    // Neighbouring codes offer triples across codes; those are larger. Weak hits are more often by chance.
+    let hits: f32 = [corner, right, below].iter().map(|finder| 1.0 / float(finder.hits.clamp(1, 8))).sum();
+    let strain = (most - least) / least * 2.0 + slant + uneven + (long - short) / long * 0.5 + hits * 0.1 + most * 0.002;
+    Some(Triple { corners: [corner.clone(), right.clone(), below.clone()], strain })
+}
+
+/// Modules from centre to centre. Under a projection the side of a module changes along the way, and the geometric mean of
+/// its sides at both ends is exactly the mean over the distance.
+fn modules_between(a: &Finder, b: &Finder) -> f32 {
+    let way = b.centre - a.centre;
+    let side = (a.module_towards(way) * b.module_towards(way)).sqrt();
+    way.length() / side.max(0.1)
+}
+
+/// The text of the code whose corners these are.
+pub(super) fn read(grey: &Grey, triple: &Triple, effort: Effort, work: &mut Work) -> Option<Found> {
+    let light = Light::of(grey, triple)?;
+    for dimension in dimensions(triple, effort) {
+        for projection in projections(triple, dimension, effort) {
+            let warp = Warp { projection, dimension, bend: [Point::new(0.0, 0.0); 2], mesh: None };
+            if !warp.plausible(grey) {
+                continue;
+            }
+            if let Some(found) = read_warp(grey, triple, &light, &warp, effort, work) {
+                return Some(found);
+            }
+        }
+    }
+    None
+}
+
+fn read_warp(
+    grey: &Grey,
+    triple: &Triple,
+    light: &Light,
+    start: &Warp,
+    effort: Effort,
+    work: &mut Work,
+) -> Option<Found> {
+    // A version the code names itself corrects a miscounted dimension.
+    if start.dimension >= 41 {
+        if let Some(modules) = sample(grey, start, light, Contrasting::Neighbourhood, work) {
+            let named = symbol::named_version(&modules).map(|version| version * 4 + 17);
+            if let Some(dimension) = named.filter(|dimension| *dimension != start.dimension) {
+                for projection in projections(triple, dimension, effort) {
+                    let warp = Warp { projection, dimension, ..start.clone() };
+                    if let Some(found) = read_aligned(grey, triple, light, &warp, effort, work) {
+                        return Some(found);
+                    }
+                }
+            }
+        }
+    }
+    read_aligned(grey, triple, light, start, effort, work)
+}
+
+fn read_aligned(
+    grey: &Grey,
+    triple: &Triple,
+    light: &Light,
+    start: &Warp,
+    effort: Effort,
+    work: &mut Work,
+) -> Option<Found> {
+    let pattern = Pattern::new(start.dimension);
+    let mut warps = aligned(grey, triple, light, start, effort, work);
+    warps.push(start.clone());
+    let limit = if effort == Effort::Plain { 2 } else { 4 };
+    for warp in warps.iter().take(limit) {
+        if pattern.fit(grey, light, warp) < 0.25 {
+            continue;
+        }
+        if let Some(found) = decode(grey, light, warp, effort, work) {
+            return Some(found);
+        }
+    }
+    if effort == Effort::Plain {
+        return None;
+    }
+    for warp in warps.iter().take(limit) {
+        let settled = settle(grey, light, &pattern, warp, work);
+        if pattern.fit(grey, light, &settled) < 0.35 {
+            continue;
+        }
+        if let Some(found) = decode(grey, light, &settled, effort, work) {
+            return Some(found);
+        }
+    }
+    None
+}
+
+fn decode(grey: &Grey, light: &Light, warp: &Warp, effort: Effort, work: &mut Work) -> Option<Found> {
+    let ways: &[Contrasting] = match effort {
+        Effort::Plain => &[Contrasting::Neighbourhood, Contrasting::Deblurred(0.15)],
+        Effort::Thorough => &[
+            Contrasting::Neighbourhood,
+            Contrasting::Deblurred(0.12),
+            Contrasting::Deblurred(0.3),
+            Contrasting::Wide,
+        ],
+    };
+    for way in ways {
+        let modules = sample(grey, warp, light, *way, work)?;
+        if let Some(text) = symbol::decode(&modules, effort) {
+            let side = float(warp.dimension);
+            let outline =
+                [(0.0, 0.0), (side, 0.0), (side, side), (0.0, side)].map(|(x, y)| warp.apply(Point::new(x, y)));
+            return Some(Found { text, outline });
+        }
+    }
+    None
+}
+
+/// Numbers of modules a side to try, the likeliest first.
+fn dimensions(triple: &Triple, effort: Effort) -> Vec<usize> {
+    let [corner, right, below] = &triple.corners;
+    let across = modules_between(corner, right) + 7.0;
+    let down = modules_between(corner, below) + 7.0;
+    let mean = (across + down) / 2.0;
+    let mut sized: Vec<(f32, usize)> = (0..40)
+        .map(|index| {
+            let dimension = 21 + 4 * index;
+            ((float(dimension) - mean).abs(), dimension)
+        })
+        .collect();
+    sized.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let doubt = 2.3 + (across - down).abs() / 2.0 + mean * 0.03;
+    let count = if effort == Effort::Plain { 2 } else { 3 };
+    sized
+        .into_iter()
+        .enumerate()
+        .filter(|(index, (distance, _))| *index == 0 || *distance < doubt)
+        .map(|(_, (_, dimension))| dimension)
+        .take(count)
+        .collect()
+}
+
+/// First guesses at the projection.
+fn projections(triple: &Triple, dimension: usize, effort: Effort) -> Vec<Projection> {
+    let side = float(dimension);
+    let places = [Point::new(3.5, 3.5), Point::new(side - 3.5, 3.5), Point::new(3.5, side - 3.5)];
+    let [corner, right, below] = &triple.corners;
+    let mut guesses = Vec::new();
+    let along = [right.centre - corner.centre, below.centre - corner.centre];
+    let mut pairs = Vec::new();
+    for (finder, place) in triple.corners.iter().zip(places) {
+        pairs.push((place, finder.centre, 4.0));
+        if let Some(edges) = edge_corners(finder, along) {
+            let offsets = [(-3.5, -3.5), (3.5, -3.5), (3.5, 3.5), (-3.5, 3.5)];
+            for ((x, y), edge) in offsets.into_iter().zip(edges) {
+                pairs.push((place + Point::new(x, y), edge, 1.0));
+            }
+        }
+    }
+    if pairs.len() >= 11 {
+        guesses.extend(Projection::fit(&pairs));
+    }
+    if guesses.is_empty() || effort == Effort::Thorough {
+        let far = right.centre + below.centre - corner.centre;
+        let mut pairs: Vec<_> = triple.corners.iter().zip(places).map(|(f, place)| (place, f.centre, 1.0)).collect();
+        pairs.push((Point::new(side - 3.5, side - 3.5), far, 1.0));
+        guesses.extend(Projection::fit(&pairs));
+    }
+    guesses
+}
+
+/// The four corners of a square, by lines through the points on its outline; in the order top left, top right, bottom
+/// right, bottom left as the code sees them.
+fn edge_corners(finder: &Finder, along: [Point; 2]) -> Option<[Point; 4]> {
+    let [across, down] =
+        along.map(|way| way * (finder.module_towards(way) / way.length().max(1e-3)));
+    let area = across.cross(down);
+    if area.abs() < 0.1 {
+        return None;
+    }
+    // Outline in modules along the two axes.
+    let local: Vec<(f32, f32)> = finder
+        .outline
+        .iter()
+        .flatten()
+        .map(|point| (point.cross(down) / area, across.cross(*point) / area))
+        .collect();
+    // Each side is a line: distance = at + slope × position.
+    let side = |horizontal: bool, sign: f32| -> Option<(f32, f32)> {
+        let points: Vec<(f32, f32)> = local
+            .iter()
+            .map(|(a, b)| if horizontal { (*a, *b) } else { (*b, *a) })
+            .filter(|(position, distance)| distance * sign > 0.0 && position.abs() < 0.9 * distance.abs())
+            .collect();
+        let line = fit_line(&points)?;
+        let close: Vec<(f32, f32)> = points
+            .into_iter()
+            .filter(|(position, distance)| (line.0 + line.1 * position - distance).abs() < 0.5)
+            .collect();
+        fit_line(&close)
+    };
+    let top = side(true, -1.0)?;
+    let bottom = side(true, 1.0)?;
+    let left = side(false, -1.0)?;
+    let right = side(false, 1.0)?;
+    let meet = |row: (f32, f32), column: (f32, f32)| -> Option<Point> {
+        // b = row.0 + row.1·a and a = column.0 + column.1·b.
+        let scale = 1.0 - row.1 * column.1;
+        if scale.abs() < 0.2 {
+            return None;
+        }
+        let a = (column.0 + column.1 * row.0) / scale;
+        let b = row.0 + row.1 * a;
+        (a.abs() < 6.0 && b.abs() < 6.0).then(|| finder.centre + across * a + down * b)
+    };
+    Some([meet(top, left)?, meet(top, right)?, meet(bottom, right)?, meet(bottom, left)?])
+}
+
+fn fit_line(points: &[(f32, f32)]) -> Option<(f32, f32)> {
+    if points.len() < 3 {
+        return None;
+    }
+    let count = float(points.len());
+    let mean_x = points.iter().map(|p| p.0).sum::<f32>() / count;
+    let mean_y = points.iter().map(|p| p.1).sum::<f32>() / count;
+    let spread = points.iter().map(|p| (p.0 - mean_x) * (p.0 - mean_x)).sum::<f32>();
+    if spread < 0.5 {
+        return None;
+    }
+    let slope = points.iter().map(|p| (p.0 - mean_x) * (p.1 - mean_y)).sum::<f32>() / spread;
+    (slope.abs() < 1.0).then_some((mean_y - slope * mean_x, slope))
+}
+
+/// Where each module of the symbol lies in the picture.
+#[derive(Clone)]
+struct Warp {
+    projection: Projection,
+    dimension: usize,
+    /// How far the middle of the symbol bulges, in pixels, over columns and over rows: paper on a bottle or a wrist.
+    bend: [Point; 2],
+    mesh: Option<Mesh>,
+}
+
+impl Warp {
+    fn apply(&self, place: Point) -> Point {
+        let side = float(self.dimension) - 7.0;
+        let bulge = |position: f32| {
+            let share = (position - 3.5) / side;
+            4.0 * share * (1.0 - share)
+        };
+        let mut point = self.projection.apply(place);
+        if self.bend[0] != Point::new(0.0, 0.0) || self.bend[1] != Point::new(0.0, 0.0) {
+            point = point + self.bend[0] * bulge(place.x) + self.bend[1] * bulge(place.y);
+        }
+        if let Some(mesh) = &self.mesh {
+            point = point + mesh.shift(place);
+        }
+        point
+    }
+
+    /// All four corners in or near the picture, in the right turn, and none far larger than another.
+    fn plausible(&self, grey: &Grey) -> bool {
+        let side = float(self.dimension);
+        let corners = [(0.0, 0.0), (side, 0.0), (side, side), (0.0, side)].map(|(x, y)| self.apply(Point::new(x, y)));
+        let margin = float(grey.width.max(grey.height)) * 0.15;
+        if !corners.iter().all(|corner| grey.contains(*corner, margin)) {
+            return false;
+        }
+        let [a, b, c, d] = corners;
+        let turns = [(a, b, c), (b, c, d), (c, d, a), (d, a, b)].map(|(p, q, r)| (q - p).cross(r - q));
+        turns.iter().all(|turn| *turn > side * 0.5)
+    }
+
+    fn module(&self) -> f32 {
+        let middle = Point::new(float(self.dimension) / 2.0, float(self.dimension) / 2.0);
+        let step = 4.0;
+        let across = self.apply(middle + Point::new(step, 0.0)) - self.apply(middle);
+        let down = self.apply(middle + Point::new(0.0, step)) - self.apply(middle);
+        (across.cross(down).abs()).sqrt() / step
+    }
+}
+
+/// Shifts at the alignment patterns, interpolated between them.
+#[derive(Clone)]
+struct Mesh {
+    positions: Vec<f32>,
+    shifts: Vec<Point>,
+}
+
+impl Mesh {
+    fn shift(&self, place: Point) -> Point {
+        let count = self.positions.len();
+        let locate = |value: f32| {
+            let mut cell = 0;
+            while cell + 2 < count && self.positions.get(cell + 1).is_some_and(|next| value > *next) {
+                cell += 1;
+            }
+            let low = self.positions.get(cell).copied().unwrap_or(0.0);
+            let high = self.positions.get(cell + 1).copied().unwrap_or(low + 1.0);
+            (cell, ((value - low) / (high - low)).clamp(-0.3, 1.3))
+        };
+        let (column, x) = locate(place.x);
+        let (row, y) = locate(place.y);
+        let at = |r: usize, c: usize| self.shifts.get(r * count + c).copied().unwrap_or(Point::new(0.0, 0.0));
+        let upper = at(row, column).between(at(row, column + 1), x);
+        let lower = at(row + 1, column).between(at(row + 1, column + 1), x);
+        upper.between(lower, y)
+    }
+}
+
+/// How bright dark and bright modules are, measured at the squares.
+struct Light {
+    middle: f32,
+    /// Half the difference; the sign is negative for bright-on-dark codes.
+    half: f32,
+}
+
+impl Light {
+    fn of(grey: &Grey, triple: &Triple) -> Option<Self> {
+        let (mut core, mut gap, mut gaps) = (0.0, 0.0, 0.0f32);
+        for finder in &triple.corners {
+            core += grey.sample(finder.centre);
+            for point in finder.outline.iter().flatten() {
+                gap += grey.sample(finder.centre + *point * (4.0 / 7.0));
+                gaps += 1.0;
+            }
+        }
+        let (core, gap) = (core / 3.0, gap / gaps.max(1.0));
+        let half = (gap - core) / 2.0;
+        (half.abs() >= 3.0).then_some(Self { middle: (core + gap) / 2.0, half })
+    }
+
+    /// 1 for dark, −1 for bright, as far as the squares tell.
+    fn darkness(&self, value: f32) -> f32 {
+        ((self.middle - value) / self.half).clamp(-1.5, 1.5)
+    }
+}
+
+/// The modules every code of a size has: places and whether they are dark.
+struct Pattern {
+    places: Vec<(Point, bool)>,
+}
+
+impl Pattern {
+    fn new(dimension: usize) -> Self {
+        let mut places = Vec::new();
+        let centre = |x: usize, y: usize| Point::new(float(x) + 0.5, float(y) + 0.5);
+        let last = dimension - 1;
+        for y in 0..8usize {
+            for x in 0..8usize {
+                let ring = x.abs_diff(3).max(y.abs_diff(3));
+                let dark = ring != 2 && ring != 4;
+                places.push((centre(x, y), dark));
+                places.push((centre(last - x, y), dark));
+                places.push((centre(x, last - y), dark));
+            }
+        }
+        for position in 8..dimension - 8 {
+            places.push((centre(position, 6), position % 2 == 0));
+            places.push((centre(6, position), position % 2 == 0));
+        }
+        for (x, y) in alignment_centres(dimension) {
+            for dy in 0..5usize {
+                for dx in 0..5usize {
+                    let ring = dx.abs_diff(2).max(dy.abs_diff(2));
+                    places.push((centre(x + dx - 2, y + dy - 2), ring != 1));
+                }
+            }
+        }
+        Self { places }
+    }
+
+    /// 1 when the picture shows exactly this pattern there, about 0 by chance.
+    fn fit(&self, grey: &Grey, light: &Light, warp: &Warp) -> f32 {
+        let mut sums = [0.0f32; 2];
+        let mut counts = [0.0f32; 2];
+        for (place, dark) in &self.places {
+            let value = light.darkness(grey.sample(warp.apply(*place)));
+            let side = usize::from(*dark);
+            sums[side] += value;
+            counts[side] += 1.0;
+        }
+        (sums[1] / counts[1].max(1.0) - sums[0] / counts[0].max(1.0)) / 2.0
+    }
+}
+
+fn alignment_centres(dimension: usize) -> Vec<(usize, usize)> {
+    let positions = symbol::alignment_positions((dimension - 17) / 4);
+    let last = dimension - 7;
+    let mut centres = Vec::new();
+    for &y in &positions {
+        for &x in &positions {
+            let at_finder = (x == 6 && y == 6) || (x == 6 && y == last) || (x == last && y == 6);
+            if !at_finder {
+                centres.push((x, y));
+            }
+        }
+    }
+    centres
+}
+
+/// Corrected by the alignment patterns: the likeliest first. Empty where none is found.
+fn aligned(
+    grey: &Grey,
+    triple: &Triple,
+    light: &Light,
+    start: &Warp,
+    effort: Effort,
+    work: &mut Work,
+) -> Vec<Warp> {
+    if start.dimension < 25 {
+        return Vec::new();
+    }
+    if start.dimension >= 45 {
+        if let Some(warp) = meshed(grey, triple, light, start, work) {
+            return vec![warp];
+        }
+    }
+    let side = float(start.dimension);
+    let expected = Point::new(side - 6.5, side - 6.5);
+    let reach = 2.5 + side / 14.0;
+    let keep = if effort == Effort::Plain { 1 } else { 3 };
+    let mut warps = Vec::new();
+    for (place, _) in alignment_hits(grey, light, start, expected, reach, keep, work) {
+        let target = start.apply(place);
+        warps.extend(pinned(triple, start, &[(expected, target)]));
+    }
+    warps
+}
+
+/// The projection through the three centres and the given places.
+fn pinned(triple: &Triple, start: &Warp, pins: &[(Point, Point)]) -> Option<Warp> {
+    let side = float(start.dimension);
+    let places = [Point::new(3.5, 3.5), Point::new(side - 3.5, 3.5), Point::new(3.5, side - 3.5)];
+    let mut pairs: Vec<_> = triple.corners.iter().zip(places).map(|(f, place)| (place, f.centre, 1.0)).collect();
+    pairs.extend(pins.iter().map(|(place, target)| (*place, *target, 1.0)));
+    Some(Warp { projection: Projection::fit(&pairs)?, ..start.clone() })
+}
+
+/// Places near `expected` (in modules) that look like an alignment pattern, the best first, at most `keep`.
+fn alignment_hits(
+    grey: &Grey,
+    light: &Light,
+    warp: &Warp,
+    expected: Point,
+    reach: f32,
+    keep: usize,
+    work: &mut Work,
+) -> Vec<(Point, f32)> {
+    const ENOUGH: f32 = 0.45;
+    let base = warp.apply(expected);
+    let across = warp.apply(expected + Point::new(1.0, 0.0)) - base;
+    let down = warp.apply(expected + Point::new(0.0, 1.0)) - base;
+    let score = |dx: f32, dy: f32| {
+        let centre = base + across * dx + down * dy;
+        let (mut dark, mut bright) = (0.0, 0.0);
+        for y in -2i8..=2 {
+            for x in -2i8..=2 {
+                let value = light.darkness(grey.sample(centre + across * f32::from(x) + down * f32::from(y)));
+                match x.abs().max(y.abs()) {
+                    // The core is one module, yet as telling as the rings.
+                    0 => dark += 4.0 * value,
+                    1 => bright += value,
+                    _ => dark += value,
+                }
+            }
+        }
+        dark / 40.0 - bright / 16.0
+    };
+    let steps = whole((reach * 2.0).ceil()).min(40);
+    if !work.spend((2 * steps + 1) * (2 * steps + 1) * 25) {
+        return Vec::new();
+    }
+    let mut hits: Vec<(Point, f32)> = Vec::new();
+    for row in 0..=2 * steps {
+        for column in 0..=2 * steps {
+            let (dx, dy) = ((float(column) - float(steps)) * 0.5, (float(row) - float(steps)) * 0.5);
+            let value = score(dx, dy) - 0.015 * dx.hypot(dy);
+            if value > ENOUGH - 0.2 {
+                hits.push((Point::new(dx, dy), value));
+            }
+        }
+    }
+    hits.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let mut kept: Vec<(Point, f32)> = Vec::new();
+    for (offset, _) in hits.iter().take(60) {
+        if kept.len() >= keep {
+            break;
+        }
+        if kept.iter().any(|(other, _)| (*other - *offset).length() < 1.3) {
+            continue;
+        }
+        let mut best = (*offset, score(offset.x, offset.y));
+        for step in [0.25, 0.12] {
+            let centre = best.0;
+            for (x, y) in [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (1.0, -1.0)] {
+                let moved = centre + Point::new(x, y) * step;
+                let value = score(moved.x, moved.y);
+                if value > best.1 {
+                    best = (moved, value);
+                }
+            }
+        }
+        if best.1 > ENOUGH {
+            kept.push(best);
+        }
+    }
+    kept.iter().map(|(offset, value)| (expected + *offset, *value)).collect()
+}
+
+/// Large symbols: finds the alignment patterns one after the other from the squares outwards, each where its neighbours
+/// found before it say, then bends the grid through them.
+fn meshed(grey: &Grey, triple: &Triple, light: &Light, start: &Warp, work: &mut Work) -> Option<Warp> {
+    let positions = symbol::alignment_positions((start.dimension - 17) / 4);
+    let count = positions.len();
+    let mut warp = start.clone();
+    for round in 0..2 {
+        let reach = if round == 0 { 2.0 } else { 1.0 };
+        let mut shifts: Vec<Option<Point>> = vec![None; count * count];
+        let mut order: Vec<(usize, usize)> = (0..count).flat_map(|r| (0..count).map(move |c| (r, c))).collect();
+        order.sort_by_key(|(r, c)| (r + c, r.abs_diff(*c)));
+        let mut pins = Vec::new();
+        for (row, column) in order {
+            let get = |r: Option<usize>, c: Option<usize>, shifts: &[Option<Point>]| {
+                shifts.get(r? * count + c?).copied().flatten()
+            };
+            let corner = (row == 0 && (column == 0 || column == count - 1)) || (row == count - 1 && column == 0);
+            let place = |index: usize| positions.get(index).map_or(0.0, |position| float(*position) + 0.5);
+            let here = Point::new(place(column), place(row));
+            let shift = if corner {
+                Some(Point::new(0.0, 0.0))
+            } else {
+                let around = [
+                    get(row.checked_sub(1), Some(column), &shifts),
+                    get(Some(row), column.checked_sub(1), &shifts),
+                    get(row.checked_sub(1), column.checked_sub(1), &shifts),
+                ];
+                let known: Vec<Point> = around.into_iter().flatten().collect();
+                let sum = known.iter().fold(Point::new(0.0, 0.0), |sum, shift| sum + *shift);
+                let guess = sum * (1.0 / float(known.len().max(1)));
+                let shifted = Warp {
+                    mesh: Some(Mesh { positions: vec![here.x, here.x + 1.0], shifts: vec![guess; 4] }),
+                    ..warp.clone()
+                };
+                let hit = alignment_hits(grey, light, &shifted, here, reach, 1, work).into_iter().next();
+                match hit {
+                    Some((found, _)) => {
+                        let target = shifted.apply(found);
+                        pins.push((here, target));
+                        Some(target - warp.apply(here))
+                    }
+                    None => (!known.is_empty()).then_some(guess),
+                }
+            };
+            if let Some(slot) = shifts.get_mut(row * count + column) {
+                *slot = shift;
+            }
+        }
+        if pins.is_empty() {
+            return None;
+        }
+        if round == 0 {
+            warp = pinned(triple, start, &pins)?;
+            continue;
+        }
+        let shifts = shifts.into_iter().map(|shift| shift.unwrap_or(Point::new(0.0, 0.0))).collect();
+        let positions = positions.iter().map(|position| float(*position) + 0.5).collect();
+        warp.mesh = Some(Mesh { positions, shifts });
+    }
+    Some(warp)
+}
+
+/// Moves the four anchors of the projection, then its bends, to where the known patterns fit best: a descent one
+/// coordinate at a time with shrinking steps.
+fn settle(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mut Work) -> Warp {
+    let side = float(start.dimension);
+    let far = if start.dimension >= 25 { side - 6.5 } else { side - 3.5 };
+    let places =
+        [Point::new(3.5, 3.5), Point::new(side - 3.5, 3.5), Point::new(3.5, side - 3.5), Point::new(far, far)];
+    let mut anchors = places.map(|place| start.projection.apply(place));
+    let mut best = start.clone();
+    let mut fit = pattern.fit(grey, light, &best);
+    let module = start.module();
+    for share in [0.5, 0.25, 0.12] {
+        for _ in 0..2 {
+            if !work.spend(pattern.places.len() * 24) {
+                return best;
+            }
+            let before = fit;
+            for anchor in 0..6 {
+                for (x, y) in [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)] {
+                    let step = Point::new(x, y) * (share * module);
+                    let mut moved = anchors;
+                    let mut warp = best.clone();
+                    if let Some(slot) = moved.get_mut(anchor) {
+                        *slot = *slot + step;
+                        let pairs: Vec<_> = places.iter().zip(moved).map(|(place, at)| (*place, at, 1.0)).collect();
+                        let Some(projection) = Projection::fit(&pairs) else { continue };
+                        warp.projection = projection;
+                    } else if let Some(bend) = warp.bend.get_mut(anchor - 4) {
+                        *bend = *bend + step;
+                    }
+                    let value = pattern.fit(grey, light, &warp);
+                    if value > fit + 1e-4 {
+                        (fit, best, anchors) = (value, warp, moved);
+                    }
+                }
+            }
+            if fit < before + 1e-3 {
+                break;
+            }
+        }
+    }
+    best
+}
+
+/// How a sampled brightness becomes dark or bright.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Contrasting {
+    /// Against the mean of the modules around.
+    Neighbourhood,
+    /// The same after taking a share of each of the four neighbours out again, which blur has mixed in.
+    Deblurred(f32),
+    /// Against the mean of a wide neighbourhood, for large plain areas that a narrow one would split.
+    Wide,
+}
+
+fn sample(grey: &Grey, warp: &Warp, light: &Light, way: Contrasting, work: &mut Work) -> Option<Modules> {
+    let size = warp.dimension;
+    let spread = warp.module() >= 3.0;
+    if !work.spend(size * size * if spread { 7 } else { 3 }) {
+        return None;
+    }
+    let mut values = Vec::with_capacity(size * size);
+    for y in 0..size {
+        for x in 0..size {
+            let place = Point::new(float(x) + 0.5, float(y) + 0.5);
+            let value = if spread {
+                // Five points: noise averages out while staying clear of the module's borders.
+                const ASIDE: f32 = 0.2;
+                let points = [(0.0, 0.0), (ASIDE, ASIDE), (-ASIDE, ASIDE), (ASIDE, -ASIDE), (-ASIDE, -ASIDE)];
+                let sum: f32 =
+                    points.into_iter().map(|(dx, dy)| grey.sample(warp.apply(place + Point::new(dx, dy)))).sum();
+                sum / 5.0
+            } else {
+                grey.sample(warp.apply(place))
+            };
+            values.push((light.middle - value) / light.half);
+        }
+    }
+    if let Contrasting::Deblurred(share) = way {
+        values = deblurred(&values, size, share);
+    }
+    let reach = match way {
+        Contrasting::Wide => size / 3,
+        Contrasting::Neighbourhood | Contrasting::Deblurred(_) => (size / 8).clamp(3, 7),
+    };
+    let means = box_mean(&values, size, reach);
+    let values = values.iter().zip(&means).map(|(value, mean)| value - mean).collect();
+    Modules::new(size, values)
+}
+
+fn deblurred(values: &[f32], size: usize, share: f32) -> Vec<f32> {
+    let at = |x: usize, y: usize| values.get(y.min(size - 1) * size + x.min(size - 1)).copied().unwrap_or(0.0);
+    let mut sharp = Vec::with_capacity(values.len());
+    for y in 0..size {
+        for x in 0..size {
+            // Beyond the border lies the quiet zone: bright.
+            let left = if x > 0 { at(x - 1, y) } else { -1.0 };
+            let right = if x + 1 < size { at(x + 1, y) } else { -1.0 };
+            let above = if y > 0 { at(x, y - 1) } else { -1.0 };
+            let below = if y + 1 < size { at(x, y + 1) } else { -1.0 };
+            let value = at(x, y);
+            sharp.push(value + share * (4.0 * value - left - right - above - below));
+        }
+    }
+    sharp
+}
+
+fn box_mean(values: &[f32], size: usize, reach: usize) -> Vec<f32> {
+    let mut sums = vec![0.0f32; (size + 1) * (size + 1)];
+    for (y, row) in values.chunks(size).enumerate() {
+        let mut line = 0.0;
+        for (x, value) in row.iter().enumerate() {
+            line += value;
+            let above = sums.get(y * (size + 1) + x + 1).copied().unwrap_or(0.0);
+            if let Some(slot) = sums.get_mut((y + 1) * (size + 1) + x + 1) {
+                *slot = above + line;
+            }
+        }
+    }
+    let at = |x: usize, y: usize| sums.get(y * (size + 1) + x).copied().unwrap_or(0.0);
+    let mut means = Vec::with_capacity(values.len());
+    for y in 0..size {
+        let (top, bottom) = (y.saturating_sub(reach), (y + reach + 1).min(size));
+        for x in 0..size {
+            let (left, right) = (x.saturating_sub(reach), (x + reach + 1).min(size));
+            let sum = at(right, bottom) - at(left, bottom) - at(right, top) + at(left, top);
+            means.push(sum / float((right - left) * (bottom - top)));
+        }
+    }
+    means
+}
+//DEBUG
+pub(super) fn debug(grey: &Grey, triple: &Triple) {
+    let Some(light)=Light::of(grey,triple) else {eprintln!("no light");return};
+    eprintln!("light {} {}", light.middle, light.half);
+    let mut w=Work::new(100_000_000);
+    for d in dimensions(triple, Effort::Thorough) { for p in projections(triple,d,Effort::Thorough) {
+        let warp=Warp{projection:p,dimension:d,bend:[Point::new(0.,0.);2],mesh:None};
+        let pat=Pattern::new(d);
+        eprintln!("dim {d} plausible {} fit {}", warp.plausible(grey), pat.fit(grey,&light,&warp));
+        for a in aligned(grey,triple,&light,&warp,Effort::Thorough,&mut w) { 
+          let s=settle(grey,&light,&pat,&a,&mut w);
+          eprintln!("   aligned fit {} settled {} corner {:?}", pat.fit(grey,&light,&a), pat.fit(grey,&light,&s), s.apply(Point::new(d as f32,d as f32))); }
+        let s=settle(grey,&light,&pat,&warp,&mut w);
+        eprintln!("   settled {}", pat.fit(grey,&light,&s));
+    }}
+}
