@@ -92,6 +92,8 @@ macro_rules! fixed_bytes {
 }
 
 fixed_bytes! {
+    /// One request to a merchant to sign a reduced bill.
+    AskId: 16;
     BillId: 16;
     GuardianId: 16;
     HouseholdId: 16;

@@ -24,7 +24,7 @@ pub use household::{
     EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, NEW_WATCH_COOLING_OFF_MS, NewWatchCap,
 };
 pub use id::{
-    BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId, PairingId,
+    AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId, PairingId,
     PaymentId, PublicKey, Salt, TransferId, WatchId, WearerId,
 };
 pub use ledger::{LedgerError, Wallet};

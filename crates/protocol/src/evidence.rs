@@ -5,7 +5,7 @@
 //! a later signed message or be the last one, and nothing may be left over.
 
 use nodpay_core::{
-    CredentialId, Digest, GuardianId, HouseholdId, OutcomeKind, PublicKey, Salt, Text, Timestamp, V1, Verdict,
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, OutcomeKind, PublicKey, Salt, Text, Timestamp, V1, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -94,9 +94,8 @@ pub enum EvidenceError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub outcome: OutcomeKind,
-    /// Minor units: what was paid, or would have been.
-    pub total: i64,
-    pub currency: String,
+    /// What was paid, or would have been.
+    pub total: Amount,
     pub struck: Vec<String>,
     /// Who signed what, when, in order, one plain sentence each.
     pub story: Vec<Step>,
@@ -276,8 +275,7 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     }
     Ok(Report {
         outcome: outcome.outcome,
-        total: outcome.total.minor(),
-        currency: outcome.total.currency().code().to_owned(),
+        total: outcome.total,
         struck,
         story,
     })

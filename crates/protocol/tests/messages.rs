@@ -458,7 +458,7 @@ fn evidence_tells_the_story_and_every_byte_counts() {
     let story = paid(&cast);
     let (file, anchor) = files(&cast, &story);
     let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).expect("sound evidence");
-    assert_eq!((report.outcome, report.total, report.struck), (OutcomeKind::Paid, 2950, vec!["3".to_owned()]));
+    assert_eq!((report.outcome, report.total, report.struck), (OutcomeKind::Paid, cny(2950), vec!["3".to_owned()]));
     assert_eq!(report.story.len(), 6);
 
     for index in 0..file.len() {
@@ -547,7 +547,7 @@ fn evidence_of_refusals_and_requotes_checks_too() {
     let story = cast.paid_story(bill, 3, &[line_id("1")]);
     let file = cast.evidence(&story).to_file().expect("serialises");
     let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).expect("sound");
-    assert_eq!((report.total, report.story.len()), (3000, 7));
+    assert_eq!((report.total, report.story.len()), (cny(3000), 7));
 
     let bill = cast.bill(4);
     let order = cast.order(&bill, 4);
@@ -562,7 +562,7 @@ fn evidence_of_refusals_and_requotes_checks_too() {
         Story { bill, requote: None, order, decision: Some(decision), cancel: None, payment: None, outcome, result };
     let file = cast.evidence(&story).to_file().expect("serialises");
     let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).expect("sound");
-    assert_eq!((report.outcome, report.total), (OutcomeKind::Refused, 3650));
+    assert_eq!((report.outcome, report.total), (OutcomeKind::Refused, cny(3650)));
 }
 
 #[test]

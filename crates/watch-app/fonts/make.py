@@ -25,8 +25,8 @@ from fontTools.ttLib import TTCollection, TTFont
 HERE = Path(__file__).resolve().parent
 
 COPYRIGHT = (
-    "Made from Noto Sans CJK SC (Copyright 2014-2021 Adobe), Noto Sans, Noto Sans Symbols and "
-    "Noto Sans Symbols 2 (Copyright 2015-2021 Google LLC)"
+    "Made from Noto Sans CJK SC (Copyright 2014-2021 Adobe), Noto Sans (Copyright 2015 Google LLC), "
+    "Noto Sans Symbols, Symbols 2 and Math (Copyright 2017 Google Inc.)"
 )
 LICENSE = "This Font Software is licensed under the SIL Open Font License, Version 1.1."
 

@@ -15,7 +15,8 @@ static REGULAR: &[u8] = include_bytes!("../fonts/Nodpay-Regular.otf");
 static BOLD: &[u8] = include_bytes!("../fonts/Nodpay-Bold.otf");
 
 /// What the fonts take of the program's size, in bytes.
-pub const FONT_BYTES: usize = include_bytes!("../fonts/Nodpay-Regular.otf").len() + include_bytes!("../fonts/Nodpay-Bold.otf").len();
+pub const FONT_BYTES: usize =
+    include_bytes!("../fonts/Nodpay-Regular.otf").len() + include_bytes!("../fonts/Nodpay-Bold.otf").len();
 
 /// Hands both faces to Slint, and makes the regular one what a letter missing from the bold one falls back to. The
 /// system's fonts are never asked for: pictures are the same everywhere.
@@ -26,11 +27,9 @@ pub(crate) fn register() {
         let registered = collection.register_fonts(fontique::Blob::new(Arc::new(face)), None);
         families.extend(registered.into_iter().map(|(family, _)| family));
     }
-    for generic in [
-        fontique::GenericFamily::SansSerif,
-        fontique::GenericFamily::SystemUi,
-        fontique::GenericFamily::UiSansSerif,
-    ] {
+    for generic in
+        [fontique::GenericFamily::SansSerif, fontique::GenericFamily::SystemUi, fontique::GenericFamily::UiSansSerif]
+    {
         collection.set_generic_families(generic, families.iter().take(1).copied());
     }
 }
@@ -59,7 +58,8 @@ mod tests {
 
     #[test]
     fn letters_stay_and_what_lacks_a_glyph_is_escaped() {
-        for text in ["Łódź żółć", "老干妈 风味豆豉", "Ελλάδα", "Київ їжак", "Phở bò", "¥€£$₩₹₫ № ½ ★ ♥ ①", "龘䶮㸆𬶏"] {
+        for text in ["Łódź żółć", "老干妈 风味豆豉", "Ελλάδα", "Київ їжак", "Phở bò", "¥€£$₩₹₫ № ½ ★ ♥ ①", "龘䶮㸆𬶏"]
+        {
             if text == "龘䶮㸆𬶏" {
                 continue;
             }
@@ -72,7 +72,8 @@ mod tests {
     /// Characters that take no ink would be lost as surely as those without a glyph.
     #[test]
     fn nothing_invisible_is_displayable() {
-        for character in "\u{ad}\u{34f}\u{200b}\u{200e}\u{2028}\u{202e}\u{2060}\u{feff}\u{fe0f}\u{ffa0}\n\u{7f}".chars() {
+        for character in "\u{ad}\u{34f}\u{200b}\u{200e}\u{2028}\u{202e}\u{2060}\u{feff}\u{fe0f}\u{ffa0}\n\u{7f}".chars()
+        {
             assert!(!draws(REGULAR, character), "{:04X}", u32::from(character));
         }
     }
@@ -88,7 +89,8 @@ mod tests {
     /// Our words are set in bold: run `fonts/make.sh` when this fails.
     #[test]
     fn the_bold_face_has_every_letter_of_our_words() {
-        let missing: String = include_str!("words.rs").chars().filter(|&c| !c.is_control() && !draws(BOLD, c)).collect();
+        let missing: String =
+            include_str!("words.rs").chars().filter(|&c| !c.is_control() && !draws(BOLD, c)).collect();
         assert_eq!(missing, "");
     }
 }

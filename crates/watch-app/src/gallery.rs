@@ -5,9 +5,7 @@ use std::path::Path;
 
 use image::{ImageResult, Rgb, RgbImage};
 use nodpay_core::{Amount, Currency, Minor};
-use nodpay_watch::view::{
-    Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, ScanFor, Screen, View,
-};
+use nodpay_watch::view::{Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, ScanFor, Screen, View};
 
 use crate::screens::{Picture, Screens, Shape};
 use crate::words::Language;
@@ -65,7 +63,10 @@ pub fn gallery() -> Vec<Entry> {
         ("paid-struck", online(ended(EndKind::Paid, &["可乐", "大白兔奶糖"], None, balance))),
         ("refused", online(ended(EndKind::Refused, &[], None, balance))),
         ("refused-words", online(ended(EndKind::Refused, &[], Some(words_of_mother()), balance))),
-        ("failed", online(ended(EndKind::Failed, &[], Some(Notice::NotEnoughMoney { balance: Some(yuan(640)) }), None))),
+        (
+            "failed",
+            online(ended(EndKind::Failed, &[], Some(Notice::NotEnoughMoney { balance: Some(yuan(640)) }), None)),
+        ),
         ("failed-not-genuine", online(ended(EndKind::Failed, &[], Some(Notice::NotGenuine), balance))),
         ("expired", online(ended(EndKind::Expired, &[], None, balance))),
         ("cancelled", online(ended(EndKind::Cancelled, &[], None, None))),
@@ -184,9 +185,8 @@ fn still_life() -> (u32, u32, Vec<u8>) {
             };
             let ink = if x < 210 || y < 130 || u > 21 || v > 21 {
                 false
-            } else if let Some(ink) = finder(u, v)
-                .or_else(|| finder(u.wrapping_sub(15), v))
-                .or_else(|| finder(u, v.wrapping_sub(15)))
+            } else if let Some(ink) =
+                finder(u, v).or_else(|| finder(u.wrapping_sub(15), v)).or_else(|| finder(u, v.wrapping_sub(15)))
             {
                 ink
             } else {
@@ -236,7 +236,12 @@ fn stationer() -> Basket {
     Basket {
         shop: "晨光文具店".to_owned(),
         place: "杭州".to_owned(),
-        lines: vec![line("2B 铅笔", 3, 600), line("水彩颜料 12 色", 1, 1900), line("橡皮", 1, 150), line("会员优惠", 0, -300)],
+        lines: vec![
+            line("2B 铅笔", 3, 600),
+            line("水彩颜料 12 色", 1, 1900),
+            line("橡皮", 1, 150),
+            line("会员优惠", 0, -300),
+        ],
         total: yuan(2350),
     }
 }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use i_slint_core::accessibility::AccessibleStringProperty;
-use i_slint_core::item_tree::ItemRc;
+use i_slint_core::item_tree::{ItemRc, ItemTreeRc, ensure_item_tree_instantiated};
 use i_slint_core::items::AccessibleRole;
 use i_slint_core::window::WindowInner;
 use nodpay_core::Amount;
@@ -95,6 +95,8 @@ pub enum Role {
     Image,
 }
 
+/// A shop's name up to this long is never shortened in the heading of the bill.
+const HEADING_CHARS: usize = 14;
 /// How often dots and nods move.
 const STEP_MS: u64 = 350;
 /// Nods of the welcome screen, then it rests: an idle watch does not draw.
@@ -224,6 +226,7 @@ impl Screens {
             self.view = Some(view.clone());
         }
         self.tick();
+        self.settle();
     }
 
     /// The camera's picture, one byte a pixel, for the scan screen; ignored on every other.
@@ -289,13 +292,12 @@ impl Screens {
             .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         let steps = now_ms.saturating_sub(self.shown_ms);
         let step = (steps / STEP_MS < self.last_step()).then(|| STEP_MS - steps % STEP_MS);
-        let second = self
-            .countdown
-            .filter(|countdown| countdown.ends_ms > now_ms)
-            .map(|countdown| match (countdown.ends_ms - now_ms) % 1000 {
+        let second = self.countdown.filter(|countdown| countdown.ends_ms > now_ms).map(|countdown| {
+            match (countdown.ends_ms - now_ms) % 1000 {
                 0 => 1000,
                 rest => rest,
-            });
+            }
+        });
         [movement, timer, step, second].into_iter().flatten().min()
     }
 
@@ -331,10 +333,17 @@ impl Screens {
     /// What can be read and tapped now, in reading order.
     #[must_use]
     pub fn elements(&self) -> Vec<Element> {
-        let root = ItemRc::new_root(WindowInner::from_pub(self.window.window()).component());
         let mut found = Vec::new();
-        collect(&root, &mut found);
+        collect(&ItemRc::new_root(self.settle()), &mut found);
         found
+    }
+
+    /// Makes the items of the screen shown now, which Slint would otherwise do when it next draws: touches and labels
+    /// must never meet those of the screen before.
+    fn settle(&self) -> ItemTreeRc {
+        let root = WindowInner::from_pub(self.window.window()).component();
+        ensure_item_tree_instantiated(&root);
+        root
     }
 
     fn last_step(&self) -> u64 {
@@ -438,13 +447,13 @@ impl Screens {
                     (words.sending, "")
                 } else {
                     state.set_notice(true);
-                    (words.sending_offline, words.sending_offline_hint)
+                    (words.no_network, words.sending_offline_hint)
                 };
                 state.set_title(title.into());
                 state.set_body(body.into());
             }
             Screen::Waiting { shop, total, left_ms: _ } => {
-                state.set_title(words.waiting.into());
+                state.set_title(if view.online { words.waiting } else { words.no_network }.into());
                 self.fill_order(shop, *total, &[]);
             }
             Screen::Paying { shop, total, struck } => {
@@ -476,7 +485,11 @@ impl Screens {
     fn fill_basket(&self, basket: &Basket) {
         let state = self.watch.global::<ui::State>();
         self.fill_order(&basket.shop, basket.total, &[]);
-        state.set_place(displayable(&basket.place).into());
+        let shop = displayable(&basket.shop);
+        // A name too long for the heading stands in full below the lines.
+        let place = displayable(&basket.place);
+        let long = shop.chars().count() > HEADING_CHARS;
+        state.set_place(if long { format!("{shop} · {place}") } else { place }.into());
         let currency = basket.total.currency();
         let lines: Vec<ui::Line> = basket
             .lines

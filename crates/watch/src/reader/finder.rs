@@ -5,13 +5,15 @@
 //! rings at 1.5, 2.5 and 3.5 modules in most directions. Edges are interpolated between pixels, so that modules of little
 //! more than one and a half pixels still measure well. Both polarities are found in the same scan.
 
-use super::number::{byte, float, float_i, floor, whole};
+use super::number::{byte, float, floor};
 use super::pixels::{Grey, Point};
 
 /// Most squares kept of one picture: bounds the triples to look at.
 pub(super) const MAX_FINDERS: usize = 48;
 /// Rays cast from a centre.
 const RAYS: usize = 32;
+/// Least step of brightness from core to gap, of 255.
+const MIN_CONTRAST: f32 = 9.0;
 /// Share of the rays that must cross the rings where a square would have them.
 const MIN_GOOD_RAYS: usize = 14;
 
@@ -161,6 +163,8 @@ pub(super) struct Finder {
     pub(super) inverted: bool,
     /// Rows that hit it.
     pub(super) hits: usize,
+    /// How much brighter the gap is than the core, in steps of brightness (darker, where inverted).
+    pub(super) contrast: f32,
     /// Points on the outer edge, relative to the centre, in the order of their angles; `None` where no clean edge was met.
     pub(super) outline: Vec<Option<Point>>,
 }
@@ -305,7 +309,11 @@ fn consider(contrast: &Contrast, hit: Point, module: f32, inverted: bool, finder
         return;
     }
     let Some((outline, module)) = outline(contrast, centre, (tall * wide).sqrt(), inverted) else { return };
-    finders.push(Finder { centre, module, inverted, hits: 1, outline });
+    let strength = strength(contrast, centre, &outline, inverted);
+    if strength < MIN_CONTRAST {
+        return;
+    }
+    finders.push(Finder { centre, module, inverted, hits: 1, contrast: strength, outline });
 }
 
 /// Five runs along a line through `centre`: how far the middle of the pattern lies from there, and the module.
@@ -398,14 +406,15 @@ fn outline(contrast: &Contrast, centre: Point, module: f32, inverted: bool) -> O
     Some((points, side / 7.0))
 }
 
-/// For callers that bound work by the number of rows.
-pub(super) fn row_step(height: usize, smallest_module: f32) -> usize {
-    // The core is three modules tall; two rows through it are enough.
-    whole(smallest_module * 1.5).clamp(1, (height / 16).max(1))
-}
-
-/// Keeps `Contrast` and tests honest about signs: distance of a whole number of pixels.
-#[cfg(test)]
-fn pixels(count: i32) -> f32 {
-    float_i(count)
+/// Mean step of brightness from the core to the gap; what tells a printed square from the grain of a plain wall.
+fn strength(contrast: &Contrast, centre: Point, outline: &[Option<Point>], inverted: bool) -> f32 {
+    let mean = |share: f32| {
+        let values = outline.iter().flatten().filter_map(|point| contrast.at_point(centre + *point * share));
+        let (sum, count) = values.fold((0.0, 0.0f32), |(sum, count), value| (sum + f32::from(value), count + 1.0));
+        sum / count.max(1.0)
+    };
+    // Core from its middle to near its edge, gap along its middle line; values count half steps.
+    let core = (mean(0.05) + mean(0.2) + mean(0.35)) / 3.0;
+    let step = (mean(4.0 / 7.0) - core) / 2.0;
+    if inverted { -step } else { step }
 }

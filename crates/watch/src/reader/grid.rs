@@ -79,7 +79,7 @@ pub(super) fn triples(finders: &[Finder], fresh: usize, limit: usize) -> Vec<Tri
 fn alike(a: &Finder, b: &Finder) -> bool {
     let apart = (a.centre - b.centre).length();
     let (small, large) = if a.module < b.module { (a.module, b.module) } else { (b.module, a.module) };
-    a.inverted == b.inverted && large < 2.2 * small && apart > 9.0 * small && apart < 260.0 * large
+    a.inverted == b.inverted && large < 3.2 * small && apart > 9.0 * small && apart < 260.0 * large
 }
 
 fn triple(a: &Finder, b: &Finder, c: &Finder) -> Option<Triple> {
@@ -102,7 +102,7 @@ fn triple(a: &Finder, b: &Finder, c: &Finder) -> Option<Triple> {
     let (long, short) =
         if first.length() > second.length() { (first.length(), second.length()) } else { (second.length(), first.length()) };
     let slant = first.dot(second).abs() / (long * short).max(1.0);
-    if long > 2.5 * short || slant > 0.75 {
+    if long > 3.0 * short || slant > 0.8 {
         return None;
     }
     // Cheap bounds before the exact count.
@@ -120,8 +120,14 @@ fn triple(a: &Finder, b: &Finder, c: &Finder) -> Option<Triple> {
     let mean = modules.iter().sum::<f32>() / 3.0;
     let uneven = modules.iter().map(|module| (module - mean).abs()).sum::<f32>() / mean;
     // Neighbouring codes offer triples across codes; those are larger. Weak hits are more often by chance.
+    let contrasts = [corner.contrast, right.contrast, below.contrast];
+    let light = contrasts.iter().sum::<f32>() / 3.0;
+    let unlike = contrasts.iter().map(|contrast| (contrast - light).abs()).sum::<f32>() / light.max(1.0);
     let hits: f32 = [corner, right, below].iter().map(|finder| 1.0 / float(finder.hits.clamp(1, 8))).sum();
-    let strain = (most - least) / least * 2.0 + slant + uneven + (long - short) / long * 0.5 + hits * 0.1 + most * 0.002;
+    let strain = (most - least) / least * 2.0 + slant + uneven + (long - short) / long * 0.5 
+        + unlike * 0.2
+        + hits * 0.1
+        + most * 0.002;
     Some(Triple { corners: [corner.clone(), right.clone(), below.clone()], strain })
 }
 
@@ -138,7 +144,7 @@ pub(super) fn read(grey: &Grey, triple: &Triple, effort: Effort, work: &mut Work
     let light = Light::of(grey, triple)?;
     for dimension in dimensions(triple, effort) {
         for projection in projections(triple, dimension, effort) {
-            let warp = Warp { projection, dimension, bend: [Point::new(0.0, 0.0); 2], mesh: None };
+            let warp = Warp { projection, dimension, bend: [Point::new(0.0, 0.0); 3], mesh: None, relief: None };
             if !warp.plausible(grey) {
                 continue;
             }
@@ -204,6 +210,10 @@ fn read_aligned(
             continue;
         }
         if let Some(found) = decode(grey, light, &settled, effort, work) {
+            return Some(found);
+        }
+        let relaxed = relax(grey, light, &pattern, &settled, work);
+        if let Some(found) = decode(grey, light, &relaxed, effort, work) {
             return Some(found);
         }
     }
@@ -352,9 +362,13 @@ fn fit_line(points: &[(f32, f32)]) -> Option<(f32, f32)> {
 struct Warp {
     projection: Projection,
     dimension: usize,
-    /// How far the middle of the symbol bulges, in pixels, over columns and over rows: paper on a bottle or a wrist.
-    bend: [Point; 2],
+    /// How far the middle of the symbol bulges, in pixels, over columns and over rows, and how far it is twisted: paper on
+    /// a bottle or a wrist.
+    bend: [Point; 3],
+    /// Shifts at the alignment patterns.
     mesh: Option<Mesh>,
+    /// Shifts of small neighbourhoods: creases and waves.
+    relief: Option<Mesh>,
 }
 
 impl Warp {
@@ -365,11 +379,16 @@ impl Warp {
             4.0 * share * (1.0 - share)
         };
         let mut point = self.projection.apply(place);
-        if self.bend[0] != Point::new(0.0, 0.0) || self.bend[1] != Point::new(0.0, 0.0) {
-            point = point + self.bend[0] * bulge(place.x) + self.bend[1] * bulge(place.y);
+        if self.bend.iter().any(|bend| *bend != Point::new(0.0, 0.0)) {
+            let [columns, rows, twist] = self.bend;
+            let both = (place.x - 3.5) * (place.y - 3.5) / (side * side);
+            point = point + columns * bulge(place.x) + rows * bulge(place.y) + twist * both;
         }
         if let Some(mesh) = &self.mesh {
             point = point + mesh.shift(place);
+        }
+        if let Some(relief) = &self.relief {
+            point = point + relief.shift(place);
         }
         point
     }
@@ -609,7 +628,7 @@ fn alignment_hits(
         let mut best = (*offset, score(offset.x, offset.y));
         for step in [0.25, 0.12] {
             let centre = best.0;
-            for (x, y) in [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (1.0, -1.0)] {
+            for (x, y) in AROUND {
                 let moved = centre + Point::new(x, y) * step;
                 let value = score(moved.x, moved.y);
                 if value > best.1 {
@@ -703,7 +722,7 @@ fn settle(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mu
                 return best;
             }
             let before = fit;
-            for anchor in 0..6 {
+            for anchor in 0..7 {
                 for (x, y) in [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)] {
                     let step = Point::new(x, y) * (share * module);
                     let mut moved = anchors;
@@ -728,6 +747,114 @@ fn settle(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mu
         }
     }
     best
+}
+
+/// Shifts small neighbourhoods to where their modules stand out most from each other: sampled at their centres, modules
+/// are darkest and brightest; between them, grey. Starts at the squares, where the projection is sure, and works outwards,
+/// each neighbourhood from where those before it lie.
+fn relax(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mut Work) -> Warp {
+    const SPACING: usize = 4;
+    const REACH: usize = 3;
+    const SWEEPS: usize = 2;
+    let size = start.dimension;
+    let count = (size - 1) / SPACING + 1;
+    if !work.spend(count * count * SWEEPS * 1200) {
+        return start.clone();
+    }
+    let module = start.module();
+    let mut places = Vec::with_capacity(size * size);
+    for y in 0..size {
+        for x in 0..size {
+            places.push(start.apply(Point::new(float(x) + 0.5, float(y) + 0.5)));
+        }
+    }
+    let mut known = vec![0.0f32; size * size];
+    for (place, dark) in &pattern.places {
+        if let Some(slot) = known.get_mut(whole(place.y) * size + whole(place.x)) {
+            *slot = if *dark { 1.0 } else { -1.0 };
+        }
+    }
+    // How much the modules around a node stand out when all are shifted by `shift`.
+    let clarity = |column: usize, row: usize, shift: Point| {
+        let (mut sum, mut squares, mut agreed, mut counted) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
+        let (x, y) = (column * SPACING, row * SPACING);
+        for line in y.saturating_sub(REACH)..(y + REACH + 1).min(size) {
+            let range = line * size + x.saturating_sub(REACH)..line * size + (x + REACH + 1).min(size);
+            let (Some(places), Some(known)) = (places.get(range.clone()), known.get(range)) else { continue };
+            for (place, known) in places.iter().zip(known) {
+                let value = light.darkness(grey.sample(*place + shift));
+                sum += value;
+                squares += value * value;
+                agreed += value * known;
+                counted += 1.0;
+            }
+        }
+        (squares - sum * sum / counted).max(0.0).sqrt() / counted.sqrt() + agreed / counted
+    };
+    let corners = [(0, 0), (count - 1, 0), (0, count - 1)];
+    let mut order: Vec<(usize, usize)> = (0..count).flat_map(|row| (0..count).map(move |column| (column, row))).collect();
+    order.sort_by_key(|(column, row)| {
+        corners.iter().map(|(x, y)| column.abs_diff(*x).pow(2) + row.abs_diff(*y).pow(2)).min().unwrap_or(0)
+    });
+    let mut shifts: Vec<Option<Point>> = vec![None; count * count];
+    for sweep in 0..SWEEPS {
+        for (column, row) in &order {
+            let guess = neighbours(&shifts, count, *column, *row, sweep > 0);
+            let mut best = guess;
+            let worth = |shift: Point| {
+                let away = (shift - guess).length() / module.max(0.1);
+                clarity(*column, *row, shift) - 0.25 * away * away
+            };
+            let mut value = worth(best);
+            for step in if sweep == 0 { [0.4, 0.2, 0.1] } else { [0.2, 0.1, 0.05] } {
+                let centre = best;
+                for (x, y) in AROUND {
+                    let moved = centre + Point::new(x, y) * (step * module);
+                    let found = worth(moved);
+                    if found > value {
+                        (value, best) = (found, moved);
+                    }
+                }
+            }
+            if let Some(slot) = shifts.get_mut(row * count + column) {
+                *slot = Some(best);
+            }
+        }
+    }
+    let positions = (0..count).map(|index| float(index * SPACING) + 0.5).collect();
+    let shifts = shifts.into_iter().map(|shift| shift.unwrap_or(Point::new(0.0, 0.0))).collect();
+    Warp { relief: Some(Mesh { positions, shifts }), ..start.clone() }
+}
+
+const AROUND: [(f32, f32); 8] =
+    [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (1.0, -1.0)];
+
+/// The shift to expect at a node: what its known neighbours continue to, or their mean once all are known.
+fn neighbours(shifts: &[Option<Point>], count: usize, column: usize, row: usize, settled: bool) -> Point {
+    let at = |dx: isize, dy: isize| {
+        let x = column.checked_add_signed(dx).filter(|x| *x < count)?;
+        let y = row.checked_add_signed(dy).filter(|y| *y < count)?;
+        shifts.get(y * count + x).copied().flatten()
+    };
+    let mut sum = Point::new(0.0, 0.0);
+    let mut weight = 0.0f32;
+    for (dx, dy) in [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1)] {
+        let Some(near) = at(dx, dy) else { continue };
+        let share = if dx == 0 || dy == 0 { 1.0 } else { 0.5 };
+        let expected = match at(2 * dx, 2 * dy) {
+            Some(far) if !settled => near * 1.6 - far * 0.6,
+            _ => near,
+        };
+        sum = sum + expected * share;
+        weight += share;
+    }
+    if settled {
+        if let Some(own) = at(0, 0) {
+            sum = sum + own * 2.0;
+            weight += 2.0;
+        }
+    }
+    sum * (1.0 / weight.max(0.5))
 }
 
 /// How a sampled brightness becomes dark or bright.
@@ -823,7 +950,7 @@ pub(super) fn debug(grey: &Grey, triple: &Triple) {
     eprintln!("light {} {}", light.middle, light.half);
     let mut w=Work::new(100_000_000);
     for d in dimensions(triple, Effort::Thorough) { for p in projections(triple,d,Effort::Thorough) {
-        let warp=Warp{projection:p,dimension:d,bend:[Point::new(0.,0.);2],mesh:None};
+        let warp=Warp{projection:p,dimension:d,bend:[Point::new(0.,0.);3],mesh:None,relief:None};
         let pat=Pattern::new(d);
         eprintln!("dim {d} plausible {} fit {}", warp.plausible(grey), pat.fit(grey,&light,&warp));
         for a in aligned(grey,triple,&light,&warp,Effort::Thorough,&mut w) { 

@@ -7,10 +7,6 @@ pub(super) fn float(value: usize) -> f32 {
     value as f32
 }
 
-pub(super) fn float_i(value: i32) -> f32 {
-    value as f32
-}
-
 /// Saturates; not-a-number gives 0.
 pub(super) fn floor(value: f32) -> i32 {
     value.floor() as i32

@@ -1,0 +1,425 @@
+// The exact bytes of Nodpay in the browser: base64url, digests, JWS, passkey assertions, and the form of every message.
+// The same rules as crates/protocol and crates/core, checked against docs/vectors.json by selftest.js.
+//
+// Pure functions over WebCrypto: no network, no storage, no page. Ids, digests and keys are base64url texts; base64url is
+// read strictly, so one value has one text and texts may be compared. What the messages mean together is verify.js.
+
+import { JsonError, parseJson } from "./json.js";
+
+/** Why a message is not believed. `code` is the stable code of the API, `detail` is for developers. */
+export class VerifyError extends Error {
+  constructor(code, detail = "") {
+    super(detail ? `${code}: ${detail}` : code);
+    this.name = "VerifyError";
+    this.code = code;
+    this.detail = detail;
+  }
+}
+
+export const MAX_JWS_LEN = 65_536;
+export const MAX_ASSERTION_LEN = 16_384;
+const MAX_CLIENT_DATA_LEN = 1_024;
+export const MAX_MINOR = 100_000_000_000;
+
+// ---- bytes ------------------------------------------------------------------------------------------------------------
+
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const VALUES = new Map([...ALPHABET].map((letter, value) => [letter, value]));
+
+export const utf8 = (text) => new TextEncoder().encode(text);
+
+export function concat(...parts) {
+  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+export function toBase64Url(bytes) {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 3) {
+    const [a, b = 0, c = 0] = bytes.subarray(at, at + 3);
+    const left = bytes.length - at;
+    text += ALPHABET[a >> 2] + ALPHABET[((a & 3) << 4) | (b >> 4)];
+    if (left > 1) text += ALPHABET[((b & 15) << 2) | (c >> 6)];
+    if (left > 2) text += ALPHABET[c & 63];
+  }
+  return text;
+}
+
+/** Strict: no padding, no other characters, no stray bits (RFC 4648 section 3.5). Null when it is not. */
+export function fromBase64Url(text) {
+  const rest = text.length % 4;
+  if (rest === 1) return null;
+  const bytes = new Uint8Array(Math.floor((text.length * 3) / 4));
+  let bits = 0;
+  let have = 0;
+  let at = 0;
+  for (const letter of text) {
+    const value = VALUES.get(letter);
+    if (value === undefined) return null;
+    bits = ((bits << 6) | value) & 0xffff;
+    have += 6;
+    if (have >= 8) {
+      have -= 8;
+      bytes[at++] = (bits >> have) & 0xff;
+    }
+  }
+  return (bits & ((1 << have) - 1)) === 0 ? bytes : null;
+}
+
+export function randomId(length = 16) {
+  return toBase64Url(crypto.getRandomValues(new Uint8Array(length)));
+}
+
+export async function sha256(bytes) {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+}
+
+/** `SHA-256(label ‖ 0x00 ‖ parts…)` as base64url. */
+export async function labelled(label, ...parts) {
+  return toBase64Url(await sha256(concat(utf8(label), Uint8Array.of(0), ...parts)));
+}
+
+// ---- P-256 ------------------------------------------------------------------------------------------------------------
+
+const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+const toBigInt = (bytes) => bytes.reduce((number, byte) => (number << 8n) | BigInt(byte), 0n);
+
+export const isLowS = (signature) => toBigInt(signature.subarray(32)) <= (ORDER - 1n) / 2n;
+
+/** The low-s form of a signature r ‖ s. */
+export function lowS(signature) {
+  if (isLowS(signature)) return signature;
+  let s = ORDER - toBigInt(signature.subarray(32));
+  const low = signature.slice();
+  for (let at = 63; at >= 32; at -= 1) {
+    low[at] = Number(s & 0xffn);
+    s >>= 8n;
+  }
+  return low;
+}
+
+const ES256 = { name: "ECDSA", hash: "SHA-256" };
+const P256 = { name: "ECDSA", namedCurve: "P-256" };
+
+async function verifyFixed(key, message, signature) {
+  try {
+    const imported = await crypto.subtle.importKey("raw", fromBase64Url(key), P256, false, ["verify"]);
+    return await crypto.subtle.verify(ES256, imported, signature, message);
+  } catch {
+    return false; // a key that is no point of the curve verifies nothing
+  }
+}
+
+export async function publicKeyOf(pair) {
+  return toBase64Url(new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey)));
+}
+
+export const makeKeyPair = () => crypto.subtle.generateKey(P256, false, ["sign", "verify"]);
+
+export async function signFixed(privateKey, message) {
+  return new Uint8Array(await crypto.subtle.sign(ES256, privateKey, message));
+}
+
+/** r ‖ s of a strict DER signature (X.690 section 11), or null. */
+export function fromDer(der) {
+  const body = firstTlv(der, 0x30);
+  if (!body || body.rest.length > 0) return null;
+  const r = firstTlv(body.content, 0x02);
+  const s = r && firstTlv(r.rest, 0x02);
+  if (!s || s.rest.length > 0) return null;
+  const fixed = new Uint8Array(64);
+  return place(fixed.subarray(0, 32), r.content) && place(fixed.subarray(32), s.content) ? fixed : null;
+}
+
+function firstTlv(bytes, tag) {
+  if (bytes.length < 2 || bytes[0] !== tag || bytes[1] >= 0x80) return null;
+  const end = 2 + bytes[1];
+  return bytes.length < end ? null : { content: bytes.subarray(2, end), rest: bytes.subarray(end) };
+}
+
+function place(to, integer) {
+  let magnitude = integer;
+  if (integer[0] === 0 && integer[1] >= 0x80) magnitude = integer.subarray(1);
+  else if (!(integer[0] > 0 && integer[0] < 0x80)) return false;
+  if (magnitude.length > to.length) return false;
+  to.set(magnitude, to.length - magnitude.length);
+  return true;
+}
+
+/** DER of a signature r ‖ s, as authenticators write it. */
+export function toDer(fixed) {
+  const integer = (bytes) => {
+    let start = 0;
+    while (start < bytes.length - 1 && bytes[start] === 0) start += 1;
+    const magnitude = bytes.subarray(start);
+    const padded = magnitude[0] >= 0x80 ? concat(Uint8Array.of(0), magnitude) : magnitude;
+    return concat(Uint8Array.of(0x02, padded.length), padded);
+  };
+  const body = concat(integer(fixed.subarray(0, 32)), integer(fixed.subarray(32)));
+  return concat(Uint8Array.of(0x30, body.length), body);
+}
+
+// ---- JWS --------------------------------------------------------------------------------------------------------------
+
+const header = (kind) => toBase64Url(utf8(`{"alg":"ES256","typ":"nodpay-${kind}"}`));
+
+/** Digest of a whole message, signature included. `kind` is a JWS kind or `log`, `decision`, `login`. */
+export const messageDigest = (kind, wire) => labelled(`nodpay/${kind}/1`, utf8(wire));
+
+/** Signature first, then the payload's form. Gives `{payload, wire, digest}`. */
+export async function openJws(kind, wire, key) {
+  if (typeof wire !== "string") throw new VerifyError("malformed-message");
+  if (wire.length > MAX_JWS_LEN) throw new VerifyError("message-too-long");
+  const last = wire.lastIndexOf(".");
+  const first = wire.indexOf(".");
+  if (first < 0 || first === last) throw new VerifyError("malformed-message");
+  if (wire.slice(0, first) !== header(kind)) throw new VerifyError("wrong-message-kind");
+  const signature = fromBase64Url(wire.slice(last + 1));
+  if (signature?.length !== 64) throw new VerifyError("malformed-message");
+  const signed = utf8(wire.slice(0, last));
+  if (!isLowS(signature) || !(await verifyFixed(key, signed, signature))) throw new VerifyError("bad-signature");
+  const payload = fromBase64Url(wire.slice(first + 1, last));
+  if (!payload) throw new VerifyError("malformed-message");
+  return { payload: readPayload(kind, payload), wire, digest: await messageDigest(kind, wire) };
+}
+
+/** Signs `payload` as a message of `kind` with a WebCrypto private key. */
+export async function signJws(kind, payload, privateKey) {
+  const signed = `${header(kind)}.${toBase64Url(utf8(JSON.stringify(payload)))}`;
+  const signature = lowS(await signFixed(privateKey, utf8(signed)));
+  const wire = `${signed}.${toBase64Url(signature)}`;
+  return { payload, wire, digest: await messageDigest(kind, wire) };
+}
+
+// ---- passkey assertions -------------------------------------------------------------------------------------------------
+
+const UP = 0x01;
+const UV = 0x04;
+const BE = 0x08;
+const BS = 0x10;
+
+/** What the passkey signs for `payload` (bytes); `kind` is `log`, `decision` or `login`. */
+export const assertionChallenge = (kind, payload) => labelled(`nodpay/${kind}-challenge/1`, payload);
+
+export function assertionToWire({ payload, credential, authenticatorData, clientData, signature }) {
+  return [payload, fromBase64Url(credential), authenticatorData, clientData, signature].map(toBase64Url).join(".");
+}
+
+/** Splits a message without believing any of it. */
+export function parseAssertion(wire) {
+  if (typeof wire !== "string") throw new VerifyError("malformed-message");
+  if (wire.length > MAX_ASSERTION_LEN) throw new VerifyError("message-too-long");
+  const parts = wire.split(".").map(fromBase64Url);
+  if (parts.length !== 5 || parts.includes(null)) throw new VerifyError("malformed-message");
+  const [payload, credential, authenticatorData, clientData, signature] = parts;
+  if (credential.length < 16 || credential.length > 1023) throw new VerifyError("malformed-message");
+  return { payload, credential: toBase64Url(credential), authenticatorData, clientData, signature };
+}
+
+/**
+ * Checks everything but the payload's meaning, for `guardian {credential, key, backup_eligible}` and
+ * `rp {rp_id, origins, demo_keys}`.
+ */
+export async function verifyAssertion(assertion, kind, guardian, rp) {
+  if (assertion.credential !== guardian.credential) throw new VerifyError("unknown-guardian");
+  if (assertion.clientData.length > MAX_CLIENT_DATA_LEN) throw new VerifyError("message-too-long");
+  const signature = fromDer(assertion.signature);
+  if (!signature) throw new VerifyError("bad-signature");
+  const signed = concat(assertion.authenticatorData, await sha256(assertion.clientData));
+  if (!(await verifyFixed(guardian.key, signed, signature))) throw new VerifyError("bad-signature");
+  await checkAuthenticatorData(assertion.authenticatorData, guardian, rp);
+  await checkClientData(assertion, kind, rp);
+}
+
+async function checkAuthenticatorData(data, guardian, rp) {
+  if (data.length !== 37) throw new VerifyError("bad-authenticator-data");
+  if (toBase64Url(data.subarray(0, 32)) !== toBase64Url(await sha256(utf8(rp.rp_id)))) {
+    throw new VerifyError("wrong-rp-id");
+  }
+  const flags = data[32];
+  if (flags & ~(UP | UV | BE | BS)) throw new VerifyError("bad-authenticator-data");
+  if (!(flags & UP) || !(flags & UV)) throw new VerifyError("user-not-verified");
+  const eligible = Boolean(flags & BE);
+  if (eligible !== guardian.backup_eligible || (flags & BS && !eligible)) {
+    throw new VerifyError("bad-authenticator-data");
+  }
+}
+
+async function checkClientData(assertion, kind, rp) {
+  let client;
+  try {
+    client = parseJson(assertion.clientData);
+  } catch {
+    throw new VerifyError("bad-client-data");
+  }
+  const string = (name) => typeof client.get(name) === "string";
+  const cross = client instanceof Map ? (client.get("crossOrigin") ?? false) : null;
+  const top = client instanceof Map ? (client.get("topOrigin") ?? null) : null;
+  const shaped = client instanceof Map && ["type", "challenge", "origin"].every(string)
+    && typeof cross === "boolean" && (top === null || typeof top === "string");
+  if (!shaped) throw new VerifyError("bad-client-data");
+  const type = client.get("type");
+  if (type === "nodpay.demo" && !rp.demo_keys) throw new VerifyError("demo-key-refused");
+  if (type !== "webauthn.get" && type !== "nodpay.demo") throw new VerifyError("bad-client-data");
+  if (client.get("challenge") !== (await assertionChallenge(kind, assertion.payload))) {
+    throw new VerifyError("wrong-challenge");
+  }
+  if (!rp.origins.includes(client.get("origin"))) throw new VerifyError("wrong-origin");
+  if (cross || top !== null) throw new VerifyError("cross-origin");
+}
+
+// ---- texts that people decide by ------------------------------------------------------------------------------------------
+
+const FORBIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
+const INVISIBLE =
+  /[\u034F\u115F\u1160\u17B4\u17B5\u180B-\u180F\u2800\u3164\uFE00-\uFE0F\uFFA0\uFFFC\uFFFD\u{E0000}-\u{E0FFF}]/u;
+
+/** Null when `text` is 1 to `max` characters that show as they are, else why not: a key of `text-error.*`. */
+export function textProblem(text, max) {
+  if (text === "") return "empty";
+  if ([...text].length > max) return "too-long";
+  if (text.startsWith(" ") || text.endsWith(" ") || text.includes("  ")) return "stray-space";
+  if (FORBIDDEN.test(text) || INVISIBLE.test(text)) return "forbidden";
+  if (/\p{M}{5}/u.test(text)) return "too-many-marks";
+  if (text.normalize("NFC") !== text) return "not-normalised";
+  return null;
+}
+
+/** For text a person just typed: trimmed, single spaces, NFC. */
+export const typedText = (text) => text.trim().replace(/ {2,}/g, " ").normalize("NFC");
+
+// ---- the form of each payload -------------------------------------------------------------------------------------------
+
+const bad = (why) => {
+  throw new VerifyError("malformed-payload", why);
+};
+const oneOf = (...words) => (value) => (words.includes(value) ? value : bad(`not one of ${words.join(", ")}`));
+const whole = (min, max) => (value) =>
+  typeof value === "number" && value >= min && value <= max ? value : bad("a number is out of its range");
+const bytes = (min, max = min) => (value) => {
+  const decoded = typeof value === "string" ? fromBase64Url(value) : null;
+  return decoded && decoded.length >= min && decoded.length <= max ? value : bad("not base64url of its length");
+};
+const text = (max) => (value) =>
+  typeof value === "string" && textProblem(value, max) === null ? value : bad("not a text people can read");
+const matching = (form) => (value) => (typeof value === "string" && form.test(value) ? value : bad(`not ${form}`));
+const list = (read) => (value) => (Array.isArray(value) ? value.map(read) : bad("not a list"));
+const flag = (value) => (typeof value === "boolean" ? value : bad("not true or false"));
+const anyString = (value) => (typeof value === "string" ? value : bad("not a text"));
+
+/** An object of exactly these fields; a reader with `optional` may be absent, one with `fallback` gets that. */
+const fields = (readers) => (value) => {
+  if (!(value instanceof Map)) bad("not an object");
+  const found = {};
+  for (const [name, read] of Object.entries(readers)) {
+    if (value.has(name)) {
+      const given = value.get(name);
+      if (read.optional && given === null) continue;
+      found[name] = read(given);
+    } else if (read.fallback) {
+      found[name] = read.fallback();
+    } else if (!read.optional) {
+      bad(`"${name}" is missing`);
+    }
+  }
+  for (const name of value.keys()) {
+    if (!Object.hasOwn(readers, name)) bad(`"${name}" is unknown`);
+  }
+  return found;
+};
+const maybe = (read) => Object.assign((value) => read(value), { optional: true });
+const orNone = (read) => Object.assign((value) => read(value), { fallback: () => [] });
+
+const v1 = oneOf(1);
+const id = bytes(16);
+const digest = bytes(32);
+const credential = bytes(16, 1023);
+const minor = whole(-MAX_MINOR, MAX_MINOR);
+const at = whole(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+const key = (value) => (fromBase64Url(bytes(65)(value))[0] === 4 ? value : bad("not an uncompressed point"));
+const currency = matching(/^[A-Z]{3}$/);
+const country = matching(/^[A-Z]{2}$/);
+const lineId = matching(/^[A-Za-z0-9_-]{1,16}$/);
+const amount = fields({ minor, currency });
+
+const line = fields({
+  id: lineId,
+  name: text(60),
+  quantity: whole(0, 0xffffffff),
+  unit_price: minor,
+  amount: minor,
+  category: maybe(text(30)),
+  min_age: maybe(whole(0, 255)),
+  bundle: maybe(lineId),
+});
+const adjustment = fields({ kind: oneOf("discount", "tax", "fee"), name: text(60), amount: minor });
+
+const guardian = fields({ guardian: id, credential, key, backup_eligible: flag });
+const enrolledWatch = fields({
+  watch: id,
+  key,
+  wearer: id,
+  wearer_name: digest,
+  new_watch_cap: fields({ until: at, per_payment: amount }),
+});
+const entry = (value) => {
+  if (!(value instanceof Map) || value.size !== 1) bad("not an entry");
+  const [[kind, content]] = value;
+  const readers = { found: guardian, "enrol-watch": enrolledWatch, "remove-watch": id };
+  return Object.hasOwn(readers, kind) ? { kind, content: readers[kind](content) } : bad("an unknown kind of entry");
+};
+
+const OUTCOMES = ["paid", "failed", "refused", "expired", "cancelled"];
+const FAIL_REASONS = ["insufficient-balance", "bill-already-paid", "bill-cancelled", "bill-expired", "watch-removed"];
+
+const FORMS = {
+  "merchant-certificate": fields({
+    v: v1, merchant: id, name: text(50), mcc: matching(/^[0-9]{4}$/), city: text(30), country, key, not_before: at,
+    not_after: at,
+  }),
+  "outcome-certificate": fields({ v: v1, key, not_before: at, not_after: at }),
+  bill: fields({
+    v: v1, bill: id, revision: whole(0, 0xffffffff), replaces: maybe(digest), merchant: id, certificate: digest, currency,
+    lines: list(line), adjustments: orNone(list(adjustment)), total: minor, reduction: oneOf("lines-sum", "requote"),
+    issued: at, valid_until: at, nonce: id,
+  }),
+  "pairing-claim": fields({ v: v1, pairing: id, household: id, watch: id, key, proof: digest }),
+  order: fields({
+    v: v1, order: id, bill: digest, household: id, watch: id, wearer: id,
+    wearer_check: fields({ method: oneOf("pin"), at }), log_head: digest, created: at, expires: at, nonce: id,
+    reason: maybe(text(60)),
+  }),
+  payment: fields({
+    v: v1, payment: id, order: digest, decision: digest, bill: digest, payee: digest, total: amount, household: id,
+    watch: id, log_head: digest, at,
+  }),
+  cancel: fields({ v: v1, order: digest, household: id, watch: id, reason: oneOf("wearer", "not-genuine"), at }),
+  outcome: fields({
+    v: v1, order: digest, household: id, watch: id, outcome: oneOf(...OUTCOMES), reason: maybe(oneOf(...FAIL_REASONS)),
+    decision: maybe(digest), cancel: maybe(digest), payment: maybe(digest), transfer: maybe(id), total: amount,
+    log_head: digest, at,
+  }),
+  result: fields({ v: v1, order: digest, outcome: digest, seen: oneOf(...OUTCOMES), household: id, watch: id, at }),
+  "request-proof": fields({ v: v1, htm: anyString, htu: anyString, iat: at, jti: id }),
+  log: fields({ v: v1, household: id, seq: whole(0, Number.MAX_SAFE_INTEGER), prev: maybe(digest), guardian: id, at, entry }),
+  decision: fields({
+    v: v1, order: digest, bill: digest, struck: list(lineId), household: id, watch: id, wearer: id, payee: digest,
+    total: amount, verdict: oneOf("approve", "refuse"), guardian: id, credential, log_head: digest, at, pay_by: at,
+    reason: maybe(text(60)),
+  }),
+};
+
+/** The content of signed bytes, exactly in the form of its kind. */
+export function readPayload(kind, payload) {
+  try {
+    return FORMS[kind](parseJson(payload));
+  } catch (error) {
+    if (error instanceof JsonError) throw new VerifyError("malformed-payload", error.message);
+    throw error;
+  }
+}

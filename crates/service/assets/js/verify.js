@@ -1,0 +1,436 @@
+// What the phone checks itself before it shows anything as true: the rules of crates/protocol/src/verify.rs and of
+// crates/core's bills and household log, with the same error codes, against the same vectors.
+//
+// Invariant: whatever these functions return was signed by whom it binds, under keys this browser pinned. They throw a
+// VerifyError otherwise, and then nothing of the message may be shown.
+
+import {
+  VerifyError, assertionChallenge, fromBase64Url, labelled, messageDigest, openJws, parseAssertion, readPayload,
+  toBase64Url, utf8, verifyAssertion, MAX_MINOR,
+} from "./messages.js";
+
+export const MAX_ORDER_LIFE_MS = 60 * 60 * 1000;
+export const MAX_DECISION_AGE_MS = 10 * 60 * 1000;
+export const MAX_WEARER_CHECK_AGE_MS = 120_000;
+export const NEW_WATCH_COOLING_OFF_MS = 24 * 60 * 60 * 1000;
+const MAX_LOG_ENTRIES = 100_000;
+const MAX_LINES = 64;
+const MAX_ADJUSTMENTS = 8;
+const MAX_QUANTITY = 9_999;
+
+const fail = (code, detail) => {
+  throw new VerifyError(code, detail);
+};
+const need = (holds, code, detail) => {
+  if (!holds) fail(code, detail);
+};
+
+// ---- the household log --------------------------------------------------------------------------------------------------
+
+/** A household log whose every entry's assertion was verified, folded. */
+export class LogBook {
+  /** `expected` pins the founding entry's digest; null trusts the key inside it (the caller knows it from elsewhere). */
+  static async found(wire, expected, rp) {
+    const digest = await messageDigest("log", wire);
+    need(expected === null || expected === digest, "unknown-log-head", "another founding entry");
+    const assertion = parseAssertion(wire);
+    const entry = readPayload("log", assertion.payload);
+    need(entry.entry.kind === "found", "bad-log-entry", "the first entry founds the household");
+    const guardian = entry.entry.content;
+    await verifyAssertion(assertion, "log", guardian, rp);
+    need(entry.seq === 0 && entry.prev === undefined, "bad-log-entry", "not the next entry");
+    need(guardian.guardian === entry.guardian, "bad-log-entry", "not a guardian");
+    const book = new LogBook();
+    Object.assign(book, {
+      rp,
+      household: entry.household,
+      heads: [digest],
+      wires: [wire],
+      entries: [entry],
+      lastAt: entry.at,
+      guardians: new Map([[guardian.guardian, guardian]]),
+      watches: new Map(),
+      removed: new Map(),
+    });
+    return book;
+  }
+
+  /** Takes the next entry; leaves the book as it was when it is refused. */
+  async append(wire) {
+    const { assertion, guardian } = await this.assertion("log", wire);
+    const entry = readPayload("log", assertion.payload);
+    need(entry.guardian === guardian.guardian, "unknown-guardian");
+    const digest = await messageDigest("log", wire);
+    const wrong = (holds, why) => need(holds, "bad-log-entry", why);
+    wrong(entry.household === this.household, "another household");
+    wrong(entry.seq < MAX_LOG_ENTRIES, "the log is full");
+    wrong(entry.seq === this.heads.length, "not the next entry");
+    wrong(entry.prev === this.head, "another predecessor");
+    wrong(entry.at >= this.lastAt, "older than the entry before");
+    wrong(this.guardians.has(entry.guardian), "not a guardian");
+    const { kind, content } = entry.entry;
+    if (kind === "found") wrong(false, "founded already");
+    if (kind === "enrol-watch") {
+      const known = this.watchEver(content.watch) || [...this.watches.values()].some((other) => other.key === content.key);
+      wrong(!known, "the watch is enrolled already");
+      this.watches.set(content.watch, content);
+    }
+    if (kind === "remove-watch") {
+      const gone = this.watches.get(content);
+      wrong(gone, "the watch is not enrolled");
+      this.watches.delete(content);
+      this.removed.set(content, gone);
+    }
+    this.heads.push(digest);
+    this.wires.push(wire);
+    this.entries.push(entry);
+    this.lastAt = entry.at;
+    return entry;
+  }
+
+  /** Verifies an assertion of any of the household's guardians. */
+  async assertion(kind, wire) {
+    const assertion = parseAssertion(wire);
+    const guardian = [...this.guardians.values()].find((known) => known.credential === assertion.credential);
+    need(guardian, "unknown-guardian");
+    await verifyAssertion(assertion, kind, guardian, this.rp);
+    return { assertion, guardian };
+  }
+
+  get head() {
+    return this.heads.at(-1);
+  }
+
+  /** Position of a head, or -1. */
+  seqOf(head) {
+    return this.heads.lastIndexOf(head);
+  }
+
+  watchEver(watch) {
+    return this.watches.get(watch) ?? this.removed.get(watch);
+  }
+
+  watchesEver() {
+    return [...this.watches.values(), ...this.removed.values()];
+  }
+
+  /** The watch, if it may act now. */
+  enrolled(watch) {
+    return this.watches.get(watch) ?? fail(this.removed.has(watch) ? "revoked-watch" : "unknown-watch");
+  }
+}
+
+// ---- bills ----------------------------------------------------------------------------------------------------------------
+
+const sum = (amounts) =>
+  amounts.reduce((total, amount) => {
+    const next = total + amount;
+    return Math.abs(next) <= MAX_MINOR ? next : fail("bad-bill", "out-of-range");
+  }, 0);
+
+/** Recomputes everything: a bill that passes is consistent in itself. */
+export function checkBill(bill) {
+  const wrong = (holds, why) => need(holds, "bad-bill", why);
+  wrong(bill.lines.length >= 1 && bill.lines.length <= MAX_LINES, "line-count");
+  wrong(bill.adjustments.length <= MAX_ADJUSTMENTS, "adjustment-count");
+  const seen = new Set();
+  for (const line of bill.lines) {
+    wrong(!seen.has(line.id), "repeated-line");
+    seen.add(line.id);
+    wrong(line.quantity >= 1 && line.quantity <= MAX_QUANTITY, "quantity");
+    wrong(line.unit_price >= 0, "negative-price");
+    const amount = line.unit_price * line.quantity; // below 10^15: exact
+    wrong(amount <= MAX_MINOR, "out-of-range");
+    wrong(amount === line.amount, "line-amount");
+  }
+  wrong(bill.reduction !== "lines-sum" || bill.adjustments.length === 0, "adjustment-on-sum");
+  for (const { kind, amount } of bill.adjustments) {
+    wrong(kind === "discount" ? amount <= 0 : amount >= 0, "adjustment-sign");
+  }
+  const all = [...bill.lines, ...bill.adjustments].map((part) => part.amount);
+  wrong(sum(all) === bill.total, "wrong-total");
+  wrong(bill.total > 0, "nothing-to-pay");
+  wrong(bill.valid_until > bill.issued, "validity");
+  wrong(bill.revision > 0 && (bill.revision === 1) === (bill.replaces === undefined), "revision");
+}
+
+/** Whether `requote` may stand in for `bill` (revision 1, with `digest`): a subset of its lines, nothing dearer. */
+export function checkRequote(bill, digest, requote) {
+  const wrong = (holds, why) => need(holds, "bad-requote", why);
+  wrong(requote.bill === bill.bill, "other-bill");
+  wrong(["merchant", "certificate", "currency", "reduction"].every((name) => requote[name] === bill[name]), "other-terms");
+  wrong(requote.replaces === digest, "other-predecessor");
+  wrong(requote.revision > bill.revision, "revision");
+  let from = 0;
+  for (const line of requote.lines) {
+    while (from < bill.lines.length && bill.lines[from].id !== line.id) from += 1;
+    const original = bill.lines[from];
+    from += 1;
+    wrong(original, "line-changed");
+    const same = ["name", "quantity", "category", "min_age", "bundle"].every((name) => line[name] === original[name]);
+    wrong(same, "line-changed");
+    wrong(line.unit_price <= original.unit_price, "price-up");
+  }
+  const charges = new Set();
+  for (const { kind, name, amount } of requote.adjustments) {
+    if (kind === "discount") continue;
+    const before = bill.adjustments.find((other) => other.kind === kind && other.name === name);
+    wrong(before && amount <= before.amount, "charge-up");
+    wrong(!charges.has(`${kind} ${name}`), "charge-up"); // the same charge named twice must not pass as one
+    charges.add(`${kind} ${name}`);
+  }
+  wrong(requote.total <= bill.total, "total-up");
+}
+
+/** Divides the lines into struck and kept, in the bill's order. */
+export function splitBill(bill, struck) {
+  need(struck.every((id) => bill.lines.some((line) => line.id === id)), "line-not-there");
+  const out = bill.lines.filter((line) => struck.includes(line.id));
+  const kept = bill.lines.filter((line) => !struck.includes(line.id));
+  need(out.length === struck.length && out.every((line, index) => line.id === struck[index]), "bad-strike", "order");
+  need(kept.length > 0, "everything-struck");
+  return { struck: out, kept };
+}
+
+/** What is to be paid when `struck` is taken out of `bill` (revision 1): by summing up, or by a checked `requote`. */
+export function billTerms(bill, struck, requote) {
+  const split = splitBill(bill, struck);
+  let { kept } = split;
+  let { adjustments, total } = bill;
+  if (requote) {
+    const same = requote.lines.length === kept.length && requote.lines.every((line, index) => line.id === kept[index].id);
+    need(same, "bad-strike", "not this strike");
+    ({ lines: kept, adjustments, total } = requote);
+  } else if (struck.length > 0) {
+    need(bill.reduction === "lines-sum", "bad-strike", "needs a requote");
+    adjustments = [];
+    total = sum(kept.map((line) => line.amount));
+  }
+  need(total > 0, "bad-strike", "nothing left to pay");
+  return { struck: split.struck, kept, adjustments, total: { minor: total, currency: bill.currency } };
+}
+
+// ---- messages -------------------------------------------------------------------------------------------------------------
+
+const sameAmount = (one, other) => one.minor === other.minor && one.currency === other.currency;
+
+export const verifyMerchantCertificate = (wire, root) => openJws("merchant-certificate", wire, root);
+
+export const verifyOutcomeCertificate = (wire, root) => openJws("outcome-certificate", wire, root);
+
+export async function verifyBill(wire, certificate) {
+  const bill = await openJws("bill", wire, certificate.payload.key);
+  const { merchant, not_before, not_after } = certificate.payload;
+  need(bill.payload.merchant === merchant && bill.payload.certificate === certificate.digest, "other-merchant");
+  need(bill.payload.issued >= not_before && bill.payload.issued < not_after, "certificate-not-valid");
+  checkBill(bill.payload);
+  return bill;
+}
+
+export async function verifyRequote(wire, certificate, bill) {
+  const requote = await verifyBill(wire, certificate);
+  checkRequote(bill.payload, bill.digest, requote.payload);
+  return requote;
+}
+
+/** `watch` is who the caller takes the sender to be. */
+export async function verifyOrder(wire, book, watch, bill) {
+  const enrolled = book.watchEver(watch) ?? fail("unknown-watch");
+  const order = await openJws("order", wire, enrolled.key);
+  const said = order.payload;
+  need(said.watch === watch, "other-watch");
+  need(said.household === book.household, "other-household");
+  need(said.wearer === enrolled.wearer, "other-wearer");
+  need(bill.payload.revision === 1 && said.bill === bill.digest, "other-bill");
+  need(book.seqOf(said.log_head) >= 0, "unknown-log-head");
+  const life = said.expires - said.created;
+  need(life >= 1 && life <= MAX_ORDER_LIFE_MS, "bad-order-life");
+  const checked = said.created - said.wearer_check.at;
+  need(checked >= 0 && checked <= MAX_WEARER_CHECK_AGE_MS, "bad-wearer-check");
+  return order;
+}
+
+/** Finds the sender by trying every watch: who sent it is never taken from the message. */
+export async function verifyOrderOfAnyWatch(wire, book, bill) {
+  let last = new VerifyError("unknown-watch");
+  for (const { watch } of book.watchesEver()) {
+    try {
+      return await verifyOrder(wire, book, watch, bill);
+    } catch (error) {
+      if (!(error instanceof VerifyError)) throw error;
+      if (error.code !== "bad-signature" || last.code === "unknown-watch") last = error;
+    }
+  }
+  throw last;
+}
+
+/** Gives the decision and what it lets be paid (`terms`, null for a refusal). */
+export async function verifyDecision(wire, book, order, bill, requote) {
+  const { assertion, guardian } = await book.assertion("decision", wire);
+  const said = readPayload("decision", assertion.payload);
+  need(said.guardian === guardian.guardian && said.credential === guardian.credential, "unknown-guardian");
+  need(said.order === order.digest, "other-order");
+  need(said.household === order.payload.household, "other-household");
+  need(said.watch === order.payload.watch, "other-watch");
+  need(said.wearer === order.payload.wearer, "other-wearer");
+  need(said.payee === bill.payload.certificate, "other-payee");
+  const current = requote ?? bill;
+  if (said.bill !== current.digest) fail(said.bill === bill.digest ? "stale-bill" : "other-bill");
+  const decidedAt = book.seqOf(said.log_head);
+  need(decidedAt >= 0 && decidedAt >= book.seqOf(order.payload.log_head), "unknown-log-head");
+  const life = said.pay_by - said.at;
+  need(life >= 1 && life <= MAX_DECISION_AGE_MS, "bad-decision-life");
+  let terms = null;
+  if (said.verdict === "approve") {
+    terms = billTerms(bill.payload, said.struck, requote?.payload);
+    need(sameAmount(said.total, terms.total), "wrong-total");
+  } else {
+    need(said.struck.length === 0, "bad-strike", "a refusal strikes nothing");
+    need(sameAmount(said.total, { minor: current.payload.total, currency: current.payload.currency }), "wrong-total");
+  }
+  return { payload: said, wire, digest: await messageDigest("decision", wire), terms };
+}
+
+export async function paymentId(orderDigest, decisionDigest) {
+  const whole = await labelled("nodpay/payment-id/1", fromBase64Url(orderDigest), fromBase64Url(decisionDigest));
+  return toBase64Url(fromBase64Url(whole).subarray(0, 16));
+}
+
+export async function verifyPayment(wire, book, order, decision) {
+  const payment = await openJws("payment", wire, watchKey(book, order));
+  const said = payment.payload;
+  need(said.order === order.digest && decision.payload.order === order.digest, "other-order");
+  need(said.decision === decision.digest, "other-decision");
+  need(decision.payload.verdict === "approve", "not-approved");
+  need(said.payment === (await paymentId(order.digest, decision.digest)), "other-payment");
+  need(said.bill === decision.payload.bill, "other-bill");
+  need(said.payee === decision.payload.payee, "other-payee");
+  need(sameAmount(said.total, decision.payload.total), "wrong-total");
+  sameWatch(order, said);
+  const paidAt = book.seqOf(said.log_head);
+  need(paidAt >= 0 && paidAt >= book.seqOf(decision.payload.log_head), "unknown-log-head");
+  return payment;
+}
+
+export async function verifyCancel(wire, book, order) {
+  const cancel = await openJws("cancel", wire, watchKey(book, order));
+  need(cancel.payload.order === order.digest, "other-order");
+  sameWatch(order, cancel.payload);
+  return cancel;
+}
+
+export async function verifyOutcome(wire, certificate, order) {
+  const outcome = await openJws("outcome", wire, certificate.payload.key);
+  const said = outcome.payload;
+  need(said.order === order.digest, "other-order");
+  sameWatch(order, said);
+  const decided = said.decision !== undefined;
+  const cancelled = said.cancel !== undefined;
+  const paid = said.payment !== undefined;
+  const moved = said.transfer !== undefined;
+  const fits = {
+    paid: decided && paid && moved && !cancelled,
+    failed: !cancelled && !moved && (decided || !paid),
+    refused: decided && !cancelled && !paid && !moved,
+    expired: !cancelled && !paid && !moved,
+    cancelled: cancelled && !paid && !moved,
+  };
+  need(fits[said.outcome] && (said.reason !== undefined) === (said.outcome === "failed"), "bad-outcome");
+  return outcome;
+}
+
+export async function verifyResult(wire, book, order, outcome) {
+  const result = await openJws("result", wire, watchKey(book, order));
+  need(result.payload.order === order.digest, "other-order");
+  const same = result.payload.outcome === outcome.digest && result.payload.seen === outcome.payload.outcome;
+  need(same, "other-outcome");
+  sameWatch(order, result.payload);
+  return result;
+}
+
+function watchKey(book, order) {
+  return (book.watchEver(order.payload.watch) ?? fail("unknown-watch")).key;
+}
+
+function sameWatch(order, said) {
+  need(said.household === order.payload.household, "other-household");
+  need(said.watch === order.payload.watch, "other-watch");
+}
+
+// ---- one whole order --------------------------------------------------------------------------------------------------------
+
+/**
+ * Verifies everything the service holds of an order, as its order view gives it. `trust` holds `root`, the pinned service
+ * root, and `outcome_certificate` (wire). A part that is there and does not fit makes the whole order unbelievable.
+ */
+export async function verifyOrderView(view, book, trust) {
+  const certificate = await verifyMerchantCertificate(view.certificate, trust.root);
+  const bill = await verifyBill(view.bill, certificate);
+  const requote = view.requote ? await verifyRequote(view.requote, certificate, bill) : null;
+  const order = await verifyOrderOfAnyWatch(view.order, book, bill);
+  const decision = view.decision ? await verifyDecision(view.decision, book, order, bill, requote) : null;
+  const cancel = view.cancel ? await verifyCancel(view.cancel, book, order) : null;
+  const payment = view.payment
+    ? await verifyPayment(view.payment, book, order, decision ?? fail("other-decision", "no decision"))
+    : null;
+  const outcome = view.outcome ? await verifyEnd(view.outcome, trust, order, bill, { requote, decision, cancel, payment }) : null;
+  const result = view.result ? await verifyResult(view.result, book, order, outcome ?? fail("other-outcome")) : null;
+  need(order.payload.order === view.order_id, "other-order", "not the order asked for");
+  return { certificate, bill, requote, order, decision, cancel, payment, outcome, result };
+}
+
+/** The outcome names what this page holds, and follows from it. */
+async function verifyEnd(wire, trust, order, bill, { requote, decision, cancel, payment }) {
+  const certificate = await verifyOutcomeCertificate(trust.outcome_certificate, trust.root);
+  const outcome = await verifyOutcome(wire, certificate, order);
+  const said = outcome.payload;
+  need(said.decision === decision?.digest, "other-decision");
+  need(said.cancel === cancel?.digest, "bad-outcome", "another cancellation");
+  need(said.payment === payment?.digest, "other-payment");
+  need(said.at >= certificate.payload.not_before && said.at < certificate.payload.not_after, "certificate-not-valid");
+  const approved = Boolean(decision?.terms);
+  const follows = {
+    paid: approved && payment !== null && sameAmount(payment.payload.total, said.total),
+    refused: decision !== null && !approved,
+    failed: decision === null || approved,
+    expired: decision === null || approved,
+    cancelled: decision === null || approved,
+  };
+  need(follows[said.outcome], "bad-outcome");
+  const asked = requote ?? bill;
+  const expected = decision?.terms?.total ?? { minor: asked.payload.total, currency: asked.payload.currency };
+  need(sameAmount(said.total, expected), "wrong-total");
+  return outcome;
+}
+
+// ---- pairing ----------------------------------------------------------------------------------------------------------------
+
+/** What the household log holds instead of a wearer's name. */
+export const nameDigest = (salt, name) => labelled("nodpay/wearer-name/1", fromBase64Url(salt), utf8(name));
+
+/**
+ * Checks a watch's claim against this page's own secret: signed by the key it names, and made by who saw the code.
+ */
+export async function verifyPairingClaim(wire, key, { pairing, household, secret }) {
+  const claim = await openJws("pairing-claim", wire, key);
+  const said = claim.payload;
+  need(said.key === key, "bad-signature");
+  need(said.pairing === pairing && said.household === household, "other-household");
+  const hmac = await crypto.subtle.importKey("raw", secret, { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
+  const message = ["pairing", "household", "watch", "key"].map((name) => fromBase64Url(said[name]));
+  const bytes = new Uint8Array([...utf8("nodpay/pairing-proof/1"), 0, ...message.flatMap((part) => [...part])]);
+  const proved = await crypto.subtle.verify("HMAC", hmac, fromBase64Url(said.proof), bytes);
+  need(proved, "bad-pairing-proof");
+  return claim;
+}
+
+/** Six digits that phone and watch both show while pairing. */
+export async function checkDigits(claimDigest) {
+  const digest = fromBase64Url(await labelled("nodpay/pairing-check/1", fromBase64Url(claimDigest)));
+  const number = new DataView(digest.buffer).getUint32(0) % 1_000_000;
+  const digits = String(number).padStart(6, "0");
+  return `${digits.slice(0, 3)} ${digits.slice(3)}`;
+}
+
+/** A login assertion over the service's challenge, checked before it is sent. */
+export const loginChallenge = (challenge) => assertionChallenge("login", fromBase64Url(challenge));

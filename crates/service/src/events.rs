@@ -1,0 +1,280 @@
+//! Live events: server-sent events (WHATWG HTML, section 9.2) for guardians, watches and tills.
+//!
+//! The event log in the store is the truth; a stream only reads it onwards. Each stream subscribes first and then reads
+//! from where its client stopped (`Last-Event-ID`), so nothing falls in between. What happens in one household or at one
+//! merchant wakes only the streams that follow it: one task passes the store's announcements on, and when that task
+//! lags it wakes everybody, who then read their logs. A stream that cannot read its log ends; its client resumes.
+//!
+//! Bounds: [`MAX_STREAMS`] altogether; a household, watch or merchant has its own few, and a new stream there ends the
+//! oldest (a device that lost its network would otherwise lock itself out).
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use nodpay_core::{HouseholdId, MerchantId, Timestamp, WatchId};
+use nodpay_store::Topic;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{oneshot, watch};
+
+use crate::App;
+use crate::problem::ApiError;
+use crate::recent::lock;
+
+/// A comment is sent when nothing else was for this long, so that both sides notice a dead connection.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+
+/// Open streams of one process.
+const MAX_STREAMS: usize = 50_000;
+/// Guardians' streams of one household: several guardians with several devices.
+const MAX_HOUSEHOLD_STREAMS: usize = 16;
+/// A watch has one; a second one while the network changes.
+const MAX_WATCH_STREAMS: usize = 2;
+/// Tills and servers of one merchant.
+const MAX_MERCHANT_STREAMS: usize = 64;
+
+/// How many events are read at once.
+pub(crate) const PAGE: u32 = 100;
+
+/// Whose events a stream follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Audience {
+    Guardian(HouseholdId),
+    Watch(HouseholdId, WatchId),
+    Merchant(MerchantId),
+}
+
+impl Audience {
+    const fn topic(self) -> Topic {
+        match self {
+            Self::Guardian(household) | Self::Watch(household, _) => Topic::Household(household),
+            Self::Merchant(merchant) => Topic::Merchant(merchant),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Guardian(_) => "guardian",
+            Self::Watch(..) => "watch",
+            Self::Merchant(_) => "merchant",
+        }
+    }
+
+    const fn max_streams(self) -> usize {
+        match self {
+            Self::Guardian(_) => MAX_HOUSEHOLD_STREAMS,
+            Self::Watch(..) => MAX_WATCH_STREAMS,
+            Self::Merchant(_) => MAX_MERCHANT_STREAMS,
+        }
+    }
+}
+
+/// One event, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) seq: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) kind: &'static str,
+    /// JSON.
+    pub(crate) data: String,
+}
+
+/// Passes announcements on to those they concern.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    topics: Mutex<HashMap<Topic, watch::Sender<()>>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    /// Ends of the streams, oldest first.
+    streams: HashMap<Audience, VecDeque<(u64, oneshot::Sender<()>)>>,
+    count: usize,
+    next_id: u64,
+}
+
+impl Hub {
+    fn subscribe(&self, topic: Topic) -> watch::Receiver<()> {
+        lock(&self.topics).entry(topic).or_default().subscribe()
+    }
+
+    fn wake(&self, topic: Topic) {
+        if let Some(sender) = lock(&self.topics).get(&topic) {
+            sender.send_replace(());
+        }
+    }
+
+    fn wake_all(&self) {
+        for sender in lock(&self.topics).values() {
+            sender.send_replace(());
+        }
+    }
+
+    /// Forgets a topic nobody follows any more.
+    fn tidy(&self, topic: Topic) {
+        let mut topics = lock(&self.topics);
+        if topics.get(&topic).is_some_and(|sender| sender.receiver_count() == 0) {
+            topics.remove(&topic);
+        }
+    }
+
+    /// Registers a stream; the receiver ends it.
+    fn open(&self, audience: Audience) -> Result<(u64, oneshot::Receiver<()>), ApiError> {
+        let mut open = lock(&self.open);
+        if open.count >= MAX_STREAMS {
+            return Err(ApiError::TooManyStreams);
+        }
+        open.count += 1;
+        open.next_id += 1;
+        let id = open.next_id;
+        let (end, ended) = oneshot::channel();
+        let streams = open.streams.entry(audience).or_default();
+        streams.push_back((id, end));
+        if streams.len() > audience.max_streams() {
+            // Dropping its end tells the oldest stream.
+            streams.pop_front();
+        }
+        Ok((id, ended))
+    }
+
+    fn close(&self, audience: Audience, id: u64) {
+        let mut open = lock(&self.open);
+        open.count = open.count.saturating_sub(1);
+        if let Some(streams) = open.streams.get_mut(&audience) {
+            streams.retain(|(other, _)| *other != id);
+            if streams.is_empty() {
+                open.streams.remove(&audience);
+            }
+        }
+    }
+}
+
+/// Passes the store's announcements on until the service stops.
+pub(crate) async fn pass_on(app: App) {
+    let mut topics = app.store().subscribe();
+    loop {
+        tokio::select! {
+            topic = topics.recv() => match topic {
+                Ok(topic) => app.hub().wake(topic),
+                Err(RecvError::Lagged(_)) => app.hub().wake_all(),
+                Err(RecvError::Closed) => return,
+            },
+            () = app.stopped() => return,
+        }
+    }
+}
+
+/// Where a client wants to go on: its `Last-Event-ID`, else `after` from the query, else (`None`) from now.
+pub(crate) fn resume_from(headers: &HeaderMap, after: Option<u64>) -> Result<Option<u64>, ApiError> {
+    match headers.get("last-event-id") {
+        None => Ok(after),
+        Some(id) => {
+            let seq = id.to_str().ok().and_then(|id| id.parse().ok());
+            seq.map(Some).ok_or_else(|| ApiError::Form("Last-Event-ID is not one of ours".to_owned()))
+        }
+    }
+}
+
+/// The response that sends `audience`'s events after `after`; from now on when that is `None`.
+pub(crate) async fn stream(app: App, audience: Audience, after: Option<u64>) -> Result<Response, ApiError> {
+    let (id, ended) = app.hub().open(audience)?;
+    metrics_open(audience, 1.0);
+    let wakes = app.hub().subscribe(audience.topic());
+    let mut follower = Follower {
+        registration: Registration { app, audience, id },
+        wakes: Some(wakes),
+        ended,
+        after: 0,
+        ready: VecDeque::new(),
+    };
+    let app = &follower.registration.app;
+    follower.after = match after {
+        Some(after) => after,
+        None => crate::api::compose::newest(app, audience).await?,
+    };
+    // Tells the client where it stands, so that it can resume even if nothing happens before the connection breaks.
+    let start = Event::default().id(follower.after.to_string()).retry(Duration::from_secs(1));
+    let first = stream::once(async move { Ok::<_, Infallible>(start) });
+    let events = stream::unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        Some((Ok(event), follower))
+    });
+    let mut response = Sse::new(futures_util::StreamExt::chain(first, events)).into_response();
+    // Proxies must not collect events before passing them on.
+    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// One client's place in its event log.
+struct Follower {
+    /// Before the registration, so that it is gone when the topic is tidied.
+    wakes: Option<watch::Receiver<()>>,
+    registration: Registration,
+    ended: oneshot::Receiver<()>,
+    after: u64,
+    ready: VecDeque<Sent>,
+}
+
+impl Follower {
+    /// The next event, a heartbeat after a while without one, or `None` when the stream ends.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(sent) = self.ready.pop_front() {
+                let app = &self.registration.app;
+                self.after = sent.seq;
+                let lag_ms = app.now().ms_since(sent.at);
+                crate::metrics::event_lag(lag_ms);
+                return Some(Event::default().id(sent.seq.to_string()).event(sent.kind).data(sent.data));
+            }
+            // Seen before the log is read: what is announced from now on is read next time.
+            if let Some(wakes) = &mut self.wakes {
+                wakes.mark_unchanged();
+            }
+            let Registration { app, audience, .. } = &self.registration;
+            match crate::api::compose::events(app, *audience, self.after).await {
+                Ok(events) => self.ready.extend(events),
+                Err(error) => {
+                    error.log();
+                    return None;
+                }
+            }
+            if !self.ready.is_empty() {
+                continue;
+            }
+            let wakes = self.wakes.as_mut()?;
+            tokio::select! {
+                changed = wakes.changed() => changed.ok()?,
+                () = tokio::time::sleep(HEARTBEAT) => return Some(Event::default().comment("")),
+                _ = &mut self.ended => return None,
+                () = app.stopped() => return None,
+            }
+        }
+    }
+}
+
+/// Takes a stream out of the books when its connection is gone.
+struct Registration {
+    app: App,
+    audience: Audience,
+    id: u64,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.app.hub().close(self.audience, self.id);
+        self.app.hub().tidy(self.audience.topic());
+        metrics_open(self.audience, -1.0);
+    }
+}
+
+fn metrics_open(audience: Audience, change: f64) {
+    crate::metrics::streams(audience.name(), change);
+}

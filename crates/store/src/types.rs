@@ -1,0 +1,568 @@
+//! What goes into the store and what comes out. Arguments carry the verified payload of a message next to the message;
+//! rows are rebuilt from the database as core types, never trusted as they lie there.
+
+use nodpay_core::{
+    Amount, AskId, Bill, BillId, Cancel, Country, CredentialId, Currency, Decision, Digest, EnrolledWatch, FailReason,
+    GuardianId, HouseholdId, LineId, LogEntry, Mcc, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind,
+    PairingId, Payment, PublicKey, ResultReport, Salt, Text, Timestamp, TransferId, Wallet, WatchId, WearerId,
+};
+use serde::{Deserialize, Serialize};
+
+/// A signed message as it was received. The store keeps it and never looks inside; payloads beside it must be the
+/// verified content of the same message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub wire: String,
+    /// What other messages name it by.
+    pub digest: Digest,
+}
+
+/// SHA-256 of a secret token (API key, session cookie, invitation): the token itself is never stored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash(pub [u8; 32]);
+
+impl std::fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenHash(hidden)")
+    }
+}
+
+// Households
+
+/// A guardian founds a household.
+#[derive(Clone, Debug)]
+pub struct NewHousehold {
+    /// A guardian's invitation; used up.
+    pub invitation: TokenHash,
+    /// Entry 0, `Entry::Found`.
+    pub entry: LogEntry,
+    pub message: Message,
+    /// Of the household's one wallet.
+    pub currency: Currency,
+}
+
+/// The next entry of a household's log.
+#[derive(Clone, Debug)]
+pub struct AppendLog {
+    pub entry: LogEntry,
+    pub message: Message,
+    /// The authenticator's signature counter; 0 where it has none.
+    pub counter: u32,
+    /// For the enrolment of a wearer who is new to the household; opens the enrolment's `wearer_name` digest, which the
+    /// caller has checked. May be repeated, but not changed, for a further watch of the same wearer.
+    pub wearer: Option<WearerName>,
+    /// The pairing that an enrolment completes.
+    pub pairing: Option<PairingId>,
+}
+
+/// A wearer's name and what salts its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WearerName {
+    pub name: Text<40>,
+    pub salt: Salt,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HouseholdRow {
+    pub household: HouseholdId,
+    pub currency: Currency,
+    /// Digest of the newest log entry.
+    pub head: Digest,
+    /// Number of log entries.
+    pub next_seq: u64,
+    pub wallet: Wallet,
+    pub wearers: Vec<(WearerId, WearerName)>,
+    /// Number of the newest event, 0 before the first.
+    pub last_event: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchRow {
+    pub household: HouseholdId,
+    pub enrolled: EnrolledWatch,
+    pub removed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardianRow {
+    pub household: HouseholdId,
+    pub guardian: GuardianId,
+    pub credential: CredentialId,
+    pub counter: u32,
+}
+
+/// A household's wallet and its currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    pub wallet: Wallet,
+    pub currency: Currency,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct TopUp {
+    pub household: HouseholdId,
+    /// Random; names this top-up: repeated, it is the same one.
+    pub transfer: TransferId,
+    /// Above zero, of the wallet's currency.
+    pub amount: Amount,
+}
+
+// Pairing, invitations, sessions, logins
+
+#[derive(Clone, Copy, Debug)]
+pub struct NewPairing {
+    pub pairing: PairingId,
+    pub household: HouseholdId,
+    pub expires: Timestamp,
+}
+
+/// A watch's claim, verified with the key it names.
+#[derive(Clone, Debug)]
+pub struct ClaimPairing {
+    pub pairing: PairingId,
+    pub household: HouseholdId,
+    pub watch: WatchId,
+    pub key: PublicKey,
+    pub message: Message,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairingRow {
+    pub pairing: PairingId,
+    pub household: HouseholdId,
+    pub expires: Timestamp,
+    pub state: PairingState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PairingState {
+    Open,
+    Claimed(Claim),
+    /// The watch is enrolled.
+    Done(Claim),
+    /// The guardian gave it up.
+    Closed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub watch: WatchId,
+    pub key: PublicKey,
+    pub message: Message,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvitationKind {
+    /// To found a household.
+    Guardian,
+    /// To enrol the till of a merchant.
+    Till(MerchantId),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct NewInvitation {
+    pub token: TokenHash,
+    pub kind: InvitationKind,
+    pub expires: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionOf {
+    Guardian { household: HouseholdId, guardian: GuardianId },
+    Till { merchant: MerchantId },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct NewSession {
+    pub token: TokenHash,
+    pub of: SessionOf,
+    pub expires: Timestamp,
+}
+
+// Merchants and bills
+
+#[derive(Clone, Debug)]
+pub struct NewMerchant {
+    pub merchant: MerchantId,
+    pub name: Text<50>,
+    pub mcc: Mcc,
+    pub city: Text<30>,
+    pub country: Country,
+    /// Of all its bills.
+    pub currency: Currency,
+    pub api_key: TokenHash,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MerchantRow {
+    pub merchant: MerchantId,
+    pub name: Text<50>,
+    pub mcc: Mcc,
+    pub city: Text<30>,
+    pub country: Country,
+    pub currency: Currency,
+    /// `None` until the till has enrolled its key.
+    pub key: Option<PublicKey>,
+    /// The newest certificate, for the present key; `None` while the operator has not signed it.
+    pub certificate: Option<Message>,
+    pub goods: Vec<Good>,
+}
+
+/// What a till offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Good {
+    pub id: LineId,
+    pub name: Text<60>,
+    /// Minor units of the merchant's currency.
+    pub unit_price: Minor,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Text<30>>,
+    /// Years.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_age: Option<u8>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewBill {
+    /// Revision 1.
+    pub bill: Bill,
+    pub message: Message,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BillRow {
+    pub bill: BillId,
+    pub merchant: MerchantId,
+    /// The certificate that the bill names.
+    pub certificate: Message,
+    pub message: Message,
+    /// Of revision 1.
+    pub total: Amount,
+    /// By the service's clock.
+    pub deadline: Timestamp,
+    pub scanned: bool,
+    pub state: BillState,
+    /// The order that paid the bill, else the newest one.
+    pub latest: Option<BillOrder>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BillState {
+    Open,
+    /// Paid by this order.
+    Consumed(HouseholdId, OrderId),
+    Cancelled,
+}
+
+/// What a till may know of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BillOrder {
+    pub state: OrderState,
+    /// Decided, else requoted, else asked.
+    pub total: Amount,
+    /// Decided, else requoted.
+    pub struck: Vec<LineId>,
+    pub requoted: bool,
+}
+
+/// What a till shows of its bill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BillStatus {
+    Open,
+    Scanned,
+    /// A guardian is asked.
+    Waiting,
+    /// A guardian is asked, and the bill was requoted.
+    Changed,
+    Approved,
+    Paid,
+    Refused,
+    /// The bill or its last order.
+    Expired,
+    /// By the merchant or by the child.
+    Cancelled,
+    Failed,
+}
+
+impl BillRow {
+    /// A bill whose last order was refused, cancelled, failed or expired can still be ordered again until its deadline.
+    #[must_use]
+    pub fn status(&self, now: Timestamp) -> BillStatus {
+        match (self.state, &self.latest) {
+            (BillState::Cancelled, _) => BillStatus::Cancelled,
+            (BillState::Consumed(..), _) => BillStatus::Paid,
+            (BillState::Open, Some(order)) => match order.state {
+                OrderState::Waiting { .. } if order.requoted => BillStatus::Changed,
+                OrderState::Waiting { .. } => BillStatus::Waiting,
+                OrderState::Approved { .. } => BillStatus::Approved,
+                OrderState::Ended { outcome } => match outcome {
+                    OutcomeKind::Paid => BillStatus::Paid,
+                    OutcomeKind::Failed => BillStatus::Failed,
+                    OutcomeKind::Refused => BillStatus::Refused,
+                    OutcomeKind::Expired => BillStatus::Expired,
+                    OutcomeKind::Cancelled => BillStatus::Cancelled,
+                },
+            },
+            (BillState::Open, None) if now >= self.deadline => BillStatus::Expired,
+            (BillState::Open, None) if self.scanned => BillStatus::Scanned,
+            (BillState::Open, None) => BillStatus::Open,
+        }
+    }
+
+    /// The total to show: paid or approved, else requoted, else asked.
+    #[must_use]
+    pub fn current_total(&self) -> Amount {
+        self.latest.as_ref().map_or(self.total, |order| order.total)
+    }
+
+    /// The lines taken out so far.
+    #[must_use]
+    pub fn struck(&self) -> &[LineId] {
+        self.latest.as_ref().map_or(&[], |order| &order.struck)
+    }
+}
+
+// Orders
+
+#[derive(Clone, Debug)]
+pub struct PlaceOrder {
+    pub order: Order,
+    pub message: Message,
+}
+
+#[derive(Clone, Debug)]
+pub struct Decide {
+    pub order: OrderId,
+    pub decision: Decision,
+    pub message: Message,
+    /// The authenticator's signature counter; 0 where it has none.
+    pub counter: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Pay {
+    pub order: OrderId,
+    pub payment: Payment,
+    pub message: Message,
+}
+
+#[derive(Clone, Debug)]
+pub struct CancelOrder {
+    pub order: OrderId,
+    pub cancel: Cancel,
+    pub message: Message,
+}
+
+#[derive(Clone, Debug)]
+pub struct ReportResult {
+    pub order: OrderId,
+    pub result: ResultReport,
+    pub message: Message,
+}
+
+/// An order with every message of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderRow {
+    pub household: HouseholdId,
+    pub order: OrderId,
+    pub watch: WatchId,
+    pub wearer: WearerId,
+    pub bill: BillId,
+    pub merchant: MerchantId,
+    pub merchant_certificate: Message,
+    /// Revision 1.
+    pub bill_message: Message,
+    pub message: Message,
+    pub state: OrderState,
+    pub received: Timestamp,
+    /// The decision's total, else the bill's (revision 1).
+    pub total: Amount,
+    /// By the decision.
+    pub struck: Vec<LineId>,
+    /// The bill that stands in for revision 1.
+    pub requote: Option<Requote>,
+    pub decision: Option<Message>,
+    pub cancel: Option<Message>,
+    pub payment: Option<Message>,
+    pub outcome: Option<Ended>,
+    pub result: Option<Message>,
+    /// The newest ask.
+    pub ask: Option<AskRow>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requote {
+    pub revision: u32,
+    pub total: Amount,
+    pub struck: Vec<LineId>,
+    pub message: Message,
+}
+
+/// How an order ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub kind: OutcomeKind,
+    /// Present exactly when `kind` is failed.
+    pub reason: Option<FailReason>,
+    pub message: Message,
+    /// Number of log entries up to the head that the outcome names.
+    pub log_len: u64,
+}
+
+impl OrderRow {
+    /// Digest of the bill that a decision must be over.
+    #[must_use]
+    pub fn current_bill(&self) -> Digest {
+        self.requote.as_ref().map_or(self.bill_message.digest, |requote| requote.message.digest)
+    }
+
+    /// Milliseconds until the present state ends by itself, at least 0; `None` once ended.
+    #[must_use]
+    pub fn left_ms(&self, now: Timestamp) -> Option<i64> {
+        self.state.deadline().map(|deadline| deadline.ms_since(now).max(0))
+    }
+}
+
+/// Everything for an ended order's evidence file except the outcome certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceParts {
+    /// Its `requote` is present only when the decision names it.
+    pub order: OrderRow,
+    /// Wires up to the head that the outcome names.
+    pub log: Vec<String>,
+    pub wearer: WearerName,
+}
+
+// Requotes
+
+#[derive(Clone, Debug)]
+pub struct AskRequote {
+    pub household: HouseholdId,
+    pub order: OrderId,
+    /// Random.
+    pub ask: AskId,
+    /// Lines to leave out, in the bill's order.
+    pub struck: Vec<LineId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AnswerRequote {
+    pub merchant: MerchantId,
+    pub ask: AskId,
+    /// A requote of the order's bill, checked against it, with the ask's revision.
+    pub bill: Bill,
+    pub message: Message,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskRow {
+    pub ask: AskId,
+    pub household: HouseholdId,
+    pub order: OrderId,
+    pub bill: BillId,
+    pub merchant: MerchantId,
+    /// The revision that the requote must have; no two asks of a bill have the same.
+    pub revision: u32,
+    pub struck: Vec<LineId>,
+    pub deadline: Timestamp,
+    pub state: AskState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskState {
+    Asked,
+    /// With the requote's digest.
+    Answered(Digest),
+    /// In the merchant's words.
+    Refused(Text<60>),
+    /// The merchant did not answer in time, or a newer ask took its place, or the order went on without it.
+    TimedOut,
+}
+
+// Events
+
+/// Whose stream of a household's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    Guardian,
+    Watch(WatchId),
+}
+
+/// Numbered within the household, upwards, with gaps as seen by one audience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    pub seq: u64,
+    pub at: Timestamp,
+    pub event: HouseholdEvent,
+}
+
+/// A reference: what to send is read from the rows when it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HouseholdEvent {
+    /// The log has the entry with this number.
+    Log(u64),
+    Pairing(PairingId),
+    Order(OrderId),
+    Requote(OrderId),
+    Decision(OrderId),
+    Outcome(OrderId),
+    Result(OrderId),
+    Balance,
+}
+
+impl HouseholdEvent {
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Log(_) => "log",
+            Self::Pairing(_) => "pairing",
+            Self::Order(_) => "order",
+            Self::Requote(_) => "requote",
+            Self::Decision(_) => "decision",
+            Self::Outcome(_) => "outcome",
+            Self::Result(_) => "result",
+            Self::Balance => "balance",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MerchantEventRow {
+    pub seq: u64,
+    pub at: Timestamp,
+    pub event: MerchantEvent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MerchantEvent {
+    /// The bill's status changed.
+    Bill(BillId),
+    /// A requote is asked for.
+    Requote(BillId, AskId),
+}
+
+/// Whose events to read again. Sent after commit; carries nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    Household(HouseholdId),
+    Merchant(MerchantId),
+}
+
+/// What [`crate::Store::tick`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticked {
+    /// Orders ended and asks timed out.
+    pub ended: u64,
+    /// When something is due next.
+    pub next: Option<Timestamp>,
+}
+
+/// Something [`crate::Store::check`] found wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub table: &'static str,
+    pub row: String,
+    pub what: String,
+}

@@ -1,0 +1,190 @@
+//! What the watch keeps over a reboot: one small versioned JSON blob, replaced whole.
+//!
+//! It holds signed messages as they were signed, and what was pinned. It never holds a PIN or a private key. What is read
+//! back is checked like any other input: every message is verified again (`agent::restore`).
+
+use nodpay_core::{Amount, Digest, HouseholdId, OrderId, PairingId, PublicKey, Text, Timestamp, V1, WatchId};
+use nodpay_protocol::VerifyError;
+use serde::{Deserialize, Serialize};
+
+use crate::pin::{PinLock, PinRecord};
+use crate::view::EndKind;
+
+/// Longest journal taken, in bytes.
+const MAX_JOURNAL_LEN: usize = 16 * 1024 * 1024;
+
+/// Why a journal is not taken. The runtime must not overwrite it: it may name a payment under way.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    #[error("the journal is longer than {MAX_JOURNAL_LEN} bytes")]
+    TooLong,
+    #[error("the journal is not in its form: {0}")]
+    Malformed(String),
+    #[error("a message in the journal does not verify: {0}")]
+    Message(#[from] VerifyError),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Journal {
+    #[serde(rename = "nodpay-watch-journal")]
+    pub(crate) v: V1,
+    pub(crate) clock_offset_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pin: Option<PinRecord>,
+    pub(crate) lock: PinLock,
+    pub(crate) owner: OwnerRecord,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OwnerRecord {
+    New,
+    Pairing(PairingRecord),
+    Household(HouseholdRecord),
+}
+
+/// What the pairing code said and the watch relies on from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pins {
+    pub(crate) service: String,
+    pub(crate) household: HouseholdId,
+    pub(crate) founding: Digest,
+    pub(crate) root: PublicKey,
+    pub(crate) rp_id: String,
+    pub(crate) origins: Vec<String>,
+    pub(crate) watch: WatchId,
+    /// The watch's own key, which the key store must hold.
+    pub(crate) key: PublicKey,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PairingRecord {
+    pub(crate) pins: Pins,
+    pub(crate) pairing: PairingId,
+    /// By the service's clock.
+    pub(crate) expires: Timestamp,
+    pub(crate) claim: String,
+    pub(crate) delivered: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HouseholdRecord {
+    pub(crate) pins: Pins,
+    pub(crate) log: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wearer_name: Option<Text<40>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) balance: Option<Amount>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome_certificate: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_event: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) orders: Vec<OrderRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Ended>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reports: Vec<Report>,
+}
+
+/// An order whose outcome is not known yet.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OrderRecord {
+    pub(crate) certificate: String,
+    pub(crate) bill: String,
+    pub(crate) order: String,
+    /// By the wall clock of the watch: bridges a reboot.
+    pub(crate) signed_at: Timestamp,
+    pub(crate) stage: StageRecord,
+    /// The wearer has left its screen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dismissed: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StageRecord {
+    Sending,
+    Waiting,
+    #[serde(rename_all = "kebab-case")]
+    GivenUp {
+        cancel: String,
+        why: GivenUpFor,
+        delivered: bool,
+    },
+    #[serde(rename_all = "kebab-case")]
+    Paying {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        requote: Option<String>,
+        decision: String,
+        payment: String,
+        delivered: bool,
+    },
+}
+
+/// Why the watch takes an order back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum GivenUpFor {
+    /// The wearer cancelled.
+    Wearer,
+    /// A decision did not verify.
+    NotGenuine,
+    /// No outcome came although the order's time is over.
+    Late,
+    /// The household removed this watch.
+    Removed,
+}
+
+/// What an ended screen says, until the wearer leaves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ended {
+    pub(crate) order: OrderId,
+    pub(crate) kind: EndKind,
+    pub(crate) shop: Text<50>,
+    pub(crate) total: Amount,
+    pub(crate) struck: Vec<Text<60>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<EndReason>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EndReason {
+    Words(Text<60>),
+    NotEnoughMoney,
+    BillAlreadyPaid,
+    BillCancelled,
+    BillExpired,
+    WatchNotEnrolled,
+    NotGenuine,
+    NoNetwork,
+}
+
+/// A signed result that the service has not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Report {
+    pub(crate) order: OrderId,
+    pub(crate) result: String,
+}
+
+impl Journal {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, JournalError> {
+        if bytes.len() > MAX_JOURNAL_LEN {
+            return Err(JournalError::TooLong);
+        }
+        serde_json::from_slice(bytes).map_err(|error| JournalError::Malformed(error.to_string()))
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        // Only a map with keys that are not texts could fail, and there is none.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,212 @@
+//! What the agent asks the runtime to do, and what the runtime tells the agent. No I/O here.
+//!
+//! The order of [`Action`]s is a promise: the runtime does one after the other, and what follows a
+//! [`Action::Persist`] only once that is durable.
+
+use nodpay_core::{Amount, OrderId, Timestamp};
+use nodpay_protocol::WearerName;
+use serde::Deserialize;
+
+use crate::view::UserAction;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The program runs. The first input; everything before it is ignored.
+    Start,
+    /// The wearer did something.
+    User(UserAction),
+    /// The camera saw a code with this text. Ignored unless a scan screen is shown.
+    CodeRead(String),
+    /// The answer to a request: any status, and the body up to [`MAX_BODY_LEN`].
+    Response { request: u64, status: u16, body: Vec<u8> },
+    /// No answer: no network, a time-out, a broken connection, or a longer body.
+    NetworkFailed { request: u64 },
+    /// The event stream with this number answered 200.
+    StreamOpened { stream: u64 },
+    /// It answered something else.
+    StreamRefused { stream: u64, status: u16, body: Vec<u8> },
+    StreamEvent { stream: u64, id: Option<String>, kind: String, data: String },
+    /// It ended, fell silent or could not be reached.
+    StreamClosed { stream: u64 },
+    /// Time has passed: at the latest when [`crate::Agent::poll_timeout`] says so.
+    Tick,
+}
+
+/// Longest answer or event taken, in bytes.
+pub const MAX_BODY_LEN: usize = 1024 * 1024;
+
+/// What the runtime is to do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Replaces the journal. It must be durable before any later action. If that fails the runtime drops the agent
+    /// without doing what follows and starts again from the journal it has.
+    Persist(Vec<u8>),
+    Request(Request),
+    /// Replaces a stream that is open.
+    OpenStream(StreamRequest),
+    CloseStream,
+    /// Turns the camera on or off; pictures go to a reader, texts come back as [`Input::CodeRead`].
+    Camera(bool),
+}
+
+/// An HTTP request. Answered by one [`Input::Response`] or [`Input::NetworkFailed`] with its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub id: u64,
+    /// Base address, without a trailing slash.
+    pub service: String,
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    pub headers: Vec<(&'static str, String)>,
+    /// Empty for a GET.
+    pub body: Vec<u8>,
+    pub timeout_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+}
+
+impl Method {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// A stream of server-sent events (HTML Living Standard, section 9.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRequest {
+    /// Names the stream in the inputs about it.
+    pub id: u64,
+    pub service: String,
+    pub path: String,
+    /// `Last-Event-ID` among them.
+    pub headers: Vec<(&'static str, String)>,
+    /// The service sends something at least every 25 s; after this long without a byte the stream counts as closed.
+    pub silence_ms: u64,
+}
+
+/// An answer, sorted by what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Done(Vec<u8>),
+    /// Asking again gives the same answer.
+    Refused(String),
+    /// The proof's time was wrong; the service's own time.
+    ProofAge(Timestamp),
+    /// Not our fault: try again later.
+    Trouble,
+}
+
+/// RFC 9457, as far as the watch needs it.
+#[derive(Deserialize)]
+struct Problem {
+    code: String,
+    now: Option<Timestamp>,
+}
+
+impl Reply {
+    pub(crate) fn read(status: u16, body: Vec<u8>) -> Self {
+        match status {
+            200..=299 => Self::Done(body),
+            // Time-out, too early, too many requests.
+            408 | 425 | 429 => Self::Trouble,
+            400..=499 => match serde_json::from_slice::<Problem>(&body) {
+                Ok(Problem { code, now: Some(now) }) if code == "proof-age" => Self::ProofAge(now),
+                Ok(Problem { code, .. }) => Self::Refused(code),
+                // Some proxy's answer, not the service's.
+                Err(_) => Self::Trouble,
+            },
+            _ => Self::Trouble,
+        }
+    }
+}
+
+/// `GET /api/service`
+#[derive(Deserialize)]
+pub(crate) struct ServiceAnswer {
+    pub(crate) now: Timestamp,
+    pub(crate) outcome_certificate: String,
+}
+
+/// `GET /api/watch/{watch}/state`
+#[derive(Deserialize)]
+pub(crate) struct StateAnswer {
+    pub(crate) now: Timestamp,
+    #[serde(default)]
+    pub(crate) balance: Option<Amount>,
+    #[serde(default)]
+    pub(crate) wearer: Option<WearerName>,
+    #[serde(default)]
+    pub(crate) log: Vec<String>,
+    #[serde(default)]
+    pub(crate) order: Option<StateOrder>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct StateOrder {
+    #[serde(alias = "id")]
+    pub(crate) order_id: OrderId,
+    #[serde(default)]
+    pub(crate) decision: Option<String>,
+    #[serde(default)]
+    pub(crate) requote: Option<String>,
+    #[serde(default)]
+    pub(crate) outcome: Option<String>,
+}
+
+/// `GET /api/watch/{watch}/bills/{bill}`
+#[derive(Deserialize)]
+pub(crate) struct BillAnswer {
+    pub(crate) certificate: String,
+    pub(crate) bill: String,
+}
+
+/// `POST /api/watch/{watch}/orders`
+#[derive(Deserialize)]
+pub(crate) struct OrderAnswer {
+    pub(crate) expires_in_ms: u64,
+}
+
+/// Event `log`
+#[derive(Deserialize)]
+pub(crate) struct LogEvent {
+    pub(crate) entry: String,
+}
+
+/// Event `decision`
+#[derive(Deserialize)]
+pub(crate) struct DecisionEvent {
+    pub(crate) order: OrderId,
+    pub(crate) decision: String,
+    #[serde(default)]
+    pub(crate) requote: Option<String>,
+}
+
+/// Event `outcome`
+#[derive(Deserialize)]
+pub(crate) struct OutcomeEvent {
+    pub(crate) order: OrderId,
+    pub(crate) outcome: String,
+    #[serde(default)]
+    pub(crate) decision: Option<String>,
+    /// The revision that a refusal names, if it is not the first.
+    #[serde(default)]
+    pub(crate) requote: Option<String>,
+    #[serde(default)]
+    pub(crate) balance: Option<Amount>,
+}
+
+/// Event `balance`
+#[derive(Deserialize)]
+pub(crate) struct BalanceEvent {
+    pub(crate) balance: Amount,
+}

@@ -1,0 +1,95 @@
+//! The walls of the house (ARCHITECTURE.md): which package may use which.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// Normal dependencies of each of our packages among themselves.
+const ARROWS: [(&str, &[&str]); 8] = [
+    ("nodpay-core", &[]),
+    ("nodpay-protocol", &["nodpay-core"]),
+    ("nodpay-store", &["nodpay-core"]),
+    ("nodpay-service", &["nodpay-core", "nodpay-protocol", "nodpay-store"]),
+    ("nodpay-watch", &["nodpay-core", "nodpay-protocol"]),
+    ("nodpay-watch-app", &["nodpay-core", "nodpay-protocol", "nodpay-watch"]),
+    ("nodpay-testkit", &["nodpay-core", "nodpay-protocol"]),
+    (
+        "nodpay",
+        &["nodpay-core", "nodpay-protocol", "nodpay-service", "nodpay-store", "nodpay-watch", "nodpay-watch-app"],
+    ),
+];
+
+/// What must not be reachable, even through others.
+const FORBIDDEN: [(&str, &[&str]); 6] = [
+    ("nodpay-core", &["tokio", "rusqlite", "axum", "ureq", "getrandom", "ring", "slint"]),
+    ("nodpay-protocol", &["tokio", "rusqlite", "axum", "ureq", "slint"]),
+    ("nodpay-store", &["axum", "hyper", "ureq", "slint"]),
+    ("nodpay-watch", &["tokio", "rusqlite", "axum", "hyper", "ureq", "slint"]),
+    ("nodpay-watch-app", &["tokio", "rusqlite", "axum", "hyper"]),
+    ("nodpay-service", &["slint", "ureq"]),
+];
+
+#[test]
+fn the_walls_between_crates_hold() {
+    let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata");
+    let ours: BTreeSet<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
+    let listed: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(ours, listed, "every package has its arrows listed");
+    for (name, allowed) in ARROWS {
+        let package = metadata.packages.iter().find(|package| package.name.as_str() == name).expect("listed");
+        for dependency in &package.dependencies {
+            let wall = ours.contains(dependency.name.as_str()) && dependency.kind == DependencyKind::Normal;
+            assert!(!wall || allowed.contains(&dependency.name.as_str()), "{name} → {}", dependency.name);
+        }
+    }
+}
+
+#[test]
+fn what_a_crate_must_not_reach_it_does_not_reach() {
+    let metadata = MetadataCommand::new().exec().expect("cargo metadata");
+    let resolve = metadata.resolve.expect("a resolved graph");
+    let names: BTreeMap<_, _> = metadata.packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
+    let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
+    for (name, forbidden) in FORBIDDEN {
+        let start = names.iter().find(|(_, found)| **found == name).expect("our package").0;
+        let (mut seen, mut todo) = (BTreeSet::new(), vec![*start]);
+        while let Some(id) = todo.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let node = nodes.get(id).expect("a node");
+            let normal = node.deps.iter().filter(|dep| dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal));
+            todo.extend(normal.map(|dep| &dep.pkg));
+        }
+        let reached: BTreeSet<&str> = seen.iter().filter_map(|id| names.get(id).copied()).collect();
+        for crate_name in forbidden {
+            assert!(!reached.contains(crate_name), "{name} reaches {crate_name}");
+        }
+    }
+}
+
+/// The agent and everything below it take time and randomness as input.
+#[test]
+fn pure_crates_ask_no_clock_and_no_random_numbers() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
+    for (name, forbidden) in [
+        ("core", &["SystemTime::now", "Instant::now", "getrandom", "std::fs", "std::net", "std::thread"][..]),
+        ("protocol", &["SystemTime::now", "Instant::now", "getrandom", "std::fs", "std::net", "std::thread"]),
+        ("watch", &["SystemTime::now", "getrandom", "std::net", "std::thread"]),
+    ] {
+        let mut folders = vec![root.join(name).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).expect("source");
+                for word in forbidden {
+                    assert!(!text.contains(word), "{} asks {word}", path.display());
+                }
+            }
+        }
+    }
+}
