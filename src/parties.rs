@@ -4,11 +4,13 @@
 mod guardian;
 mod http;
 mod merchant;
+mod stage;
 mod watch;
 
 pub use guardian::{Approval, Guardian, OrderView};
 pub use http::{Client, Sse};
 pub use merchant::{Basket, Merchant, PostedBill};
+pub use stage::{CHILD_NAME, Cast, PIN, ServiceProcess, Stage, enter, label_with, line_id, photograph, snack};
 pub use watch::{WatchOptions, WatchProcess};
 
 /// What went wrong, in words; these programs stop at the first trouble.

@@ -178,8 +178,7 @@ impl Guardian {
         let text = |name: &str| view[name].as_str().ok_or_else(|| format!("the order has no {name}"));
         let certificate = verify_merchant_certificate(text("certificate")?, &self.root)?;
         let bill = verify_bill(text("bill")?, &certificate)?;
-        let requote =
-            view["requote"].as_str().map(|wire| verify_requote(wire, &certificate, &bill)).transpose()?;
+        let requote = view["requote"].as_str().map(|wire| verify_requote(wire, &certificate, &bill)).transpose()?;
         let wire = text("order")?;
         let watch = self
             .book

@@ -1,8 +1,8 @@
 //! A merchant's own program: its key, its bills, its requotes.
 
 use nodpay_core::{
-    Adjustment, Bill, BillId, Currency, Digest, Line, LineId, MAX_MINOR, MerchantId, Minor, Nonce, Reduction, Timestamp,
-    V1,
+    Adjustment, Bill, BillId, Currency, Digest, Line, LineId, MAX_MINOR, MerchantId, Minor, Nonce, Reduction,
+    Timestamp, V1,
 };
 use nodpay_protocol::{Kind, Signer as _, SoftwareKey, Verified, sign, sign_request};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 //! frames in, pictures and what they show out.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +27,17 @@ pub struct WatchOptions {
     pub demo_keys: bool,
     /// Shortens an order's life, in milliseconds.
     pub order_life_ms: Option<u64>,
+}
+
+impl WatchOptions {
+    /// `program watch run --simulator`, in English, with the demo's keys.
+    #[must_use]
+    pub fn of_program(program: &Path, data: &Path) -> Self {
+        let program = program.to_string_lossy().into_owned();
+        let arguments = ["watch", "run", "--simulator", "--language", "en"].map(str::to_owned);
+        let command = std::iter::once(program).chain(arguments).collect();
+        Self { command, data: data.to_owned(), demo_keys: true, order_life_ms: None }
+    }
 }
 
 /// A running watch. Killed when dropped.
@@ -124,29 +135,32 @@ impl WatchProcess {
         self.tap(confirm)
     }
 
-    /// Holds `frame` before the camera until the watch leaves the scan screen.
+    /// Holds `frame` before the camera until the watch has read it and put the camera away.
     pub fn show_frame(&mut self, frame: &Frame) -> Result<()> {
-        self.wait("the camera", |elements| elements["camera"] == true)?;
+        self.hold_frame(frame, |shown| shown["camera"] != true)
+    }
+
+    /// Holds `frame` before the camera until what is shown satisfies `ready`.
+    pub fn hold_frame(&mut self, frame: &Frame, ready: impl Fn(&Value) -> bool) -> Result<()> {
+        self.wait("the camera", |shown| shown["camera"] == true)?;
         let side = |side: usize| u16::try_from(side).map_err(|_| "the frame is too large");
         let mut message = Vec::with_capacity(frame.luma().len() + 4);
         message.extend_from_slice(&side(frame.width())?.to_be_bytes());
         message.extend_from_slice(&side(frame.height())?.to_be_bytes());
         message.extend_from_slice(frame.luma());
         let deadline = Instant::now() + PATIENCE;
-        loop {
+        while Instant::now() < deadline {
             self.send(b'F', &message)?;
             let (shown, changed) = &*self.shown;
             let state = shown.lock().unwrap_or_else(PoisonError::into_inner);
             let (state, _) = changed
-                .wait_timeout_while(state, FRAME_EVERY, |state| state.elements["camera"] == true)
+                .wait_timeout_while(state, FRAME_EVERY, |state| !ready(&state.elements))
                 .unwrap_or_else(PoisonError::into_inner);
-            if state.elements["camera"] != true {
+            if ready(&state.elements) {
                 return Ok(());
             }
-            if Instant::now() >= deadline {
-                return Err("the watch did not read the code".into());
-            }
         }
+        Err(format!("the watch did not read the code; it shows {}", self.elements()).into())
     }
 
     pub fn send(&mut self, kind: u8, payload: &[u8]) -> Result<()> {

@@ -299,6 +299,12 @@ pub fn verify_order(
     Ok(order)
 }
 
+/// Which bill an order is about, for a verifier that does not hold it. Checks the signature and nothing else.
+pub fn bill_of_order(wire: &str, book: &LogBook, watch: WatchId) -> Result<Digest, VerifyError> {
+    let enrolled = book.watch_ever(watch).ok_or(VerifyError::UnknownWatch)?;
+    open::<Order>(Kind::Order, wire, &enrolled.key).map(|order| order.bill)
+}
+
 /// A guardian's decision on `order`, and what it lets be paid (`None` for a refusal). `requote` is the newest revision
 /// the verifier knows; a decision over an older one is stale. The counter is the authenticator's.
 pub fn verify_decision(

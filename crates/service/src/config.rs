@@ -105,11 +105,6 @@ impl Config {
     pub(crate) fn is_https(&self) -> bool {
         self.origins.iter().all(|origin| origin.starts_with("https://"))
     }
-
-    /// The origin for links.
-    pub(crate) fn first_origin(&self) -> &str {
-        self.origins.first().map_or("", String::as_str)
-    }
 }
 
 /// The host of `scheme://host[:port]`, nothing else around it.

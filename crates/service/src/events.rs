@@ -85,6 +85,28 @@ pub(crate) struct Sent {
     pub(crate) data: String,
 }
 
+/// Events that were read at once.
+#[derive(Debug)]
+pub(crate) struct Page {
+    events: VecDeque<Sent>,
+    /// Number of the last one that was read, also when it is not sent.
+    read_to: u64,
+    is_empty: bool,
+}
+
+impl Page {
+    pub(crate) fn new(after: u64) -> Self {
+        Self { events: VecDeque::new(), read_to: after, is_empty: true }
+    }
+
+    /// The next event of the log; `None` where there is nothing to say about it any more.
+    pub(crate) fn push(&mut self, seq: u64, sent: Option<Sent>) {
+        self.read_to = seq;
+        self.is_empty = false;
+        self.events.extend(sent);
+    }
+}
+
 /// Passes announcements on to those they concern.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
@@ -193,6 +215,7 @@ pub(crate) async fn stream(app: App, audience: Audience, after: Option<u64>) -> 
         ended,
         after: 0,
         ready: VecDeque::new(),
+        behind: true,
     };
     let app = &follower.registration.app;
     follower.after = match after {
@@ -221,6 +244,8 @@ struct Follower {
     ended: oneshot::Receiver<()>,
     after: u64,
     ready: VecDeque<Sent>,
+    /// Whether the log may hold more than was read.
+    behind: bool,
 }
 
 impl Follower {
@@ -228,33 +253,31 @@ impl Follower {
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(sent) = self.ready.pop_front() {
-                let app = &self.registration.app;
-                self.after = sent.seq;
-                let lag_ms = app.now().ms_since(sent.at);
-                crate::metrics::event_lag(lag_ms);
+                crate::metrics::event_lag(self.registration.app.now().ms_since(sent.at));
                 return Some(Event::default().id(sent.seq.to_string()).event(sent.kind).data(sent.data));
             }
-            // Seen before the log is read: what is announced from now on is read next time.
-            if let Some(wakes) = &mut self.wakes {
-                wakes.mark_unchanged();
-            }
             let Registration { app, audience, .. } = &self.registration;
+            let wakes = self.wakes.as_mut()?;
+            if !self.behind {
+                tokio::select! {
+                    changed = wakes.changed() => changed.ok()?,
+                    () = tokio::time::sleep(HEARTBEAT) => return Some(Event::default().comment("")),
+                    _ = &mut self.ended => return None,
+                    () = app.stopped() => return None,
+                }
+            }
+            // What is announced from here on is read next time.
+            wakes.mark_unchanged();
             match crate::api::compose::events(app, *audience, self.after).await {
-                Ok(events) => self.ready.extend(events),
+                Ok(page) => {
+                    self.after = page.read_to;
+                    self.ready = page.events;
+                    self.behind = !page.is_empty;
+                }
                 Err(error) => {
                     error.log();
                     return None;
                 }
-            }
-            if !self.ready.is_empty() {
-                continue;
-            }
-            let wakes = self.wakes.as_mut()?;
-            tokio::select! {
-                changed = wakes.changed() => changed.ok()?,
-                () = tokio::time::sleep(HEARTBEAT) => return Some(Event::default().comment("")),
-                _ = &mut self.ended => return None,
-                () = app.stopped() => return None,
             }
         }
     }

@@ -48,10 +48,11 @@ pub(crate) async fn end_what_is_due(app: App) {
         // Deadlines announced while the round runs are kept.
         app.deadlines().next_ms.store(NEVER, Ordering::SeqCst);
         match app.store().tick(app.now()).await {
-            Ok(Some(next)) => {
-                app.deadlines().next_ms.fetch_min(next.unix_ms(), Ordering::SeqCst);
+            Ok(ticked) => {
+                if let Some(next) = ticked.next {
+                    app.deadlines().next_ms.fetch_min(next.unix_ms(), Ordering::SeqCst);
+                }
             }
-            Ok(None) => {}
             Err(error) => {
                 tracing::error!(%error, "could not end what is due");
                 app.deadlines().next_ms.store(app.now().unix_ms(), Ordering::SeqCst);

@@ -9,9 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nodpay_core::{
-    Bytes, MerchantCertificate, MerchantId, Outcome, OutcomeCertificate, PublicKey, Timestamp, V1,
-};
+use nodpay_core::{Bytes, MerchantCertificate, MerchantId, Outcome, OutcomeCertificate, PublicKey, Timestamp, V1};
 use nodpay_protocol::{
     Kind, SignError, Signer as _, SoftwareKey, Verified, VerifyError, sign, verify_outcome_certificate,
 };

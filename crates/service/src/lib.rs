@@ -1,1 +1,363 @@
-//! placeholder
+//! The Nodpay service: the merchant's, the watch's and the guardian's side over HTTP, on one store.
+//!
+//! Owns: routes, sessions, event streams, deadlines, the operator's commands, the service's keys. Every signed message is
+//! verified here, with `nodpay_protocol`, before the store sees it; what the store then does is one whole transaction.
+//! Never does: SQL, the rules of money and orders (those are `nodpay-store`'s and `nodpay-core`'s).
+//!
+//! Invariants:
+//! - rp id and origins come from [`Config`]; nothing a message says about itself is believed;
+//! - the demo's software keys are taken only where [`Config::demo`] says so;
+//! - no answer to a fault of ours says what the fault was; no log holds names, items or secrets.
+
+pub mod admin;
+mod api;
+mod clock;
+mod config;
+mod events;
+mod extract;
+mod households;
+mod jobs;
+mod keys;
+mod limits;
+mod metrics;
+mod problem;
+mod recent;
+mod secrets;
+mod sessions;
+mod tls;
+mod verified;
+mod web;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use nodpay_core::{HouseholdId, OrderId, Timestamp};
+use nodpay_protocol::{LogBook, RelyingParty};
+use nodpay_store::{Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use api::{ROUTES, Role, Route};
+pub use clock::{Clock, ManualClock};
+pub use config::{Config, ConfigError, TlsFiles};
+pub use extract::MAX_BODY_LEN;
+pub use keys::{
+    KeyError, KeyFiles, MERCHANT_CERTIFICATE_LIFE_MS, OUTCOME_CERTIFICATE_LIFE_MS, ServiceKeys, certify_outcome_key,
+    init_keys, load_root_key, random_key,
+};
+pub use problem::{ApiError, ProofError};
+pub use secrets::RandomError;
+pub use sessions::{GUARDIAN_COOKIE, SESSION_LIFE_MS, TILL_COOKIE};
+
+use crate::problem::ApiError as Error;
+use crate::recent::Recent;
+
+/// A request is answered within this time; event streams begin within it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// A client sends its request's head within this time, and an idle connection is closed after it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// Requests that run when the service is stopped have this long to end.
+const STOP_TIME: Duration = Duration::from_secs(10);
+/// Decisions whose payment is timed.
+const MAX_TAPS: usize = 8_192;
+
+/// Why the service does not start or stopped. `Display` is one plain sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration cannot be served.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Certificate or key for TLS cannot be used.
+    #[error("{path}: {why}")]
+    Tls {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The network failed.
+    #[error("{address}: {error}")]
+    Network {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+}
+
+/// The running service, shared by all requests; clones are handles.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    relying_party: RelyingParty,
+    store: Store,
+    keys: ServiceKeys,
+    clock: Clock,
+    hub: events::Hub,
+    books: Recent<HouseholdId, Arc<LogBook>>,
+    remembered: verified::Remembered,
+    limits: limits::RateLimits,
+    proofs: limits::UsedProofs,
+    deadlines: jobs::Deadlines,
+    /// When decisions were taken in, until they are paid.
+    taps: Recent<(HouseholdId, OrderId), Instant>,
+    stop: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "App({:?})", self.0.config.origins)
+    }
+}
+
+impl App {
+    /// A service on an open store. `store` must sign outcomes with `keys` (see [`ServiceKeys::outcome_signer`]).
+    #[must_use]
+    pub fn new(config: Config, store: Store, keys: ServiceKeys, clock: Clock) -> Self {
+        metrics::install();
+        let now = clock.now();
+        Self(Arc::new(Inner {
+            relying_party: config.relying_party(),
+            config,
+            store,
+            keys,
+            clock,
+            hub: events::Hub::default(),
+            books: Recent::new(households::MAX_BOOKS),
+            remembered: verified::Remembered::new(),
+            limits: limits::RateLimits::new(),
+            proofs: limits::UsedProofs::new(now),
+            deadlines: jobs::Deadlines::new(),
+            taps: Recent::new(MAX_TAPS),
+            stop: watch::Sender::new(false),
+        }))
+    }
+
+    /// Checks the configuration, reads the keys and opens the database it names.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn open(config: Config) -> Result<Self, ServeError> {
+        config.check()?;
+        let clock = Clock::System;
+        let keys = ServiceKeys::load(&config.outcome_key, config.root_key.as_deref(), clock.now())?;
+        let store = Store::open_sqlite(&config.database, keys.outcome_signer())?;
+        Ok(Self::new(config, store, keys, clock))
+    }
+
+    /// What the operator decided.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The service's keys.
+    #[must_use]
+    pub fn keys(&self) -> &ServiceKeys {
+        &self.0.keys
+    }
+
+    /// The service's time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Asks the service to stop: event streams end, running requests are answered, [`serve`] returns.
+    pub fn stop(&self) {
+        self.0.stop.send_replace(true);
+    }
+
+    /// Stops the service when the process is told to end (SIGINT, SIGTERM).
+    pub fn stop_on_signals(&self) {
+        let app = self.clone();
+        tokio::spawn(async move {
+            let terminated = async {
+                match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+                    Ok(mut signal) => {
+                        signal.recv().await;
+                    }
+                    Err(_) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                () = terminated => {}
+                () = app.stopped() => {}
+            }
+            app.stop();
+        });
+    }
+
+    /// Returns when the service is asked to stop.
+    pub async fn stopped(&self) {
+        let mut stop = self.0.stop.subscribe();
+        // The sender lives in `self`.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub(crate) fn relying_party(&self) -> &RelyingParty {
+        &self.0.relying_party
+    }
+
+    pub(crate) fn hub(&self) -> &events::Hub {
+        &self.0.hub
+    }
+
+    pub(crate) fn books(&self) -> &Recent<HouseholdId, Arc<LogBook>> {
+        &self.0.books
+    }
+
+    pub(crate) fn remembered(&self) -> &verified::Remembered {
+        &self.0.remembered
+    }
+
+    pub(crate) fn limits(&self) -> &limits::RateLimits {
+        &self.0.limits
+    }
+
+    pub(crate) fn proofs(&self) -> &limits::UsedProofs {
+        &self.0.proofs
+    }
+
+    pub(crate) fn deadlines(&self) -> &jobs::Deadlines {
+        &self.0.deadlines
+    }
+
+    pub(crate) fn taps(&self) -> &Recent<(HouseholdId, OrderId), Instant> {
+        &self.0.taps
+    }
+}
+
+/// All routes: the API and the pages.
+pub fn router(app: App) -> Router {
+    finish(app, Router::new())
+}
+
+/// All routes and `more` of them (the demo's), which share limits, time-outs and metrics.
+pub fn router_with(app: App, more: Router<App>) -> Router {
+    finish(app, more)
+}
+
+fn finish(app: App, more: Router<App>) -> Router {
+    api::router()
+        .merge(web::router())
+        .merge(more)
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::Method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
+        .layer(middleware::from_fn(observe))
+        .with_state(app)
+}
+
+/// Counts and times each request and ends those that take too long.
+async fn observe(request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let method = method_name(request.method());
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Error::Timeout.into_response(),
+    };
+    let status = response.status().as_u16();
+    tracing::debug!(method, route, status, elapsed_us = start.elapsed().as_micros(), "answered");
+    metrics::request(method, route, status, start.elapsed());
+    response
+}
+
+/// A bounded set of labels, whatever methods peers invent.
+fn method_name(method: &axum::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "HEAD" => "HEAD",
+        _ => "other",
+    }
+}
+
+/// Serves the whole service on `listener` until [`App::stop`].
+///
+/// # Errors
+/// When the listener's address may not be served as configured, or TLS or the network fail.
+pub async fn serve(app: App, listener: TcpListener) -> Result<(), ServeError> {
+    let routes = router(app.clone());
+    serve_routes(app, routes, listener).await
+}
+
+/// [`serve`] with routes made by [`router_with`].
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_routes(app: App, routes: Router, listener: TcpListener) -> Result<(), ServeError> {
+    let configured = app.config().listen;
+    let failed = |error| ServeError::Network { address: configured, error };
+    let address = listener.local_addr().map_err(failed)?;
+    Config { listen: address, ..app.config().clone() }.check()?;
+    let tls = app.config().tls.as_ref().map(tls::load).transpose()?;
+    let listener = listener.into_std().map_err(failed)?;
+
+    let jobs = [
+        tokio::spawn(jobs::end_what_is_due(app.clone())),
+        tokio::spawn(events::pass_on(app.clone())),
+        tokio::spawn(jobs::fold_metrics(app.clone())),
+    ];
+    let handle = axum_server::Handle::new();
+    let stopper = tokio::spawn({
+        let (app, handle) = (app.clone(), handle.clone());
+        async move {
+            app.stopped().await;
+            handle.graceful_shutdown(Some(STOP_TIME));
+        }
+    });
+    tracing::info!(%address, tls = tls.is_some(), "serving");
+    // Small answers must leave at once: no Nagle.
+    let plain = axum_server::accept::NoDelayAcceptor::new();
+    let server = axum_server::from_tcp(listener).map_err(failed)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    let routes = routes.into_make_service();
+    let served = match tls {
+        None => {
+            let mut server = server.acceptor(plain);
+            server.http_builder().http1().header_read_timeout(HEAD_TIMEOUT);
+            server.serve(routes).await
+        }
+        Some(config) => {
+            let tls = axum_server::tls_rustls::RustlsAcceptor::new(config).acceptor(plain);
+            let mut server = server.acceptor(tls);
+            server.http_builder().http1().header_read_timeout(HEAD_TIMEOUT);
+            server.serve(routes).await
+        }
+    };
+    app.stop();
+    stopper.abort();
+    for job in jobs {
+        // A job that panicked is in the log already.
+        let _ = job.await;
+    }
+    tracing::info!("stopped");
+    served.map_err(failed)
+}

@@ -1,8 +1,8 @@
 //! Errors as answers: RFC 9457 problem details with a stable `code`. One exhaustive mapping; nobody else chooses a
 //! status. What is our fault says nothing about itself and is logged once, here.
 
-use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use nodpay_core::{StrikeError, Timestamp};
 use nodpay_protocol::VerifyError;
@@ -300,7 +300,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::PairingExists
         | StoreError::PairingTaken
         | StoreError::PairingClosed
-        | StoreError::SessionExists
+        | StoreError::TokenExists
         | StoreError::MerchantExists
         | StoreError::BillExists
         | StoreError::BillAlreadyPaid

@@ -2,8 +2,8 @@
 //! their SHA-256, and looking that digest up compares them in constant time with all others.
 
 use nodpay_core::{Bytes, Digest, IdError};
-use nodpay_store::TokenHash;
 use nodpay_protocol::sha256;
+use nodpay_store::TokenHash;
 
 /// What API keys begin with, so that a leaked one is recognised.
 const API_KEY_PREFIX: &str = "ndp_";

@@ -9,7 +9,7 @@ use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use nodpay_core::{Digest, GuardianId, HouseholdId, MerchantId, PublicKey, WatchId};
 use nodpay_protocol::verify_request;
-use nodpay_store::{NewSession, SessionOf, TokenHash};
+use nodpay_store::{NewSession, PairingState, SessionOf, StoreError, TokenHash};
 
 use crate::App;
 use crate::extract::{OwnPage, Path, bearer, cookie, is_unsafe, text};
@@ -61,7 +61,7 @@ impl FromRequestParts<App> for MerchantSession {
         if let Some(key) = bearer(&parts.headers) {
             let key = Token::from_api_key(key).ok_or(ApiError::NoMerchant)?;
             let merchant = app.store().merchant_by_api_key(key.stored()).await?;
-            return merchant.map(|merchant| Self { merchant }).ok_or(ApiError::NoMerchant);
+            return merchant.map(|row| Self { merchant: row.merchant }).ok_or(ApiError::NoMerchant);
         }
         let token = session_token(parts, TILL_COOKIE).ok_or(ApiError::NoMerchant)?;
         if is_unsafe(&parts.method) {
@@ -145,9 +145,11 @@ async fn who_is(app: &App, watch: WatchId) -> Result<(HouseholdId, PublicKey, bo
     if let Some(row) = app.store().household_of_watch(watch).await? {
         return Ok((row.household, row.enrolled.key, true));
     }
-    let claim = app.store().pending_claim(watch, app.now()).await?;
-    let (household, key) = claim.ok_or(ApiError::Store(nodpay_store::StoreError::WatchUnknown))?;
-    Ok((household, key, false))
+    let pairing = app.store().pairing_of_watch(watch, app.now()).await?.ok_or(StoreError::WatchUnknown)?;
+    match pairing.state {
+        PairingState::Claimed(claim) => Ok((pairing.household, claim.key, false)),
+        PairingState::Open | PairingState::Done(_) | PairingState::Closed => Err(StoreError::WatchUnknown.into()),
+    }
 }
 
 /// Takes one of `who`'s tries.

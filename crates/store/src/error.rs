@@ -24,7 +24,7 @@ pub enum StoreError {
     CounterReplayed,
     #[error("the household log moved on; its head is {head}")]
     LogMoved { head: Digest },
-    #[error("a watch with this id or key exists")]
+    #[error("a watch with this id exists")]
     WatchExists,
     #[error("the watch is not known")]
     WatchUnknown,
@@ -48,8 +48,8 @@ pub enum StoreError {
     #[error("the pairing was not claimed by this watch and key")]
     PairingMismatch,
 
-    #[error("the session's token is in use")]
-    SessionExists,
+    #[error("the token or challenge is in use")]
+    TokenExists,
     #[error("the login challenge is not known, was used or is too old")]
     LoginUnknown,
     #[error("too many logins are running; try again in a minute")]
@@ -179,7 +179,7 @@ impl StoreError {
             Self::PairingTaken => "pairing-taken",
             Self::PairingClosed => "pairing-closed",
             Self::PairingMismatch => "pairing-mismatch",
-            Self::SessionExists => "session-exists",
+            Self::TokenExists => "token-exists",
             Self::LoginUnknown => "login-unknown",
             Self::TooManyLogins => "too-many-logins",
             Self::MerchantUnknown => "merchant-unknown",
@@ -249,7 +249,7 @@ impl StoreError {
             | Self::PairingTaken
             | Self::PairingClosed
             | Self::PairingMismatch
-            | Self::SessionExists
+            | Self::TokenExists
             | Self::LoginUnknown
             | Self::MerchantUnknown
             | Self::MerchantExists

@@ -7,8 +7,8 @@ Nodpay-Regular.otf  every character a merchant's text may well hold (see `wanted
 Nodpay-Bold.otf     Latin, Greek, Cyrillic, figures and currency signs, and of the Hanzi only those of our own words.
 
 Each character comes from the first source that has it, so that a word never mixes faces: Noto Sans (Latin, Greek,
-Cyrillic, currency), Noto Sans CJK SC (Hanzi, kana, CJK punctuation), Noto Sans Symbols and Symbols 2. All of them
-have 1000 units per em. Hints, layout features and unused glyphs are left out: the watch draws horizontal text from
+Cyrillic, currency), Noto Sans CJK SC (Hanzi, kana, CJK punctuation), Noto Sans Symbols, Symbols 2 and Math. All of
+them have 1000 units per em. Hints, layout features and unused glyphs are left out: the watch draws horizontal text from
 the character map, and the outlines are most of the file.
 """
 

@@ -255,7 +255,7 @@ fn supermarket() -> Basket {
             line("Łódź Żurek instant", 2, 3180),
             line("可乐 330 ml", 2, 700),
             line("巧克力🍫派", 1, 990),
-            line("Chio Chips Paprika Extra Big Party Pack", 1, 2_490_00),
+            line("Chio Chips Paprika Extra Big Party Pack", 1, 249_000),
             line("大白兔奶糖", 12, 1440),
             line("Σοκολάτα γάλακτος", 1, 650),
             line("Гречка ядриця", 1, 540),

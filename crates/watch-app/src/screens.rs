@@ -703,3 +703,108 @@ fn open_window() -> (ui::Watch, Rc<MinimalSoftwareWindow>, Rc<Cell<u64>>) {
     let window = opened.borrow_mut().take().expect("the window was opened just now");
     (watch, window, now_ms)
 }
+
+#[cfg(test)]
+mod tests {
+    use i_slint_core::items::{ComplexText, Orientation, TextOverflow, TextWrap};
+
+    use super::*;
+    use crate::gallery;
+
+    /// Room for rounding to whole pixels.
+    const SLACK: f32 = 1.0;
+
+    fn each_screen(mut test: impl FnMut(&str, &Screens)) {
+        for shape in Shape::ALL {
+            for language in Language::ALL {
+                let mut screens = Screens::new(shape, language);
+                let notices = gallery::notices().into_iter().flat_map(|notice| {
+                    let home =
+                        Screen::Home { wearer: "小明".to_owned(), balance: None, notice: Some(notice.clone()) };
+                    let scan =
+                        Screen::Scan { purpose: nodpay_watch::view::ScanFor::Paying, notice: Some(notice.clone()) };
+                    let welcome = Screen::Welcome { notice: Some(notice) };
+                    [home, scan, welcome].map(|screen| ("a notice", View { screen, online: true }))
+                });
+                for (name, view) in gallery::gallery().into_iter().chain(notices) {
+                    screens.show(&view);
+                    screens.draw();
+                    test(&format!("{name} {language:?} {shape:?}"), &screens);
+                }
+            }
+        }
+    }
+
+    fn texts(item: &ItemRc, found: &mut Vec<ItemRc>) {
+        let mut next = item.first_child();
+        while let Some(child) = next {
+            if child.downcast::<ComplexText>().is_some() {
+                found.push(child.clone());
+            }
+            texts(&child, found);
+            next = child.next_sibling();
+        }
+    }
+
+    /// Every text has the room that its letters take, those apart that may end in an ellipsis.
+    #[test]
+    fn no_text_is_cut_off() {
+        each_screen(|name, screens| {
+            let adapter: Rc<dyn WindowAdapter> = screens.window.clone();
+            let mut found = Vec::new();
+            texts(&ItemRc::new_root(screens.settle()), &mut found);
+            assert!(!found.is_empty(), "{name}");
+            for item in found {
+                let text = item.downcast::<ComplexText>().expect("as collected");
+                let text = text.as_pin_ref();
+                let (said, size) = (text.text(), item.geometry().size);
+                let needs = |orientation, across| {
+                    item.borrow().as_ref().layout_info(orientation, across, &adapter, &item).preferred
+                };
+                let may_end_early = text.overflow() == TextOverflow::Elide;
+                // Without a number of lines Slint drops the first ones of a centred text that is too long.
+                assert!(!may_end_early || text.wrap() == TextWrap::NoWrap || text.max_lines() > 0, "{name}: {said}");
+                if text.wrap() == TextWrap::NoWrap && !may_end_early {
+                    let width = needs(Orientation::Horizontal, -1.0);
+                    assert!(width <= size.width + SLACK, "{name}: {said} takes {width} of {}", size.width);
+                }
+                let height = needs(Orientation::Vertical, size.width);
+                assert!(height <= size.height + SLACK, "{name}: {said} takes {height} of {}", size.height);
+                assert!(size.width > 8.0, "{name}: {said}");
+            }
+        });
+    }
+
+    /// What the round glass hides is ground and nothing else: nothing is clipped by it but the camera's picture.
+    #[test]
+    fn nothing_is_drawn_beyond_the_circle() {
+        each_screen(|name, screens| {
+            let scanning = screens.view.as_ref().is_some_and(|view| matches!(view.screen, Screen::Scan { .. }));
+            if screens.shape != Shape::Round || scanning {
+                return;
+            }
+            let ground = screens.pixels[0];
+            for (pixel, &share) in screens.pixels.iter().zip(&screens.mask) {
+                // A fade over the ground may differ from it by rounding.
+                let near = |one: u8, two: u8| one.abs_diff(two) <= 3;
+                let is_ground = near(pixel.r, ground.r) && near(pixel.g, ground.g) && near(pixel.b, ground.b);
+                assert!(share == 255 || is_ground, "{name}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_camera_picture_covers_the_face_and_keeps_its_middle() {
+        // 8 × 4, its left half black and its right half white.
+        let luma: Vec<u8> = (0..32).map(|index| if index % 8 < 4 { 0 } else { 255 }).collect();
+        let buffer = cover((4, 4), (8, 4), &luma);
+        assert_eq!(buffer.as_slice().iter().map(|pixel| pixel.g).collect::<Vec<_>>(), [0, 0, 255, 255].repeat(4));
+        for (face, source) in
+            [((360, 360), (640, 480)), ((368, 448), (640, 480)), ((360, 360), (3, 1000)), ((2, 3), (1, 1))]
+        {
+            let area = usize::try_from(source.0 * source.1).unwrap();
+            let buffer = cover(face, source, &vec![9; area]);
+            assert!(buffer.as_slice().iter().all(|pixel| pixel.g == 9));
+        }
+    }
+}

@@ -195,17 +195,17 @@ fn english(notice: &Notice) -> (String, &'static str) {
         Notice::BillUnknown => ("I can't find this bill.", "Ask the shop for a new code."),
         Notice::NotEnoughMoney { balance } => {
             let what = match balance {
-                Some(balance) => format!("Not enough money: you have {}.", amount(*balance)),
+                Some(balance) => format!("You only have {}.", amount(*balance)),
                 None => "There isn't enough money.".to_owned(),
             };
-            return (what, "Take fewer things, or ask your parent.");
+            return (what, "Buy less, or ask your parent.");
         }
         Notice::PinsDiffer => ("Not the same PIN.", "Choose it again."),
         Notice::PinTooShort => ("That's too short.", "Use 4 to 8 digits."),
         Notice::PinTooEasy => ("Too easy to guess.", "Choose another one."),
         Notice::Words(words) => return (format!("“{words}”"), ""),
         Notice::WatchNotEnrolled => ("This watch isn't paired any more.", "Ask your parent to pair it again."),
-        Notice::NotGenuine => ("Something wasn't right, so I stopped.", "Tell your parent."),
+        Notice::NotGenuine => ("I stopped: something is wrong.", "Tell your parent."),
         Notice::OverNewWatchCap => ("That's too much for a new watch.", "Try something smaller today."),
         Notice::TooLate => ("That was too late.", "Start again."),
         Notice::NoNetwork => ("There is no network.", "Try again in a moment."),
@@ -238,7 +238,7 @@ fn chinese(notice: &Notice) -> (String, &'static str) {
         Notice::BillUnknown => ("找不到这张账单", "请商店给一个新码"),
         Notice::NotEnoughMoney { balance } => {
             let what = match balance {
-                Some(balance) => format!("钱不够，还有 {}", amount(*balance)),
+                Some(balance) => format!("钱不够，只有 {}", amount(*balance)),
                 None => "钱不够".to_owned(),
             };
             return (what, "少买一点，或者问问家长");

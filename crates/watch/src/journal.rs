@@ -3,12 +3,11 @@
 //! It holds signed messages as they were signed, and what was pinned. It never holds a PIN or a private key. What is read
 //! back is checked like any other input: every message is verified again (`agent::restore`).
 
-use nodpay_core::{Amount, Digest, HouseholdId, OrderId, PairingId, PublicKey, Text, Timestamp, V1, WatchId};
+use nodpay_core::{Amount, Digest, HouseholdId, OrderId, OutcomeKind, PairingId, PublicKey, Text, Timestamp, V1, WatchId};
 use nodpay_protocol::VerifyError;
 use serde::{Deserialize, Serialize};
 
 use crate::pin::{PinLock, PinRecord};
-use crate::view::EndKind;
 
 /// Longest journal taken, in bytes.
 const MAX_JOURNAL_LEN: usize = 16 * 1024 * 1024;
@@ -111,13 +110,11 @@ pub(crate) struct OrderRecord {
 pub(crate) enum StageRecord {
     Sending,
     Waiting,
-    #[serde(rename_all = "kebab-case")]
     GivenUp {
         cancel: String,
         why: GivenUpFor,
         delivered: bool,
     },
-    #[serde(rename_all = "kebab-case")]
     Paying {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         requote: Option<String>,
@@ -146,7 +143,7 @@ pub(crate) enum GivenUpFor {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ended {
     pub(crate) order: OrderId,
-    pub(crate) kind: EndKind,
+    pub(crate) kind: OutcomeKind,
     pub(crate) shop: Text<50>,
     pub(crate) total: Amount,
     pub(crate) struck: Vec<Text<60>>,
@@ -184,7 +181,9 @@ impl Journal {
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        // Only a map with keys that are not texts could fail, and there is none.
-        serde_json::to_vec(self).unwrap_or_default()
+        match serde_json::to_vec(self) {
+            Ok(bytes) => bytes,
+            Err(_) => unreachable!("only a map with keys that are not texts cannot be written, and there is none"),
+        }
     }
 }

@@ -1,1 +1,22 @@
-//! placeholder
+//! The watch agent of Nodpay, without I/O: what a watch maker embeds under its own screens.
+//!
+//! [`Agent`] takes [`Input`]s with the [`Moment`] they happen at and gives [`Action`]s and a [`view::View`]. Frames, keys,
+//! network and storage belong to the runtime around it: `nodpay-watch-app` has one. [`reader`] turns camera pictures into
+//! the texts of QR codes.
+//!
+//! Never does: sockets, threads, clocks, random numbers, screens.
+
+mod agent;
+mod clock;
+mod journal;
+mod net;
+mod pin;
+pub mod reader;
+pub mod scan;
+pub mod view;
+
+pub use agent::{Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, REQUEST_MS};
+pub use clock::Moment;
+pub use journal::JournalError;
+pub use net::{Action, Input, MAX_BODY_LEN, Method, Request, StreamRequest};
+pub use pin::{FIRST_LOCK_MS, LONGEST_LOCK_MS, PinCost, TRIES};

@@ -22,12 +22,11 @@ mod reed_solomon;
 mod symbol;
 
 use finder::{Contrast, Finder};
-use grid::{Found, Triple, Work};
+use grid::{Found, Hypothesis, Work};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use number::{float, rounded_byte, whole};
 use pixels::Grey;
 use std::io::Cursor;
-use symbol::Effort;
 
 /// Longest side of a picture, in pixels.
 pub const MAX_SIDE: usize = 8192;
@@ -182,13 +181,13 @@ fn load_error(error: image::ImageError) -> LoadError {
 
 /// The text of the clearest code in the picture, with all effort.
 pub fn read_code(frame: &Frame) -> Option<String> {
-    let mut search = Search::default();
+    let mut search = Search::new(DEEP_WORK);
     PASSES.iter().find_map(|pass| search.run(&frame.grey, *pass, 1).pop()).map(|found| found.text)
 }
 
 /// The texts of all codes in the picture, each once, the clearest first; at most `MAX_CODES`.
 pub fn read_all(frame: &Frame) -> Vec<String> {
-    let mut search = Search::default();
+    let mut search = Search::new(DEEP_WORK);
     let mut texts: Vec<String> = Vec::new();
     for pass in PASSES {
         for found in search.run(&frame.grey, *pass, MAX_CODES) {
@@ -225,8 +224,8 @@ impl Reader {
         ];
         let turn = TURNS.get(self.turn % TURNS.len()).copied().unwrap_or(&[]);
         self.turn = self.turn.wrapping_add(1);
-        let mut search = Search::default();
-        let mut passes = std::iter::once(&Pass::Blocks).chain(turn);
+        let mut search = Search::new(DEEP_WORK);
+        let mut passes = std::iter::once(&Pass::Blocks(8)).chain(turn);
         passes.find_map(|pass| search.run(&frame.grey, *pass, 1).pop()).map(|found| found.text)
     }
 }
@@ -235,7 +234,7 @@ impl Reader {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Pass {
     /// Threshold by blocks: clean pictures, most photographs.
-    Blocks,
+    Blocks(usize),
     /// The same at half the size: large codes, noise, a screen's own pixels.
     Half,
     /// Threshold by the mean around each pixel, this far: uneven light, and blur that fills the gap of a square.
@@ -252,72 +251,90 @@ enum Pass {
 
 /// In the order of texts read for the time spent, measured on photographs.
 const PASSES: &[Pass] = &[
-    Pass::Blocks,
+    Pass::Blocks(8),
     Pass::Half,
-    Pass::Mean(8),
-    Pass::Mean(20),
-    Pass::Smooth,
-    Pass::Sharp,
     Pass::Deep,
+    Pass::Blocks(4),
+    Pass::Blocks(16),
+    Pass::Smooth,
+    Pass::Deep,
+    Pass::Sharp,
+    Pass::Mean(16),
     Pass::Double,
     Pass::Deep,
 ];
 
-/// Threes of squares a pass tries.
-const TRIPLES: usize = 12;
-const DEEP_TRIPLES: usize = 4;
-/// Work a pass may do on them.
-const WORK: u32 = 500_000;
-const DEEP_WORK: u32 = 1_500_000;
+/// Guesses a pass tries, and work it may do on them.
+const GUESSES: usize = 8;
+const WORK: u32 = 300_000;
+/// The same for the deep passes, which share their work.
+const DEEP_GUESSES: usize = 4;
+const DEEP_WORK: u32 = 1_600_000;
 /// Squares of all passes together.
-const MAX_POOL: usize = 64;
+const MAX_POOL: usize = 40;
 
-#[derive(Default)]
 struct Search {
     finders: Vec<Finder>,
-    /// How many of them the deep pass has seen.
+    /// Passes run so far.
+    passes: usize,
+    /// Passes the deep pass has gone over.
     deepened: usize,
+    deep_work: Work,
     taken: Vec<Found>,
 }
 
 impl Search {
+    fn new(deep_work: u32) -> Self {
+        Self { finders: Vec::new(), passes: 0, deepened: 0, deep_work: Work::new(deep_work), taken: Vec::new() }
+    }
+
     /// Codes read for the first time, at most `want`.
     fn run(&mut self, grey: &Grey, pass: Pass, want: usize) -> Vec<Found> {
         if pass == Pass::Deep {
-            if self.deepened == self.finders.len() {
-                return Vec::new();
-            }
-            self.deepened = self.finders.len();
-            let triples = grid::triples(&self.finders, 0, DEEP_TRIPLES);
-            return self.read(grey, &triples, Effort::Thorough, &mut Work::new(DEEP_WORK), want);
+            let mut work = std::mem::replace(&mut self.deep_work, Work::new(0));
+            let guesses = grid::hypotheses(grey, &self.finders, self.deepened, DEEP_GUESSES, &mut work);
+            self.deepened = self.passes;
+            let found = self.read(&guesses, want, |guess| guess.read_deeply(grey, &mut work));
+            self.deep_work = work;
+            return found;
         }
-        let known = self.finders.len();
-        for finder in look(grey, pass) {
+        for mut finder in look(grey, pass) {
             let repeated = self.finders.iter().any(|other| other.is_same(&finder));
-            if !repeated && !self.is_taken(&finder) && self.finders.len() < MAX_POOL {
+            if !repeated && !self.is_taken(&finder) {
+                finder.pass = self.passes;
                 self.finders.push(finder);
             }
         }
-        let triples = grid::triples(&self.finders, known, TRIPLES);
-        self.read(grey, &triples, Effort::Plain, &mut Work::new(WORK), want)
+        self.finders.sort_by(|a, b| b.quality().total_cmp(&a.quality()));
+        self.finders.truncate(MAX_POOL);
+        let pass = self.passes;
+        self.passes += 1;
+        let mut work = Work::new(WORK);
+        let guesses = grid::hypotheses(grey, &self.finders, pass, GUESSES.max(want), &mut work);
+        self.read(&guesses, want, |guess| guess.read(grey, &mut work))
     }
 
-    fn read(&mut self, grey: &Grey, triples: &[Triple], effort: Effort, work: &mut Work, want: usize) -> Vec<Found> {
+    fn read(
+        &mut self,
+        guesses: &[Hypothesis],
+        want: usize,
+        mut read: impl FnMut(&Hypothesis) -> Option<Found>,
+    ) -> Vec<Found> {
         let mut all = Vec::new();
-        for triple in triples {
+        for guess in guesses {
             if all.len() >= want {
                 break;
             }
-            if triple.corners.iter().any(|corner| self.is_taken(corner)) {
+            if guess.corners().any(|corner| self.is_taken(corner)) {
                 continue;
             }
-            if let Some(found) = grid::read(grey, triple, effort, work) {
+            if let Some(found) = read(guess) {
                 self.taken.push(found.clone());
                 all.push(found);
             }
         }
-        let taken = std::mem::take(&mut self.finders);
-        self.finders = taken.into_iter().filter(|finder| !self.is_taken(finder)).collect();
+        let finders = std::mem::take(&mut self.finders);
+        self.finders = finders.into_iter().filter(|finder| !self.is_taken(finder)).collect();
         all
     }
 
@@ -327,15 +344,18 @@ impl Search {
 }
 
 fn look(grey: &Grey, pass: Pass) -> Vec<Finder> {
+    /// Larger pictures are not doubled: it would cost more than all other passes together.
+    const MAX_DOUBLED: usize = 200_000;
     /// Side of a block: a square of small modules still spans several.
     const BLOCK: usize = 8;
     let scaled = |finders: Vec<Finder>, factor: f32| finders.into_iter().map(|finder| finder.scaled(factor)).collect();
     match pass {
-        Pass::Blocks => finder::find(&Contrast::by_blocks(grey, BLOCK), 2),
+        Pass::Blocks(block) => finder::find(&Contrast::by_blocks(grey, block), 2),
         Pass::Half => scaled(finder::find(&Contrast::by_blocks(&grey.halved(), BLOCK), 1), 2.0),
-        Pass::Mean(reach) => finder::find(&Contrast::by_mean(grey, reach), 1),
+        Pass::Mean(reach) => finder::find(&Contrast::by_mean(&grey.smoothed(), reach), 1),
         Pass::Sharp => finder::find(&Contrast::by_blocks(&grey.sharpened(2), BLOCK), 1),
         Pass::Smooth => finder::find(&Contrast::by_blocks(&grey.smoothed(), BLOCK), 1),
+        Pass::Double if grey.luma.len() > MAX_DOUBLED => Vec::new(),
         Pass::Double => scaled(finder::find(&Contrast::by_blocks(&grey.doubled(), BLOCK), 1), 0.5),
         Pass::Deep => Vec::new(),
     }
@@ -345,14 +365,13 @@ fn look(grey: &Grey, pass: Pass) -> Vec<Finder> {
 mod tests;
 //DEBUG
 pub fn debug(frame: &Frame) {
-    let mut search = Search::default();
+    let mut search = Search::new(DEEP_WORK);
     for pass in PASSES {
         let t = std::time::Instant::now();
         let r = search.run(&frame.grey, *pass, 1);
         eprintln!("{pass:?} {} finders {} {:?} {:.2}ms", r.len(), search.finders.len(), r.first().map(|f|f.text.len()), t.elapsed().as_secs_f64()*1e3);
         if !r.is_empty() {return;}
     }
-    for f in &search.finders { eprintln!("  {:?} m {} inv {} hits {}", f.centre, f.module, f.inverted, f.hits); }
-    for t in grid::triples(&search.finders, 0, 3) { eprintln!("triple {:?} {}", [t.corners[0].centre,t.corners[1].centre,t.corners[2].centre], t.strain);
-      grid::debug(&frame.grey,&t); }
+    for f in search.finders.iter().take(10) { eprintln!("  {:?} m {} inv {} hits {} c {}", f.centre, f.module, f.inverted, f.hits,f.contrast); }
+    for h in grid::hypotheses(&frame.grey,&search.finders,0,6,&mut Work::new(1<<30)) { eprintln!("  hyp {:?}", h); }
 }

@@ -2,6 +2,11 @@
 
 const TIMEOUT_MS = 20_000;
 
+let offset = 0;
+
+/** The service's time in unix milliseconds, as far as its answers told: this device's clock may be wrong. */
+export const serviceNow = () => Date.now() + offset;
+
 /** `code` is the service's, or `offline` or `timeout`. */
 export class Problem extends Error {
   constructor(code, status = 0, detail = "", body = {}) {
@@ -37,6 +42,7 @@ async function send(method, path, body, type) {
     if (response.ok) throw new Problem("bad-answer", response.status);
   }
   if (!response.ok) throw new Problem(parsed.code ?? "bad-answer", response.status, parsed.detail, parsed);
+  if (typeof parsed.now === "number") offset = parsed.now - Date.now();
   return parsed;
 }
 

@@ -373,14 +373,14 @@ export async function verifyOrderView(view, book, trust) {
   const payment = view.payment
     ? await verifyPayment(view.payment, book, order, decision ?? fail("other-decision", "no decision"))
     : null;
-  const outcome = view.outcome ? await verifyEnd(view.outcome, trust, order, bill, { requote, decision, cancel, payment }) : null;
+  const outcome = view.outcome ? await verifyEnd(view.outcome, trust, order, bill, { decision, cancel, payment }) : null;
   const result = view.result ? await verifyResult(view.result, book, order, outcome ?? fail("other-outcome")) : null;
   need(order.payload.order === view.order_id, "other-order", "not the order asked for");
   return { certificate, bill, requote, order, decision, cancel, payment, outcome, result };
 }
 
 /** The outcome names what this page holds, and follows from it. */
-async function verifyEnd(wire, trust, order, bill, { requote, decision, cancel, payment }) {
+async function verifyEnd(wire, trust, order, bill, { decision, cancel, payment }) {
   const certificate = await verifyOutcomeCertificate(trust.outcome_certificate, trust.root);
   const outcome = await verifyOutcome(wire, certificate, order);
   const said = outcome.payload;
@@ -397,8 +397,8 @@ async function verifyEnd(wire, trust, order, bill, { requote, decision, cancel, 
     cancelled: decision === null || approved,
   };
   need(follows[said.outcome], "bad-outcome");
-  const asked = requote ?? bill;
-  const expected = decision?.terms?.total ?? { minor: asked.payload.total, currency: asked.payload.currency };
+  // Undecided, it is what was asked at first: a requote nobody decided on changes nothing.
+  const expected = decision?.payload.total ?? { minor: bill.payload.total, currency: bill.payload.currency };
   need(sameAmount(said.total, expected), "wrong-total");
   return outcome;
 }

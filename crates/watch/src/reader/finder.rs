@@ -9,7 +9,7 @@ use super::number::{byte, float, floor};
 use super::pixels::{Grey, Point};
 
 /// Most squares kept of one picture: bounds the triples to look at.
-pub(super) const MAX_FINDERS: usize = 48;
+const MAX_FINDERS: usize = 32;
 /// Rays cast from a centre.
 const RAYS: usize = 32;
 /// Least step of brightness from core to gap, of 255.
@@ -165,11 +165,18 @@ pub(super) struct Finder {
     pub(super) hits: usize,
     /// How much brighter the gap is than the core, in steps of brightness (darker, where inverted).
     pub(super) contrast: f32,
+    /// The pass that found it first, counted by the caller.
+    pub(super) pass: usize,
     /// Points on the outer edge, relative to the centre, in the order of their angles; `None` where no clean edge was met.
     pub(super) outline: Vec<Option<Point>>,
 }
 
 impl Finder {
+    /// Print stands out from its ground and is met by several rows; grain and chance are not.
+    pub(super) fn quality(&self) -> f32 {
+        self.contrast * float(self.hits.clamp(1, 4) + 2)
+    }
+
     pub(super) fn scaled(mut self, factor: f32) -> Self {
         self.centre = self.centre * factor;
         self.module *= factor;
@@ -212,7 +219,7 @@ impl Finder {
     }
 }
 
-/// All squares of the picture, those hit by most rows first. Looks at every `step`th row.
+/// All squares of the picture, the clearest first. Looks at every `step`th row.
 pub(super) fn find(contrast: &Contrast, step: usize) -> Vec<Finder> {
     let mut finders: Vec<Finder> = Vec::new();
     let mut y = step / 2;
@@ -220,7 +227,7 @@ pub(super) fn find(contrast: &Contrast, step: usize) -> Vec<Finder> {
         scan_row(contrast, y, &mut finders);
         y += step;
     }
-    finders.sort_by(|a, b| b.hits.cmp(&a.hits));
+    finders.sort_by(|a, b| b.quality().total_cmp(&a.quality()));
     finders.truncate(MAX_FINDERS);
     finders
 }
@@ -313,7 +320,7 @@ fn consider(contrast: &Contrast, hit: Point, module: f32, inverted: bool, finder
     if strength < MIN_CONTRAST {
         return;
     }
-    finders.push(Finder { centre, module, inverted, hits: 1, contrast: strength, outline });
+    finders.push(Finder { centre, module, inverted, hits: 1, contrast: strength, pass: 0, outline });
 }
 
 /// Five runs along a line through `centre`: how far the middle of the pattern lies from there, and the module.

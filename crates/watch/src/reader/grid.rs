@@ -14,10 +14,10 @@ use super::symbol::{self, Effort, Modules};
 
 /// Squares at three corners of a code, in the order top left, top right, bottom left.
 #[derive(Clone)]
-pub(super) struct Triple {
-    pub(super) corners: [Finder; 3],
+struct Triple {
+    corners: [Finder; 3],
     /// Lower is more like a code.
-    pub(super) strain: f32,
+    strain: f32,
 }
 
 /// Counted work: one unit is about one look-up in the picture.
@@ -55,17 +55,17 @@ impl Found {
     }
 }
 
-/// All threes of squares that can belong to one code and have a square from `fresh` on among them, the
-/// likeliest first, at most `limit`.
-pub(super) fn triples(finders: &[Finder], fresh: usize, limit: usize) -> Vec<Triple> {
+/// All threes of squares that can belong to one code and have a square of pass `since` or later among them, the likeliest
+/// first, at most `limit`.
+fn triples(finders: &[Finder], since: usize, limit: usize) -> Vec<Triple> {
     let mut found = Vec::new();
     for (i, a) in finders.iter().enumerate() {
         for (j, b) in finders.iter().enumerate().skip(i + 1) {
             if !alike(a, b) {
                 continue;
             }
-            for c in finders.iter().skip((j + 1).max(fresh)) {
-                if alike(a, c) && alike(b, c) {
+            for c in finders.iter().skip(j + 1) {
+                if [a, b, c].iter().any(|finder| finder.pass >= since) && alike(a, c) && alike(b, c) {
                     found.extend(triple(a, b, c));
                 }
             }
@@ -139,85 +139,129 @@ fn modules_between(a: &Finder, b: &Finder) -> f32 {
     way.length() / side.max(0.1)
 }
 
-/// The text of the code whose corners these are.
-pub(super) fn read(grey: &Grey, triple: &Triple, effort: Effort, work: &mut Work) -> Option<Found> {
-    let light = Light::of(grey, triple)?;
-    for dimension in dimensions(triple, effort) {
-        for projection in projections(triple, dimension, effort) {
-            let warp = Warp { projection, dimension, bend: [Point::new(0.0, 0.0); 3], mesh: None, relief: None };
-            if !warp.plausible(grey) {
-                continue;
-            }
-            if let Some(found) = read_warp(grey, triple, &light, &warp, effort, work) {
-                return Some(found);
-            }
-        }
-    }
-    None
+/// A guess where a code lies: three squares, a number of modules, a first projection.
+#[derive(Clone)]
+pub(super) struct Hypothesis {
+    triple: Triple,
+    warp: Warp,
+    /// How well the known patterns of a code fit there: 1 exactly, about 0 by chance.
+    fit: f32,
 }
 
-fn read_warp(
+/// Least fit of a first guess that is worth decoding.
+const FIT_TO_TRY: f32 = 0.15;
+/// Least fit after moving and bending; what only looks like a code stays below.
+const FIT_SETTLED: f32 = 0.35;
+
+/// Guesses for the codes that have a square found by pass `since` or later among their three, the best fitting first, at
+/// most `limit`.
+///
+/// The distances of squares alone rank chance finds in print and foliage above codes seen at a slant; the timing lines and
+/// rings, which no chance find has, do not.
+pub(super) fn hypotheses(
     grey: &Grey,
-    triple: &Triple,
-    light: &Light,
-    start: &Warp,
-    effort: Effort,
+    finders: &[Finder],
+    since: usize,
+    limit: usize,
     work: &mut Work,
-) -> Option<Found> {
-    // A version the code names itself corrects a miscounted dimension.
-    if start.dimension >= 41 {
-        if let Some(modules) = sample(grey, start, light, Contrasting::Neighbourhood, work) {
-            let named = symbol::named_version(&modules).map(|version| version * 4 + 17);
-            if let Some(dimension) = named.filter(|dimension| *dimension != start.dimension) {
-                for projection in projections(triple, dimension, effort) {
-                    let warp = Warp { projection, dimension, ..start.clone() };
-                    if let Some(found) = read_aligned(grey, triple, light, &warp, effort, work) {
-                        return Some(found);
-                    }
+) -> Vec<Hypothesis> {
+    let mut guesses: Vec<Hypothesis> = Vec::new();
+    let mut patterns: Vec<(usize, Pattern)> = Vec::new();
+    for triple in triples(finders, since, MAX_TRIPLES) {
+        let Some(light) = Light::of(grey, &triple) else { continue };
+        for dimension in dimensions(&triple) {
+            let index = match patterns.iter().position(|(known, _)| *known == dimension) {
+                Some(index) => index,
+                None => {
+                    patterns.push((dimension, Pattern::new(dimension)));
+                    patterns.len() - 1
+                }
+            };
+            let Some((_, pattern)) = patterns.get(index) else { continue };
+            for projection in projections(&triple, dimension) {
+                let warp = Warp::new(projection, dimension);
+                if !warp.plausible(grey) || !work.spend(pattern.places.len()) {
+                    continue;
+                }
+                let fit = pattern.fit(grey, &light, &warp);
+                if fit > FIT_TO_TRY {
+                    guesses.push(Hypothesis { triple: triple.clone(), warp, fit });
                 }
             }
         }
     }
-    read_aligned(grey, triple, light, start, effort, work)
+    guesses.sort_by(|a, b| b.fit.total_cmp(&a.fit));
+    guesses.truncate(limit);
+    guesses
 }
 
-fn read_aligned(
-    grey: &Grey,
-    triple: &Triple,
-    light: &Light,
-    start: &Warp,
-    effort: Effort,
-    work: &mut Work,
-) -> Option<Found> {
-    let pattern = Pattern::new(start.dimension);
-    let mut warps = aligned(grey, triple, light, start, effort, work);
-    warps.push(start.clone());
-    let limit = if effort == Effort::Plain { 2 } else { 4 };
-    for warp in warps.iter().take(limit) {
-        if pattern.fit(grey, light, warp) < 0.25 {
-            continue;
-        }
-        if let Some(found) = decode(grey, light, warp, effort, work) {
+/// Threes of squares looked at more closely.
+const MAX_TRIPLES: usize = 60;
+
+impl Hypothesis {
+    pub(super) fn corners(&self) -> impl Iterator<Item = &Finder> {
+        self.triple.corners.iter()
+    }
+
+    /// The text, by the alignment patterns and plain error correction.
+    pub(super) fn read(&self, grey: &Grey, work: &mut Work) -> Option<Found> {
+        let light = Light::of(grey, &self.triple)?;
+        let start = self.renumbered(grey, &light, work);
+        let aligned = aligned(grey, &self.triple, &light, &start, 1, work).into_iter().next();
+        if let Some(found) = aligned.and_then(|warp| decode(grey, &light, &warp, Effort::Plain, work)) {
             return Some(found);
         }
+        decode(grey, &light, &start, Effort::Plain, work)
     }
-    if effort == Effort::Plain {
-        return None;
+
+    /// The text, with everything there is: the projection moved and bent to the best fit, alignment patterns, small
+    /// neighbourhoods on their own, thorough error correction.
+    pub(super) fn read_deeply(&self, grey: &Grey, work: &mut Work) -> Option<Found> {
+        let light = Light::of(grey, &self.triple)?;
+        let start = self.renumbered(grey, &light, work);
+        let pattern = Pattern::new(start.dimension);
+        let mut starts = aligned(grey, &self.triple, &light, &start, 2, work);
+        starts.push(start);
+        let mut settled: Vec<(f32, Warp)> = starts
+            .iter()
+            .map(|warp| {
+                let warp = settle(grey, &light, &pattern, warp, work);
+                (pattern.fit(grey, &light, &warp), warp)
+            })
+            .filter(|(fit, _)| *fit >= FIT_SETTLED)
+            .collect();
+        settled.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (_, warp) in settled.iter().take(2) {
+            if let Some(found) = decode(grey, &light, warp, Effort::Thorough, work) {
+                return Some(found);
+            }
+            let meshed = if warp.mesh.is_none() { meshed(grey, &light, warp, work) } else { None };
+            let relaxed = relax(grey, &light, &pattern, meshed.as_ref().unwrap_or(warp), work);
+            if let Some(found) = decode(grey, &light, &relaxed, Effort::Thorough, work) {
+                return Some(found);
+            }
+        }
+        None
     }
-    for warp in warps.iter().take(limit) {
-        let settled = settle(grey, light, &pattern, warp, work);
-        if pattern.fit(grey, light, &settled) < 0.35 {
-            continue;
+
+    /// The first guess, or the same squares with the number of modules that the symbol itself names.
+    fn renumbered(&self, grey: &Grey, light: &Light, work: &mut Work) -> Warp {
+        if self.warp.dimension < 41 {
+            return self.warp.clone();
         }
-        if let Some(found) = decode(grey, light, &settled, effort, work) {
-            return Some(found);
-        }
-        let relaxed = relax(grey, light, &pattern, &settled, work);
-        if let Some(found) = decode(grey, light, &relaxed, effort, work) {
-            return Some(found);
-        }
+        let Some(modules) = sample(grey, &self.warp, light, Contrasting::Neighbourhood, work) else {
+            return self.warp.clone();
+        };
+        symbol::named_version(&modules)
+            .map(|version| version * 4 + 17)
+            .filter(|dimension| *dimension != self.warp.dimension)
+            .and_then(|dimension| {
+                let projection = projections(&self.triple, dimension).into_iter().next()?;
+                let warp = Warp::new(projection, dimension);
+                (Pattern::new(dimension).fit(grey, light, &warp) > self.fit - 0.1).then_some(warp)
+            })
+            .unwrap_or_else(|| self.warp.clone())
     }
-    None
 }
 
 fn decode(grey: &Grey, light: &Light, warp: &Warp, effort: Effort, work: &mut Work) -> Option<Found> {
@@ -243,7 +287,7 @@ fn decode(grey: &Grey, light: &Light, warp: &Warp, effort: Effort, work: &mut Wo
 }
 
 /// Numbers of modules a side to try, the likeliest first.
-fn dimensions(triple: &Triple, effort: Effort) -> Vec<usize> {
+fn dimensions(triple: &Triple) -> Vec<usize> {
     let [corner, right, below] = &triple.corners;
     let across = modules_between(corner, right) + 7.0;
     let down = modules_between(corner, below) + 7.0;
@@ -256,18 +300,17 @@ fn dimensions(triple: &Triple, effort: Effort) -> Vec<usize> {
         .collect();
     sized.sort_by(|a, b| a.0.total_cmp(&b.0));
     let doubt = 2.3 + (across - down).abs() / 2.0 + mean * 0.03;
-    let count = if effort == Effort::Plain { 2 } else { 3 };
     sized
         .into_iter()
         .enumerate()
         .filter(|(index, (distance, _))| *index == 0 || *distance < doubt)
         .map(|(_, (_, dimension))| dimension)
-        .take(count)
+        .take(3)
         .collect()
 }
 
 /// First guesses at the projection.
-fn projections(triple: &Triple, dimension: usize, effort: Effort) -> Vec<Projection> {
+fn projections(triple: &Triple, dimension: usize) -> Vec<Projection> {
     let side = float(dimension);
     let places = [Point::new(3.5, 3.5), Point::new(side - 3.5, 3.5), Point::new(3.5, side - 3.5)];
     let [corner, right, below] = &triple.corners;
@@ -286,7 +329,8 @@ fn projections(triple: &Triple, dimension: usize, effort: Effort) -> Vec<Project
     if pairs.len() >= 11 {
         guesses.extend(Projection::fit(&pairs));
     }
-    if guesses.is_empty() || effort == Effort::Thorough {
+    // Bent paper turns the edges of the squares, and the far corner with them; their centres suffer less.
+    {
         let far = right.centre + below.centre - corner.centre;
         let mut pairs: Vec<_> = triple.corners.iter().zip(places).map(|(f, place)| (place, f.centre, 1.0)).collect();
         pairs.push((Point::new(side - 3.5, side - 3.5), far, 1.0));
@@ -372,6 +416,10 @@ struct Warp {
 }
 
 impl Warp {
+    fn new(projection: Projection, dimension: usize) -> Self {
+        Self { projection, dimension, bend: [Point::new(0.0, 0.0); 3], mesh: None, relief: None }
+    }
+
     fn apply(&self, place: Point) -> Point {
         let side = float(self.dimension) - 7.0;
         let bulge = |position: f32| {
@@ -540,24 +588,22 @@ fn aligned(
     triple: &Triple,
     light: &Light,
     start: &Warp,
-    effort: Effort,
+    keep: usize,
     work: &mut Work,
 ) -> Vec<Warp> {
     if start.dimension < 25 {
         return Vec::new();
     }
     if start.dimension >= 45 {
-        if let Some(warp) = meshed(grey, triple, light, start, work) {
+        if let Some(warp) = meshed_twice(grey, triple, light, start, work) {
             return vec![warp];
         }
     }
     let side = float(start.dimension);
     let expected = Point::new(side - 6.5, side - 6.5);
     let reach = 2.5 + side / 14.0;
-    let keep = if effort == Effort::Plain { 1 } else { 3 };
     let mut warps = Vec::new();
-    for (place, _) in alignment_hits(grey, light, start, expected, reach, keep, work) {
-        let target = start.apply(place);
+    for (_, target) in alignment_hits(grey, light, start, Point::new(0.0, 0.0), expected, reach, keep, work) {
         warps.extend(pinned(triple, start, &[(expected, target)]));
     }
     warps
@@ -572,20 +618,24 @@ fn pinned(triple: &Triple, start: &Warp, pins: &[(Point, Point)]) -> Option<Warp
     Some(Warp { projection: Projection::fit(&pairs)?, ..start.clone() })
 }
 
-/// Places near `expected` (in modules) that look like an alignment pattern, the best first, at most `keep`.
+/// Places that look like an alignment pattern, at most `reach` modules from where `expected` shifted by `shift` (pixels)
+/// lies: how much, and where in the picture; the best first, at most `keep`.
+#[expect(clippy::too_many_arguments, reason = "one search, called in two ways")]
 fn alignment_hits(
     grey: &Grey,
     light: &Light,
     warp: &Warp,
+    shift: Point,
     expected: Point,
     reach: f32,
     keep: usize,
     work: &mut Work,
-) -> Vec<(Point, f32)> {
+) -> Vec<(f32, Point)> {
     const ENOUGH: f32 = 0.45;
     let base = warp.apply(expected);
     let across = warp.apply(expected + Point::new(1.0, 0.0)) - base;
     let down = warp.apply(expected + Point::new(0.0, 1.0)) - base;
+    let base = base + shift;
     let score = |dx: f32, dy: f32| {
         let centre = base + across * dx + down * dy;
         let (mut dark, mut bright) = (0.0, 0.0);
@@ -640,69 +690,73 @@ fn alignment_hits(
             kept.push(best);
         }
     }
-    kept.iter().map(|(offset, value)| (expected + *offset, *value)).collect()
+    kept.iter().map(|(offset, value)| (*value, base + across * offset.x + down * offset.y)).collect()
 }
 
-/// Large symbols: finds the alignment patterns one after the other from the squares outwards, each where its neighbours
-/// found before it say, then bends the grid through them.
-fn meshed(grey: &Grey, triple: &Triple, light: &Light, start: &Warp, work: &mut Work) -> Option<Warp> {
-    let positions = symbol::alignment_positions((start.dimension - 17) / 4);
-    let count = positions.len();
-    let mut warp = start.clone();
-    for round in 0..2 {
-        let reach = if round == 0 { 2.0 } else { 1.0 };
-        let mut shifts: Vec<Option<Point>> = vec![None; count * count];
-        let mut order: Vec<(usize, usize)> = (0..count).flat_map(|r| (0..count).map(move |c| (r, c))).collect();
-        order.sort_by_key(|(r, c)| (r + c, r.abs_diff(*c)));
-        let mut pins = Vec::new();
-        for (row, column) in order {
-            let get = |r: Option<usize>, c: Option<usize>, shifts: &[Option<Point>]| {
-                shifts.get(r? * count + c?).copied().flatten()
-            };
-            let corner = (row == 0 && (column == 0 || column == count - 1)) || (row == count - 1 && column == 0);
-            let place = |index: usize| positions.get(index).map_or(0.0, |position| float(*position) + 0.5);
-            let here = Point::new(place(column), place(row));
-            let shift = if corner {
-                Some(Point::new(0.0, 0.0))
-            } else {
-                let around = [
-                    get(row.checked_sub(1), Some(column), &shifts),
-                    get(Some(row), column.checked_sub(1), &shifts),
-                    get(row.checked_sub(1), column.checked_sub(1), &shifts),
-                ];
-                let known: Vec<Point> = around.into_iter().flatten().collect();
-                let sum = known.iter().fold(Point::new(0.0, 0.0), |sum, shift| sum + *shift);
-                let guess = sum * (1.0 / float(known.len().max(1)));
-                let shifted = Warp {
-                    mesh: Some(Mesh { positions: vec![here.x, here.x + 1.0], shifts: vec![guess; 4] }),
-                    ..warp.clone()
-                };
-                let hit = alignment_hits(grey, light, &shifted, here, reach, 1, work).into_iter().next();
-                match hit {
-                    Some((found, _)) => {
-                        let target = shifted.apply(found);
-                        pins.push((here, target));
-                        Some(target - warp.apply(here))
-                    }
-                    None => (!known.is_empty()).then_some(guess),
-                }
-            };
-            if let Some(slot) = shifts.get_mut(row * count + column) {
-                *slot = shift;
-            }
-        }
-        if pins.is_empty() {
-            return None;
-        }
-        if round == 0 {
-            warp = pinned(triple, start, &pins)?;
-            continue;
-        }
-        let shifts = shifts.into_iter().map(|shift| shift.unwrap_or(Point::new(0.0, 0.0))).collect();
-        let positions = positions.iter().map(|position| float(*position) + 0.5).collect();
-        warp.mesh = Some(Mesh { positions, shifts });
+/// Large symbols: a first mesh corrects the projection, a second one around that is true to the place.
+fn meshed_twice(grey: &Grey, triple: &Triple, light: &Light, start: &Warp, work: &mut Work) -> Option<Warp> {
+    let (_, pins) = mesh(grey, light, start, 2.0, work)?;
+    let pinned = pinned(triple, start, &pins)?;
+    let (mesh, _) = mesh(grey, light, &pinned, 1.0, work)?;
+    Some(Warp { mesh: Some(mesh), ..pinned })
+}
+
+fn meshed(grey: &Grey, light: &Light, start: &Warp, work: &mut Work) -> Option<Warp> {
+    if start.dimension < 45 {
+        return None;
     }
-    Some(warp)
+    let (mesh, _) = mesh(grey, light, start, 1.5, work)?;
+    Some(Warp { mesh: Some(mesh), ..start.clone() })
+}
+
+/// Finds the alignment patterns one after the other from the squares outwards, each at most `reach` modules from where its
+/// neighbours found before it say. Answers with the shifts at all of them and with the places of those seen.
+fn mesh(
+    grey: &Grey,
+    light: &Light,
+    warp: &Warp,
+    reach: f32,
+    work: &mut Work,
+) -> Option<(Mesh, Vec<(Point, Point)>)> {
+    let positions = symbol::alignment_positions((warp.dimension - 17) / 4);
+    let count = positions.len();
+    let mut shifts: Vec<Option<Point>> = vec![None; count * count];
+    let mut order: Vec<(usize, usize)> = (0..count).flat_map(|r| (0..count).map(move |c| (r, c))).collect();
+    order.sort_by_key(|(r, c)| (r + c, r.abs_diff(*c)));
+    let mut pins = Vec::new();
+    for (row, column) in order {
+        let get = |r: Option<usize>, c: Option<usize>| shifts.get(r? * count + c?).copied().flatten();
+        let corner = (row == 0 && (column == 0 || column == count - 1)) || (row == count - 1 && column == 0);
+        let place = |index: usize| positions.get(index).map_or(0.0, |position| float(*position) + 0.5);
+        let here = Point::new(place(column), place(row));
+        let shift = if corner {
+            Some(Point::new(0.0, 0.0))
+        } else {
+            let around = [
+                get(row.checked_sub(1), Some(column)),
+                get(Some(row), column.checked_sub(1)),
+                get(row.checked_sub(1), column.checked_sub(1)),
+            ];
+            let known: Vec<Point> = around.into_iter().flatten().collect();
+            let sum = known.iter().fold(Point::new(0.0, 0.0), |sum, shift| sum + *shift);
+            let guess = sum * (1.0 / float(known.len().max(1)));
+            match alignment_hits(grey, light, warp, guess, here, reach, 1, work).into_iter().next() {
+                Some((_, target)) => {
+                    pins.push((here, target));
+                    Some(target - warp.apply(here))
+                }
+                None => (!known.is_empty()).then_some(guess),
+            }
+        };
+        if let Some(slot) = shifts.get_mut(row * count + column) {
+            *slot = shift;
+        }
+    }
+    if pins.is_empty() {
+        return None;
+    }
+    let shifts = shifts.into_iter().map(|shift| shift.unwrap_or(Point::new(0.0, 0.0))).collect();
+    Some((Mesh { positions: positions.iter().map(|position| float(*position) + 0.5).collect(), shifts }, pins))
 }
 
 /// Moves the four anchors of the projection, then its bends, to where the known patterns fit best: a descent one
@@ -945,18 +999,4 @@ fn box_mean(values: &[f32], size: usize, reach: usize) -> Vec<f32> {
     means
 }
 //DEBUG
-pub(super) fn debug(grey: &Grey, triple: &Triple) {
-    let Some(light)=Light::of(grey,triple) else {eprintln!("no light");return};
-    eprintln!("light {} {}", light.middle, light.half);
-    let mut w=Work::new(100_000_000);
-    for d in dimensions(triple, Effort::Thorough) { for p in projections(triple,d,Effort::Thorough) {
-        let warp=Warp{projection:p,dimension:d,bend:[Point::new(0.,0.);3],mesh:None,relief:None};
-        let pat=Pattern::new(d);
-        eprintln!("dim {d} plausible {} fit {}", warp.plausible(grey), pat.fit(grey,&light,&warp));
-        for a in aligned(grey,triple,&light,&warp,Effort::Thorough,&mut w) { 
-          let s=settle(grey,&light,&pat,&a,&mut w);
-          eprintln!("   aligned fit {} settled {} corner {:?}", pat.fit(grey,&light,&a), pat.fit(grey,&light,&s), s.apply(Point::new(d as f32,d as f32))); }
-        let s=settle(grey,&light,&pat,&warp,&mut w);
-        eprintln!("   settled {}", pat.fit(grey,&light,&s));
-    }}
-}
+impl std::fmt::Debug for Hypothesis { fn fmt(&self, f: &mut std::fmt::Formatter<'_>)->std::fmt::Result { write!(f,"dim {} fit {} at {:?}", self.warp.dimension, self.fit, self.triple.corners.iter().map(|c|(c.centre.x,c.centre.y)).collect::<Vec<_>>()) } }

@@ -9,7 +9,14 @@ pub(super) fn float(value: usize) -> f32 {
 
 /// Saturates; not-a-number gives 0.
 pub(super) fn floor(value: f32) -> i32 {
-    value.floor() as i32
+    // Not `f32::floor`: without SSE 4.1 that is a call, and this is the innermost step of all.
+    let whole = value as i32;
+    if (whole as f32) > value { whole.saturating_sub(1) } else { whole }
+}
+
+/// Exact below 2^24.
+pub(super) fn float_i(value: i32) -> f32 {
+    value as f32
 }
 
 /// Saturates; not-a-number and negative numbers give 0.

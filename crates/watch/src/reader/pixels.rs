@@ -3,7 +3,7 @@
 //! Pixel (x, y) covers the square from (x, y) to (x+1, y+1): its centre lies at (x+0.5, y+0.5). All look-ups outside the
 //! picture answer with the nearest pixel inside, so no coordinate can fail.
 
-use super::number::{floor, float, rounded_byte};
+use super::number::{float, float_i, floor, rounded_byte};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Point {
@@ -16,7 +16,7 @@ impl Point {
         Self { x, y }
     }
     pub(super) fn length(self) -> f32 {
-        self.x.hypot(self.y)
+        self.dot(self).sqrt()
     }
     pub(super) fn cross(self, other: Self) -> f32 {
         self.x * other.y - self.y * other.x
@@ -70,10 +70,11 @@ impl Grey {
     }
 
     /// Bilinear.
+    #[inline]
     pub(super) fn sample(&self, point: Point) -> f32 {
         let (x, y) = (point.x - 0.5, point.y - 0.5);
         let (left, top) = (floor(x), floor(y));
-        let (right_share, low_share) = (x - x.floor(), y - y.floor());
+        let (right_share, low_share) = (x - float_i(left), y - float_i(top));
         // The usual case first: all four pixels inside, two look-ups of a pair each.
         if let (Ok(column), Ok(line)) = (usize::try_from(left), usize::try_from(top)) {
             if column + 1 < self.width && line + 1 < self.height {

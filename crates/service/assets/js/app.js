@@ -1,0 +1,476 @@
+// /app: the guardian's pages. Starts by checking the household log against what this browser pinned; then follows the
+// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household.
+
+import { Problem, get, post, serviceNow } from "./api.js";
+import { announce, download, focusHeading, h, patch } from "./dom.js";
+import { follow } from "./events.js";
+import { avatar, busyButton, icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
+import { VerifyError, fromBase64Url, parseAssertion, utf8 } from "./messages.js";
+import { orderPage } from "./order.js";
+import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
+import { signWithPasskey, softwareKeys, support } from "./passkey.js";
+import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
+import { anchorFile, believe, readPin } from "./trust.js";
+import { verifyOrderView } from "./verify.js";
+
+const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "balance"];
+const ASK_MS = 30_000;
+
+const state = {
+  /** starting, login, ready, or broken (what the service says does not verify). */
+  phase: "starting",
+  service: null,
+  can: null,
+  /** The verified household: book, trust, names, guardian, balance. */
+  home: null,
+  /** By order id: {view, order (verified) or error, ends, askEnds}. */
+  orders: new Map(),
+  more: null,
+  live: null,
+  liveLostAt: null,
+  busy: false,
+  problem: null,
+  loadingOrder: false,
+  removing: null,
+};
+let root;
+let stopFollowing = null;
+let usedCredential = null;
+
+const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, minorOf };
+
+// ---- start, login --------------------------------------------------------------------------------------------------------------
+
+async function start() {
+  root = document.getElementById("page");
+  await startTexts();
+  onLanguage(render);
+  addEventListener("hashchange", onRoute);
+  setInterval(tick, 1000);
+  await enter();
+}
+
+async function enter() {
+  try {
+    state.service ??= await get("/api/service");
+    state.can ??= await support(state.service);
+    if (!readPin() && !usedCredential) state.phase = "login";
+    else await refreshHome();
+  } catch (error) {
+    trouble(error);
+  }
+  render();
+  if (state.phase === "ready" && !stopFollowing) listen();
+}
+
+function trouble(error) {
+  if (error.code === "not-logged-in" || error.code === "not-pinned") {
+    state.phase = "login";
+    stopFollowing?.();
+    stopFollowing = null;
+  } else if (error instanceof VerifyError) {
+    Object.assign(state, { phase: "broken", problem: error });
+  } else {
+    state.problem = error;
+    if (state.phase === "starting") state.phase = "unreachable";
+  }
+}
+
+async function logIn(software) {
+  if (state.busy) return;
+  Object.assign(state, { busy: true, problem: null });
+  render();
+  try {
+    const { challenge } = await post("/api/guardian/login-challenge");
+    const keys = software ? await softwareKeys(state.service) : [];
+    const pinned = readPin()?.credential;
+    const credential = software ? (keys.includes(pinned) ? pinned : keys.at(-1)) : null;
+    if (software && !credential) throw new Problem("passkey-none");
+    const wire = await signWithPasskey(state.service, "login", fromBase64Url(challenge), credential);
+    await post("/api/guardian/login", { assertion: wire });
+    usedCredential = parseAssertion(wire).credential;
+    state.phase = "starting";
+    state.busy = false;
+    await enter();
+    if (location.hash === "" || location.hash === "#/") focusHeading();
+    return;
+  } catch (error) {
+    trouble(error);
+    state.problem = error;
+  }
+  state.busy = false;
+  render();
+}
+
+async function logOut() {
+  stopFollowing?.();
+  stopFollowing = null;
+  await post("/api/guardian/logout").catch(() => {});
+  state.orders.clear();
+  Object.assign(state, { phase: "login", home: null });
+  location.hash = "#/";
+  render();
+}
+
+// ---- what the service says, verified before it is kept --------------------------------------------------------------------------
+
+function listen() {
+  stopFollowing = follow("/api/guardian/events", KINDS, {
+    onEvent,
+    onOpen: refreshAll,
+    onState(live) {
+      if (live === "live") state.liveLostAt = null;
+      else state.liveLostAt ??= Date.now();
+      state.live = live;
+      render();
+    },
+  });
+}
+
+async function refreshAll() {
+  try {
+    await refreshHome();
+    await refreshOrders();
+    const { page, id } = route();
+    if (page === "order" && !state.orders.has(id)) await refreshOrder(id);
+    if (page === "pair") await pairingChanged(ctx);
+  } catch (error) {
+    trouble(error);
+  }
+  render();
+}
+
+async function onEvent(kind, data) {
+  try {
+    if (kind === "log" || kind === "balance") await refreshHome();
+    if (kind === "pairing") await pairingChanged(ctx);
+    if (data.order) {
+      await refreshOrder(data.order);
+      if (kind === "order") tellOrder(data.order);
+      if (kind === "outcome") await refreshHome();
+    }
+  } catch (error) {
+    trouble(error);
+  }
+  render();
+}
+
+function tellOrder(id) {
+  const entry = state.orders.get(id);
+  if (!entry?.order || entry.view.state !== "waiting") return;
+  announce(t("home.asks-said", { name: nameOf(entry.order), total: money(askedTotal(entry.order)) }));
+  if (inDemo() && ["home", "pair"].includes(route().page)) location.hash = `#/order/${id}`;
+}
+
+async function refreshHome() {
+  const household = await get("/api/guardian/household");
+  const believed = await believe(household, usedCredential);
+  const { balance } = household;
+  state.home = {
+    ...believed,
+    balance: typeof balance === "number" ? { minor: balance, currency: household.currency } : { minor: balance.minor, currency: balance.currency },
+  };
+  state.phase = "ready";
+  state.problem = null;
+}
+
+async function refreshOrders() {
+  const { orders, next } = await get("/api/guardian/orders");
+  for (const view of orders) await take(view);
+  state.more = next ?? null;
+}
+
+async function loadMore() {
+  try {
+    const { orders, next } = await get(`/api/guardian/orders?before=${encodeURIComponent(state.more)}`);
+    for (const view of orders) await take(view);
+    state.more = next ?? null;
+  } catch (error) {
+    trouble(error);
+  }
+  render();
+}
+
+async function refreshOrder(id) {
+  state.loadingOrder = !state.orders.has(id);
+  try {
+    await take(await get(`/api/guardian/orders/${id}`));
+  } catch (error) {
+    if (error.code !== "order-unknown" && error.code !== "not-found") throw error;
+  } finally {
+    state.loadingOrder = false;
+  }
+  render();
+}
+
+/** Verifies an order view and keeps it; what does not verify is kept only as its error. */
+async function take(view) {
+  const entry = {
+    view,
+    order: null,
+    error: null,
+    ends: performance.now() + (view.left_ms ?? 0),
+    askEnds: performance.now() + (view.ask?.left_ms ?? ASK_MS),
+  };
+  try {
+    try {
+      entry.order = await verifyOrderView(view, state.home.book, state.home.trust);
+    } catch (error) {
+      if (!["unknown-log-head", "unknown-watch"].includes(error.code)) throw error;
+      await refreshHome(); // the log may have grown since
+      entry.order = await verifyOrderView(view, state.home.book, state.home.trust);
+    }
+  } catch (error) {
+    entry.error = error instanceof VerifyError ? error : new VerifyError("malformed-message", String(error));
+  }
+  state.orders.set(view.order_id, entry);
+}
+
+/** Signs the next entry of the household log and sends it. */
+async function signEntry(entry, beside) {
+  await refreshHome();
+  const { book, guardian } = state.home;
+  const said = {
+    v: 1, household: book.household, seq: book.heads.length, prev: book.head, guardian: guardian.guardian,
+    at: Math.max(serviceNow(), book.lastAt), entry,
+  };
+  const wire = await signWithPasskey(state.service, "log", utf8(JSON.stringify(said)), guardian.credential);
+  await book.assertion("log", wire);
+  await post("/api/guardian/log", { entry: wire, ...beside });
+  await refreshHome();
+}
+
+function minorOf(major) {
+  return major * 10 ** exponentOf(state.home.balance.currency);
+}
+
+async function removeWatch(watch) {
+  Object.assign(state, { busy: true, problem: null });
+  render();
+  try {
+    await signEntry({ "remove-watch": watch }, {});
+    announce(t("household.removed"));
+    state.removing = null;
+  } catch (error) {
+    trouble(error);
+    state.problem = error;
+  }
+  state.busy = false;
+  render();
+}
+
+// ---- pages ---------------------------------------------------------------------------------------------------------------------------
+
+function route() {
+  const [, page = "", id = ""] = location.hash.split("/");
+  return { page: ["order", "pair", "household"].includes(page) ? page : "home", id };
+}
+
+async function onRoute() {
+  const { page, id } = route();
+  if (page !== "pair") leavePairing();
+  state.removing = null;
+  state.problem = null;
+  render();
+  focusHeading();
+  if (page === "order" && state.phase === "ready" && !state.orders.has(id)) {
+    state.loadingOrder = true;
+    render();
+    await refreshOrder(id).catch(trouble);
+    render();
+  }
+}
+
+function tick() {
+  const { page } = route();
+  const { activeElement } = document;
+  if (state.phase !== "ready" || page === "household") return;
+  if (activeElement?.nodeName === "SELECT") return; // an open list must not be touched
+  render();
+}
+
+function render() {
+  if (!root) return;
+  const { page, id } = route();
+  const ready = state.phase === "ready";
+  const waiting = ready ? waitingOrders().length : 0;
+  document.title = `${waiting && page !== "order" ? `(${waiting}) ` : ""}${t("app.title")} · ${t("brand")}`;
+  const back = ready && page !== "home" ? { href: "#/", label: t("back") } : null;
+  const next = h("div.page", { id: "page", "data-view": ready ? page : state.phase },
+    topBar({ live: ready ? state.live ?? "connecting" : null, back }),
+    ready && offlineBar(state.live, state.liveLostAt),
+    h(`main.narrow.${page}`, { key: `${state.phase}-${page}-${id}` }, ...content(page, id)),
+    ready && page !== "order" && !inDemo() && bottomBar(page));
+  root = patch(root, next);
+}
+
+function content(page, id) {
+  switch (state.phase) {
+    case "starting": return [h("div.hero", {}, logo(), h("p.lead", {}, t("loading")))];
+    case "unreachable": return [
+      h("h1", {}, t("app.unreachable")), notice("bad", problemText(state.problem)),
+      h("button.main", { type: "button", onclick: () => { state.phase = "starting"; enter(); } }, icon("undo"), t("again")),
+    ];
+    case "broken": return brokenPage();
+    case "login": return loginPage();
+    default: break;
+  }
+  if (page === "order") return orderPage(ctx, id);
+  if (page === "pair") return pairingPage(ctx);
+  if (page === "household") return householdPage();
+  return homePage();
+}
+
+function brokenPage() {
+  return [
+    h("h1", {}, t("broken.title")),
+    notice("bad", problemText(state.problem), h("p", {}, t("broken.more"))),
+    h("p.code", { testid: "verify-error" }, state.problem.code),
+    h("button.plain", { type: "button", onclick: () => { state.phase = "starting"; enter(); } }, icon("undo"), t("again")),
+    h("button.plain", { type: "button", onclick: logOut }, icon("out"), t("household.log-out")),
+  ];
+}
+
+function loginPage() {
+  const software = state.service?.demo && !state.can?.passkey;
+  return [
+    h("div.hero", {}, logo(), h("h1", {}, t("login.title")), h("p.lead", {}, t("login.lead"))),
+    state.problem && notice("bad", problemText(state.problem)),
+    software && notice("wait", t("passkey.software-note")),
+    busyButton("button.main", { type: "button", testid: "login", onclick: () => logIn(software) }, state.busy, icon("key"), software ? t("login.start-software") : t("login.start")),
+    state.service?.demo && !software && h("button.plain", { type: "button", testid: "login-software", onclick: () => logIn(true) }, t("login.start-software")),
+    h("p.soft", {}, t("login.new")),
+  ];
+}
+
+const nameOf = (order) => state.home.names.get(order.order.payload.wearer)?.name ?? t("wearer.unknown");
+const askedTotal = (order) => ({ minor: (order.requote ?? order.bill).payload.total, currency: order.bill.payload.currency });
+const entries = () => [...state.orders.values()].sort((one, other) => startOf(other) - startOf(one));
+const startOf = (entry) => entry.order?.order.payload.created ?? Infinity;
+const waitingOrders = () => entries().filter((entry) => entry.error || entry.view.state === "waiting");
+
+function homePage() {
+  const { balance, book } = state.home;
+  const waiting = waitingOrders();
+  const past = entries().filter((entry) => !entry.error && entry.view.state !== "waiting");
+  const watches = [...book.watches.values()];
+  return [
+    h("h1.unseen", {}, t("home.title")),
+    state.problem && notice("bad", problemText(state.problem)),
+    ...waiting.map(waitingCard),
+    h("section.card.balance", { "aria-label": t("home.balance") },
+      h("p", {}, t("home.balance")),
+      h("p.amount", { testid: "balance" }, money(balance)),
+      watches.length > 0 && h("ul.wearers", {}, ...wearersOf(watches).map(({ name, count }) =>
+        h("li", {}, avatar(name), h("span", {}, name), count > 1 && h("span", {}, t("home.watches", { count })))))),
+    watches.length === 0 && h("section.card.center", {},
+      h("span.tile", {}, icon("watch", "large")), h("p.lead", {}, t("home.no-watch")),
+      h("a.main", { href: "#/pair", testid: "pair" }, icon("plus"), t("home.add-watch"))),
+    waiting.length === 0 && watches.length > 0 && h("p.quiet", {}, icon("check"), t("home.nothing")),
+    h("section.card", {},
+      h("h2", {}, t("home.history")),
+      past.length === 0 ? h("p.soft", {}, t("home.no-history")) : h("ul.history", {}, ...past.map(historyRow)),
+      state.more !== null && h("button.plain", { type: "button", onclick: loadMore }, t("home.more"))),
+    watches.length > 0 && inDemo() && h("a.plain", { href: "#/household" }, icon("person"), t("nav.household")),
+  ];
+}
+
+function wearersOf(watches) {
+  const counts = new Map();
+  for (const { wearer } of watches) counts.set(wearer, (counts.get(wearer) ?? 0) + 1);
+  return [...counts].map(([wearer, count]) => ({ name: state.home.names.get(wearer)?.name ?? t("wearer.unknown"), count }));
+}
+
+function waitingCard(entry) {
+  const { view } = entry;
+  if (entry.error) {
+    return h("a.card.waiting.bad", { href: `#/order/${view.order_id}`, key: view.order_id },
+      icon("warning", "large"), h("div", {}, h("p.name", {}, t("order.unbelievable")), h("p.soft", {}, problemText(entry.error))), icon("next"));
+  }
+  const name = nameOf(entry.order);
+  return h("a.card.waiting", { href: `#/order/${view.order_id}`, key: view.order_id, testid: "waiting-order" },
+    avatar(name),
+    h("div", {},
+      h("p.name", {}, t("home.asks", { name })),
+      h("p.soft", {}, h("bdi", {}, entry.order.certificate.payload.name), " · ", t("order.time-left", { time: timeLeft(entry.ends - performance.now()) }))),
+    h("strong.amount", {}, money(askedTotal(entry.order))),
+    icon("next"));
+}
+
+function historyRow(entry) {
+  const { order, view } = entry;
+  const kind = order.outcome?.payload.outcome ?? "approved";
+  const total = order.outcome?.payload.total ?? order.decision?.payload.total ?? askedTotal(order);
+  const look = { paid: "good", approved: "wait" }[kind] ?? "stop";
+  const symbol = { paid: "check", approved: "clock", expired: "clock", failed: "warning" }[kind] ?? "cross";
+  return h("li", { key: view.order_id },
+    h("a.past", { href: `#/order/${view.order_id}`, testid: "past-order", "data-outcome": kind },
+      h(`span.tile.${look}`, {}, icon(symbol)),
+      h("span.what", {},
+        h("span.name", {}, h("bdi", {}, order.certificate.payload.name)),
+        h("span.soft", {}, `${nameOf(order)} · ${when(order.order.payload.created)} · ${t(`outcome.${kind}`)}`)),
+      h(`span.amount${kind === "paid" ? "" : ".soft"}`, {}, money(total))));
+}
+
+function householdPage() {
+  const { book, guardian, names, trust } = state.home;
+  return [
+    h("h1", {}, t("household.title")),
+    state.problem && notice("bad", problemText(state.problem)),
+    h("section.card", {},
+      h("h2", {}, t("household.guardians")),
+      h("ul.plain-list", {}, ...[...book.guardians.values()].map((one) =>
+        h("li.member", {}, h("span.tile", {}, icon("person")), h("div", {},
+          h("p.name", {}, one.guardian === guardian.guardian ? t("household.you") : t("household.guardian")),
+          h("p.soft", {}, one.backup_eligible ? t("household.synced-key") : t("household.device-key"))))))),
+    h("section.card", {},
+      h("h2", {}, t("household.watches")),
+      book.watches.size === 0 && h("p.soft", {}, t("home.no-watch")),
+      h("ul.plain-list", {}, ...[...book.watches.values()].map((watch) => watchRow(watch, names.get(watch.wearer)?.name ?? t("wearer.unknown")))),
+      h("a.plain", { href: "#/pair", testid: "pair" }, icon("plus"), t("home.add-watch"))),
+    h("section.card", {},
+      h("h2", {}, t("files.anchor-title")),
+      h("p.soft", {}, t("files.anchor-more")),
+      h("button.plain", { type: "button", testid: "anchor", onclick: () => download("nodpay-anchor.json", anchorFile(book, trust)) }, icon("download"), t("files.anchor"))),
+    h("section.card", {},
+      h("h2", {}, t("household.log")),
+      h("ol.log", {}, ...book.entries.map((entry) => h("li", {}, h("span", {}, logWords(entry)), h("time.soft", {}, when(entry.at)))))),
+    h("button.plain", { type: "button", testid: "logout", onclick: logOut }, icon("out"), t("household.log-out")),
+  ];
+}
+
+function watchRow(watch, name) {
+  const enrolled = state.home.book.entries.find(({ entry }) => entry.kind === "enrol-watch" && entry.content.watch === watch.watch);
+  const asking = state.removing === watch.watch;
+  const capped = watch.new_watch_cap.until > serviceNow();
+  return h("li.member", { key: watch.watch },
+    h("span.tile", {}, icon("watch")),
+    h("div", {},
+      h("p.name", {}, t("household.watch-of", { name })),
+      h("p.soft", {}, t("household.since", { day: day(enrolled.at) })),
+      capped && h("p.soft", {}, t("household.capped", { cap: money(watch.new_watch_cap.per_payment), until: when(watch.new_watch_cap.until) })),
+      asking && h("div.ask", {},
+        h("p", {}, t("household.remove-sure", { name })),
+        h("div.buttons", {},
+          h("button.plain", { type: "button", onclick: () => { state.removing = null; render(); } }, t("cancel")),
+          busyButton("button.main.stop", { type: "button", testid: "remove-confirm", onclick: () => removeWatch(watch.watch) }, state.busy, t("household.remove-now"))))),
+    !asking && h("button.round", { type: "button", testid: "remove-watch", "aria-label": t("household.remove", { name }), onclick: () => { state.removing = watch.watch; render(); } }, icon("trash")));
+}
+
+function logWords(entry) {
+  const { kind, content } = entry.entry;
+  const watch = kind === "enrol-watch" ? content : state.home.book.watchEver(content);
+  const name = watch && (state.home.names.get(watch.wearer)?.name ?? t("wearer.unknown"));
+  return t(`log.${kind}`, { name });
+}
+
+function bottomBar(page) {
+  const link = (target, href, symbol, label) =>
+    h("a", { href, "aria-current": page === target ? "page" : null }, icon(symbol), h("span", {}, label));
+  return h("nav.bottom", { "aria-label": t("nav.label") },
+    link("home", "#/", "home", t("nav.home")),
+    link("pair", "#/pair", "watch", t("nav.watch")),
+    link("household", "#/household", "person", t("nav.household")));
+}
+
+start();

@@ -1,0 +1,402 @@
+// The order page: who asks (and that the PIN was checked) before what is asked; lines to strike; approve or refuse; what
+// became of it. Shows nothing of an order that did not verify.
+//
+// `ctx` is what app.js lends: {state, render, refreshOrder, refreshHome}. What a person is doing on the page (struck lines,
+// a reason half typed, a signed message not yet sent) is kept per order in `drafts`, outside the verified state.
+
+import { post, postMessage, serviceNow } from "./api.js";
+import { announce, h } from "./dom.js";
+import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
+import { VerifyError, textProblem, typedText, utf8 } from "./messages.js";
+import { signWithPasskey } from "./passkey.js";
+import { clock, day, money, number, problemText, t, timeLeft, when } from "./texts.js";
+import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
+
+const ASK_MS = 30_000;
+const ASK_DELAY_MS = 700;
+const MAX_REASON = 60;
+
+const drafts = new Map();
+
+function draftOf(id) {
+  if (!drafts.has(id)) {
+    drafts.set(id, {
+      struck: null, refusing: false, reason: "", busy: false, problem: null, signed: null, asking: false, askTimer: 0, askProblem: null,
+      mine: false,
+    });
+  }
+  return drafts.get(id);
+}
+
+// ---- what is asked now ----------------------------------------------------------------------------------------------------
+
+/** Lines that the current bill leaves out: of the requote, none without one. */
+function agreedStruck(order) {
+  if (!order.requote) return [];
+  const kept = new Set(order.requote.payload.lines.map((line) => line.id));
+  return order.bill.payload.lines.map((line) => line.id).filter((id) => !kept.has(id));
+}
+
+const sameLines = (one, other) => one.length === other.length && one.every((id, at) => id === other[at]);
+
+/**
+ * The order as the person sees it now: `struck` (wanted), `terms` (what approving would pay, or null), and for bills that
+ * only the shop can reduce, how asking stands: `ask` is null, "due", "asking", "refused" or "silent".
+ */
+function current(entry, draft) {
+  const { order, view } = entry;
+  const agreed = agreedStruck(order);
+  const asked = view.ask && view.ask.state === "asked" ? view.ask.struck : null;
+  const struck = draft.struck ?? asked ?? agreed;
+  const all = struck.length === order.bill.payload.lines.length;
+  const bySum = order.bill.payload.reduction === "lines-sum";
+  let ask = null;
+  let terms = null;
+  if (!all && (bySum || sameLines(struck, agreed))) {
+    try {
+      terms = billTerms(order.bill.payload, struck, order.requote?.payload);
+    } catch (error) {
+      if (!(error instanceof VerifyError)) throw error;
+    }
+  } else if (!all) {
+    const answered = view.ask && sameLines(view.ask.struck, struck) ? view.ask.state : null;
+    ask = { asked: "asking", refused: "refused", "timed-out": "silent" }[answered] ?? (draft.askProblem ? "failed" : "due");
+    if (draft.asking) ask = "asking";
+  }
+  return { struck, agreed, all, terms, ask };
+}
+
+function toggle(ctx, entry, line) {
+  const draft = draftOf(entry.view.order_id);
+  const { struck } = current(entry, draft);
+  const wanted = new Set(struck);
+  if (!wanted.delete(line.id)) wanted.add(line.id);
+  setStruck(ctx, entry, entry.order.bill.payload.lines.map((other) => other.id).filter((id) => wanted.has(id)));
+  announce(wanted.has(line.id) ? t("order.said-struck", { name: line.name }) : t("order.said-back", { name: line.name }));
+}
+
+function setStruck(ctx, entry, struck) {
+  const draft = draftOf(entry.view.order_id);
+  Object.assign(draft, { struck, problem: null, askProblem: null, signed: null });
+  clearTimeout(draft.askTimer);
+  if (current(entry, draft).ask === "due") draft.askTimer = setTimeout(() => askShop(ctx, entry.view.order_id), ASK_DELAY_MS);
+  ctx.render();
+}
+
+/** Asks the shop for the reduced bill; the answer comes as an event, and this page verifies it like everything else. */
+async function askShop(ctx, id) {
+  const draft = draftOf(id);
+  const { struck } = current(ctx.state.orders.get(id), draft);
+  Object.assign(draft, { asking: true, askProblem: null });
+  ctx.render();
+  try {
+    await post(`/api/guardian/orders/${id}/strike`, { struck });
+    await ctx.refreshOrder(id);
+  } catch (error) {
+    draft.askProblem = error;
+    await ctx.refreshOrder(id);
+  }
+  draft.asking = false;
+  ctx.render();
+}
+
+// ---- deciding ---------------------------------------------------------------------------------------------------------------
+
+async function decide(ctx, entry, verdict) {
+  const { state } = ctx;
+  const { view, order } = entry;
+  const draft = draftOf(view.order_id);
+  if (draft.busy) return;
+  const { terms } = current(entry, draft);
+  const reason = typedText(draft.reason);
+  if (verdict === "refuse" && reason && textProblem(reason, MAX_REASON)) {
+    draft.problem = { code: `text-${textProblem(reason, MAX_REASON)}` };
+    ctx.render();
+    return;
+  }
+  Object.assign(draft, { busy: true, problem: null });
+  ctx.render();
+  try {
+    if (draft.signed?.verdict !== verdict) {
+      const wire = await signDecision(state, order, verdict, terms, reason);
+      draft.signed = { verdict, wire };
+    }
+    await postMessage(`/api/guardian/orders/${view.order_id}/decision`, draft.signed.wire);
+    draft.mine = true;
+    draft.refusing = false;
+    announce(verdict === "approve" ? t("order.approved-said") : t("order.refused-said"));
+  } catch (error) {
+    draft.problem = error;
+    if (error.status && error.status < 500) draft.signed = null; // answered: sending it again would not help
+  }
+  await ctx.refreshOrder(view.order_id);
+  draft.busy = false;
+  ctx.render();
+}
+
+async function signDecision(state, order, verdict, terms, reason) {
+  const { book, guardian } = state.home;
+  const now = serviceNow();
+  const bill = order.requote ?? order.bill;
+  const approve = verdict === "approve";
+  const said = {
+    v: 1,
+    order: order.order.digest,
+    bill: bill.digest,
+    struck: approve ? terms.struck.map((line) => line.id) : [],
+    household: order.order.payload.household,
+    watch: order.order.payload.watch,
+    wearer: order.order.payload.wearer,
+    payee: order.bill.payload.certificate,
+    total: approve ? terms.total : { minor: bill.payload.total, currency: bill.payload.currency },
+    verdict,
+    guardian: guardian.guardian,
+    credential: guardian.credential,
+    log_head: book.head,
+    at: now,
+    pay_by: now + MAX_DECISION_AGE_MS,
+  };
+  if (!approve && reason) said.reason = reason;
+  const wire = await signWithPasskey(state.service, "decision", utf8(JSON.stringify(said)), guardian.credential);
+  await verifyDecision(wire, book, order.order, order.bill, order.requote); // as watch and service will
+  return wire;
+}
+
+// ---- the page -----------------------------------------------------------------------------------------------------------------
+
+/** Elements of the page for one order. */
+export function orderPage(ctx, id) {
+  const { state } = ctx;
+  const entry = state.orders.get(id);
+  if (!entry) {
+    return state.loadingOrder ? [h("h1", {}, t("order.loading"))] : [h("h1", {}, t("order.gone")), notice("info", t("order.gone-more"))];
+  }
+  if (entry.error) return unbelievable(ctx, entry);
+  const draft = draftOf(id);
+  const { order, view } = entry;
+  const name = state.home.names.get(order.order.payload.wearer)?.name ?? t("wearer.unknown");
+  const waiting = view.state === "waiting";
+  const now = current(entry, draft);
+  return [
+    h("h1.unseen", {}, t("order.title", { name })),
+    wearerCard(order, name),
+    waiting ? null : ending(ctx, entry, name),
+    shopCard(order),
+    linesCard(ctx, entry, now, waiting),
+    waiting ? askState(ctx, entry, now) : null,
+    waiting ? actions(ctx, entry, now, name) : files(entry),
+  ];
+}
+
+function unbelievable(ctx, entry) {
+  return [
+    h("h1", {}, t("order.unbelievable")),
+    notice("bad", problemText(entry.error), h("p", {}, t("order.unbelievable-more"))),
+    h("button.plain", { type: "button", onclick: () => ctx.refreshOrder(entry.view.order_id) }, icon("undo"), t("again")),
+    h("p.code", { testid: "verify-error" }, entry.error.code ?? "error"),
+  ];
+}
+
+/** First of all: who it is, and how the watch made sure (claim 6). */
+function wearerCard(order, name) {
+  const said = order.order.payload;
+  return h("section.card.wearer", { testid: "wearer", "aria-label": t("order.who") },
+    avatar(name),
+    h("div", {},
+      h("p.name", {}, name),
+      h("p.badge.good", { testid: "wearer-check" }, icon("check"), t("order.pin-checked", { time: when(said.wearer_check.at) })),
+      said.reason && h("p.quote", {}, h("bdi", {}, `“${said.reason}”`))));
+}
+
+function shopCard(order) {
+  const shop = order.certificate.payload;
+  return h("section.card.shop", { "aria-label": t("order.shop") },
+    h("span.tile", {}, icon("shop")),
+    h("div", {},
+      h("p.name", {}, h("bdi", {}, shop.name)),
+      h("p.soft", {}, h("bdi", {}, shop.city), ` · ${regionName(shop.country)}`)),
+    h("p.badge.good", {}, icon("shield"), t("order.verified")));
+}
+
+function regionName(code) {
+  try {
+    return new Intl.DisplayNames(document.documentElement.lang, { type: "region" }).of(code) ?? code;
+  } catch {
+    return code;
+  }
+}
+
+function linesCard(ctx, entry, now, waiting) {
+  const { order } = entry;
+  const bill = order.bill.payload;
+  const struck = waiting ? now.struck : (order.decision?.terms ? order.decision.payload.struck : []);
+  const shown = order.requote?.payload.lines ?? bill.lines;
+  const adjustments = waiting ? (now.terms?.adjustments ?? bill.adjustments) : (order.decision?.terms?.adjustments ?? bill.adjustments);
+  const price = (line) => shown.find((other) => other.id === line.id) ?? line;
+  return h("section.card.lines", { "aria-label": t("order.lines") },
+    h("h2", {}, t("order.lines-count", { count: bill.lines.length })),
+    waiting && h("p.soft.hint", {}, t("order.strike-hint")),
+    h("ul", {},
+      ...bill.lines.map((line) => lineRow(ctx, entry, line, price(line), struck.includes(line.id), waiting))),
+    adjustments.length > 0 && h("dl.sums", {},
+      ...adjustments.map((part) => h("div", {}, h("dt", {}, h("bdi", {}, part.name)), h("dd.amount", {}, money({ minor: part.amount, currency: bill.currency }))))),
+    !waiting && h("dl.sums.total", {}, h("div", {}, h("dt", {}, t("total")), h("dd.amount", { testid: "final-total" }, money(finalTotal(order))))));
+}
+
+const finalTotal = (order) =>
+  order.outcome?.payload.total ?? order.decision?.payload.total
+  ?? { minor: (order.requote ?? order.bill).payload.total, currency: order.bill.payload.currency };
+
+function lineRow(ctx, entry, line, priced, struck, waiting) {
+  const { currency } = entry.order.bill.payload;
+  const draft = draftOf(entry.view.order_id);
+  const details = [
+    line.quantity > 1 && t("order.times", { count: number(line.quantity), price: money({ minor: priced.unit_price, currency }) }),
+    line.category,
+    line.bundle !== undefined && t("order.bundled"),
+  ].filter(Boolean).join(" · ");
+  return h(`li.line${struck ? ".struck" : ""}`, { key: line.id, testid: `line-${line.id}` },
+    h("div.what", {},
+      h("p.name", {}, struck ? h("s", {}, h("bdi", {}, line.name)) : h("bdi", {}, line.name),
+        line.min_age !== undefined && h("span.age", {}, t("order.min-age", { age: number(line.min_age) }))),
+      details && h("p.soft", {}, details)),
+    h("p.amount", {}, struck ? h("s", {}, money({ minor: line.amount, currency })) : money({ minor: priced.amount, currency })),
+    waiting && h("button.strike", {
+      type: "button", "aria-pressed": String(struck), testid: `strike-${line.id}`, disabled: draft.busy,
+      "aria-label": struck ? t("order.put-back", { name: line.name }) : t("order.strike", { name: line.name }),
+      onclick: () => toggle(ctx, entry, line),
+    }, icon(struck ? "undo" : "minus"), h("span", {}, struck ? t("order.back-short") : t("order.strike-short"))),
+    !waiting && struck && h("p.badge.stop", {}, t("order.taken-out")));
+}
+
+/** How the shop answers a strike that only it can price; always ends by itself. */
+function askState(ctx, entry, now) {
+  const { view } = entry;
+  const draft = draftOf(view.order_id);
+  if (now.ask === null) {
+    const lowered = entry.order.requote && now.struck.length > 0;
+    return lowered ? notice("good", t("order.requoted", { total: money(now.terms.total) })) : null;
+  }
+  const putBack = h("button.plain", { type: "button", testid: "put-back", onclick: () => setStruck(ctx, entry, now.agreed) }, icon("undo"), t("order.put-it-back"));
+  const again = h("button.plain", { type: "button", testid: "ask-again", onclick: () => askShop(ctx, view.order_id) }, t("order.ask-again"));
+  if (now.ask === "refused") {
+    return notice("bad", t("order.shop-says-no"), h("p.quote", { testid: "shop-reason" }, h("bdi", {}, `“${view.ask.reason}”`)), h("div.row", {}, putBack));
+  }
+  if (now.ask === "silent") return notice("bad", t("order.shop-silent"), h("div.row", {}, again, putBack));
+  if (now.ask === "failed") return notice("bad", problemText(draft.askProblem), h("div.row", {}, again, putBack));
+  const left = view.ask?.state === "asked" && sameLines(view.ask.struck, now.struck) ? entry.askEnds - performance.now() : ASK_MS;
+  return notice("wait", t("order.asking", { seconds: number(Math.max(0, Math.ceil(left / 1000))) }), timeBar(left, ASK_MS, t("order.asking-bar")));
+}
+
+function actions(ctx, entry, now, name) {
+  const { state } = ctx;
+  const { order, view } = entry;
+  const draft = draftOf(view.order_id);
+  const left = entry.ends - performance.now();
+  const { balance } = state.home;
+  const enough = !now.terms || now.terms.total.currency !== balance.currency || now.terms.total.minor <= balance.minor;
+  const asked = { minor: order.bill.payload.total, currency: order.bill.payload.currency };
+  const lower = now.terms && now.terms.total.minor < asked.minor;
+  if (left <= 0) return h("div.actions", {}, notice("wait", t("order.time-over")));
+  return h("div.actions", { role: "region", "aria-label": t("order.decide") },
+    h("div.left", {},
+      timeBar(left, Math.max(1, order.order.payload.expires - order.order.payload.created), t("order.time-bar")),
+      h("span.soft", { testid: "time-left" }, t("order.time-left", { time: timeLeft(left) }))),
+    h("div.sum", {},
+      h("span", {}, t("total")),
+      lower && h("s.soft", {}, money(asked)),
+      h("strong.amount", { testid: "total", "aria-live": "polite" }, now.terms ? money(now.terms.total) : "—")),
+    now.terms && h("p.soft", {}, enough
+      ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
+      : null),
+    !enough && notice("bad", t("order.too-little", { balance: money(balance) })),
+    draft.problem && notice("bad", problemText(draft.problem)),
+    draft.refusing ? refusal(ctx, entry, name) : [
+      now.all ? h("p.soft", {}, t("order.all-struck")) : h("p.soft", {}, t("order.no-undo")),
+      h("div.buttons", {},
+        !now.all && h("button.refuse", {
+          type: "button", testid: "refuse", disabled: draft.busy,
+          onclick: () => {
+            draft.refusing = true;
+            ctx.render();
+            document.querySelector("[data-testid=reason]")?.focus();
+          },
+        }, t("order.refuse")),
+        now.all
+          ? busyButton("button.main.stop", { type: "button", testid: "refuse-all", onclick: () => decide(ctx, entry, "refuse") }, draft.busy, icon("cross"), t("order.refuse"))
+          : busyButton("button.main", {
+            type: "button", testid: "approve", disabled: !now.terms || !enough, onclick: () => decide(ctx, entry, "approve"),
+          }, draft.busy, icon("check"), now.terms ? t("order.approve", { total: money(now.terms.total) }) : t("order.approve-wait"))),
+    ]);
+}
+
+function refusal(ctx, entry, name) {
+  const draft = draftOf(entry.view.order_id);
+  const left = MAX_REASON - [...typedText(draft.reason)].length;
+  return h("div.refusal", {},
+    h("label.field", {}, h("span", {}, t("order.reason", { name })),
+      h("input", {
+        type: "text", value: draft.reason, testid: "reason", maxlength: 120, autocomplete: "off", enterkeyhint: "done",
+        oninput: (event) => { draft.reason = event.target.value; ctx.render(); },
+      })),
+    left < 0 && h("p.wrong", { role: "alert" }, t("problem.text-too-long")),
+    h("div.chips", {},
+      ...["later", "enough", "talk"].map((key) => h("button.chip", {
+        type: "button", onclick: () => { draft.reason = t(`order.reason.${key}`); ctx.render(); },
+      }, t(`order.reason.${key}`)))),
+    h("p.soft", {}, t("order.no-undo")),
+    h("div.buttons", {},
+      h("button.plain", { type: "button", testid: "refuse-cancel", onclick: () => { draft.refusing = false; ctx.render(); } }, t("cancel")),
+      busyButton("button.main.stop", { type: "button", testid: "refuse-confirm", onclick: () => decide(ctx, entry, "refuse") }, draft.busy, icon("cross"), t("order.refuse-now"))));
+}
+
+/** What became of it, in steps: approved, paid, and what the watch itself says. */
+function ending(ctx, entry, name) {
+  const { order, view } = entry;
+  const draft = draftOf(view.order_id);
+  const outcome = order.outcome?.payload;
+  const kind = outcome?.outcome ?? "approved";
+  const look = { paid: "good", approved: "wait", refused: "stop", failed: "stop", expired: "stop", cancelled: "stop" }[kind];
+  const symbol = { paid: "check", approved: "clock", refused: "cross", failed: "warning", expired: "clock", cancelled: "cross" }[kind];
+  const total = money(finalTotal(order));
+  const left = entry.ends - performance.now();
+  return h(`section.card.ending.${look}`, { testid: "outcome", "data-outcome": kind, role: "status" },
+    h("span.big", {}, icon(symbol, "huge")),
+    h("h2", {}, t(`ending.${kind}`, { total, name })),
+    outcome?.outcome === "failed" && h("p", {}, t(`fail.${outcome.reason}`)),
+    kind === "refused" && order.decision?.payload.reason && h("p.quote", {}, h("bdi", {}, `“${order.decision.payload.reason}”`)),
+    kind === "cancelled" && h("p", {}, t(`cancel-reason.${order.cancel.payload.reason}`, { name })),
+    kind === "approved" && left > 0 && timeBar(left, MAX_DECISION_AGE_MS, t("order.time-bar")),
+    kind === "approved" && h("p.soft", {}, left > 0 ? t("ending.pay-by", { time: timeLeft(left) }) : t("order.time-over")),
+    order.decision && !draft.mine && h("p.soft", { testid: "decided-by" }, decidedBy(ctx, order)),
+    h("ol.steps", {},
+      ...steps(order).map(({ at, text, testid }) => h("li", { testid }, icon("check"), h("span", {}, text), h("time", {}, clock(at))))),
+    kind !== "approved" && !order.result && h("p.soft", { testid: "no-result" }, t("ending.watch-silent")));
+}
+
+function decidedBy(ctx, order) {
+  const own = order.decision.payload.guardian === ctx.state.home.guardian.guardian;
+  return own ? t("ending.by-you", { time: when(order.decision.payload.at) }) : t("ending.by-other", { time: when(order.decision.payload.at) });
+}
+
+function steps(order) {
+  const done = [];
+  if (order.decision) done.push({ at: order.decision.payload.at, text: t(`step.${order.decision.payload.verdict}`), testid: "step-decision" });
+  if (order.payment) done.push({ at: order.payment.payload.at, text: t("step.payment"), testid: "step-payment" });
+  if (order.cancel) done.push({ at: order.cancel.payload.at, text: t("step.cancel"), testid: "step-cancel" });
+  if (order.outcome) done.push({ at: order.outcome.payload.at, text: t(`step.outcome-${order.outcome.payload.outcome}`), testid: "step-outcome" });
+  if (order.result) {
+    done.push({ at: order.result.payload.at, text: t("step.result", { outcome: t(`outcome.${order.result.payload.seen}`) }), testid: "result" });
+  }
+  return done;
+}
+
+function files(entry) {
+  const { order, view } = entry;
+  return h("section.card", {},
+    h("h2", {}, t("files.title")),
+    h("p.soft", {}, t("files.more", { day: day(order.order.payload.created) })),
+    order.outcome
+      ? h("a.plain", { href: `/api/guardian/orders/${view.order_id}/evidence`, download: `nodpay-${view.order_id}.json`, testid: "evidence" }, icon("download"), t("files.evidence"))
+      : h("p.soft", {}, t("files.later")));
+}

@@ -1,0 +1,193 @@
+// Checks this page's own verification against docs/vectors.json, in the browser that will use it. Served only where tests
+// run; no page imports it.
+
+import {
+  VerifyError, assertionChallenge, fromBase64Url, isLowS, lowS, makeKeyPair, openJws, publicKeyOf, signFixed,
+  signJws, textProblem, toBase64Url, toDer, fromDer, utf8, verifyAssertion, parseAssertion, readPayload, randomId,
+} from "./messages.js";
+import {
+  LogBook, checkDigits, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyMerchantCertificate,
+  verifyOrder, verifyOrderOfAnyWatch, verifyOrderView, verifyOutcome, verifyOutcomeCertificate, verifyPairingClaim,
+  verifyPayment, verifyRequote, verifyResult,
+} from "./verify.js";
+import { encodeQr } from "./qr.js";
+
+const PAYLOAD_ONLY = 200;
+
+/** Gives `[{name, ok, detail}]`, one a check; nothing is thrown. */
+export async function runVectors(vectors) {
+  const results = [];
+  const check = async (name, run) => {
+    try {
+      const wrong = await run();
+      results.push({ name, ok: !wrong, detail: wrong || "" });
+    } catch (error) {
+      results.push({ name, ok: false, detail: String(error) });
+    }
+  };
+  const { messages, trust, derived } = vectors;
+  const wire = (name) => messages[name].wire;
+  const rp = { rp_id: trust.rp_id, origins: trust.origins, demo_keys: false };
+  const same = (name, got) => (got === messages[name].digest ? "" : `digest ${got}`);
+
+  const held = {};
+  const message = (name, verify) =>
+    check(name, async () => {
+      held[name] = await verify();
+      return same(name, held[name].digest);
+    });
+
+  await check("log", async () => {
+    held.book = await LogBook.found(messages.log[0], trust.founding, rp);
+    for (const entry of messages.log.slice(1)) await held.book.append(entry);
+    if (held.book.household !== trust.household) return "another household";
+    const name = await nameDigest(trust.wearer_name.salt, trust.wearer_name.name);
+    if (held.book.watchEver(trust.watch)?.wearer_name !== name) return "another wearer name";
+    return held.book.head === trust.log_head ? "" : "another head";
+  });
+  await message("merchant-certificate", () => verifyMerchantCertificate(wire("merchant-certificate"), trust.root));
+  await message("outcome-certificate", () => verifyOutcomeCertificate(wire("outcome-certificate"), trust.root));
+  const certificate = held["merchant-certificate"];
+  await message("bill", () => verifyBill(wire("bill"), certificate));
+  await message("requotable-bill", () => verifyBill(wire("requotable-bill"), certificate));
+  await message("requote", () => verifyRequote(wire("requote"), certificate, held["requotable-bill"]));
+  await message("order", () => verifyOrderOfAnyWatch(wire("order"), held.book, held.bill));
+  await message("requoted-order", () => verifyOrder(wire("requoted-order"), held.book, trust.watch, held["requotable-bill"]));
+  await message("decision", () => verifyDecision(wire("decision"), held.book, held.order, held.bill, null));
+  await message("refusal", () => verifyDecision(wire("refusal"), held.book, held.order, held.bill, null));
+  await message("requoted-decision", () =>
+    verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], held.requote));
+  await message("payment", () => verifyPayment(wire("payment"), held.book, held.order, held.decision));
+  await message("cancel", () => verifyCancel(wire("cancel"), held.book, held.order));
+  await message("outcome", () => verifyOutcome(wire("outcome"), held["outcome-certificate"], held.order));
+  await message("result", () => verifyResult(wire("result"), held.book, held.order, held.outcome));
+  await message("pairing-claim", () =>
+    verifyPairingClaim(wire("pairing-claim"), trust.watch_key, {
+      pairing: claimedPairing(wire("pairing-claim")), household: trust.household, secret: fromBase64Url(trust.pairing_secret),
+    }));
+  await check("request-proof", async () => {
+    await openJws("request-proof", wire("request-proof"), trust.watch_key);
+  });
+
+  await check("payment id", async () => {
+    const id = await paymentId(held.order.digest, held.decision.digest);
+    return id === derived.payment_id ? "" : id;
+  });
+  await check("check digits", async () => {
+    const digits = await checkDigits(held["pairing-claim"].digest);
+    return digits === derived.check_digits ? "" : digits;
+  });
+  for (const kind of ["login", "decision"]) {
+    await check(`${kind} challenge`, async () => {
+      const challenge = await assertionChallenge(kind, new Uint8Array());
+      return challenge === derived[`${kind}_challenge_of_empty`] ? "" : challenge;
+    });
+  }
+
+  const openers = {
+    bill: (forged) => verifyBill(forged, certificate),
+    requote: (forged) => verifyRequote(forged, certificate, held["requotable-bill"]),
+    order: (forged) => verifyOrder(forged, held.book, trust.watch, held.bill),
+    decision: (forged) => verifyDecision(forged, held.book, held.order, held.bill, null),
+    payment: (forged) => verifyPayment(forged, held.book, held.order, held.decision),
+    cancel: (forged) => verifyCancel(forged, held.book, held.order),
+    outcome: (forged) => verifyOutcome(forged, held["outcome-certificate"], held.order),
+    result: (forged) => verifyResult(forged, held.book, held.order, held.outcome),
+    "requoted-decision": (forged) =>
+      verifyDecision(forged, held.book, held["requoted-order"], held["requotable-bill"], held.requote),
+  };
+  for (const forgery of vectors.forgeries) {
+    await check(`forged ${forgery.as}: ${forgery.why}`, () => refused(openers[forgery.as](forgery.wire), forgery.code));
+  }
+  await check("a decision over the bill is stale once it was requoted", () =>
+    refused(
+      verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], null),
+      "other-bill"));
+  for (const [name, open] of Object.entries(openers)) await check(`changed ${name}`, () => everyChange(wire(name), open));
+
+  await check("one whole order", async () => {
+    const view = { order_id: held.order.payload.order, certificate: wire("merchant-certificate") };
+    for (const name of ["bill", "order", "decision", "payment", "outcome", "result"]) view[name] = wire(name);
+    const believed = { root: trust.root, outcome_certificate: wire("outcome-certificate") };
+    await verifyOrderView(view, held.book, believed);
+    const { payment, ...without } = view;
+    return refused(verifyOrderView(without, held.book, believed), "other-payment");
+  });
+  await check("own signatures", ownSignatures);
+  await check("texts", texts);
+  await check("QR", () => (encodeQr("nodpay", "M").length === 21 && encodeQr("x".repeat(858), "L").length === 97 ? "" : "size"));
+  return results;
+}
+
+function claimedPairing(wire) {
+  return readPayload("pairing-claim", fromBase64Url(wire.split(".")[1])).pairing;
+}
+
+async function refused(promise, code) {
+  try {
+    await promise;
+  } catch (error) {
+    if (!(error instanceof VerifyError)) throw error;
+    return error.code === code ? "" : `refused as ${error.code}, not ${code}`;
+  }
+  return "taken";
+}
+
+/** Another character at places all over the message: never taken, never another error than ours. */
+async function everyChange(wire, open) {
+  const step = Math.max(1, Math.floor(wire.length / PAYLOAD_ONLY));
+  for (let at = 0; at < wire.length; at += step) {
+    const changed = wire.slice(0, at) + (wire[at] === "A" ? "B" : "A") + wire.slice(at + 1);
+    try {
+      await open(changed);
+      return `taken with another character ${at}`;
+    } catch (error) {
+      if (!(error instanceof VerifyError)) return `character ${at}: ${error}`;
+    }
+  }
+  return "";
+}
+
+async function ownSignatures() {
+  const pair = await makeKeyPair();
+  const key = await publicKeyOf(pair);
+  const rp = { rp_id: "localhost", origins: ["https://localhost"], demo_keys: false };
+  for (let round = 0; round < 20; round += 1) {
+    const signed = await signJws("request-proof", { v: 1, htm: "GET", htu: "/", iat: round, jti: randomId() }, pair.privateKey);
+    await openJws("request-proof", signed.wire, key);
+    const raw = await signFixed(pair.privateKey, utf8("nod"));
+    if (!isLowS(lowS(raw))) return "not low";
+    if (toBase64Url(fromDer(toDer(raw))) !== toBase64Url(raw)) return "DER does not come back";
+  }
+  const demo = await demoAssertion(pair, rp);
+  const guardian = { credential: demo.credential, key, backup_eligible: false };
+  const outside = await refused(verifyAssertion(demo, "login", guardian, rp), "demo-key-refused");
+  await verifyAssertion(demo, "login", guardian, { ...rp, demo_keys: true });
+  return outside;
+}
+
+async function demoAssertion(pair, rp) {
+  const payload = utf8("challenge");
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", utf8(rp.rp_id)));
+  const authenticatorData = new Uint8Array([...digest, 5, 0, 0, 0, 0]);
+  const challenge = await assertionChallenge("login", payload);
+  const clientData = utf8(JSON.stringify({ type: "nodpay.demo", challenge, origin: rp.origins[0] }));
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", clientData));
+  const signature = toDer(await signFixed(pair.privateKey, new Uint8Array([...authenticatorData, ...hash])));
+  const parts = [payload, crypto.getRandomValues(new Uint8Array(20)), authenticatorData, clientData, signature];
+  return parseAssertion(parts.map(toBase64Url).join("."));
+}
+
+function texts() {
+  const taken = ["可乐", "Łódź", "老干妈 辣酱", "Crème brûlée", "Σοκολάτα", "قهوة", "กาแฟ", "🍫", "a+b (2×)"];
+  const refusedTexts = [
+    ["", "empty"], [" a", "stray-space"], ["a  b", "stray-space"], ["a\nb", "forbidden"], ["a\u202Eb", "forbidden"],
+    ["a\u2066b", "forbidden"], ["a\u200Bb", "forbidden"], ["a\u200Db", "forbidden"], ["a\uFEFFb", "forbidden"],
+    ["a\u00ADb", "forbidden"], ["a\u3164b", "forbidden"], ["a\u2028b", "forbidden"], ["a\uE000b", "forbidden"],
+    ["a\u00A0b", "forbidden"], ["e\u0301", "not-normalised"], ["x\u0323\u0323\u0323\u0323\u0323", "too-many-marks"],
+    ["12345678901234567", "too-long"],
+  ];
+  for (const text of taken) if (textProblem(text, 16)) return `${text}: ${textProblem(text, 16)}`;
+  for (const [text, problem] of refusedTexts) if (textProblem(text, 16) !== problem) return JSON.stringify(text);
+  return "";
+}

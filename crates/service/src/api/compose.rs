@@ -1,0 +1,360 @@
+//! What leaves the service: rows of the store as JSON, and events with their data. Event rows only refer to rows; the
+//! data is what those say when the event is sent.
+
+use nodpay_core::{
+    Amount, AskId, BillId, HouseholdId, LineId, MerchantId, OrderId, OrderState, PairingId, Salt, Text, Timestamp,
+    WatchId,
+};
+use nodpay_protocol::Verified;
+use nodpay_store::{
+    AskRow, AskState, Balance, BillRow, BillStatus, HouseholdEvent, MerchantEvent, Message, OrderRow, StoreError,
+    WearerName,
+};
+use serde::Serialize;
+
+use crate::App;
+use crate::events::{Audience, PAGE, Page, Sent};
+use crate::problem::ApiError;
+
+/// A verified message as the store keeps it.
+pub(crate) fn message<T>(verified: &Verified<T>) -> Message {
+    Message { wire: verified.wire().to_owned(), digest: verified.digest() }
+}
+
+/// What can be spent.
+pub(crate) fn available(balance: Balance) -> Result<Amount, ApiError> {
+    let units = balance.wallet.available().map_err(|error| ApiError::Internal(error.to_string()))?;
+    Ok(Amount::new(units, balance.currency))
+}
+
+/// `waiting`, `approved`, or how it ended.
+pub(crate) const fn state_name(state: &OrderState) -> &'static str {
+    match state {
+        OrderState::Waiting { .. } => "waiting",
+        OrderState::Approved { .. } => "approved",
+        OrderState::Ended { outcome } => outcome.as_str(),
+    }
+}
+
+/// A wearer's name with the salt that its digest in the log is made with.
+#[derive(Serialize)]
+pub(crate) struct WearerView {
+    name: Text<40>,
+    salt: Salt,
+}
+
+impl From<&WearerName> for WearerView {
+    fn from(wearer: &WearerName) -> Self {
+        Self { name: wearer.name.clone(), salt: wearer.salt }
+    }
+}
+
+/// An order as its watch sees it.
+#[derive(Serialize)]
+pub(crate) struct WatchOrder {
+    order_id: OrderId,
+    digest: nodpay_core::Digest,
+    bill: BillId,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requote: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
+    /// Whether the service has the watch's report of the outcome.
+    reported: bool,
+}
+
+impl WatchOrder {
+    pub(crate) fn new(row: OrderRow, now: Timestamp) -> Self {
+        let requote = decided_requote(&row).map(|message| message.wire.clone());
+        Self {
+            order_id: row.order,
+            digest: row.message.digest,
+            bill: row.bill,
+            state: state_name(&row.state),
+            left_ms: row.left_ms(now),
+            requote,
+            decision: wire(row.decision),
+            outcome: row.outcome.map(|ended| ended.message.wire),
+            reported: row.result.is_some(),
+        }
+    }
+}
+
+/// The requote, where a decision is over it: before that it is not the watch's business.
+fn decided_requote(row: &OrderRow) -> Option<&Message> {
+    row.decision.as_ref()?;
+    row.requote.as_ref().map(|requote| &requote.message)
+}
+
+fn wire(message: Option<Message>) -> Option<String> {
+    message.map(|message| message.wire)
+}
+
+/// An order as its household's guardians see it: every message, to be verified by the page.
+#[derive(Serialize)]
+pub(crate) struct GuardianOrder {
+    order_id: OrderId,
+    state: &'static str,
+    received: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_ms: Option<i64>,
+    certificate: String,
+    bill: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requote: Option<String>,
+    order: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ask: Option<AskView>,
+}
+
+impl GuardianOrder {
+    pub(crate) fn new(row: OrderRow, now: Timestamp) -> Self {
+        Self {
+            order_id: row.order,
+            state: state_name(&row.state),
+            received: row.received,
+            left_ms: row.left_ms(now),
+            certificate: row.merchant_certificate.wire,
+            bill: row.bill_message.wire,
+            requote: row.requote.map(|requote| requote.message.wire),
+            order: row.message.wire,
+            decision: wire(row.decision),
+            cancel: wire(row.cancel),
+            payment: wire(row.payment),
+            outcome: row.outcome.map(|ended| ended.message.wire),
+            result: wire(row.result),
+            ask: row.ask.map(|ask| AskView::new(ask, now)),
+        }
+    }
+}
+
+/// A question to the merchant, as guardians see it.
+#[derive(Serialize)]
+pub(crate) struct AskView {
+    ask: AskId,
+    struck: Vec<LineId>,
+    revision: u32,
+    state: &'static str,
+    /// The merchant's words, when it said no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Text<60>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_ms: Option<i64>,
+}
+
+impl AskView {
+    pub(crate) fn new(row: AskRow, now: Timestamp) -> Self {
+        let left_ms = (row.state == AskState::Asked).then(|| row.deadline.ms_since(now).max(0));
+        let (state, reason) = match row.state {
+            AskState::Asked => ("asked", None),
+            AskState::Answered(_) => ("answered", None),
+            AskState::Refused(reason) => ("refused", Some(reason)),
+            AskState::TimedOut => ("timed-out", None),
+        };
+        Self { ask: row.ask, struck: row.struck, revision: row.revision, state, reason, left_ms }
+    }
+}
+
+/// A bill as its merchant sees it.
+#[derive(Serialize)]
+pub(crate) struct BillView {
+    bill: BillId,
+    status: BillStatus,
+    total: Amount,
+    struck: Vec<LineId>,
+    left_ms: i64,
+}
+
+impl BillView {
+    pub(crate) fn new(row: &BillRow, now: Timestamp) -> Self {
+        Self {
+            bill: row.bill,
+            status: row.status(now),
+            total: row.current_total(),
+            struck: row.struck().to_vec(),
+            left_ms: row.deadline.ms_since(now).max(0),
+        }
+    }
+}
+
+/// Number of the newest event of `audience`'s log.
+pub(crate) async fn newest(app: &App, audience: Audience) -> Result<u64, ApiError> {
+    match audience {
+        Audience::Guardian(household) | Audience::Watch(household, _) => {
+            Ok(crate::households::row(app, household).await?.last_event)
+        }
+        Audience::Merchant(merchant) => Ok(app.store().last_merchant_event(merchant).await?),
+    }
+}
+
+/// `audience`'s events after `after`, at most [`PAGE`] of them.
+pub(crate) async fn events(app: &App, audience: Audience, after: u64) -> Result<Page, ApiError> {
+    match audience {
+        Audience::Guardian(household) => guardian_events(app, household, after).await,
+        Audience::Watch(household, watch) => watch_events(app, household, watch, after).await,
+        Audience::Merchant(merchant) => merchant_events(app, merchant, after).await,
+    }
+}
+
+fn json(data: &impl Serialize) -> Result<String, ApiError> {
+    serde_json::to_string(data).map_err(|error| ApiError::Internal(error.to_string()))
+}
+
+#[derive(Serialize)]
+struct BalanceEvent {
+    balance: Amount,
+}
+
+async fn balance(app: &App, household: HouseholdId) -> Result<Amount, ApiError> {
+    available(app.store().wallet(household).await?.ok_or(StoreError::HouseholdUnknown)?)
+}
+
+async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Result<Page, ApiError> {
+    #[derive(Serialize)]
+    struct Seq {
+        seq: u64,
+    }
+    #[derive(Serialize)]
+    struct Order {
+        order: OrderId,
+    }
+    #[derive(Serialize)]
+    struct Pairing {
+        pairing: PairingId,
+    }
+    let rows = app.store().events_after(household, nodpay_store::Audience::Guardian, after, PAGE).await?;
+    let mut page = Page::new(after);
+    for row in rows {
+        let data = match row.event {
+            HouseholdEvent::Log(seq) => json(&Seq { seq })?,
+            HouseholdEvent::Pairing(pairing) => json(&Pairing { pairing })?,
+            HouseholdEvent::Order(order)
+            | HouseholdEvent::Requote(order)
+            | HouseholdEvent::Decision(order)
+            | HouseholdEvent::Outcome(order)
+            | HouseholdEvent::Result(order) => json(&Order { order })?,
+            HouseholdEvent::Balance => json(&BalanceEvent { balance: balance(app, household).await? })?,
+        };
+        page.push(row.seq, Some(Sent { seq: row.seq, at: row.at, kind: row.event.kind(), data }));
+    }
+    Ok(page)
+}
+
+async fn watch_events(app: &App, household: HouseholdId, watch: WatchId, after: u64) -> Result<Page, ApiError> {
+    #[derive(Serialize)]
+    struct Log {
+        entry: String,
+    }
+    #[derive(Serialize)]
+    struct Decision {
+        order: OrderId,
+        decision: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        requote: Option<String>,
+    }
+    #[derive(Serialize)]
+    struct Outcome {
+        order: OrderId,
+        outcome: String,
+        /// Of a refusal: the outcome names it, and the child may read the guardian's words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        decision: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        requote: Option<String>,
+        balance: Amount,
+    }
+    let rows = app.store().events_after(household, nodpay_store::Audience::Watch(watch), after, PAGE).await?;
+    let mut page = Page::new(after);
+    for row in rows {
+        let data = match row.event {
+            HouseholdEvent::Log(seq) => {
+                // Follows the log: entries are few.
+                let entries = app.store().log(household, seq).await?;
+                entries.into_iter().next().map(|entry| json(&Log { entry: entry.wire })).transpose()?
+            }
+            HouseholdEvent::Decision(order) => {
+                let found = order_row(app, household, order).await?;
+                let requote = decided_requote(&found).map(|message| message.wire.clone());
+                match wire(found.decision) {
+                    Some(decision) => Some(json(&Decision { order, decision, requote })?),
+                    None => None,
+                }
+            }
+            HouseholdEvent::Outcome(order) => {
+                let found = order_row(app, household, order).await?;
+                let refused =
+                    found.outcome.as_ref().is_some_and(|ended| ended.kind == nodpay_core::OutcomeKind::Refused);
+                let requote = decided_requote(&found).filter(|_| refused).map(|message| message.wire.clone());
+                let decision = wire(found.decision).filter(|_| refused);
+                match found.outcome {
+                    Some(ended) => {
+                        let (outcome, balance) = (ended.message.wire, balance(app, household).await?);
+                        Some(json(&Outcome { order, outcome, decision, requote, balance })?)
+                    }
+                    None => None,
+                }
+            }
+            HouseholdEvent::Balance => Some(json(&BalanceEvent { balance: balance(app, household).await? })?),
+            // Not for watches.
+            HouseholdEvent::Pairing(_)
+            | HouseholdEvent::Order(_)
+            | HouseholdEvent::Requote(_)
+            | HouseholdEvent::Result(_) => None,
+        };
+        let kind = row.event.kind();
+        page.push(row.seq, data.map(|data| Sent { seq: row.seq, at: row.at, kind, data }));
+    }
+    Ok(page)
+}
+
+async fn order_row(app: &App, household: HouseholdId, order: OrderId) -> Result<OrderRow, ApiError> {
+    Ok(app.store().order(household, order).await?.ok_or(StoreError::OrderUnknown)?)
+}
+
+async fn merchant_events(app: &App, merchant: MerchantId, after: u64) -> Result<Page, ApiError> {
+    #[derive(Serialize)]
+    struct Ask {
+        ask: AskId,
+        bill: BillId,
+        struck: Vec<LineId>,
+        revision: u32,
+        left_ms: i64,
+    }
+    let now = app.now();
+    let rows = app.store().merchant_events_after(merchant, after, PAGE).await?;
+    let mut page = Page::new(after);
+    for row in rows {
+        let (kind, data) = match row.event {
+            MerchantEvent::Bill(bill) => {
+                let found = app.store().bill(bill).await?.ok_or(StoreError::BillUnknown)?;
+                ("bill", Some(json(&BillView::new(&found, now))?))
+            }
+            MerchantEvent::Requote(bill, ask) => {
+                let found = app.store().requote_ask(ask).await?.ok_or(StoreError::AskUnknown)?;
+                let left_ms = found.deadline.ms_since(now);
+                // Nobody waits for the answer to an older one.
+                let asked = found.state == AskState::Asked && left_ms > 0;
+                let (struck, revision) = (found.struck, found.revision);
+                let data = asked.then(|| json(&Ask { ask, bill, struck, revision, left_ms })).transpose()?;
+                ("requote", data)
+            }
+        };
+        page.push(row.seq, data.map(|data| Sent { seq: row.seq, at: row.at, kind, data }));
+    }
+    Ok(page)
+}

@@ -1,0 +1,447 @@
+//! The guardian's side: founding, logging in, deciding. What a guardian decides is signed by a passkey; the session only
+//! says who may read and ask.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use nodpay_core::{
+    Amount, AskId, Bytes, Currency, Digest, Entry, GuardianId, HouseholdError, HouseholdId, LineId, LogEntry, OrderId,
+    OrderState, PairingId, PublicKey, Reduction, Timestamp, V1, WatchId, WearerId,
+};
+use nodpay_protocol::{Assertion, AssertionKind, Evidence, LogBook, VerifyError, name_digest, sha256, verify_decision};
+use nodpay_store::{
+    AppendLog, AskRequote, Balance, Decide, Message, NewHousehold, NewPairing, PairingState, SessionOf, StoreError,
+    WearerName,
+};
+use serde::{Deserialize, Serialize};
+
+use super::compose::{AskView, GuardianOrder, WearerView, available, message};
+use super::watch::{Accepted, accepted};
+use crate::App;
+use crate::events::{Audience, resume_from, stream};
+use crate::extract::{Json as JsonBody, OwnPage, Path, Query, Wire};
+use crate::households;
+use crate::limits::Purpose;
+use crate::problem::ApiError;
+use crate::secrets::{Token, random};
+use crate::sessions::{self, GUARDIAN_COOKIE, GuardianSession, limit};
+use crate::verified;
+
+/// How long a login challenge can be answered.
+const LOGIN_LIFE_MS: i64 = 5 * 60 * 1000;
+/// How long a pairing code is good.
+const PAIRING_LIFE_MS: i64 = 30 * 60 * 1000;
+/// Orders a page shows at once.
+const ORDERS_PAGE: u32 = 20;
+
+/// Where the answer to `found` and `login` leads.
+#[derive(Serialize)]
+pub(super) struct LoggedIn {
+    household: HouseholdId,
+    guardian: GuardianId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FoundBody {
+    invitation: Token,
+    entry: String,
+    currency: Currency,
+}
+
+pub(super) async fn found(
+    State(app): State<App>,
+    _: OwnPage,
+    JsonBody(body): JsonBody<FoundBody>,
+) -> Result<Response, ApiError> {
+    limit(&app, Purpose::Invitation, body.invitation.hash())?;
+    let book = LogBook::found(&body.entry, None, app.relying_party().clone())?;
+    let entry = entry_of(&body.entry)?;
+    let (household, guardian) = (entry.household, entry.guardian);
+    let new = NewHousehold {
+        invitation: body.invitation.stored(),
+        message: Message { wire: body.entry, digest: book.head() },
+        entry,
+        currency: body.currency,
+    };
+    app.store().create_household(new, app.now()).await?;
+    logged_in(&app, household, guardian).await
+}
+
+async fn logged_in(app: &App, household: HouseholdId, guardian: GuardianId) -> Result<Response, ApiError> {
+    let cookie = sessions::open(app, SessionOf::Guardian { household, guardian }).await?;
+    Ok(([(SET_COOKIE, cookie)], Json(LoggedIn { household, guardian })).into_response())
+}
+
+/// The payload of an entry that was just verified.
+fn entry_of(wire: &str) -> Result<LogEntry, ApiError> {
+    let assertion = Assertion::parse(wire)?;
+    serde_json::from_slice(&assertion.payload).map_err(|error| VerifyError::Payload(error.to_string()).into())
+}
+
+#[derive(Serialize)]
+pub(super) struct LoginChallenge {
+    challenge: Bytes<32, 32>,
+}
+
+pub(super) async fn login_challenge(State(app): State<App>, _: OwnPage) -> Result<Json<LoginChallenge>, ApiError> {
+    // Each one is a row: everybody together has one budget.
+    limit(&app, Purpose::LoginChallenge, Digest::from_bytes([0; 32]))?;
+    let challenge = random::<32>()?;
+    let now = app.now();
+    app.store().create_login(challenge, now.plus_ms(LOGIN_LIFE_MS), now).await?;
+    let challenge = Bytes::try_from(challenge.to_vec()).map_err(|error| ApiError::Internal(error.to_string()))?;
+    Ok(Json(LoginChallenge { challenge }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LoginBody {
+    assertion: String,
+}
+
+pub(super) async fn login(
+    State(app): State<App>,
+    _: OwnPage,
+    JsonBody(body): JsonBody<LoginBody>,
+) -> Result<Response, ApiError> {
+    let unverified = Assertion::parse(&body.assertion)?;
+    limit(&app, Purpose::Login, Digest::from_bytes(sha256(unverified.credential.as_bytes())))?;
+    let row = app.store().guardian_by_credential(unverified.credential).await?;
+    let row = row.ok_or(VerifyError::UnknownGuardian)?;
+    let book = households::book(&app, row.household).await?;
+    let (assertion, guardian, counter) = book.assertion(AssertionKind::Login, &body.assertion)?;
+    let challenge: [u8; 32] = assertion.payload.try_into().map_err(|_| ApiError::LoginChallenge)?;
+    app.store().take_login(challenge, app.now()).await?;
+    app.store().bump_counter(guardian.credential, counter).await?;
+    logged_in(&app, row.household, guardian.guardian).await
+}
+
+pub(super) async fn logout(State(app): State<App>, session: GuardianSession) -> Result<Response, ApiError> {
+    app.store().end_session(session.token).await?;
+    let cookie = sessions::clear(&app, GUARDIAN_COOKIE)?;
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
+}
+
+#[derive(Serialize)]
+struct Wearer {
+    wearer: WearerId,
+    #[serde(flatten)]
+    name: WearerView,
+}
+
+/// Everything a guardian's page starts from.
+#[derive(Serialize)]
+pub(super) struct Household {
+    now: Timestamp,
+    /// Where the events after this answer begin.
+    events: u64,
+    household: HouseholdId,
+    guardian: GuardianId,
+    log: Vec<String>,
+    root: PublicKey,
+    outcome_certificate: String,
+    wearers: Vec<Wearer>,
+    balance: Amount,
+    currency: Currency,
+    rp_id: String,
+    origins: Vec<String>,
+    demo: bool,
+}
+
+pub(super) async fn household(State(app): State<App>, session: GuardianSession) -> Result<Json<Household>, ApiError> {
+    let row = households::row(&app, session.household).await?;
+    let log = app.store().log(session.household, 0).await?;
+    let balance = Balance { wallet: row.wallet, currency: row.currency };
+    let wearers = row.wearers.iter().map(|(wearer, name)| Wearer { wearer: *wearer, name: WearerView::from(name) });
+    Ok(Json(Household {
+        now: app.now(),
+        events: row.last_event,
+        household: row.household,
+        guardian: session.guardian,
+        log: log.into_iter().map(|entry| entry.wire).collect(),
+        root: app.keys().root(),
+        outcome_certificate: app.keys().outcome_certificate().wire().to_owned(),
+        wearers: wearers.collect(),
+        balance: available(balance)?,
+        currency: row.currency,
+        rp_id: app.config().rp_id.clone(),
+        origins: app.config().origins.clone(),
+        demo: app.config().demo,
+    }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct After {
+    after: Option<u64>,
+}
+
+pub(super) async fn events(
+    State(app): State<App>,
+    session: GuardianSession,
+    Query(After { after }): Query<After>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let after = resume_from(&headers, after)?;
+    stream(app, Audience::Guardian(session.household), after).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Before {
+    before: Option<OrderId>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Orders {
+    orders: Vec<GuardianOrder>,
+    /// Go on with `before` this one; absent at the end.
+    next: Option<OrderId>,
+}
+
+pub(super) async fn orders(
+    State(app): State<App>,
+    session: GuardianSession,
+    Query(Before { before }): Query<Before>,
+) -> Result<Json<Orders>, ApiError> {
+    let now = app.now();
+    let rows = app.store().orders(session.household, before, ORDERS_PAGE).await?;
+    let full = u32::try_from(rows.len()).is_ok_and(|len| len == ORDERS_PAGE);
+    let next = rows.last().filter(|_| full).map(|row| row.order);
+    Ok(Json(Orders { orders: rows.into_iter().map(|row| GuardianOrder::new(row, now)).collect(), next }))
+}
+
+pub(super) async fn order(
+    State(app): State<App>,
+    session: GuardianSession,
+    Path(order): Path<OrderId>,
+) -> Result<Json<GuardianOrder>, ApiError> {
+    let row = app.store().order(session.household, order).await?.ok_or(StoreError::OrderUnknown)?;
+    Ok(Json(GuardianOrder::new(row, app.now())))
+}
+
+/// The evidence file of an ended order, for `nodpay verify`.
+pub(super) async fn evidence(
+    State(app): State<App>,
+    session: GuardianSession,
+    Path(order): Path<OrderId>,
+) -> Result<Response, ApiError> {
+    let parts = app.store().evidence(session.household, order).await?;
+    let row = parts.order;
+    let outcome = row.outcome.ok_or(StoreError::OrderNotEnded)?;
+    let wire = |message: Option<Message>| message.map(|message| message.wire);
+    let evidence = Evidence {
+        v: V1,
+        merchant_certificate: row.merchant_certificate.wire,
+        outcome_certificate: app.keys().outcome_certificate().wire().to_owned(),
+        log: parts.log,
+        wearer_name: nodpay_protocol::WearerName { name: parts.wearer.name, salt: parts.wearer.salt },
+        bill: row.bill_message.wire,
+        requote: row.requote.map(|requote| requote.message.wire),
+        order: row.message.wire,
+        decision: wire(row.decision),
+        cancel: wire(row.cancel),
+        payment: wire(row.payment),
+        outcome: outcome.message.wire,
+        result: wire(row.result),
+    };
+    let file = evidence.to_file().map_err(|error| ApiError::Internal(error.to_string()))?;
+    let name = format!("attachment; filename=\"nodpay-{order}.json\"");
+    let name = HeaderValue::try_from(name).map_err(|error| ApiError::Internal(error.to_string()))?;
+    let headers: [(HeaderName, HeaderValue); 3] = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CONTENT_DISPOSITION, name),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, file).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StrikeBody {
+    struck: Vec<LineId>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Asked {
+    ask: AskView,
+}
+
+/// Asks the merchant to sign the bill again without some lines.
+pub(super) async fn strike(
+    State(app): State<App>,
+    session: GuardianSession,
+    Path(order): Path<OrderId>,
+    JsonBody(body): JsonBody<StrikeBody>,
+) -> Result<(StatusCode, Json<Asked>), ApiError> {
+    let row = app.store().order(session.household, order).await?.ok_or(StoreError::OrderUnknown)?;
+    let book = households::book(&app, session.household).await?;
+    let known = verified::order(&app, &book, &row)?;
+    known.bill.split(&body.struck)?;
+    if known.bill.reduction == Reduction::LinesSum {
+        return Err(ApiError::NoRequoteNeeded);
+    }
+    let ask =
+        AskRequote { household: session.household, order, ask: AskId::from_bytes(random()?), struck: body.struck };
+    let now = app.now();
+    let asked = app.store().ask_requote(ask, now).await?;
+    app.deadlines().expect(asked.deadline);
+    Ok((StatusCode::ACCEPTED, Json(Asked { ask: AskView::new(asked, now) })))
+}
+
+pub(super) async fn decide(
+    State(app): State<App>,
+    session: GuardianSession,
+    Path(order): Path<OrderId>,
+    Wire(wire): Wire,
+) -> Result<Accepted, ApiError> {
+    let tapped = Instant::now();
+    let row = app.store().order(session.household, order).await?.ok_or(StoreError::OrderUnknown)?;
+    let book = households::book(&app, session.household).await?;
+    let known = verified::order(&app, &book, &row)?;
+    let checked = verify_decision(&wire, &book, &known.order, &known.bill, known.requote.as_deref());
+    let (decision, _, counter) = checked.map_err(|error| match error {
+        // Over a revision between the first and the present one, which is not kept.
+        VerifyError::OtherBill if known.requote.is_some() => VerifyError::StaleBill,
+        error => error,
+    })?;
+    let decide = Decide { order, decision: (*decision).clone(), message: message(&decision), counter };
+    let decided = app.store().decide(decide, app.now()).await?;
+    app.remembered().keep_decision(decision);
+    if matches!(decided.state, OrderState::Approved { .. }) {
+        app.taps().insert((session.household, order), tapped);
+    }
+    if let Some(deadline) = decided.state.deadline() {
+        app.deadlines().expect(deadline);
+    }
+    Ok(accepted())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AppendBody {
+    entry: String,
+    wearer: Option<nodpay_protocol::WearerName>,
+    pairing: Option<PairingId>,
+}
+
+pub(super) async fn append(
+    State(app): State<App>,
+    session: GuardianSession,
+    JsonBody(body): JsonBody<AppendBody>,
+) -> Result<Accepted, ApiError> {
+    let now = app.now();
+    let book = households::book(&app, session.household).await?;
+    let mut next = LogBook::clone(&book);
+    let entry = match next.append(&body.entry) {
+        Ok(entry) => entry,
+        Err(VerifyError::Household(HouseholdError::NotNext)) => return repeated(&app, &book, &body.entry).await,
+        Err(VerifyError::Household(HouseholdError::OtherPredecessor)) => return Err(moved(&book)),
+        Err(error) => return Err(error.into()),
+    };
+    let (_, _, counter) = book.assertion(AssertionKind::Log, &body.entry)?;
+    let wearer = body.wearer.map(|wearer| WearerName { name: wearer.name, salt: wearer.salt });
+    match &entry.entry {
+        Entry::Found(_) => return Err(ApiError::NotThisEntry),
+        Entry::EnrolWatch(enrolled) => {
+            if body.pairing.is_none() {
+                return Err(ApiError::PairingMissing);
+            }
+            let fits = |wearer: &WearerName| name_digest(wearer.salt, wearer.name.as_str()) == enrolled.wearer_name;
+            let row = households::row(&app, session.household).await?;
+            let known = row.wearers.iter().find(|(wearer, _)| *wearer == enrolled.wearer).map(|(_, name)| name);
+            if !wearer.as_ref().or(known).is_none_or(fits) {
+                return Err(ApiError::WearerName);
+            }
+        }
+        Entry::RemoveWatch(_) => {}
+    }
+    let message = Message { wire: body.entry, digest: next.head() };
+    let append = AppendLog { entry, message, counter, wearer, pairing: body.pairing };
+    app.store().append_log(append, now).await?;
+    Ok(accepted())
+}
+
+/// An entry that is not the next one: taken in before, or late.
+async fn repeated(app: &App, book: &LogBook, wire: &str) -> Result<Accepted, ApiError> {
+    let seq = entry_of(wire)?.seq;
+    if seq < book.next_seq() {
+        let entries = app.store().log(book.household(), seq).await?;
+        if entries.first().is_some_and(|entry| entry.wire == wire) {
+            return Ok(accepted());
+        }
+    }
+    Err(moved(book))
+}
+
+fn moved(book: &LogBook) -> ApiError {
+    StoreError::LogMoved { head: book.head() }.into()
+}
+
+#[derive(Serialize)]
+pub(super) struct OpenedPairing {
+    pairing: PairingId,
+    expires_in_ms: i64,
+}
+
+pub(super) async fn open_pairing(
+    State(app): State<App>,
+    session: GuardianSession,
+) -> Result<(StatusCode, Json<OpenedPairing>), ApiError> {
+    limit(&app, Purpose::Pairing, Digest::from_bytes(sha256(session.household.as_bytes())))?;
+    let now = app.now();
+    let pairing = PairingId::from_bytes(random()?);
+    let expires = now.plus_ms(PAIRING_LIFE_MS);
+    app.store().create_pairing(NewPairing { pairing, household: session.household, expires }, now).await?;
+    Ok((StatusCode::CREATED, Json(OpenedPairing { pairing, expires_in_ms: PAIRING_LIFE_MS })))
+}
+
+#[derive(Serialize)]
+pub(super) struct Pairing {
+    state: &'static str,
+    left_ms: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watch: Option<WatchId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<PublicKey>,
+    /// The watch's claim, for the page to check against its secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim: Option<String>,
+}
+
+pub(super) async fn pairing(
+    State(app): State<App>,
+    session: GuardianSession,
+    Path(pairing): Path<PairingId>,
+) -> Result<Json<Pairing>, ApiError> {
+    let row = app.store().pairing(pairing).await?.filter(|row| row.household == session.household);
+    let row = row.ok_or(StoreError::PairingUnknown)?;
+    let left_ms = row.expires.ms_since(app.now()).max(0);
+    let (state, claim) = match row.state {
+        PairingState::Open => ("open", None),
+        PairingState::Claimed(claim) => ("claimed", Some(claim)),
+        PairingState::Done(claim) => ("done", Some(claim)),
+        PairingState::Closed => ("closed", None),
+    };
+    let state = if left_ms == 0 && matches!(state, "open" | "claimed") { "expired" } else { state };
+    Ok(Json(Pairing {
+        state,
+        left_ms,
+        watch: claim.as_ref().map(|claim| claim.watch),
+        key: claim.as_ref().map(|claim| claim.key),
+        claim: claim.map(|claim| claim.message.wire),
+    }))
+}
+
+/// The guardian gives a pairing up: the watch was not the right one.
+pub(super) async fn close_pairing(
+    State(app): State<App>,
+    session: GuardianSession,
+    Path(pairing): Path<PairingId>,
+) -> Result<Accepted, ApiError> {
+    app.store().close_pairing(session.household, pairing, app.now()).await?;
+    Ok(accepted())
+}

@@ -1,0 +1,93 @@
+//! The routes of the API: one table, from which the router is made and which tests walk through.
+
+pub(crate) mod compose;
+mod guardian;
+mod merchant;
+mod public;
+mod watch;
+
+use axum::Router;
+use axum::routing::{get, post, put};
+
+use crate::App;
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Anybody.
+    Public,
+    /// Anybody from one of the service's own pages (an `Origin` on the list).
+    OwnPage,
+    /// A watch with a proof of its key in the `DPoP` header.
+    WatchProof,
+    /// Whoever signed the message in the body: a watch.
+    WatchMessage,
+    /// A guardian's session.
+    Guardian,
+    /// A merchant's API key or its till's session.
+    Merchant,
+}
+
+/// One route of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `get`, `post` or `put`.
+    pub method: &'static str,
+    /// With `{parts}`.
+    pub path: &'static str,
+    /// Who may use it.
+    pub role: Role,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $handler:path, $role:ident;)*) => {
+        /// Every route of the API.
+        pub const ROUTES: &[Route] =
+            &[$(Route { method: stringify!($method), path: $path, role: Role::$role }),*];
+
+        pub(crate) fn router() -> Router<App> {
+            Router::new()$(.route($path, $method($handler)))*
+        }
+    };
+}
+
+routes! {
+    get "/healthz" public::health, Public;
+    get "/readyz" public::ready, Public;
+    get "/metrics" public::metrics, Public;
+    get "/api/service" public::service, Public;
+
+    post "/api/pairings/{pairing}/claim" watch::claim, WatchMessage;
+    get "/api/watch/{watch}/state" watch::state, WatchProof;
+    get "/api/watch/{watch}/events" watch::events, WatchProof;
+    get "/api/watch/{watch}/bills/{bill}" watch::bill, WatchProof;
+    post "/api/watch/{watch}/orders" watch::place, WatchMessage;
+    post "/api/watch/{watch}/orders/{order}/payment" watch::pay, WatchMessage;
+    post "/api/watch/{watch}/orders/{order}/cancel" watch::cancel, WatchMessage;
+    post "/api/watch/{watch}/orders/{order}/result" watch::report, WatchMessage;
+
+    post "/api/guardian/found" guardian::found, OwnPage;
+    post "/api/guardian/login-challenge" guardian::login_challenge, OwnPage;
+    post "/api/guardian/login" guardian::login, OwnPage;
+    post "/api/guardian/logout" guardian::logout, Guardian;
+    get "/api/guardian/household" guardian::household, Guardian;
+    get "/api/guardian/events" guardian::events, Guardian;
+    get "/api/guardian/orders" guardian::orders, Guardian;
+    get "/api/guardian/orders/{order}" guardian::order, Guardian;
+    get "/api/guardian/orders/{order}/evidence" guardian::evidence, Guardian;
+    post "/api/guardian/orders/{order}/strike" guardian::strike, Guardian;
+    post "/api/guardian/orders/{order}/decision" guardian::decide, Guardian;
+    post "/api/guardian/log" guardian::append, Guardian;
+    post "/api/guardian/pairings" guardian::open_pairing, Guardian;
+    get "/api/guardian/pairings/{pairing}" guardian::pairing, Guardian;
+    post "/api/guardian/pairings/{pairing}/close" guardian::close_pairing, Guardian;
+
+    post "/api/merchant/enrol" merchant::enrol, OwnPage;
+    get "/api/merchant" merchant::merchant, Merchant;
+    put "/api/merchant/goods" merchant::set_goods, Merchant;
+    get "/api/merchant/events" merchant::events, Merchant;
+    post "/api/merchant/bills" merchant::create_bill, Merchant;
+    get "/api/merchant/bills/{bill}" merchant::bill, Merchant;
+    post "/api/merchant/bills/{bill}/cancel" merchant::cancel_bill, Merchant;
+    post "/api/merchant/requotes/{ask}" merchant::answer, Merchant;
+}

@@ -1,0 +1,277 @@
+//! The watch's side. Reads carry a proof of the device key, everything else is a message it signed.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use nodpay_core::{
+    Amount, BillId, Digest, Order, OrderId, OrderState, OutcomeKind, PairingId, PublicKey, Timestamp, WatchId,
+};
+use nodpay_protocol::{
+    LogBook, bill_of_order, sha256, verify_cancel, verify_order, verify_outcome, verify_pairing_claim, verify_payment,
+    verify_result,
+};
+use nodpay_store::{
+    BillState, CancelOrder, ClaimPairing, OrderRow, Pay, PlaceOrder, ReportResult, StoreError, WatchRow,
+};
+use serde::{Deserialize, Serialize};
+
+use super::compose::{WatchOrder, WearerView, available, message};
+use crate::App;
+use crate::events::{Audience, resume_from, stream};
+use crate::extract::{Json as JsonBody, Path, Query, Wire};
+use crate::households;
+use crate::limits::Purpose;
+use crate::problem::ApiError;
+use crate::sessions::{WatchProof, limit};
+use crate::verified;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClaimBody {
+    key: PublicKey,
+    claim: String,
+}
+
+/// A watch asks to be enrolled. Whether it knows the pairing's secret only the phone can tell.
+pub(super) async fn claim(
+    State(app): State<App>,
+    Path(pairing): Path<PairingId>,
+    JsonBody(body): JsonBody<ClaimBody>,
+) -> Result<StatusCode, ApiError> {
+    limit(&app, Purpose::PairingClaim, Digest::from_bytes(sha256(pairing.as_bytes())))?;
+    let claim = verify_pairing_claim(&body.claim, &body.key)?;
+    if claim.pairing != pairing {
+        return Err(ApiError::OtherPairing);
+    }
+    let claimed = ClaimPairing {
+        pairing,
+        household: claim.household,
+        watch: claim.watch,
+        key: claim.key,
+        message: message(&claim),
+    };
+    app.store().claim_pairing(claimed, app.now()).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+#[derive(Deserialize)]
+pub(super) struct From {
+    #[serde(default)]
+    from: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct WatchState {
+    now: Timestamp,
+    /// Where the events after this answer begin.
+    events: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<Amount>,
+    wearer: Option<WearerView>,
+    log: Vec<String>,
+    /// The newest one.
+    order: Option<WatchOrder>,
+}
+
+/// Everything a watch that (re)starts needs. While its pairing is pending that is nothing; once it is removed only the
+/// log, which says so, and how its last order ended.
+pub(super) async fn state(
+    State(app): State<App>,
+    proof: WatchProof,
+    Query(From { from }): Query<From>,
+) -> Result<Json<WatchState>, ApiError> {
+    let now = app.now();
+    let household = households::row(&app, proof.household).await?;
+    if !proof.enrolled {
+        let events = household.last_event;
+        return Ok(Json(WatchState { now, events, balance: None, wearer: None, log: Vec::new(), order: None }));
+    }
+    let row = watch_row(&app, proof.watch).await?;
+    let wearer = household.wearers.iter().find(|(wearer, _)| *wearer == row.enrolled.wearer);
+    let log = app.store().log(proof.household, from).await?;
+    let order = app.store().latest_order(proof.watch).await?;
+    let balance = nodpay_store::Balance { wallet: household.wallet, currency: household.currency };
+    Ok(Json(WatchState {
+        now,
+        events: household.last_event,
+        balance: if row.removed { None } else { Some(available(balance)?) },
+        wearer: wearer.map(|(_, name)| WearerView::from(name)),
+        log: log.into_iter().map(|entry| entry.wire).collect(),
+        order: order.map(|order| WatchOrder::new(order, now)),
+    }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct After {
+    after: Option<u64>,
+}
+
+pub(super) async fn events(
+    State(app): State<App>,
+    proof: WatchProof,
+    Query(After { after }): Query<After>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let after = resume_from(&headers, after)?;
+    stream(app, Audience::Watch(proof.household, proof.watch), after).await
+}
+
+#[derive(Serialize)]
+pub(super) struct BillMessages {
+    certificate: String,
+    bill: String,
+}
+
+/// A bill that can be ordered now.
+pub(super) async fn bill(
+    State(app): State<App>,
+    proof: WatchProof,
+    Path((_, bill)): Path<(WatchId, BillId)>,
+) -> Result<Json<BillMessages>, ApiError> {
+    let now = app.now();
+    if !proof.enrolled {
+        return Err(StoreError::WatchUnknown.into());
+    }
+    if watch_row(&app, proof.watch).await?.removed {
+        return Err(StoreError::RevokedWatch.into());
+    }
+    let row = app.store().bill(bill).await?.ok_or(StoreError::BillUnknown)?;
+    match row.state {
+        BillState::Open if now >= row.deadline => return Err(StoreError::BillExpired.into()),
+        BillState::Open => {}
+        BillState::Consumed(..) => return Err(StoreError::BillAlreadyPaid.into()),
+        BillState::Cancelled => return Err(StoreError::BillCancelled.into()),
+    }
+    if !row.scanned {
+        app.store().mark_scanned(bill, now).await?;
+    }
+    Ok(Json(BillMessages { certificate: row.certificate.wire, bill: row.message.wire }))
+}
+
+#[derive(Serialize)]
+pub(super) struct Placed {
+    expires_in_ms: i64,
+}
+
+pub(super) async fn place(
+    State(app): State<App>,
+    Path(watch): Path<WatchId>,
+    Wire(wire): Wire,
+) -> Result<(StatusCode, Json<Placed>), ApiError> {
+    let household = watch_row(&app, watch).await?.household;
+    let book = households::book(&app, household).await?;
+    let row = match peek_bill(&wire) {
+        Some(digest) => app.store().bill_by_digest(digest).await?,
+        None => None,
+    };
+    let Some(row) = row else {
+        // A forged or damaged message is called that before anything is said about bills.
+        bill_of_order(&wire, &book, watch)?;
+        return Err(StoreError::BillUnknown.into());
+    };
+    let bill = verified::bill(&app, &row)?;
+    let order = verify_order(&wire, &book, watch, &bill)?;
+    book.enrolled(watch)?;
+    let asked_ms = order.expires.ms_since(order.created);
+    let now = app.now();
+    let place = PlaceOrder { order: Order::clone(&order), message: message(&order) };
+    let placed = app.store().place_order(place, now).await?;
+    app.remembered().keep_order(order);
+    if let Some(deadline) = placed.state.deadline() {
+        app.deadlines().expect(deadline);
+    }
+    // An order that ended at once is told by its outcome event, like every other.
+    let expires_in_ms = placed.left_ms(now).unwrap_or(asked_ms);
+    Ok((StatusCode::ACCEPTED, Json(Placed { expires_in_ms })))
+}
+
+/// Which bill an order seems to be about, to fetch it before the order is verified against it.
+fn peek_bill(wire: &str) -> Option<Digest> {
+    #[derive(Deserialize)]
+    struct Peek {
+        bill: Digest,
+    }
+    let payload: nodpay_core::Bytes<0, 65_536> = wire.split('.').nth(1)?.parse().ok()?;
+    serde_json::from_slice::<Peek>(payload.as_bytes()).ok().map(|peek| peek.bill)
+}
+
+pub(super) async fn pay(
+    State(app): State<App>,
+    Path((watch, order)): Path<(WatchId, OrderId)>,
+    Wire(wire): Wire,
+) -> Result<Accepted, ApiError> {
+    let (row, book) = order_of(&app, watch, order).await?;
+    let known = verified::order(&app, &book, &row)?;
+    let Some(decision) = &row.decision else {
+        return Err(not_approved(&row).into());
+    };
+    let decision = verified::decision(&app, &book, &known, decision)?;
+    let payment = verify_payment(&wire, &book, &known.order, &decision)?;
+    let pay = Pay { order, payment: (*payment).clone(), message: message(&payment) };
+    let paid = app.store().pay(pay, app.now()).await?;
+    if matches!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid }) {
+        if let Some(tapped) = app.taps().take((row.household, order)) {
+            crate::metrics::tap_to_paid(tapped.elapsed());
+        }
+    }
+    Ok(accepted())
+}
+
+fn not_approved(row: &OrderRow) -> StoreError {
+    match row.state {
+        OrderState::Ended { outcome } => StoreError::OrderEnded(outcome),
+        OrderState::Waiting { .. } | OrderState::Approved { .. } => StoreError::OrderNotApproved,
+    }
+}
+
+pub(super) async fn cancel(
+    State(app): State<App>,
+    Path((watch, order)): Path<(WatchId, OrderId)>,
+    Wire(wire): Wire,
+) -> Result<Accepted, ApiError> {
+    let (row, book) = order_of(&app, watch, order).await?;
+    let known = verified::order(&app, &book, &row)?;
+    let cancel = verify_cancel(&wire, &book, &known.order)?;
+    let cancelled = CancelOrder { order, cancel: (*cancel).clone(), message: message(&cancel) };
+    app.store().cancel_order(cancelled, app.now()).await?;
+    Ok(accepted())
+}
+
+pub(super) async fn report(
+    State(app): State<App>,
+    Path((watch, order)): Path<(WatchId, OrderId)>,
+    Wire(wire): Wire,
+) -> Result<Accepted, ApiError> {
+    let (row, book) = order_of(&app, watch, order).await?;
+    let known = verified::order(&app, &book, &row)?;
+    let ended = row.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?;
+    let outcome = verify_outcome(&ended.message.wire, app.keys().outcome_certificate(), &known.order)
+        .map_err(|error| ApiError::Internal(format!("outcome {}: {error}", ended.message.digest)))?;
+    let result = verify_result(&wire, &book, &known.order, &outcome)?;
+    let report = ReportResult { order, result: (*result).clone(), message: message(&result) };
+    app.store().report_result(report, app.now()).await?;
+    Ok(accepted())
+}
+
+/// `202 {}`.
+pub(super) type Accepted = (StatusCode, Json<Empty>);
+
+#[derive(Serialize)]
+pub(super) struct Empty {}
+
+pub(super) const fn accepted() -> Accepted {
+    (StatusCode::ACCEPTED, Json(Empty {}))
+}
+
+async fn watch_row(app: &App, watch: WatchId) -> Result<WatchRow, ApiError> {
+    Ok(app.store().household_of_watch(watch).await?.ok_or(StoreError::WatchUnknown)?)
+}
+
+async fn order_of(app: &App, watch: WatchId, order: OrderId) -> Result<(OrderRow, Arc<LogBook>), ApiError> {
+    let row = app.store().order_of_watch(watch, order).await?.ok_or(StoreError::OrderUnknown)?;
+    let book = households::book(app, row.household).await?;
+    Ok((row, book))
+}

@@ -1,0 +1,131 @@
+//! Messages this process has verified, by digest, so that each is verified once and not at every later step. Rows of
+//! the database are not believed either: what is not remembered here is verified from its wire like a new message.
+
+use std::sync::Arc;
+
+use nodpay_core::{Bill, Decision, Digest, MerchantCertificate, Order, WatchId};
+use nodpay_protocol::{
+    LogBook, Verified, VerifyError, verify_bill, verify_decision, verify_merchant_certificate, verify_order,
+    verify_requote,
+};
+use nodpay_store::{BillRow, Message, OrderRow};
+
+use crate::App;
+use crate::problem::ApiError;
+use crate::recent::Recent;
+
+/// Messages of each kind that are remembered.
+const CAPACITY: usize = 16_384;
+/// There are fewer merchants.
+const CERTIFICATES: usize = 4_096;
+
+/// Bounded memories, one a kind.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    certificates: Recent<Digest, Arc<Verified<MerchantCertificate>>>,
+    bills: Recent<Digest, Arc<Verified<Bill>>>,
+    orders: Recent<Digest, Arc<Verified<Order>>>,
+    decisions: Recent<Digest, Arc<Verified<Decision>>>,
+}
+
+impl Remembered {
+    pub(crate) fn new() -> Self {
+        Self {
+            certificates: Recent::new(CERTIFICATES),
+            bills: Recent::new(CAPACITY),
+            orders: Recent::new(CAPACITY),
+            decisions: Recent::new(CAPACITY),
+        }
+    }
+
+    pub(crate) fn keep_bill(&self, bill: Verified<Bill>) -> Arc<Verified<Bill>> {
+        keep(&self.bills, bill)
+    }
+
+    pub(crate) fn keep_order(&self, order: Verified<Order>) -> Arc<Verified<Order>> {
+        keep(&self.orders, order)
+    }
+
+    pub(crate) fn keep_decision(&self, decision: Verified<Decision>) -> Arc<Verified<Decision>> {
+        keep(&self.decisions, decision)
+    }
+}
+
+fn keep<T>(memory: &Recent<Digest, Arc<Verified<T>>>, message: Verified<T>) -> Arc<Verified<T>> {
+    let message = Arc::new(message);
+    memory.insert(message.digest(), Arc::clone(&message));
+    message
+}
+
+/// An order and what it is about, all verified.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) bill: Arc<Verified<Bill>>,
+    /// The revision that stands in for the bill.
+    pub(crate) requote: Option<Arc<Verified<Bill>>>,
+    pub(crate) order: Arc<Verified<Order>>,
+}
+
+/// A merchant certificate of our root.
+pub(crate) fn certificate(app: &App, stored: &Message) -> Result<Arc<Verified<MerchantCertificate>>, ApiError> {
+    let memory = &app.remembered().certificates;
+    recall(memory, stored, || verify_merchant_certificate(&stored.wire, &app.keys().root()))
+}
+
+/// The bill of a row.
+pub(crate) fn bill(app: &App, row: &BillRow) -> Result<Arc<Verified<Bill>>, ApiError> {
+    bill_of(app, &row.certificate, &row.message)
+}
+
+fn bill_of(app: &App, certificate_message: &Message, stored: &Message) -> Result<Arc<Verified<Bill>>, ApiError> {
+    let certificate = certificate(app, certificate_message)?;
+    recall(&app.remembered().bills, stored, || verify_bill(&stored.wire, &certificate))
+}
+
+/// Everything an order's later messages are checked against.
+pub(crate) fn order(app: &App, book: &LogBook, row: &OrderRow) -> Result<Known, ApiError> {
+    let bill = bill_of(app, &row.merchant_certificate, &row.bill_message)?;
+    let requote = match &row.requote {
+        None => None,
+        Some(requote) => {
+            let certificate = certificate(app, &row.merchant_certificate)?;
+            let stored = &requote.message;
+            let memory = &app.remembered().bills;
+            Some(recall(memory, stored, || verify_requote(&stored.wire, &certificate, &bill))?)
+        }
+    };
+    let watch: WatchId = row.watch;
+    let memory = &app.remembered().orders;
+    let order = recall(memory, &row.message, || verify_order(&row.message.wire, book, watch, &bill))?;
+    Ok(Known { bill, requote, order })
+}
+
+/// The decision that was taken in for an order.
+pub(crate) fn decision(
+    app: &App,
+    book: &LogBook,
+    known: &Known,
+    stored: &Message,
+) -> Result<Arc<Verified<Decision>>, ApiError> {
+    recall(&app.remembered().decisions, stored, || {
+        let requote = known.requote.as_deref();
+        verify_decision(&stored.wire, book, &known.order, &known.bill, requote).map(|(decision, ..)| decision)
+    })
+}
+
+/// From memory, or verified now. What we stored and no longer believe is an incident of ours, not the peer's fault.
+fn recall<T>(
+    memory: &Recent<Digest, Arc<Verified<T>>>,
+    stored: &Message,
+    verify: impl FnOnce() -> Result<Verified<T>, VerifyError>,
+) -> Result<Arc<Verified<T>>, ApiError> {
+    if let Some(known) = memory.get(stored.digest) {
+        return Ok(known);
+    }
+    let incident = |what: &str| ApiError::Internal(format!("stored message {}: {what}", stored.digest));
+    let verified = verify().map_err(|error| incident(&error.to_string()))?;
+    if verified.digest() != stored.digest {
+        return Err(incident("its digest is another one"));
+    }
+    Ok(keep(memory, verified))
+}

@@ -1,0 +1,10 @@
+//! The pages.
+
+use axum::Router;
+
+use crate::App;
+
+/// Pages and static files.
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+}

@@ -1,0 +1,186 @@
+//! Events: references to what changed, numbered so that whoever reads on from a number misses nothing.
+//!
+//! A household's events are numbered by a counter in its row, so their order is the order of commits on any database.
+//! A merchant's are numbered over all merchants, so that no row is written by every payment.
+
+use nodpay_core::{AskId, BillId, HouseholdId, MerchantId, OrderId, PairingId, Timestamp};
+use rusqlite::{Connection, params};
+
+use crate::households::Books;
+use crate::sqlite::{Cells, many, one, run, sql_int};
+use crate::writer::Tx;
+use crate::{
+    Audience, EventRow, HouseholdEvent, MAX_EVENTS_PAGE, MerchantEvent, MerchantEventRow, StoreError, Topic,
+};
+
+/// Who is told.
+#[derive(Clone, Copy)]
+pub(crate) enum To {
+    Guardians,
+    Watch(nodpay_core::WatchId),
+    AllWatches,
+}
+
+impl To {
+    const fn audience(self) -> &'static str {
+        match self {
+            Self::Guardians => "guardian",
+            Self::Watch(_) | Self::AllWatches => "watch",
+        }
+    }
+
+    fn watch(&self) -> &[u8] {
+        match self {
+            Self::Watch(watch) => watch.as_bytes(),
+            Self::Guardians | Self::AllWatches => &[],
+        }
+    }
+}
+
+/// Writes one event; its number is saved with `books`.
+pub(crate) fn tell(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    to: To,
+    event: HouseholdEvent,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (mut order, mut pairing, mut entry) = (None, None, None);
+    match event {
+        HouseholdEvent::Log(seq) => entry = Some(sql_int(seq)?),
+        HouseholdEvent::Pairing(id) => pairing = Some(id),
+        HouseholdEvent::Order(id)
+        | HouseholdEvent::Requote(id)
+        | HouseholdEvent::Decision(id)
+        | HouseholdEvent::Outcome(id)
+        | HouseholdEvent::Result(id) => order = Some(id),
+        HouseholdEvent::Balance => {}
+    }
+    books.last_event += 1;
+    run(
+        tx.db,
+        "INSERT INTO events (household, audience, watch, seq, kind, order_id, pairing, log_seq, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            books.household.as_bytes(),
+            to.audience(),
+            to.watch(),
+            sql_int(books.last_event)?,
+            event.kind(),
+            order.as_ref().map(OrderId::as_bytes),
+            pairing.as_ref().map(PairingId::as_bytes),
+            entry,
+            now.unix_ms(),
+        ],
+    )?;
+    tx.touch(Topic::Household(books.household));
+    Ok(())
+}
+
+pub(crate) fn tell_merchant(
+    tx: &mut Tx<'_>,
+    merchant: MerchantId,
+    event: MerchantEvent,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (kind, bill, ask) = match event {
+        MerchantEvent::Bill(bill) => ("bill", bill, None),
+        MerchantEvent::Requote(bill, ask) => ("requote", bill, Some(ask)),
+    };
+    run(
+        tx.db,
+        "INSERT INTO merchant_events (merchant, kind, bill, ask, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![merchant.as_bytes(), kind, bill.as_bytes(), ask.as_ref().map(AskId::as_bytes), now.unix_ms()],
+    )?;
+    tx.touch(Topic::Merchant(merchant));
+    Ok(())
+}
+
+pub(crate) fn household_after(
+    db: &Connection,
+    household: HouseholdId,
+    audience: Audience,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<EventRow>, StoreError> {
+    let limit = limit.min(MAX_EVENTS_PAGE);
+    let after = sql_int(after)?;
+    match audience {
+        Audience::Guardian => many(
+            db,
+            "events",
+            household,
+            "SELECT seq, at, kind, order_id, pairing, log_seq FROM events
+             WHERE household = ?1 AND audience = 'guardian' AND watch = x'' AND seq > ?2 ORDER BY seq LIMIT ?3",
+            params![household.as_bytes(), after, limit],
+            build,
+        ),
+        Audience::Watch(watch) => many(
+            db,
+            "events",
+            household,
+            "SELECT seq, at, kind, order_id, pairing, log_seq FROM events
+             WHERE household = ?1 AND audience = 'watch' AND watch = ?2 AND seq > ?3
+             UNION ALL
+             SELECT seq, at, kind, order_id, pairing, log_seq FROM events
+             WHERE household = ?1 AND audience = 'watch' AND watch = x'' AND seq > ?3
+             ORDER BY seq LIMIT ?4",
+            params![household.as_bytes(), watch.as_bytes(), after, limit],
+            build,
+        ),
+    }
+}
+
+fn build(cells: &Cells<'_>) -> Result<EventRow, StoreError> {
+    let (seq, at, kind) = (cells.number()?, cells.time()?, cells.string()?);
+    let (order, pairing, entry) = (cells.opt_id()?, cells.opt_id()?, cells.opt_number()?);
+    let event = match (kind.as_str(), order, pairing, entry) {
+        ("log", None, None, Some(entry)) => HouseholdEvent::Log(entry),
+        ("pairing", None, Some(pairing), None) => HouseholdEvent::Pairing(pairing),
+        ("order", Some(order), None, None) => HouseholdEvent::Order(order),
+        ("requote", Some(order), None, None) => HouseholdEvent::Requote(order),
+        ("decision", Some(order), None, None) => HouseholdEvent::Decision(order),
+        ("outcome", Some(order), None, None) => HouseholdEvent::Outcome(order),
+        ("result", Some(order), None, None) => HouseholdEvent::Result(order),
+        ("balance", None, None, None) => HouseholdEvent::Balance,
+        _ => return Err(cells.wrong(format!("event {seq}: a {kind} with other references"))),
+    };
+    Ok(EventRow { seq, at, event })
+}
+
+pub(crate) fn merchant_after(
+    db: &Connection,
+    merchant: MerchantId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<MerchantEventRow>, StoreError> {
+    many(
+        db,
+        "merchant_events",
+        merchant,
+        "SELECT seq, at, kind, bill, ask FROM merchant_events WHERE merchant = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+        params![merchant.as_bytes(), sql_int(after)?, limit.min(MAX_EVENTS_PAGE)],
+        |cells| {
+            let (seq, at, kind) = (cells.number()?, cells.time()?, cells.string()?);
+            let (bill, ask): (BillId, Option<AskId>) = (cells.id()?, cells.opt_id()?);
+            let event = match (kind.as_str(), ask) {
+                ("bill", None) => MerchantEvent::Bill(bill),
+                ("requote", Some(ask)) => MerchantEvent::Requote(bill, ask),
+                _ => return Err(cells.wrong(format!("event {seq}: a {kind} with other references"))),
+            };
+            Ok(MerchantEventRow { seq, at, event })
+        },
+    )
+}
+
+pub(crate) fn last_of_merchant(db: &Connection, merchant: MerchantId) -> Result<u64, StoreError> {
+    let last = one(
+        db,
+        "merchant_events",
+        merchant,
+        "SELECT seq FROM merchant_events WHERE merchant = ?1 ORDER BY seq DESC LIMIT 1",
+        params![merchant.as_bytes()],
+        Cells::number,
+    )?;
+    Ok(last.unwrap_or(0))
+}

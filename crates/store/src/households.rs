@@ -1,0 +1,360 @@
+//! Households: the log, guardians, watches and wearers, and the row that holds wallet and event counter.
+
+use nodpay_core::{
+    CredentialId, Currency, Digest, EnrolledWatch, Entry, FailReason, GuardianId, HouseholdId, NewWatchCap, Timestamp,
+    Wallet, WatchId, WearerId,
+};
+use rusqlite::{Connection, params};
+
+use crate::events::{To, tell};
+use crate::sqlite::{Cells, insert_message, many, one, run, run_one, sql_int};
+use crate::writer::{Fault, Tx};
+use crate::{
+    AppendLog, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, Message, NewHousehold, StoreError, WatchRow,
+    WearerName, access, orders,
+};
+
+/// A household's row while a transaction works on it. Load it once, save it last.
+pub(crate) struct Books {
+    pub(crate) household: HouseholdId,
+    pub(crate) currency: Currency,
+    pub(crate) head: Digest,
+    pub(crate) next_seq: u64,
+    pub(crate) wallet: Wallet,
+    pub(crate) last_event: u64,
+}
+
+impl Books {
+    pub(crate) fn find(db: &Connection, household: HouseholdId) -> Result<Option<Self>, StoreError> {
+        one(
+            db,
+            "households",
+            household,
+            "SELECT currency, head, next_seq, posted, held, last_event FROM households WHERE household = ?1",
+            params![household.as_bytes()],
+            |cells| {
+                let (currency, head, next_seq) = (cells.currency()?, cells.id()?, cells.number()?);
+                let (posted, held) = (cells.minor()?, cells.minor()?);
+                let wallet = Wallet::from_stored(posted, held)
+                    .ok_or_else(|| cells.wrong("held is not between zero and posted"))?;
+                Ok(Self { household, currency, head, next_seq, wallet, last_event: cells.number()? })
+            },
+        )
+    }
+
+    pub(crate) fn load(db: &Connection, household: HouseholdId) -> Result<Self, StoreError> {
+        Self::find(db, household)?.ok_or(StoreError::HouseholdUnknown)
+    }
+
+    pub(crate) fn save(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        run_one(
+            tx.db,
+            "households",
+            self.household,
+            "UPDATE households SET head = ?2, next_seq = ?3, posted = ?4, held = ?5, last_event = ?6
+             WHERE household = ?1",
+            params![
+                self.household.as_bytes(),
+                self.head.as_bytes(),
+                sql_int(self.next_seq)?,
+                self.wallet.posted().get(),
+                self.wallet.held().get(),
+                sql_int(self.last_event)?,
+            ],
+        )
+    }
+}
+
+pub(crate) fn create(tx: &mut Tx<'_>, new: &NewHousehold, now: Timestamp) -> Result<(), Fault> {
+    let household = new.entry.household;
+    if let Some(founding) = entry_digest(tx.db, household, 0)? {
+        return if founding == new.message.digest { Ok(()) } else { Err(StoreError::HouseholdExists.into()) };
+    }
+    let Entry::Found(guardian) = &new.entry.entry else {
+        return Err(StoreError::LogMoved { head: new.message.digest }.into());
+    };
+    match access::invitation(tx.db, new.invitation, now)? {
+        InvitationKind::Guardian => {}
+        InvitationKind::Till(_) => return Err(StoreError::InvitationUnknown.into()),
+    }
+    if guardian_by_credential(tx.db, &guardian.credential)?.is_some() {
+        return Err(StoreError::CredentialExists.into());
+    }
+    access::use_invitation(tx, new.invitation, now)?;
+    run(
+        tx.db,
+        "INSERT INTO households (household, currency, head, next_seq, posted, held, last_event)
+         VALUES (?1, ?2, ?3, 1, 0, 0, 0)",
+        params![household.as_bytes(), new.currency.code(), new.message.digest.as_bytes()],
+    )?;
+    run(
+        tx.db,
+        "INSERT INTO guardians (household, guardian, credential, counter) VALUES (?1, ?2, ?3, 0)",
+        params![household.as_bytes(), guardian.guardian.as_bytes(), guardian.credential.as_bytes()],
+    )?;
+    insert_entry(tx.db, household, 0, &new.message, now)?;
+    let mut books = Books::load(tx.db, household)?;
+    tell(tx, &mut books, To::Guardians, HouseholdEvent::Log(0), now)?;
+    books.save(tx)?;
+    Ok(())
+}
+
+pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) -> Result<(), Fault> {
+    let entry = &append.entry;
+    let mut books = Books::load(tx.db, entry.household)?;
+    if entry_digest(tx.db, entry.household, entry.seq)? == Some(append.message.digest) {
+        return Ok(());
+    }
+    if entry.seq != books.next_seq || entry.prev != Some(books.head) {
+        return Err(StoreError::LogMoved { head: books.head }.into());
+    }
+    bump_guardian(tx.db, entry.household, entry.guardian, append.counter)?;
+    let mut removed = None;
+    match &entry.entry {
+        // The founding entry has number 0, which is never the next one.
+        Entry::Found(_) => return Err(StoreError::LogMoved { head: books.head }.into()),
+        Entry::EnrolWatch(enrolled) => enrol(tx, append, enrolled, now)?,
+        Entry::RemoveWatch(watch) => {
+            remove(tx.db, entry.household, *watch)?;
+            removed = Some(*watch);
+        }
+    }
+    insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
+    books.head = append.message.digest;
+    books.next_seq += 1;
+    tell(tx, &mut books, To::Guardians, HouseholdEvent::Log(entry.seq), now)?;
+    tell(tx, &mut books, To::AllWatches, HouseholdEvent::Log(entry.seq), now)?;
+    if let Some(watch) = removed {
+        orders::end_open_of_watch(tx, &mut books, watch, FailReason::WatchRemoved, now)?;
+    }
+    books.save(tx)?;
+    Ok(())
+}
+
+fn enrol(tx: &mut Tx<'_>, append: &AppendLog, enrolled: &EnrolledWatch, now: Timestamp) -> Result<(), Fault> {
+    let household = append.entry.household;
+    if watch(tx.db, enrolled.watch)?.is_some() {
+        return Err(StoreError::WatchExists.into());
+    }
+    if let Some(pairing) = append.pairing {
+        access::finish_pairing(tx.db, household, pairing, enrolled.watch, &enrolled.key, now)?;
+    }
+    match (wearer(tx.db, household, enrolled.wearer)?, &append.wearer) {
+        (None, None) => return Err(StoreError::WearerNameMissing.into()),
+        (Some(_), None) => {}
+        (Some(known), Some(said)) if known == *said => {}
+        (Some(_), Some(_)) => return Err(StoreError::WearerConflict.into()),
+        (None, Some(said)) => {
+            run(
+                tx.db,
+                "INSERT INTO wearers (household, wearer, name, salt) VALUES (?1, ?2, ?3, ?4)",
+                params![
+                    household.as_bytes(),
+                    enrolled.wearer.as_bytes(),
+                    said.name.as_str(),
+                    said.salt.as_bytes()
+                ],
+            )?;
+        }
+    }
+    let cap = &enrolled.new_watch_cap;
+    run(
+        tx.db,
+        "INSERT INTO watches
+         (watch, household, key, wearer, wearer_name, cap_until, cap_minor, cap_currency, removed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)",
+        params![
+            enrolled.watch.as_bytes(),
+            household.as_bytes(),
+            enrolled.key.as_bytes(),
+            enrolled.wearer.as_bytes(),
+            enrolled.wearer_name.as_bytes(),
+            cap.until.unix_ms(),
+            cap.per_payment.minor(),
+            cap.per_payment.currency().code(),
+        ],
+    )?;
+    Ok(())
+}
+
+fn remove(db: &Connection, household: HouseholdId, gone: WatchId) -> Result<(), StoreError> {
+    let enrolled = watch(db, gone)?.filter(|row| row.household == household && !row.removed);
+    if enrolled.is_none() {
+        return Err(StoreError::WatchUnknown);
+    }
+    run_one(db, "watches", gone, "UPDATE watches SET removed = 1 WHERE watch = ?1", params![gone.as_bytes()])
+}
+
+fn insert_entry(
+    db: &Connection,
+    household: HouseholdId,
+    seq: u64,
+    message: &Message,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let message = insert_message(db, message)?;
+    run(
+        db,
+        "INSERT INTO log_entries (household, seq, message, at) VALUES (?1, ?2, ?3, ?4)",
+        params![household.as_bytes(), sql_int(seq)?, message, now.unix_ms()],
+    )?;
+    Ok(())
+}
+
+fn entry_digest(db: &Connection, household: HouseholdId, seq: u64) -> Result<Option<Digest>, StoreError> {
+    // A number beyond what SQL counts to is of no entry.
+    let Ok(seq) = i64::try_from(seq) else { return Ok(None) };
+    one(
+        db,
+        "log_entries",
+        household,
+        "SELECT m.digest FROM log_entries e JOIN messages m ON m.id = e.message WHERE e.household = ?1 AND e.seq = ?2",
+        params![household.as_bytes(), seq],
+        Cells::id,
+    )
+}
+
+/// Takes a guardian's signature counter in. The same number again means a copied passkey, except 0: no counter.
+pub(crate) fn bump_guardian(
+    db: &Connection,
+    household: HouseholdId,
+    guardian: GuardianId,
+    counter: u32,
+) -> Result<(), StoreError> {
+    let before: u32 = one(
+        db,
+        "guardians",
+        guardian,
+        "SELECT counter FROM guardians WHERE household = ?1 AND guardian = ?2",
+        params![household.as_bytes(), guardian.as_bytes()],
+        Cells::number,
+    )?
+    .ok_or(StoreError::GuardianUnknown)?;
+    if counter == 0 && before == 0 {
+        return Ok(());
+    }
+    if counter <= before {
+        return Err(StoreError::CounterReplayed);
+    }
+    run_one(
+        db,
+        "guardians",
+        guardian,
+        "UPDATE guardians SET counter = ?3 WHERE household = ?1 AND guardian = ?2",
+        params![household.as_bytes(), guardian.as_bytes(), counter],
+    )
+}
+
+pub(crate) fn bump_counter(tx: &mut Tx<'_>, credential: &CredentialId, counter: u32) -> Result<(), Fault> {
+    let guardian = guardian_by_credential(tx.db, credential)?.ok_or(StoreError::GuardianUnknown)?;
+    Ok(bump_guardian(tx.db, guardian.household, guardian.guardian, counter)?)
+}
+
+pub(crate) fn log(db: &Connection, household: HouseholdId, from_seq: u64) -> Result<Vec<Message>, StoreError> {
+    many(
+        db,
+        "log_entries",
+        household,
+        "SELECT m.wire, m.digest FROM log_entries e JOIN messages m ON m.id = e.message
+         WHERE e.household = ?1 AND e.seq >= ?2 ORDER BY e.seq",
+        params![household.as_bytes(), sql_int(from_seq)?],
+        Cells::message,
+    )
+}
+
+pub(crate) fn household(db: &Connection, household: HouseholdId) -> Result<Option<HouseholdRow>, StoreError> {
+    let Some(books) = Books::find(db, household)? else { return Ok(None) };
+    let wearers = many(
+        db,
+        "wearers",
+        household,
+        "SELECT wearer, name, salt FROM wearers WHERE household = ?1 ORDER BY wearer",
+        params![household.as_bytes()],
+        |cells| Ok((cells.id()?, WearerName { name: cells.text()?, salt: cells.id()? })),
+    )?;
+    Ok(Some(HouseholdRow {
+        household,
+        currency: books.currency,
+        head: books.head,
+        next_seq: books.next_seq,
+        wallet: books.wallet,
+        wearers,
+        last_event: books.last_event,
+    }))
+}
+
+pub(crate) fn wearer(
+    db: &Connection,
+    household: HouseholdId,
+    wearer: WearerId,
+) -> Result<Option<WearerName>, StoreError> {
+    one(
+        db,
+        "wearers",
+        wearer,
+        "SELECT name, salt FROM wearers WHERE household = ?1 AND wearer = ?2",
+        params![household.as_bytes(), wearer.as_bytes()],
+        |cells| Ok(WearerName { name: cells.text()?, salt: cells.id()? }),
+    )
+}
+
+pub(crate) fn watch(db: &Connection, watch: WatchId) -> Result<Option<WatchRow>, StoreError> {
+    one(
+        db,
+        "watches",
+        watch,
+        "SELECT household, key, wearer, wearer_name, cap_until, cap_minor, cap_currency, removed
+         FROM watches WHERE watch = ?1",
+        params![watch.as_bytes()],
+        |cells| {
+            Ok(WatchRow {
+                household: cells.id()?,
+                enrolled: EnrolledWatch {
+                    watch,
+                    key: cells.id()?,
+                    wearer: cells.id()?,
+                    wearer_name: cells.id()?,
+                    new_watch_cap: NewWatchCap { until: cells.time()?, per_payment: cells.amount()? },
+                },
+                removed: cells.flag()?,
+            })
+        },
+    )
+}
+
+/// The household's watches that were not removed, except one.
+pub(crate) fn other_watches(
+    db: &Connection,
+    household: HouseholdId,
+    except: WatchId,
+) -> Result<Vec<WatchId>, StoreError> {
+    many(
+        db,
+        "watches",
+        household,
+        "SELECT watch FROM watches WHERE household = ?1 AND removed = 0 AND watch <> ?2",
+        params![household.as_bytes(), except.as_bytes()],
+        Cells::id,
+    )
+}
+
+pub(crate) fn guardian_by_credential(
+    db: &Connection,
+    credential: &CredentialId,
+) -> Result<Option<GuardianRow>, StoreError> {
+    one(
+        db,
+        "guardians",
+        credential,
+        "SELECT household, guardian, counter FROM guardians WHERE credential = ?1",
+        params![credential.as_bytes()],
+        |cells| {
+            Ok(GuardianRow {
+                household: cells.id()?,
+                guardian: cells.id()?,
+                credential: credential.clone(),
+                counter: cells.number()?,
+            })
+        },
+    )
+}

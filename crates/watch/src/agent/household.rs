@@ -1,0 +1,287 @@
+//! The household this watch belongs to: its log, which the watch follows and never goes back on, and its balance.
+
+use nodpay_core::{Amount, LogEntry, OutcomeCertificate, Text};
+use nodpay_protocol::{
+    Assertion, LogBook, Verified, VerifyError, WearerName, name_digest, verify_outcome_certificate,
+};
+
+use super::order::OpenOrder;
+use super::{Agent, Face, Owner};
+use crate::clock::Turn;
+use crate::journal::{Ended, GivenUpFor, HouseholdRecord, OwnerRecord, Pins, Report};
+use crate::net::{
+    BalanceEvent, DecisionEvent, LogEvent, OutcomeEvent, Reply, ServiceAnswer, StateAnswer, StateOrder,
+};
+use crate::view::Notice;
+
+pub(super) struct Household {
+    pub(super) pins: Pins,
+    /// The wires that `book` folds.
+    pub(super) log: Vec<String>,
+    pub(super) book: LogBook,
+    pub(super) wearer_name: Option<Text<40>>,
+    /// The service's word; the wearer sees it, nothing is paid by it.
+    pub(super) balance: Option<Amount>,
+    pub(super) outcome_certificate: Option<Verified<OutcomeCertificate>>,
+    /// Id of the newest event of this run.
+    pub(super) last_event: Option<String>,
+    /// Id of the newest event up to which nothing is left to do.
+    pub(super) settled_event: Option<String>,
+    /// Orders without a known outcome: at most one that the wearer looks at, and some that they left.
+    pub(super) orders: Vec<OpenOrder>,
+    pub(super) ended: Option<Ended>,
+    /// Oldest first.
+    pub(super) reports: Vec<Report>,
+    /// The service said in this run that it does not know this watch.
+    pub(super) disowned: bool,
+}
+
+enum Followed {
+    Known,
+    Appended,
+    /// Entries before it are missing.
+    Gap,
+    /// It does not follow from what this watch knows.
+    Forged,
+}
+
+impl Household {
+    /// `book` folds `log`.
+    pub(super) fn new(pins: Pins, book: LogBook, log: Vec<String>) -> Self {
+        Self {
+            pins,
+            log,
+            book,
+            wearer_name: None,
+            balance: None,
+            outcome_certificate: None,
+            last_event: None,
+            settled_event: None,
+            orders: Vec::new(),
+            ended: None,
+            reports: Vec::new(),
+            disowned: false,
+        }
+    }
+
+    /// What of a state answer needs no verification of signatures. True when the journal should know.
+    pub(super) fn take_state(&mut self, answer: &StateAnswer) -> bool {
+        self.balance = answer.balance.or(self.balance);
+        let Some(WearerName { name, salt }) = &answer.wearer else { return false };
+        let fits = self
+            .book
+            .watch_ever(self.pins.watch)
+            .is_some_and(|watch| watch.wearer_name == name_digest(*salt, name.as_str()));
+        if !fits || self.wearer_name.as_ref() == Some(name) {
+            return false;
+        }
+        self.wearer_name = Some(name.clone());
+        true
+    }
+
+    fn follow(&mut self, wire: &str) -> Followed {
+        if self.log.iter().any(|known| known == wire) {
+            return Followed::Known;
+        }
+        let next = self.book.next_seq();
+        match seq_of(wire) {
+            None => return Followed::Forged,
+            Some(seq) if seq > next => return Followed::Gap,
+            Some(seq) if seq < next => return Followed::Forged,
+            Some(_) => {}
+        }
+        match self.book.append(wire) {
+            Ok(_) => {
+                self.log.push(wire.to_owned());
+                Followed::Appended
+            }
+            Err(_) => Followed::Forged,
+        }
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        matches!(self.book.enrolled(self.pins.watch), Err(VerifyError::RevokedWatch))
+    }
+
+    pub(super) fn record(&self) -> HouseholdRecord {
+        HouseholdRecord {
+            pins: self.pins.clone(),
+            log: self.log.clone(),
+            wearer_name: self.wearer_name.clone(),
+            balance: self.balance,
+            outcome_certificate: self.outcome_certificate.as_ref().map(|certificate| certificate.wire().to_owned()),
+            last_event: self.settled_event.clone(),
+            orders: self.orders.iter().map(OpenOrder::record).collect(),
+            ended: self.ended.clone(),
+            reports: self.reports.clone(),
+        }
+    }
+}
+
+/// Where an entry says it belongs, unverified.
+fn seq_of(wire: &str) -> Option<u64> {
+    let assertion = Assertion::parse(wire).ok()?;
+    let entry: LogEntry = serde_json::from_slice(&assertion.payload).ok()?;
+    Some(entry.seq)
+}
+
+impl Owner {
+    pub(super) fn record(&self) -> OwnerRecord {
+        match self {
+            Self::New => OwnerRecord::New,
+            Self::Pairing(pairing) => OwnerRecord::Pairing(pairing.record()),
+            Self::Household(home) => OwnerRecord::Household(home.record()),
+        }
+    }
+}
+
+impl Agent {
+    pub(super) fn service_answered(&mut self, reply: Reply, turn: &mut Turn) {
+        let Owner::Household(home) = &mut self.owner else { return };
+        let answer = match reply {
+            Reply::Done(body) => serde_json::from_slice::<ServiceAnswer>(&body).ok(),
+            Reply::Refused(_) | Reply::ProofAge(_) | Reply::Trouble => None,
+        };
+        let Some(answer) = answer else {
+            self.link.service.failed(turn);
+            return;
+        };
+        self.clock.learn(answer.now, turn);
+        match verify_outcome_certificate(&answer.outcome_certificate, &home.pins.root) {
+            Ok(certificate) => {
+                self.link.service_wanted = false;
+                if home.outcome_certificate.as_ref() != Some(&certificate) {
+                    home.outcome_certificate = Some(certificate);
+                    self.dirty = true;
+                }
+                self.unpark(turn);
+            }
+            Err(_) => self.link.service.failed(turn),
+        }
+    }
+
+    pub(super) fn state_answered(&mut self, reply: Reply, turn: &mut Turn) {
+        let answer = match reply {
+            Reply::Done(body) => serde_json::from_slice::<StateAnswer>(&body).ok(),
+            Reply::Refused(code) => {
+                self.disown(&code);
+                None
+            }
+            Reply::ProofAge(_) | Reply::Trouble => None,
+        };
+        let Some(mut answer) = answer else {
+            self.link.state.failed(turn);
+            return;
+        };
+        self.clock.learn(answer.now, turn);
+        self.link.state_wanted = false;
+        match &mut self.owner {
+            Owner::New => return,
+            Owner::Pairing(_) => self.adopt(answer),
+            Owner::Household(home) => {
+                let told = std::mem::take(&mut home.disowned);
+                self.dirty |= home.take_state(&answer);
+                if told && matches!(self.face, Face::Idle(Some(Notice::WatchNotEnrolled))) {
+                    self.face = Face::Idle(None);
+                }
+                for wire in std::mem::take(&mut answer.log) {
+                    self.log_entry(&wire);
+                }
+                self.align_orders(turn);
+                if let Some(order) = answer.order.take() {
+                    self.state_order(order, turn);
+                }
+            }
+        }
+        self.unpark(turn);
+    }
+
+    fn state_order(&mut self, state: StateOrder, turn: &mut Turn) {
+        if let Some(decision) = &state.decision
+            && state.outcome.is_none()
+        {
+            self.decided(state.order_id, decision, state.requote.as_deref(), turn);
+        }
+        if let Some(outcome) = &state.outcome {
+            self.ended(state.order_id, outcome, state.decision.as_deref(), state.requote.as_deref(), turn);
+        }
+    }
+
+    /// One event of the stream. Events may come twice and out of order; unknown kinds are for newer watches.
+    pub(super) fn event(&mut self, kind: &str, data: &str, turn: &mut Turn) {
+        match (kind, &mut self.owner) {
+            (_, Owner::New) => {}
+            // Not the whole log: ask for that.
+            ("log", Owner::Pairing(_)) => self.link.state_wanted = true,
+            (_, Owner::Pairing(_)) => {}
+            ("log", Owner::Household(_)) => {
+                if let Ok(event) = serde_json::from_str::<LogEvent>(data) {
+                    self.log_entry(&event.entry);
+                }
+            }
+            ("decision", Owner::Household(_)) => {
+                if let Ok(event) = serde_json::from_str::<DecisionEvent>(data) {
+                    self.decided(event.order, &event.decision, event.requote.as_deref(), turn);
+                }
+            }
+            ("outcome", Owner::Household(home)) => {
+                if let Ok(event) = serde_json::from_str::<OutcomeEvent>(data) {
+                    home.balance = event.balance.or(home.balance);
+                    let (decision, requote) = (event.decision.as_deref(), event.requote.as_deref());
+                    self.ended(event.order, &event.outcome, decision, requote, turn);
+                }
+            }
+            ("balance", Owner::Household(home)) => {
+                if let Ok(event) = serde_json::from_str::<BalanceEvent>(data) {
+                    home.balance = Some(event.balance);
+                }
+            }
+            (_, Owner::Household(_)) => {}
+        }
+    }
+
+    fn log_entry(&mut self, wire: &str) {
+        let Owner::Household(home) = &mut self.owner else { return };
+        match home.follow(wire) {
+            Followed::Known => {}
+            Followed::Appended => self.dirty = true,
+            Followed::Gap => self.link.state_wanted = true,
+            Followed::Forged => {
+                if matches!(self.face, Face::Idle(_)) {
+                    self.tell(Notice::NotGenuine);
+                }
+            }
+        }
+    }
+
+    /// The service does not know this watch, or says so: only a signed log entry unpairs it.
+    pub(super) fn disown(&mut self, code: &str) {
+        if !matches!(code, "unknown-watch" | "revoked-watch") {
+            return;
+        }
+        match &mut self.owner {
+            Owner::New => {}
+            Owner::Pairing(pairing) if pairing.delivered => self.unpair(Some(Notice::PairingFailed)),
+            Owner::Pairing(_) => {}
+            Owner::Household(home) => {
+                home.disowned = true;
+                self.tell(Notice::WatchNotEnrolled);
+            }
+        }
+    }
+
+    /// A signed entry removed this watch: once nothing is left to show, it belongs to nobody.
+    pub(super) fn settle_removal(&mut self) {
+        let Owner::Household(home) = &self.owner else { return };
+        if !home.is_removed() || home.ended.is_some() || home.orders.iter().any(|order| !order.dismissed) {
+            return;
+        }
+        self.unpair(Some(Notice::WatchNotEnrolled));
+    }
+
+    pub(super) fn give_up_when_removed(&mut self, turn: &Turn) {
+        if self.household().is_some_and(Household::is_removed) {
+            self.give_up_unpaid(GivenUpFor::Removed, turn);
+        }
+    }
+}

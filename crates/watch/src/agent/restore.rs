@@ -1,0 +1,115 @@
+//! The agent's state out of its journal: every message in it is verified again, as if it came from outside.
+
+use nodpay_protocol::{
+    LogBook, VerifyError, verify_bill, verify_cancel, verify_decision, verify_merchant_certificate, verify_order,
+    verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_requote,
+};
+
+use super::household::Household;
+use super::order::{GivenUp, OpenOrder, Paying, Stage};
+use super::pairing::Pairing;
+use super::{Agent, Owner};
+use crate::clock::{ServiceClock, Turn};
+use crate::journal::{HouseholdRecord, Journal, JournalError, OrderRecord, OwnerRecord, PairingRecord, StageRecord};
+use crate::view::Notice;
+
+impl Agent {
+    pub(super) fn restore(&mut self, journal: Journal) -> Result<(), JournalError> {
+        self.clock = ServiceClock::new(journal.clock_offset_ms);
+        self.pin = journal.pin;
+        self.lock = journal.lock;
+        self.owner = match journal.owner {
+            OwnerRecord::New => Owner::New,
+            OwnerRecord::Pairing(record) => Owner::Pairing(Box::new(pairing(record)?)),
+            OwnerRecord::Household(record) => {
+                Owner::Household(Box::new(household(record, self.config.demo_keys)?))
+            }
+        };
+        Ok(())
+    }
+
+    /// The first moment of this run: deadlines go on where the last run left them.
+    pub(super) fn resume(&mut self, turn: &Turn) {
+        self.touched = turn.mono;
+        self.lock.resume(turn);
+        let key = match &self.owner {
+            Owner::New => None,
+            Owner::Pairing(pairing) => Some(pairing.pins.key),
+            Owner::Household(home) => Some(home.pins.key),
+        };
+        if key.is_some_and(|key| key != self.keys.public_key()) {
+            // Another key store: nothing that the household enrolled can be signed any more.
+            self.unpair(Some(Notice::WatchNotEnrolled));
+        }
+        let now = self.clock.now(turn);
+        match &mut self.owner {
+            Owner::New => {}
+            Owner::Pairing(pairing) => {
+                pairing.resume(now, turn.mono);
+                // The enrolment may have come meanwhile.
+                self.link.state_wanted = true;
+            }
+            Owner::Household(home) => home.orders.iter_mut().for_each(|order| order.resume(turn)),
+        }
+    }
+}
+
+fn pairing(record: PairingRecord) -> Result<Pairing, VerifyError> {
+    Ok(Pairing {
+        claim: verify_pairing_claim(&record.claim, &record.pins.key)?,
+        pins: record.pins,
+        pairing: record.pairing,
+        expires: record.expires,
+        delivered: record.delivered,
+        ends_at: u64::MAX,
+    })
+}
+
+fn household(record: HouseholdRecord, demo_keys: bool) -> Result<Household, VerifyError> {
+    let pins = record.pins;
+    let (founding, rest) = record.log.split_first().ok_or(VerifyError::UnknownLogHead)?;
+    let mut book = LogBook::found(founding, Some(pins.founding), pins.relying_party(demo_keys))?;
+    for wire in rest {
+        book.append(wire)?;
+    }
+    let mut home = Household::new(pins, book, record.log);
+    home.wearer_name = record.wearer_name;
+    home.balance = record.balance;
+    home.outcome_certificate = record
+        .outcome_certificate
+        .map(|wire| verify_outcome_certificate(&wire, &home.pins.root))
+        .transpose()?;
+    home.last_event.clone_from(&record.last_event);
+    home.settled_event = record.last_event;
+    for order in record.orders {
+        let order = open_order(order, &home)?;
+        home.orders.push(order);
+    }
+    home.ended = record.ended;
+    home.reports = record.reports;
+    Ok(home)
+}
+
+fn open_order(record: OrderRecord, home: &Household) -> Result<OpenOrder, VerifyError> {
+    let certificate = verify_merchant_certificate(&record.certificate, &home.pins.root)?;
+    let bill = verify_bill(&record.bill, &certificate)?;
+    let order = verify_order(&record.order, &home.book, home.pins.watch, &bill)?;
+    let stage = match record.stage {
+        StageRecord::Sending => Stage::Sending,
+        StageRecord::Waiting => Stage::Waiting,
+        StageRecord::GivenUp { cancel, why, delivered } => {
+            let cancel = verify_cancel(&cancel, &home.book, &order)?;
+            Stage::GivenUp(GivenUp { cancel, why, delivered })
+        }
+        StageRecord::Paying { requote, decision, payment, delivered } => {
+            let requote = requote.map(|wire| verify_requote(&wire, &certificate, &bill)).transpose()?;
+            let (decision, terms, _) = verify_decision(&decision, &home.book, &order, &bill, requote.as_ref())?;
+            let terms = terms.ok_or(VerifyError::NotApproved)?;
+            let payment = verify_payment(&payment, &home.book, &order, &decision)?;
+            Stage::Paying(Box::new(Paying { requote, decision, terms, payment, delivered }))
+        }
+    };
+    let mut order = OpenOrder::new(certificate, bill, order, record.signed_at, stage);
+    order.dismissed = record.dismissed;
+    Ok(order)
+}

@@ -1,0 +1,209 @@
+//! From the home screen to a signed order: scan a code, fetch and verify the bill, show it, check who wears the watch.
+
+use nodpay_core::{Bill, BillId, MerchantCertificate, Order, V1, WearerCheck, WearerMethod};
+use nodpay_protocol::code::{self, BillReference, CodeKind};
+use nodpay_protocol::{
+    Kind, PairingCode, Verified, VerifyError, sign, verify_bill, verify_merchant_certificate,
+};
+
+use super::order::{OpenOrder, Stage};
+use super::{Agent, Face, Owner};
+use crate::clock::Turn;
+use crate::net::{BillAnswer, Reply};
+use crate::pin::{Digits, MIN_DIGITS};
+use crate::view::{Basket, BasketLine, Notice, OtherSystem, ScanFor, UserAction};
+
+/// A bill that was verified and is what the code said.
+pub(super) struct Offer {
+    certificate: Verified<MerchantCertificate>,
+    bill: Verified<Bill>,
+}
+
+impl Offer {
+    pub(super) fn basket(&self) -> Basket {
+        let lines = self.bill.lines.iter().map(|line| BasketLine {
+            name: line.name.to_string(),
+            quantity: line.quantity,
+            amount_minor: line.amount.get(),
+        });
+        let adjustments = self.bill.adjustments.iter().map(|adjustment| BasketLine {
+            name: adjustment.name.to_string(),
+            quantity: 0,
+            amount_minor: adjustment.amount.get(),
+        });
+        Basket {
+            shop: self.certificate.name.to_string(),
+            place: self.certificate.city.to_string(),
+            lines: lines.chain(adjustments).collect(),
+            total: self.bill.total(),
+        }
+    }
+}
+
+impl Agent {
+    pub(super) fn payment_code_read(&mut self, text: &str, turn: &Turn) {
+        let other = |system| Face::Scan(ScanFor::Paying, Some(Notice::OtherSystem(system)));
+        let not_ours = |notice| Face::Scan(ScanFor::Paying, Some(notice));
+        self.face = match code::parse(text) {
+            Err(_) => not_ours(Notice::BrokenCode),
+            Ok(code) => match (code.kind, code.bill) {
+                (CodeKind::NodpayBill, Some(reference)) => {
+                    self.link.forget_bill();
+                    self.link.hurry(turn.mono);
+                    Face::Fetching(reference)
+                }
+                (CodeKind::NodpayBill, None) => not_ours(Notice::BrokenCode),
+                (CodeKind::EmvStatic | CodeKind::EmvDynamic, _) => other(OtherSystem::Emv),
+                (CodeKind::Epc, _) => other(OtherSystem::Epc),
+                (CodeKind::Alipay, _) => other(OtherSystem::Alipay),
+                (CodeKind::Wechat, _) => other(OtherSystem::WeChat),
+                (CodeKind::Url, _) => other(OtherSystem::WebAddress),
+                (CodeKind::Unknown, _) if PairingCode::parse(text).is_some() => not_ours(Notice::NotAPaymentCode),
+                (CodeKind::Unknown, _) => not_ours(Notice::NotAPaymentCode),
+            },
+        };
+    }
+
+    pub(super) fn bill_answered(&mut self, reference: BillReference, reply: Reply, turn: &Turn) {
+        let Owner::Household(home) = &self.owner else { return };
+        let body = match reply {
+            Reply::Done(body) => body,
+            Reply::Refused(code) => {
+                self.bill_refused(&code);
+                return;
+            }
+            Reply::ProofAge(_) | Reply::Trouble => return,
+        };
+        let offer = serde_json::from_slice::<BillAnswer>(&body)
+            .map_err(|error| VerifyError::Payload(error.to_string()))
+            .and_then(|answer| verify_offer(&answer, reference, &home.pins.root));
+        let Ok(offer) = offer else {
+            self.tell(Notice::BillNotGenuine);
+            return;
+        };
+        let now = self.clock.now(turn);
+        if now < offer.certificate.not_before || now >= offer.certificate.not_after {
+            self.tell(Notice::BillNotGenuine);
+        } else if now >= offer.bill.valid_until {
+            self.tell(Notice::BillExpired);
+        } else {
+            self.touched = turn.mono;
+            self.face = Face::Review(Box::new(offer));
+        }
+    }
+
+    fn bill_refused(&mut self, code: &str) {
+        self.tell(match code {
+            "bill-unknown" => Notice::BillUnknown,
+            "bill-already-paid" => Notice::BillAlreadyPaid,
+            "bill-cancelled" => Notice::BillCancelled,
+            "bill-expired" => Notice::BillExpired,
+            _ => Notice::ServiceTrouble,
+        });
+        self.disown(code);
+    }
+
+    pub(super) fn review(&mut self, action: &UserAction) {
+        match action {
+            UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
+            UserAction::Confirm => {
+                let Face::Review(offer) = std::mem::replace(&mut self.face, Face::Idle(None)) else { return };
+                self.face = match self.obstacle(&offer) {
+                    Some(notice) => Face::Idle(Some(notice)),
+                    None => Face::Pin(offer, Digits::new()),
+                };
+            }
+            UserAction::Start | UserAction::Digit(_) | UserAction::Backspace => {}
+        }
+    }
+
+    /// What makes asking pointless, as far as the watch knows. The service is the judge.
+    fn obstacle(&self, offer: &Offer) -> Option<Notice> {
+        let balance = self.household()?.balance;
+        let short = balance.is_some_and(|balance| offer.bill.total().exceeds(balance).unwrap_or(false));
+        short.then_some(Notice::NotEnoughMoney { balance })
+    }
+
+    pub(super) fn type_pin(&mut self, action: &UserAction, turn: &mut Turn) {
+        let locked = self.lock.left_ms(turn.mono) > 0;
+        let Face::Pin(_, typed) = &mut self.face else { return };
+        match action {
+            UserAction::Digit(digit) if !locked => typed.push(*digit),
+            UserAction::Backspace => typed.pop(),
+            UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
+            UserAction::Confirm if !locked && typed.len() >= MIN_DIGITS => self.check_pin(turn),
+            UserAction::Confirm | UserAction::Digit(_) | UserAction::Start => {}
+        }
+    }
+
+    /// The count of wrong tries is journalled before anyone learns that this one was wrong.
+    fn check_pin(&mut self, turn: &mut Turn) {
+        let Face::Pin(_, typed) = &mut self.face else { return };
+        self.dirty = true;
+        if !self.pin.as_ref().is_some_and(|pin| pin.fits(typed)) {
+            typed.clear();
+            self.lock.wrong(turn);
+            return;
+        }
+        self.lock.right();
+        if let Face::Pin(offer, _) = std::mem::replace(&mut self.face, Face::Idle(None)) {
+            self.place_order(*offer, turn);
+        }
+    }
+
+    /// The wearer was authenticated just now.
+    fn place_order(&mut self, offer: Offer, turn: &mut Turn) {
+        let now = self.clock.now(turn);
+        let Owner::Household(home) = &self.owner else { return };
+        let Ok(enrolled) = home.book.enrolled(home.pins.watch) else {
+            self.tell(Notice::WatchNotEnrolled);
+            return;
+        };
+        if now >= offer.bill.valid_until {
+            self.tell(Notice::BillExpired);
+            return;
+        }
+        if enrolled.is_over_cap(offer.bill.total(), now) {
+            self.tell(Notice::OverNewWatchCap);
+            return;
+        }
+        let order = Order {
+            v: V1,
+            order: turn.order_id(),
+            bill: offer.bill.digest(),
+            household: home.pins.household,
+            watch: home.pins.watch,
+            wearer: enrolled.wearer,
+            wearer_check: WearerCheck { method: WearerMethod::Pin, at: now },
+            log_head: home.book.head(),
+            created: now,
+            expires: now.plus_ms(self.config.order_life_ms),
+            nonce: turn.nonce(),
+            reason: None,
+        };
+        match sign(Kind::Order, order, &*self.keys) {
+            Ok(order) => {
+                let order = OpenOrder::new(offer.certificate, offer.bill, order, turn.wall, Stage::Sending);
+                self.open_order(order, turn);
+            }
+            Err(_) => self.tell(Notice::ServiceTrouble),
+        }
+    }
+}
+
+/// The bill is the merchant's, the merchant is the operator's, and it is the very bill that the code names.
+fn verify_offer(
+    answer: &BillAnswer,
+    reference: BillReference,
+    root: &nodpay_core::PublicKey,
+) -> Result<Offer, VerifyError> {
+    let certificate = verify_merchant_certificate(&answer.certificate, root)?;
+    let bill = verify_bill(&answer.bill, &certificate)?;
+    let named = bill.bill == BillId::from_bytes(reference.bill)
+        && bill.digest().as_bytes().starts_with(&reference.digest)
+        && bill.revision == 1;
+    if !named {
+        return Err(VerifyError::OtherBill);
+    }
+    Ok(Offer { certificate, bill })
+}

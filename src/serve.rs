@@ -1,0 +1,224 @@
+//! `nodpay serve`: flags, environment and one TOML file become the service's configuration. A flag beats the environment,
+//! both beat the file, the file beats the defaults.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use nodpay::parties::Result;
+use nodpay_service::{App, Config, KeyFiles, TlsFiles};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+/// Where things lie when nobody says otherwise.
+const DEFAULT_FOLDER: &str = "nodpay-data";
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+
+#[derive(clap::Args, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// A TOML file with any of the settings below (`listen = "127.0.0.1:8080"`, `behind-proxy = true`, …).
+    #[arg(long, env = "NODPAY_CONFIG")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    place: Place,
+    /// Where to listen.
+    #[arg(long, env = "NODPAY_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Certificate chain (PEM), to speak TLS.
+    #[arg(long, env = "NODPAY_TLS_CERT")]
+    #[serde(rename = "tls-cert")]
+    tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of the certificate.
+    #[arg(long, env = "NODPAY_TLS_KEY")]
+    #[serde(rename = "tls-key")]
+    tls_key: Option<PathBuf>,
+    /// A proxy in front of the service speaks TLS.
+    #[arg(long, env = "NODPAY_BEHIND_PROXY")]
+    #[serde(rename = "behind-proxy")]
+    behind_proxy: bool,
+    /// The WebAuthn relying party id. Default: the host of the first origin.
+    #[arg(long, env = "NODPAY_RP_ID")]
+    #[serde(rename = "rp-id")]
+    rp_id: Option<String>,
+}
+
+/// What `serve` and `admin` share: where the data lies and what the service is called.
+#[derive(clap::Args, Deserialize, Default, Clone)]
+#[serde(default)]
+pub struct Place {
+    /// The folder for everything that has no place of its own.
+    #[arg(long, env = "NODPAY_DATA")]
+    data: Option<PathBuf>,
+    /// `sqlite:PATH`. Default: nodpay.sqlite in the data folder.
+    #[arg(long, env = "NODPAY_DATABASE")]
+    database: Option<String>,
+    /// The address people use, like https://pay.example.org; give it again for further ones.
+    #[arg(long = "origin", env = "NODPAY_ORIGIN", value_delimiter = ',')]
+    #[serde(rename = "origins")]
+    origins: Vec<String>,
+    /// The key that signs outcomes. Default: outcome.key in the data folder.
+    #[arg(long, env = "NODPAY_OUTCOME_KEY")]
+    #[serde(rename = "outcome-key")]
+    outcome_key: Option<PathBuf>,
+    /// The root key, where tills are to be certified at once. Default: root.key in the data folder, if it is there.
+    #[arg(long, env = "NODPAY_ROOT_KEY")]
+    #[serde(rename = "root-key")]
+    root_key: Option<PathBuf>,
+}
+
+impl Place {
+    pub fn folder(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| DEFAULT_FOLDER.into())
+    }
+
+    pub fn database(&self) -> Result<PathBuf> {
+        match &self.database {
+            None => Ok(self.folder().join("nodpay.sqlite")),
+            Some(address) => match address.strip_prefix("sqlite:") {
+                Some(path) if !path.is_empty() => Ok(path.into()),
+                Some(_) | None => Err(format!("{address}: a database is given as sqlite:PATH").into()),
+            },
+        }
+    }
+
+    pub fn outcome_key(&self) -> PathBuf {
+        self.outcome_key.clone().unwrap_or_else(|| KeyFiles::in_folder(&self.folder()).outcome_key)
+    }
+
+    pub fn root_key(&self) -> Option<PathBuf> {
+        let default = KeyFiles::in_folder(&self.folder()).root_key;
+        self.root_key.clone().or_else(|| default.exists().then_some(default))
+    }
+
+    pub fn origins(&self, listen: SocketAddr) -> Vec<String> {
+        if self.origins.is_empty() { vec![format!("http://localhost:{}", listen.port())] } else { self.origins.clone() }
+    }
+
+    /// Takes what is missing here from `file`.
+    fn or(self, file: Self) -> Self {
+        Self {
+            data: self.data.or(file.data),
+            database: self.database.or(file.database),
+            origins: if self.origins.is_empty() { file.origins } else { self.origins },
+            outcome_key: self.outcome_key.or(file.outcome_key),
+            root_key: self.root_key.or(file.root_key),
+        }
+    }
+}
+
+impl Options {
+    fn with_file(self) -> Result<Self> {
+        let Some(path) = &self.config else { return Ok(self) };
+        let file = read_config(path)?;
+        Ok(Self {
+            config: None,
+            place: self.place.or(file.place),
+            listen: self.listen.or(file.listen),
+            tls_cert: self.tls_cert.or(file.tls_cert),
+            tls_key: self.tls_key.or(file.tls_key),
+            behind_proxy: self.behind_proxy || file.behind_proxy,
+            rp_id: self.rp_id.or(file.rp_id),
+        })
+    }
+
+    fn into_config(self) -> Result<Config> {
+        let options = self.with_file()?;
+        let listen = match options.listen {
+            Some(listen) => listen,
+            None => DEFAULT_LISTEN.parse()?,
+        };
+        let origins = options.place.origins(listen);
+        let rp_id = match options.rp_id {
+            Some(rp_id) => rp_id,
+            None => host(&origins)?,
+        };
+        let tls = match (options.tls_cert, options.tls_key) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return Err("--tls-cert and --tls-key go together".into()),
+        };
+        Ok(Config {
+            database: options.place.database()?,
+            listen,
+            rp_id,
+            origins,
+            outcome_key: options.place.outcome_key(),
+            root_key: options.place.root_key(),
+            tls,
+            behind_proxy: options.behind_proxy,
+            demo: false,
+        })
+    }
+}
+
+/// Reads a configuration file; the settings of `serve`, by their flags' names.
+fn read_config(path: &Path) -> Result<Options> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+fn host(origins: &[String]) -> Result<String> {
+    let origin = origins.first().ok_or("give an origin")?;
+    let rest = origin.split_once("://").map_or(origin.as_str(), |(_, rest)| rest);
+    Ok(rest.split(':').next().unwrap_or(rest).to_owned())
+}
+
+pub fn run(options: Options) -> Result<()> {
+    let config = options.into_config()?;
+    if !config.outcome_key.exists() {
+        return Err(format!("{} is missing: `nodpay admin init` makes the keys", config.outcome_key.display()).into());
+    }
+    log();
+    runtime()?.block_on(async {
+        let listen = config.listen;
+        let origins = config.origins.join(", ");
+        let app = App::open(config)?;
+        app.stop_on_signals();
+        let listener = TcpListener::bind(listen).await.map_err(|error| format!("{listen}: {error}"))?;
+        println!("Nodpay serves {origins} on {}", listener.local_addr()?);
+        Ok(nodpay_service::serve(app, listener).await?)
+    })
+}
+
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Structured logs on standard error; `NODPAY_LOG` chooses what (like `info` or `nodpay_service=debug`).
+pub fn log() {
+    let filter = EnvFilter::try_from_env("NODPAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_fills_what_flags_leave_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("nodpay.toml");
+        let text = "listen = \"127.0.0.1:9000\"\norigins = [\"https://pay.example.org\"]\nbehind-proxy = true\ndata = \"/srv/a\"\n";
+        std::fs::write(&path, text).expect("writes");
+        let place = Place { data: Some("/srv/b".into()), ..Place::default() };
+        let config = Options { config: Some(path), place, ..Options::default() }.into_config().expect("a configuration");
+        assert_eq!(config.listen.port(), 9000);
+        assert_eq!(config.rp_id, "pay.example.org");
+        assert_eq!(config.database, Path::new("/srv/b/nodpay.sqlite"));
+        assert!(config.behind_proxy && !config.demo);
+    }
+
+    #[test]
+    fn mistakes_in_the_file_are_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("nodpay.toml");
+        for text in ["listen = 5", "lisen = \"127.0.0.1:1\""] {
+            std::fs::write(&path, text).expect("writes");
+            let error = read_config(&path).err().expect("refused").to_string();
+            assert!(error.contains("nodpay.toml"), "{error}");
+        }
+    }
+}

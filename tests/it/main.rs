@@ -1,0 +1,10 @@
+//! The whole product, as people and programs meet it: real processes, real HTTP, real pictures, a real browser.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod browser;
+mod claims;
+mod cli;
+mod kill;
+mod table;
+mod walls;
