@@ -18,7 +18,7 @@ use crate::serve::{Place, runtime};
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
 #[derive(clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     place: Place,
     #[command(subcommand)]
@@ -75,7 +75,7 @@ enum MerchantCommand {
     },
 }
 
-pub fn run(options: Options) -> Result<()> {
+pub(crate) fn run(options: Options) -> Result<()> {
     let Options { place, command } = options;
     if let Command::Init = command {
         let files = init_keys(&place.folder(), now())?;
@@ -136,12 +136,12 @@ async fn act(store: &Store, place: &Place, command: Command) -> Result<()> {
         Command::TopUp { household, minor, currency } => {
             let amount = Amount::new(Minor::new(minor)?, Currency::from_code(&currency)?);
             let balance = admin::top_up(store, household, amount, now()).await?;
-            println!("{}", json!({ "household": household, "balance": balance.available()? }));
+            println!("{}", json!({ "household": household, "balance": balance.wallet.available()? }));
         }
         Command::Check => {
             let findings = store.check().await?;
             for finding in &findings {
-                println!("{finding}");
+                println!("{} {}: {}", finding.table, finding.row, finding.what);
             }
             if !findings.is_empty() {
                 return Err(format!("{} findings", findings.len()).into());

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t = Mode::Watch)]
     mode: Mode,
     /// The watch program to measure (`cargo build --profile watch --bin nodpay-watch` makes it). Default: this program.
@@ -35,7 +35,7 @@ enum Mode {
     Start,
 }
 
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let figures = match options.mode {
         Mode::Watch => watch(options.watch_binary.as_deref())?,
         Mode::Start => start()?,
@@ -77,7 +77,7 @@ fn watch(binary: Option<&Path>) -> Result<Value> {
     let wire_bytes = wire.bytes() - before;
 
     let size = std::fs::metadata(program)?.len();
-    let fonts = nodpay_watch_app::FONT_BYTES;
+    let fonts = u64::try_from(nodpay_watch_app::fonts::FONT_BYTES)?;
     Ok(json!({
         "size_bytes": size,
         "size_without_fonts_bytes": size.saturating_sub(fonts),

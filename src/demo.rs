@@ -34,7 +34,7 @@ const GOODS: [(&str, &str, i64, &str); 6] = [
 ];
 
 #[derive(clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where to listen; this machine only.
     #[arg(long, default_value = "127.0.0.1:8765")]
     listen: SocketAddr,
@@ -52,7 +52,7 @@ pub struct Options {
     stage_only: bool,
 }
 
-pub fn run(options: Options) -> Result<()> {
+pub(crate) fn run(options: Options) -> Result<()> {
     let temporary = match &options.data {
         Some(_) => None,
         None => Some(tempfile::tempdir()?),

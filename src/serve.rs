@@ -16,7 +16,7 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
 #[derive(clap::Args, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-pub struct Options {
+pub(crate) struct Options {
     /// A TOML file with any of the settings below (`listen = "127.0.0.1:8080"`, `behind-proxy = true`, …).
     #[arg(long, env = "NODPAY_CONFIG")]
     #[serde(skip)]
@@ -48,7 +48,7 @@ pub struct Options {
 /// What `serve` and `admin` share: where the data lies and what the service is called.
 #[derive(clap::Args, Deserialize, Default, Clone)]
 #[serde(default)]
-pub struct Place {
+pub(crate) struct Place {
     /// The folder for everything that has no place of its own.
     #[arg(long, env = "NODPAY_DATA")]
     data: Option<PathBuf>,
@@ -70,11 +70,11 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| DEFAULT_FOLDER.into())
     }
 
-    pub fn database(&self) -> Result<PathBuf> {
+    pub(crate) fn database(&self) -> Result<PathBuf> {
         match &self.database {
             None => Ok(self.folder().join("nodpay.sqlite")),
             Some(address) => match address.strip_prefix("sqlite:") {
@@ -84,16 +84,16 @@ impl Place {
         }
     }
 
-    pub fn outcome_key(&self) -> PathBuf {
+    pub(crate) fn outcome_key(&self) -> PathBuf {
         self.outcome_key.clone().unwrap_or_else(|| KeyFiles::in_folder(&self.folder()).outcome_key)
     }
 
-    pub fn root_key(&self) -> Option<PathBuf> {
+    pub(crate) fn root_key(&self) -> Option<PathBuf> {
         let default = KeyFiles::in_folder(&self.folder()).root_key;
         self.root_key.clone().or_else(|| default.exists().then_some(default))
     }
 
-    pub fn origins(&self, listen: SocketAddr) -> Vec<String> {
+    pub(crate) fn origins(&self, listen: SocketAddr) -> Vec<String> {
         if self.origins.is_empty() { vec![format!("http://localhost:{}", listen.port())] } else { self.origins.clone() }
     }
 
@@ -166,7 +166,7 @@ fn host(origins: &[String]) -> Result<String> {
     Ok(rest.split(':').next().unwrap_or(rest).to_owned())
 }
 
-pub fn run(options: Options) -> Result<()> {
+pub(crate) fn run(options: Options) -> Result<()> {
     let config = options.into_config()?;
     if !config.outcome_key.exists() {
         return Err(format!("{} is missing: `nodpay admin init` makes the keys", config.outcome_key.display()).into());
@@ -183,12 +183,12 @@ pub fn run(options: Options) -> Result<()> {
     })
 }
 
-pub fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
 /// Structured logs on standard error; `NODPAY_LOG` chooses what (like `info` or `nodpay_service=debug`).
-pub fn log() {
+pub(crate) fn log() {
     let filter = EnvFilter::try_from_env("NODPAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

@@ -9,7 +9,7 @@ use nodpay_protocol::{EvidenceError, Report, verify_evidence};
 const BROKEN: u8 = 1;
 const NOT_EVIDENCE: u8 = 2;
 
-pub fn run(anchor: &Path, file: &Path) -> ExitCode {
+pub(crate) fn run(anchor: &Path, file: &Path) -> ExitCode {
     let read = |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     let (anchor, evidence) = match (read(anchor), read(file)) {
         (Ok(anchor), Ok(evidence)) => (anchor, evidence),

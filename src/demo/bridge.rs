@@ -20,7 +20,7 @@ const BACKLOG: usize = 16;
 const MAX_MESSAGE: usize = 2 * 1024 * 1024;
 
 /// The running watch and its watchers.
-pub struct Bridge(Arc<Inner>);
+pub(crate) struct Bridge(Arc<Inner>);
 
 struct Inner {
     data: PathBuf,
@@ -40,7 +40,7 @@ struct Watch {
 
 impl Bridge {
     /// Starts the watch over `data` and keeps it running.
-    pub fn start(data: &Path) -> Result<Self> {
+    pub(crate) fn start(data: &Path) -> Result<Self> {
         let (shown, _) = broadcast::channel(BACKLOG);
         let inner =
             Arc::new(Inner { data: data.to_owned(), watch: Mutex::default(), shown, stopped: AtomicBool::new(false) });
@@ -64,7 +64,7 @@ impl Bridge {
     }
 
     /// Serves `GET /demo/watch`.
-    pub fn handler<S>(&self) -> axum::routing::MethodRouter<S>
+    pub(crate) fn handler<S>(&self) -> axum::routing::MethodRouter<S>
     where
         S: Clone + Send + Sync + 'static,
     {
@@ -76,7 +76,7 @@ impl Bridge {
     }
 
     /// Ends the watch.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.0.stopped.store(true, Ordering::SeqCst);
         if let Some(mut child) = self.0.watch().child.take() {
             let _ = child.kill();

@@ -198,10 +198,17 @@ pub fn line_id(id: &str) -> Result<LineId> {
 
 /// A code as a picture (kept at `path` if given), held before the camera.
 pub fn photograph(code: &str, path: Option<&Path>) -> Result<Frame> {
-    let modules = qrcode::QrCode::with_error_correction_level(code, qrcode::EcLevel::L)?;
-    let picture = modules.render::<image::Luma<u8>>().max_dimensions(460, 460).build();
+    let code = qrcode::QrCode::with_error_correction_level(code, qrcode::EcLevel::L)?;
+    let modules = u32::try_from(code.width())?;
+    let colors = code.to_colors();
     let (width, height) = CAMERA;
-    let mut view = image::GrayImage::from_pixel(width, height, image::Luma([200]));
+    // A quiet zone of four modules a side, as ISO 18004 asks for.
+    let scale = height / (modules + 8);
+    let picture = image::GrayImage::from_fn(modules * scale, modules * scale, |x, y| {
+        let index = usize::try_from((y / scale) * modules + x / scale).unwrap_or(0);
+        image::Luma([colors.get(index).map_or(255, |color| color.select(0, 255))])
+    });
+    let mut view = image::GrayImage::from_pixel(width, height, image::Luma([255]));
     let (left, top) = ((width - picture.width()) / 2, (height - picture.height()) / 2);
     image::imageops::replace(&mut view, &picture, i64::from(left), i64::from(top));
     let mut png = std::io::Cursor::new(Vec::new());

@@ -1,1 +1,359 @@
-//! Placeholder.
+//! The whole job as a person does it: Debian's Chromium on the demo page, a virtual authenticator for real WebAuthn
+//! ceremonies, and the watch's camera fed from a video file of the till's code.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use nodpay_watch::reader::{Frame, load_image};
+use serde_json::{Value, json};
+
+use crate::table::program;
+
+/// Anything on a page that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+const GLANCE: Duration = Duration::from_millis(25);
+const TILL: u16 = 0;
+const PHONE: u16 = 1;
+
+/// Chromedriver, the demo, and one browser window.
+struct Window {
+    client: Client,
+    downloads: std::path::PathBuf,
+    video: std::path::PathBuf,
+    address: String,
+    /// Killed when dropped, in this order.
+    _processes: [Killed; 2],
+    _folder: tempfile::TempDir,
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `POST /session/{id}/webauthn/authenticator` (Web Authentication Level 3, section 11.2).
+#[derive(Debug)]
+struct AddAuthenticator;
+
+impl WebDriverCompatibleCommand for AddAuthenticator {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/webauthn/authenticator", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        let authenticator = json!({
+            "protocol": "ctap2_1",
+            "transport": "internal",
+            "hasResidentKey": true,
+            "hasUserVerification": true,
+            "isUserConsenting": true,
+            "isUserVerified": true,
+        });
+        (http::Method::POST, Some(authenticator.to_string()))
+    }
+}
+
+impl Window {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (demo, address) = start_demo(&folder.path().join("demo"));
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("chromedriver runs: ./test installs it");
+        let mut driver = Killed(driver);
+        let lines = BufReader::new(driver.0.stdout.take().expect("a pipe")).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.contains("started successfully")), "chromedriver starts");
+
+        let (downloads, video) = (folder.path().join("downloads"), folder.path().join("till.y4m"));
+        std::fs::create_dir(&downloads).expect("a folder");
+        let arguments = [
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-quic".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--no-first-run".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-sync".to_owned(),
+            "--lang=en-US".to_owned(),
+            "--window-size=1500,1250".to_owned(),
+            "--use-fake-ui-for-media-stream".to_owned(),
+            "--use-fake-device-for-media-stream".to_owned(),
+            format!("--use-file-for-fake-video-capture={}", video.display()),
+            format!("--user-data-dir={}", folder.path().join("profile").display()),
+        ];
+        let options = json!({
+            "args": arguments,
+            "prefs": { "download.default_directory": downloads, "download.prompt_for_download": false, "intl.accept_languages": "en-US" },
+        });
+        let capabilities = serde_json::Map::from_iter([("goog:chromeOptions".to_owned(), options)]);
+        let client = ClientBuilder::new(hyper_util_connector())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .expect("a browser");
+        client.issue_cmd(AddAuthenticator).await.expect("a virtual authenticator");
+        Self { client, downloads, video, address, _processes: [driver, demo], _folder: folder }
+    }
+
+    async fn phone(&self) {
+        self.enter(PHONE).await;
+    }
+
+    async fn till(&self) {
+        self.enter(TILL).await;
+    }
+
+    async fn enter(&self, frame: u16) {
+        self.client.clone().enter_parent_frame().await.expect("the page");
+        self.client.wait().at_most(PATIENCE).every(GLANCE).for_element(Locator::Css("iframe")).await.expect("frames");
+        self.client.clone().enter_frame(frame).await.expect("a frame");
+    }
+
+    async fn page(&self) {
+        self.client.clone().enter_parent_frame().await.expect("the page");
+    }
+
+    /// Waits until the element is there and gives its text.
+    async fn text(&self, css: &str) -> String {
+        let found = self.client.wait().at_most(PATIENCE).every(GLANCE).for_element(Locator::Css(css)).await;
+        let element = match found {
+            Ok(element) => element,
+            Err(error) => panic!("{css}: {error}; the page says: {}", self.whole_text().await),
+        };
+        element.text().await.expect("text")
+    }
+
+    async fn whole_text(&self) -> String {
+        let body = self.client.execute("return document.body.innerText", vec![]).await;
+        body.map(|text| text.as_str().unwrap_or_default().to_owned()).unwrap_or_default()
+    }
+
+    /// Waits until a script gives true.
+    async fn until(&self, what: &str, script: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let done = self.client.execute(&format!("return Boolean({script})"), vec![]).await;
+            if done.is_ok_and(|done| done == true) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{what}: the page says: {}", self.whole_text().await);
+        }
+    }
+
+    /// Clicks when it can be clicked: drawn, enabled, in place.
+    async fn click(&self, css: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Err(error) = self.try_click(css).await else { return };
+            assert!(Instant::now() < deadline, "{css}: {error}; the page says: {}", self.whole_text().await);
+        }
+    }
+
+    async fn try_click(&self, css: &str) -> Result<(), fantoccini::error::CmdError> {
+        self.client.find(Locator::Css(css)).await?.click().await
+    }
+
+    /// Taps a button on the watch's face.
+    async fn tap(&self, label: &str) {
+        self.page().await;
+        let xpath = format!("//*[@class='touches']//button[normalize-space()='{label}' and not(@disabled)]");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let tapped = match self.client.find(Locator::XPath(&xpath)).await {
+                Ok(button) => button.click().await,
+                Err(error) => Err(error),
+            };
+            let Err(error) = tapped else { return };
+            assert!(Instant::now() < deadline, "{label} on the watch: {error}: {}", self.whole_text().await);
+        }
+    }
+
+    async fn watch_says(&self, text: &str) {
+        self.page().await;
+        let script = format!("document.querySelector('.touches')?.textContent.includes({})", json!(text));
+        self.until(&format!("the watch says {text}"), &script).await;
+    }
+
+    async fn type_pin(&self, pin: &str) {
+        for digit in pin.chars() {
+            self.tap(&digit.to_string()).await;
+        }
+        self.tap("Confirm").await;
+    }
+
+    /// The picture of a canvas on the page.
+    async fn canvas(&self, css: &str) -> Frame {
+        self.text(css).await;
+        let script = format!("return document.querySelector({}).toDataURL('image/png')", json!(css));
+        let address = self.client.execute(&script, vec![]).await.expect("a picture");
+        let encoded = address.as_str().and_then(|text| text.strip_prefix("data:image/png;base64,")).expect("a PNG");
+        load_image(&base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).expect("base64"))
+            .expect("a picture")
+    }
+
+    /// A file that the browser has downloaded.
+    async fn downloaded(&self, ending: &str) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let files = std::fs::read_dir(&self.downloads).expect("the folder");
+            let mut paths = files.filter_map(Result::ok).map(|entry| entry.path());
+            if let Some(path) = paths.find(|path| path.to_string_lossy().ends_with(ending)) {
+                return std::fs::read(path).expect("the file");
+            }
+            assert!(Instant::now() < deadline, "no download ends with {ending}");
+            self.client.current_url().await.expect("the browser lives");
+        }
+    }
+}
+
+fn hyper_util_connector() -> hyper_util::client::legacy::connect::HttpConnector {
+    hyper_util::client::legacy::connect::HttpConnector::new()
+}
+
+fn start_demo(data: &Path) -> (Killed, String) {
+    let child = Command::new(program())
+        .args(["demo", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the demo starts");
+    let mut demo = Killed(child);
+    let mut line = String::new();
+    BufReader::new(demo.0.stdout.take().expect("a pipe")).read_line(&mut line).expect("an address");
+    (demo, line.trim().to_owned())
+}
+
+/// A video of a still picture: YUV4MPEG2, 640 × 480, as a camera would see the till's screen.
+fn write_video(path: &Path, code: &Frame) {
+    const WIDTH: usize = 640;
+    const HEIGHT: usize = 480;
+    let code = code.scaled_to(440);
+    let (left, top) = ((WIDTH - code.width()) / 2, (HEIGHT - code.height()) / 2);
+    let mut luma = vec![210; WIDTH * HEIGHT];
+    for (row, line) in code.luma().chunks(code.width()).enumerate() {
+        let start = (top + row) * WIDTH + left;
+        luma[start..start + line.len()].copy_from_slice(line);
+    }
+    let mut video = format!("YUV4MPEG2 W{WIDTH} H{HEIGHT} F10:1 Ip A1:1 C420jpeg\n").into_bytes();
+    for _ in 0..10 {
+        video.extend_from_slice(b"FRAME\n");
+        video.extend_from_slice(&luma);
+        video.resize(video.len() + WIDTH * HEIGHT / 2, 128);
+    }
+    std::fs::write(path, video).expect("writes the video");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_family_does_the_whole_job_in_a_real_browser() {
+    let window = Window::open().await;
+    window.client.goto(&window.address).await.expect("the demo page");
+
+    // The guardian founds the household with a real passkey, and pairs the watch.
+    window.phone().await;
+    window.click("[data-testid=join]").await;
+    window.text("[data-testid=pairing-code] canvas").await;
+    window.tap("Scan").await;
+    window.watch_says("Choose a PIN").await;
+    window.type_pin("2580").await;
+    window.watch_says("PIN once more").await;
+    window.type_pin("2580").await;
+    window.phone().await;
+    let digits = window.text("[data-testid=check-digits]").await;
+    window.watch_says(&digits).await;
+    window.phone().await;
+    window.click("[data-testid=pair-confirm]").await;
+    window.watch_says("50.00").await;
+
+    // The till charges; its code becomes a video for the browser's camera.
+    window.till().await;
+    for good in ["bread", "cola", "cola", "gum"] {
+        window.click(&format!("[data-testid=good-{good}]")).await;
+    }
+    window.click("[data-testid=charge]").await;
+    let code = window.canvas("[data-testid=till-code] canvas").await;
+    write_video(&window.video, &code);
+    window.page().await;
+    window.click("[data-testid=real-camera]").await;
+    window.tap("Pay").await;
+    window.tap("Confirm").await;
+    window.watch_says("Your PIN").await;
+    window.type_pin("2580").await;
+    window.watch_says("Waiting for a nod").await;
+
+    // The phone says first how the wearer was known, then shows the order; the guardian strikes the cola and nods.
+    window.phone().await;
+    if window.client.find(Locator::Css("[data-testid=wearer-check]")).await.is_err() {
+        window.click("[data-testid=waiting-order], [data-testid=wearer-check]").await;
+    }
+    assert!(window.text("[data-testid=wearer-check]").await.contains("PIN"));
+    window.until("the order", "document.querySelectorAll('[data-testid^=line-]').length === 3").await;
+    let before = window.text("[data-testid=total]").await;
+    assert!(before.contains("20.50"), "{before}");
+    let cola = "[...document.querySelectorAll('[data-testid^=line-]')].find((line) => line.textContent.includes('Cola'))";
+    let strike = format!("{cola}.querySelector('[data-testid^=strike-]').dataset.testid");
+    let strike = window.client.execute(&format!("return {strike}"), vec![]).await.expect("a strike button");
+    window.click(&format!("[data-testid='{}']", strike.as_str().expect("an id"))).await;
+    window.until("the new total", "document.querySelector('[data-testid=total]').textContent.includes('13.50')").await;
+    let tapped = Instant::now();
+    window.click("[data-testid=approve]").await;
+
+    // Paid, everywhere.
+    window.watch_says("Paid!").await;
+    eprintln!("from the tap (and the passkey) to the watch's \"Paid!\": {:?}", tapped.elapsed());
+    window.watch_says("Cola").await;
+    window.phone().await;
+    window.text("[data-testid=result]").await;
+    let outcome = window.text("[data-testid=outcome]").await;
+    assert!(outcome.contains("13.50"), "{outcome}");
+    window.till().await;
+    window.until("the till", "document.querySelector('[data-testid=till-status]')?.dataset.status === 'paid'").await;
+    window.page().await;
+    if let Some(folder) = std::env::var_os("NODPAY_PICTURES") {
+        let picture = window.client.screenshot().await.expect("a picture");
+        std::fs::write(Path::new(&folder).join("demo.png"), picture).expect("writes");
+    }
+
+    // What the phone exports checks out offline.
+    window.phone().await;
+    window.click("[data-testid=evidence]").await;
+    let evidence = window.downloaded("evidence.json").await;
+    window.client.execute("location.hash = '#/household'", vec![]).await.expect("goes");
+    window.click("[data-testid=anchor]").await;
+    let anchor = window.downloaded("anchor.json").await;
+    let report = nodpay_protocol::verify_evidence(&evidence, &anchor).expect("sound evidence");
+    assert_eq!((report.outcome, report.total.minor()), (nodpay_core::OutcomeKind::Paid, 1350));
+    assert_eq!(report.struck.len(), 1);
+    window.client.clone().close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_phones_own_verifier_agrees_with_the_published_vectors() {
+    let window = Window::open().await;
+    window.client.goto(&window.address.replace("/demo", "/")).await.expect("a page");
+    let mut text = String::new();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/vectors.json");
+    std::fs::File::open(path).expect("vectors").read_to_string(&mut text).expect("reads");
+    let vectors: Value = serde_json::from_str(&text).expect("JSON");
+    let script = "const done = arguments[arguments.length - 1]; \
+                  import('/static/js/selftest.js').then((m) => m.runVectors(arguments[0])).then(done, (e) => done(String(e)))";
+    let checks = window.client.execute_async(script, vec![vectors]).await.expect("runs");
+    let checks = checks.as_array().unwrap_or_else(|| panic!("{checks}")).clone();
+    assert!(checks.len() > 20, "{} checks", checks.len());
+    let failed: Vec<&Value> = checks.iter().filter(|check| check["ok"] != true).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    window.client.clone().close().await.expect("closes");
+}

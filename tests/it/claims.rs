@@ -51,7 +51,7 @@ fn claim_2_no_order_leaves_the_watch_before_the_wearer_is_known() {
     let mut table = Table::lay();
     up_to_pin(&mut table);
     table.cast.watch.type_pin("1379", "Confirm").expect("a wrong PIN");
-    let shown = table.cast.watch.wait("tries left", |shown| label_with(shown, "4")).expect("a wrong PIN is said");
+    let shown = table.cast.watch.wait("tries left", |shown| label_with(shown, "4 tries left")).expect("a wrong PIN is said");
     assert_eq!(shown["screen"], "pin");
     assert!(orders(&table).is_empty(), "no order was sent");
     table.cast.watch.type_pin(nodpay::parties::PIN, "Confirm").expect("the right PIN");
@@ -63,7 +63,7 @@ fn claim_2_no_order_leaves_the_watch_before_the_wearer_is_known() {
 fn claim_2_five_wrong_pins_lock_the_watch_through_a_restart() {
     let mut table = Table::lay();
     up_to_pin(&mut table);
-    for left in ["4", "3", "2", "1"] {
+    for left in ["4 tries left", "3 tries left", "2 tries left", "1 try left"] {
         table.cast.watch.type_pin("1379", "Confirm").expect("a wrong PIN");
         table.cast.watch.wait("tries left", |shown| label_with(shown, left)).expect("counts down");
     }

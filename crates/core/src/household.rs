@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, MoneyError, PublicKey, Timestamp, V1, WatchId, WearerId,
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, PublicKey, Timestamp, V1, WatchId, WearerId,
 };
 
 /// How long a new watch has a lower cap, unless the household tightens it: 24 hours.
@@ -78,7 +78,7 @@ impl EnrolledWatch {
     #[must_use]
     pub fn is_over_cap(&self, total: Amount, now: Timestamp) -> bool {
         let cap = &self.new_watch_cap;
-        now < cap.until && total.exceeds(cap.per_payment).unwrap_or_else(|_: MoneyError| true)
+        now < cap.until && total.exceeds(cap.per_payment).unwrap_or(true)
     }
 }
 

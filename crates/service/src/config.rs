@@ -16,7 +16,8 @@ pub struct Config {
     pub database: PathBuf,
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The addresses people use, scheme and port included, without a trailing slash: 1 to 4. The first one is in links.
+    /// The addresses people use, scheme and port included, without a trailing slash: 1 to 4. Add new ones, never take one
+    /// away: entries of household logs that were signed there are verified against this list for ever.
     pub origins: Vec<String>,
     /// The WebAuthn relying party id: the host of the origins or a parent domain of it.
     pub rp_id: String,

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::http::HeaderValue;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse as _, Response};
@@ -26,6 +26,7 @@ use tokio::sync::{oneshot, watch};
 use crate::App;
 use crate::problem::ApiError;
 use crate::recent::lock;
+use crate::sessions::Standing;
 
 /// A comment is sent when nothing else was for this long, so that both sides notice a dead connection.
 const HEARTBEAT: Duration = Duration::from_secs(25);
@@ -216,6 +217,7 @@ pub(crate) async fn stream(app: App, audience: Audience, after: Option<u64>) -> 
         after: 0,
         ready: VecDeque::new(),
         behind: true,
+        standing: Standing::Pending,
     };
     let app = &follower.registration.app;
     follower.after = match after {
@@ -232,7 +234,6 @@ pub(crate) async fn stream(app: App, audience: Audience, after: Option<u64>) -> 
     let mut response = Sse::new(futures_util::StreamExt::chain(first, events)).into_response();
     // Proxies must not collect events before passing them on.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
@@ -246,6 +247,8 @@ struct Follower {
     ready: VecDeque<Sent>,
     /// Whether the log may hold more than was read.
     behind: bool,
+    /// Of the watch that follows, when its log was last seen to change.
+    standing: Standing,
 }
 
 impl Follower {
@@ -268,7 +271,7 @@ impl Follower {
             }
             // What is announced from here on is read next time.
             wakes.mark_unchanged();
-            match crate::api::compose::events(app, *audience, self.after).await {
+            match crate::api::compose::events(app, *audience, self.after, &mut self.standing).await {
                 Ok(page) => {
                     self.after = page.read_to;
                     self.ready = page.events;

@@ -20,11 +20,11 @@ pub(crate) struct Json<T>(pub(crate) T);
 impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
         if media_type(request.headers()) != Some("application/json") {
             return Err(ApiError::MediaType("application/json"));
         }
-        let body = body(request, app).await?;
+        let body = body(request).await?;
         serde_json::from_slice(&body).map(Self).map_err(|error| ApiError::Form(error.to_string()))
     }
 }
@@ -36,19 +36,20 @@ pub(crate) struct Wire(pub(crate) String);
 impl FromRequest<App> for Wire {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
         if media_type(request.headers()) != Some("application/jose") {
             return Err(ApiError::MediaType("application/jose"));
         }
-        let body = body(request, app).await?;
+        let body = body(request).await?;
         let text = std::str::from_utf8(&body).map_err(|_| ApiError::Form("the body is not text".to_owned()))?;
         Ok(Self(text.trim_ascii_end().to_owned()))
     }
 }
 
-async fn body(request: Request, app: &App) -> Result<Bytes, ApiError> {
+/// The whole body, at most [`MAX_BODY_LEN`] bytes of it.
+pub(crate) async fn body(request: Request) -> Result<Bytes, ApiError> {
     // The router's body limit answers 413 here.
-    Bytes::from_request(request, app).await.map_err(|rejection| match rejection.status().as_u16() {
+    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status().as_u16() {
         413 => ApiError::BodyTooLarge,
         _ => ApiError::Form("the body broke off".to_owned()),
     })

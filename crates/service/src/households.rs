@@ -29,10 +29,10 @@ pub(crate) async fn book_of(app: &App, row: &HouseholdRow) -> Result<Arc<LogBook
     let household = row.household;
     let incident = |what: &str| ApiError::Internal(format!("log of household {household}: {what}"));
     let known = app.books().get(household);
-    if let Some(book) = &known {
-        if book.head() == row.head || (book.next_seq() > row.next_seq && book.seq_of(row.head).is_some()) {
-            return Ok(Arc::clone(book));
-        }
+    if let Some(book) = &known
+        && (book.head() == row.head || (book.next_seq() > row.next_seq && book.seq_of(row.head).is_some()))
+    {
+        return Ok(Arc::clone(book));
     }
     let from_seq = known.as_ref().map_or(0, |book| book.next_seq());
     let entries = app.store().log(household, from_seq).await?;

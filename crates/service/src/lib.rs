@@ -35,6 +35,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use nodpay_core::{HouseholdId, OrderId, Timestamp};
@@ -64,6 +66,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// Requests that run when the service is stopped have this long to end.
 const STOP_TIME: Duration = Duration::from_secs(10);
+/// What browsers ask for and must not keep. Watches pay for every byte and keep nothing by themselves.
+const PRIVATE: [&str; 2] = ["/api/guardian", "/api/merchant"];
 /// Decisions whose payment is timed.
 const MAX_TAPS: usize = 8_192;
 
@@ -269,8 +273,8 @@ fn finish(app: App, more: Router<App>) -> Router {
         .merge(more)
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::Method)
-        .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .layer(middleware::from_fn(observe))
+        .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .with_state(app)
 }
 
@@ -279,14 +283,35 @@ async fn observe(request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let answer = async {
+        match read_whole(request).await {
+            Ok(request) => next.run(request).await,
+            Err(error) => error.into_response(),
+        }
+    };
+    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
         Ok(response) => response,
         Err(_) => Error::Timeout.into_response(),
     };
+    if PRIVATE.iter().any(|prefix| route.starts_with(prefix)) {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
     let status = response.status().as_u16();
     tracing::debug!(method, route, status, elapsed_us = start.elapsed().as_micros(), "answered");
     metrics::request(method, route, status, start.elapsed());
     response
+}
+
+/// Bodies are read before anything is answered: a connection with an unread rest of a request cannot be used again, and
+/// the client would find it closed.
+async fn read_whole(request: Request) -> Result<Request, Error> {
+    if !extract::is_unsafe(request.method()) {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let body = extract::body(Request::from_parts(parts.clone(), body)).await?;
+    Ok(Request::from_parts(parts, body.into()))
 }
 
 /// A bounded set of labels, whatever methods peers invent.

@@ -335,11 +335,8 @@ impl IntoResponse for ApiError {
             StatusCode::INTERNAL_SERVER_ERROR => "something went wrong on our side".to_owned(),
             _ => self.to_string(),
         };
-        let (now, retry_ms) = match &self {
-            Self::Proof { now, .. } => (Some(*now), None),
-            Self::TooManyTries { retry_ms } => (None, Some(*retry_ms)),
-            _ => (None, None),
-        };
+        let now = if let Self::Proof { now, .. } = &self { Some(*now) } else { None };
+        let retry_ms = if let Self::TooManyTries { retry_ms } = &self { Some(*retry_ms) } else { None };
         let status_number = status.as_u16();
         let r#type = format!("urn:nodpay:problem:{code}");
         let problem = Problem { r#type, title, status: status_number, detail: &detail, code, now, retry_ms };

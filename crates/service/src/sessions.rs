@@ -107,14 +107,22 @@ fn set_cookie(app: &App, name: &str, value: &str, max_age_s: i64) -> Result<Head
     Ok(cookie)
 }
 
-/// A watch that proved its key for this very request. It may have been removed since: it can still read how its
-/// orders ended and that it was removed.
+/// What a watch is to its household.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It claimed a pairing; whether it is the right one only the guardian can tell. It may wait, nothing else.
+    Pending,
+    Enrolled,
+    /// It may read that it was removed and how its orders ended.
+    Removed,
+}
+
+/// A watch that proved its key for this very request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WatchProof {
     pub(crate) household: HouseholdId,
     pub(crate) watch: WatchId,
-    /// Whether the guardian has signed its enrolment; before that it only waits.
-    pub(crate) enrolled: bool,
+    pub(crate) standing: Standing,
 }
 
 impl FromRequestParts<App> for WatchProof {
@@ -128,7 +136,7 @@ impl FromRequestParts<App> for WatchProof {
         let refused = |why| ApiError::Proof { why, now };
         let proof = text(&parts.headers, axum::http::HeaderName::from_static("dpop"))
             .ok_or_else(|| refused(ProofError::Missing))?;
-        let (household, key, enrolled) = who_is(app, watch).await?;
+        let (household, key, standing) = who_is(app, watch).await?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let proof = verify_request(proof, &key, parts.method.as_str(), path, now)
             .map_err(|error| refused(ProofError::Verify(error)))?;
@@ -136,20 +144,30 @@ impl FromRequestParts<App> for WatchProof {
             ProofRefusal::Reused => refused(ProofError::Reused),
             ProofRefusal::Full => refused(ProofError::Full),
         })?;
-        Ok(Self { household, watch, enrolled })
+        Ok(Self { household, watch, standing })
     }
 }
 
 /// The key a watch must prove: enrolled, or claimed in a pairing that is still open.
-async fn who_is(app: &App, watch: WatchId) -> Result<(HouseholdId, PublicKey, bool), ApiError> {
+async fn who_is(app: &App, watch: WatchId) -> Result<(HouseholdId, PublicKey, Standing), ApiError> {
     if let Some(row) = app.store().household_of_watch(watch).await? {
-        return Ok((row.household, row.enrolled.key, true));
+        let standing = if row.removed { Standing::Removed } else { Standing::Enrolled };
+        return Ok((row.household, row.enrolled.key, standing));
     }
     let pairing = app.store().pairing_of_watch(watch, app.now()).await?.ok_or(StoreError::WatchUnknown)?;
     match pairing.state {
-        PairingState::Claimed(claim) => Ok((pairing.household, claim.key, false)),
+        PairingState::Claimed(claim) => Ok((pairing.household, claim.key, Standing::Pending)),
         PairingState::Open | PairingState::Done(_) | PairingState::Closed => Err(StoreError::WatchUnknown.into()),
     }
+}
+
+/// What a watch that has proved its key is by now.
+pub(crate) async fn standing(app: &App, watch: WatchId) -> Result<Standing, ApiError> {
+    Ok(match app.store().household_of_watch(watch).await? {
+        Some(row) if row.removed => Standing::Removed,
+        Some(_) => Standing::Enrolled,
+        None => Standing::Pending,
+    })
 }
 
 /// Takes one of `who`'s tries.

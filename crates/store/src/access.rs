@@ -267,7 +267,7 @@ pub(crate) fn create_session(tx: &mut Tx<'_>, new: &NewSession, now: Timestamp) 
                 guardian,
                 "SELECT 1 FROM guardians WHERE household = ?1 AND guardian = ?2",
                 params![household.as_bytes(), guardian.as_bytes()],
-                Cells::int,
+                |cells| cells.int(),
             )?;
             known.ok_or(StoreError::GuardianUnknown)?;
             ("guardian", Some(*household.as_bytes()), Some(*guardian.as_bytes()), None)
@@ -301,7 +301,8 @@ pub(crate) fn create_login(
     now: Timestamp,
 ) -> Result<(), Fault> {
     run(tx.db, "DELETE FROM logins WHERE expires <= ?1", params![now.unix_ms()])?;
-    let running: u32 = one(tx.db, "logins", "-", "SELECT count(*) FROM logins", [], Cells::number)?.unwrap_or(0);
+    let running: u32 =
+        one(tx.db, "logins", "-", "SELECT count(*) FROM logins", [], |cells| cells.number())?.unwrap_or(0);
     if running >= MAX_LOGINS {
         return Err(StoreError::TooManyLogins.into());
     }
@@ -314,10 +315,7 @@ pub(crate) fn create_login(
 }
 
 pub(crate) fn take_login(tx: &mut Tx<'_>, challenge: &[u8; 32], now: Timestamp) -> Result<(), Fault> {
-    let taken = run(
-        tx.db,
-        "DELETE FROM logins WHERE challenge = ?1 AND expires > ?2",
-        params![challenge, now.unix_ms()],
-    )?;
+    let taken =
+        run(tx.db, "DELETE FROM logins WHERE challenge = ?1 AND expires > ?2", params![challenge, now.unix_ms()])?;
     if taken == 0 { Err(StoreError::LoginUnknown.into()) } else { Ok(()) }
 }

@@ -9,9 +9,7 @@ use rusqlite::{Connection, params};
 use crate::households::Books;
 use crate::sqlite::{Cells, many, one, run, sql_int};
 use crate::writer::Tx;
-use crate::{
-    Audience, EventRow, HouseholdEvent, MAX_EVENTS_PAGE, MerchantEvent, MerchantEventRow, StoreError, Topic,
-};
+use crate::{Audience, EventRow, HouseholdEvent, MAX_EVENTS_PAGE, MerchantEvent, MerchantEventRow, StoreError, Topic};
 
 /// Who is told.
 #[derive(Clone, Copy)]
@@ -180,7 +178,7 @@ pub(crate) fn last_of_merchant(db: &Connection, merchant: MerchantId) -> Result<
         merchant,
         "SELECT seq FROM merchant_events WHERE merchant = ?1 ORDER BY seq DESC LIMIT 1",
         params![merchant.as_bytes()],
-        Cells::number,
+        |cells| cells.number(),
     )?;
     Ok(last.unwrap_or(0))
 }

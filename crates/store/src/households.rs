@@ -7,7 +7,7 @@ use nodpay_core::{
 use rusqlite::{Connection, params};
 
 use crate::events::{To, tell};
-use crate::sqlite::{Cells, insert_message, many, one, run, run_one, sql_int};
+use crate::sqlite::{insert_message, many, one, run, run_one, sql_int};
 use crate::writer::{Fault, Tx};
 use crate::{
     AppendLog, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, Message, NewHousehold, StoreError, WatchRow,
@@ -71,7 +71,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewHousehold, now: Timestamp) -> Res
         return if founding == new.message.digest { Ok(()) } else { Err(StoreError::HouseholdExists.into()) };
     }
     let Entry::Found(guardian) = &new.entry.entry else {
-        return Err(StoreError::LogMoved { head: new.message.digest }.into());
+        return Err(StoreError::HouseholdUnknown.into());
     };
     match access::invitation(tx.db, new.invitation, now)? {
         InvitationKind::Guardian => {}
@@ -148,12 +148,7 @@ fn enrol(tx: &mut Tx<'_>, append: &AppendLog, enrolled: &EnrolledWatch, now: Tim
             run(
                 tx.db,
                 "INSERT INTO wearers (household, wearer, name, salt) VALUES (?1, ?2, ?3, ?4)",
-                params![
-                    household.as_bytes(),
-                    enrolled.wearer.as_bytes(),
-                    said.name.as_str(),
-                    said.salt.as_bytes()
-                ],
+                params![household.as_bytes(), enrolled.wearer.as_bytes(), said.name.as_str(), said.salt.as_bytes()],
             )?;
         }
     }
@@ -210,7 +205,7 @@ fn entry_digest(db: &Connection, household: HouseholdId, seq: u64) -> Result<Opt
         household,
         "SELECT m.digest FROM log_entries e JOIN messages m ON m.id = e.message WHERE e.household = ?1 AND e.seq = ?2",
         params![household.as_bytes(), seq],
-        Cells::id,
+        |cells| cells.id(),
     )
 }
 
@@ -227,7 +222,7 @@ pub(crate) fn bump_guardian(
         guardian,
         "SELECT counter FROM guardians WHERE household = ?1 AND guardian = ?2",
         params![household.as_bytes(), guardian.as_bytes()],
-        Cells::number,
+        |cells| cells.number(),
     )?
     .ok_or(StoreError::GuardianUnknown)?;
     if counter == 0 && before == 0 {
@@ -258,7 +253,7 @@ pub(crate) fn log(db: &Connection, household: HouseholdId, from_seq: u64) -> Res
         "SELECT m.wire, m.digest FROM log_entries e JOIN messages m ON m.id = e.message
          WHERE e.household = ?1 AND e.seq >= ?2 ORDER BY e.seq",
         params![household.as_bytes(), sql_int(from_seq)?],
-        Cells::message,
+        |cells| cells.message(),
     )
 }
 
@@ -334,7 +329,7 @@ pub(crate) fn other_watches(
         household,
         "SELECT watch FROM watches WHERE household = ?1 AND removed = 0 AND watch <> ?2",
         params![household.as_bytes(), except.as_bytes()],
-        Cells::id,
+        |cells| cells.id(),
     )
 }
 

@@ -1,12 +1,13 @@
 //! Merchants, their keys, certificates and goods, and bills before and beside their orders.
 
 use nodpay_core::{
-    BillId, Country, Digest, HouseholdId, LineId, Mcc, MerchantId, Minor, OrderId, PublicKey, Timestamp, TransferId,
+    BillId, Country, Digest, HouseholdId, LineId, Mcc, MerchantId, Minor, OrderId, OrderState, PublicKey, Timestamp,
+    TransferId,
 };
 use rusqlite::{Connection, params};
 
 use crate::events::tell_merchant;
-use crate::orders::{StateColumns, state_of};
+use crate::orders::StateColumns;
 use crate::sqlite::{Cells, insert_message, many, one, run, run_one};
 use crate::writer::{Fault, Tx};
 use crate::{
@@ -90,11 +91,7 @@ pub(crate) fn by_api_key(db: &Connection, api_key: TokenHash) -> Result<Option<M
     one(db, "merchants", "(by API key)", sql, params![api_key.0], build_merchant)
 }
 
-pub(crate) fn list(
-    db: &Connection,
-    after: Option<MerchantId>,
-    limit: u32,
-) -> Result<Vec<MerchantRow>, StoreError> {
+pub(crate) fn list(db: &Connection, after: Option<MerchantId>, limit: u32) -> Result<Vec<MerchantRow>, StoreError> {
     let sql = select_merchant!("WHERE s.merchant > ?1 ORDER BY s.merchant LIMIT ?2");
     let after: &[u8] = after.as_ref().map_or(&[], |after| after.as_bytes());
     many(db, "merchants", "(list)", sql, params![after, limit.min(MAX_MERCHANTS_PAGE)], build_merchant)
@@ -154,13 +151,7 @@ pub(crate) fn set_certificate(
             run(
                 tx.db,
                 "INSERT INTO certificates (digest, merchant, key, message, at) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    certificate.digest.as_bytes(),
-                    id.as_bytes(),
-                    key.as_bytes(),
-                    message,
-                    now.unix_ms()
-                ],
+                params![certificate.digest.as_bytes(), id.as_bytes(), key.as_bytes(), message, now.unix_ms()],
             )?;
         }
     }
@@ -179,8 +170,7 @@ pub(crate) fn set_goods(tx: &mut Tx<'_>, id: MerchantId, goods: &[Good]) -> Resu
         return Err(StoreError::TooManyGoods.into());
     }
     let json = serde_json::to_string(goods).map_err(|error| StoreError::Database(error.to_string()))?;
-    let changed =
-        run(tx.db, "UPDATE merchants SET goods = ?2 WHERE merchant = ?1", params![id.as_bytes(), json])?;
+    let changed = run(tx.db, "UPDATE merchants SET goods = ?2 WHERE merchant = ?1", params![id.as_bytes(), json])?;
     if changed == 1 { Ok(()) } else { Err(StoreError::MerchantUnknown.into()) }
 }
 
@@ -204,7 +194,7 @@ pub(crate) fn create_bill(tx: &mut Tx<'_>, new: &NewBill, now: Timestamp) -> Res
         "SELECT m.wire, m.digest FROM certificates c JOIN messages m ON m.id = c.message
          WHERE c.digest = ?1 AND c.merchant = ?2",
         params![asked.certificate.as_bytes(), asked.merchant.as_bytes()],
-        Cells::message,
+        |cells| cells.message(),
     )?
     .ok_or(StoreError::CertificateUnknown)?;
     let deadline = now.plus_ms(asked.valid_until.ms_since(asked.issued));
@@ -292,10 +282,7 @@ pub(crate) fn bill_by_digest(db: &Connection, digest: Digest) -> Result<Option<B
     found.map(|found| with_latest(db, found)).transpose()
 }
 
-fn with_latest(
-    db: &Connection,
-    (row, no, consumed_by): (BillRow, i64, Option<i64>),
-) -> Result<BillRow, StoreError> {
+fn with_latest(db: &Connection, (row, no, consumed_by): (BillRow, i64, Option<i64>)) -> Result<BillRow, StoreError> {
     let latest = one(
         db,
         "orders",
@@ -319,12 +306,18 @@ fn build_bill_order(cells: &Cells<'_>, bill: &BillRow) -> Result<BillOrder, Stor
     let total_of = |minor| nodpay_core::Amount::new(minor, bill.total.currency());
     let columns =
         StateColumns { state: &state, deadline, decision, hold, total: total_of(total), outcome: kind.as_deref() };
-    let state = state_of(&columns).map_err(|why| cells.wrong(why))?;
+    let state = OrderState::try_from(&columns).map_err(|why| cells.wrong(why))?;
     let (total, struck, requoted) = match (decision, requote) {
         (None, (Some(total), Some(struck))) => (total, struck, true),
         (_, (requoted, _)) => (total, struck, requoted.is_some()),
     };
     Ok(BillOrder { state, total: total_of(total), struck, requoted })
+}
+
+/// The bill that an order names, without its orders, and its key.
+pub(crate) fn bill_of_order(db: &Connection, digest: Digest) -> Result<Option<(BillRow, i64)>, StoreError> {
+    let found = one(db, "bills", digest, select_bill!("b.digest = ?1"), params![digest.as_bytes()], build_bill)?;
+    Ok(found.map(|(row, no, _)| (row, no)))
 }
 
 pub(crate) fn mark_scanned(tx: &mut Tx<'_>, id: BillId, now: Timestamp) -> Result<(), Fault> {

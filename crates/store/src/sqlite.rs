@@ -111,9 +111,10 @@ fn migrate(db: &mut Connection) -> Result<(), StoreError> {
     // Tables refer to each other in both directions; checked again once all of them are there.
     db.pragma_update(None, "foreign_keys", false)?;
     let all = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: usize = all.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let missing = MIGRATIONS
-        .get(version..)
+    let version: i64 = all.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let missing = usize::try_from(version)
+        .ok()
+        .and_then(|done| MIGRATIONS.get(done..))
         .ok_or_else(|| StoreError::Database(format!("the file has version {version}, from a newer program")))?;
     for migration in missing {
         all.execute_batch(migration)?;
@@ -134,7 +135,11 @@ impl From<rusqlite::Error> for StoreError {
 
 /// Executes a statement and gives the number of rows it changed.
 pub(crate) fn run(db: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
-    Ok(db.prepare_cached(sql)?.execute(params)?)
+    let mut statement = db.prepare_cached(sql)?;
+    let changed = statement.execute(params)?;
+    #[cfg(test)]
+    scans::look_for(&statement, sql);
+    Ok(changed)
 }
 
 /// Executes a statement that must change exactly one row.
@@ -162,8 +167,14 @@ pub(crate) fn one<T>(
 ) -> Result<Option<T>, StoreError> {
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    build(&Cells::new(row, table, &key)).map(Some)
+    let found = match rows.next()? {
+        Some(row) => build(&Cells::new(row, table, &key)).map(Some),
+        None => Ok(None),
+    };
+    drop(rows);
+    #[cfg(test)]
+    scans::look_for(&statement, sql);
+    found
 }
 
 /// All rows. `key` names what they belong to in an incident.
@@ -180,6 +191,38 @@ pub(crate) fn many<T>(
     let mut built = Vec::new();
     while let Some(row) = rows.next()? {
         built.push(build(&Cells::new(row, table, &key))?);
+    }
+    drop(rows);
+    #[cfg(test)]
+    scans::look_for(&statement, sql);
+    Ok(built)
+}
+
+/// No statement may read a whole table, so that a payment costs the same however many there were.
+#[cfg(test)]
+mod scans {
+    use rusqlite::{Statement, StatementStatus};
+
+    pub(super) fn look_for(statement: &Statement<'_>, sql: &str) {
+        // Running logins are few, and counted on purpose.
+        let on_purpose = sql.starts_with("SELECT count(*) FROM logins");
+        let scanned = statement.get_status(StatementStatus::FullscanStep);
+        assert!(on_purpose || scanned == 0, "{scanned} rows scanned by {sql}");
+    }
+}
+
+/// All rows of whole tables: for a check, which alone reads everything.
+pub(crate) fn all<T>(
+    db: &Connection,
+    table: &'static str,
+    sql: &str,
+    mut build: impl FnMut(&Cells<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut built = Vec::new();
+    while let Some(row) = rows.next()? {
+        built.push(build(&Cells::new(row, table, &"(all)"))?);
     }
     Ok(built)
 }

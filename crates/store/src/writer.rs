@@ -151,7 +151,8 @@ fn attempt<T>(
         Ok(_) => true,
         Err(fault) => fault.keep,
     };
-    let undone = if keep { Ok(0) } else { db.prepare_cached("ROLLBACK TO request").and_then(|mut sql| sql.execute([])) };
+    let undone =
+        if keep { Ok(0) } else { db.prepare_cached("ROLLBACK TO request").and_then(|mut sql| sql.execute([])) };
     let closed = undone.and_then(|_| db.prepare_cached("RELEASE request")?.execute([]));
     match (result, closed) {
         (Err(fault), _) => (Err(fault.error), if keep { tx.topics } else { BTreeSet::new() }),

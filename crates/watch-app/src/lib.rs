@@ -4,8 +4,17 @@
 
 pub mod fonts;
 pub mod gallery;
+pub mod keys;
+pub mod net;
+mod program;
+pub mod runtime;
 pub mod screens;
+pub mod sim;
+pub mod storage;
 pub mod words;
+
+pub use fonts::FONT_BYTES;
+pub use program::main_with_args;
 
 /// What Slint makes of `ui/*.slint`.
 #[allow(unsafe_code, unreachable_pub, clippy::all, clippy::pedantic, clippy::as_conversions, clippy::unwrap_used)]

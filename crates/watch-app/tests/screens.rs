@@ -1,5 +1,7 @@
 //! Every screen in every language and shape, driven by label as a finger or a screen reader would.
 
+#![allow(clippy::as_conversions)] // Small pixel counts to f32.
+
 use nodpay_watch::view::{Basket, BasketLine, EndKind, Screen, UserAction, View};
 use nodpay_watch_app::gallery::{gallery, notices, render};
 use nodpay_watch_app::screens::{Element, Picture, Role, Screens, Shape, Touch};

@@ -3,7 +3,9 @@
 //! It holds signed messages as they were signed, and what was pinned. It never holds a PIN or a private key. What is read
 //! back is checked like any other input: every message is verified again (`agent::restore`).
 
-use nodpay_core::{Amount, Digest, HouseholdId, OrderId, OutcomeKind, PairingId, PublicKey, Text, Timestamp, V1, WatchId};
+use nodpay_core::{
+    Amount, Digest, HouseholdId, OrderId, OutcomeKind, PairingId, PublicKey, Text, Timestamp, V1, WatchId,
+};
 use nodpay_protocol::VerifyError;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +42,7 @@ pub(crate) struct Journal {
 pub(crate) enum OwnerRecord {
     New,
     Pairing(PairingRecord),
-    Household(HouseholdRecord),
+    Household(Box<HouseholdRecord>),
 }
 
 /// What the pairing code said and the watch relies on from then on.

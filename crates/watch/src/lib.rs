@@ -15,7 +15,9 @@ pub mod reader;
 pub mod scan;
 pub mod view;
 
-pub use agent::{Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, REQUEST_MS};
+pub use agent::{
+    Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, REQUEST_MS,
+};
 pub use clock::Moment;
 pub use journal::JournalError;
 pub use net::{Action, Input, MAX_BODY_LEN, Method, Request, StreamRequest};

@@ -19,16 +19,35 @@ pub enum Input {
     /// The camera saw a code with this text. Ignored unless a scan screen is shown.
     CodeRead(String),
     /// The answer to a request: any status, and the body up to [`MAX_BODY_LEN`].
-    Response { request: u64, status: u16, body: Vec<u8> },
+    Response {
+        request: u64,
+        status: u16,
+        body: Vec<u8>,
+    },
     /// No answer: no network, a time-out, a broken connection, or a longer body.
-    NetworkFailed { request: u64 },
+    NetworkFailed {
+        request: u64,
+    },
     /// The event stream with this number answered 200.
-    StreamOpened { stream: u64 },
+    StreamOpened {
+        stream: u64,
+    },
     /// It answered something else.
-    StreamRefused { stream: u64, status: u16, body: Vec<u8> },
-    StreamEvent { stream: u64, id: Option<String>, kind: String, data: String },
+    StreamRefused {
+        stream: u64,
+        status: u16,
+        body: Vec<u8>,
+    },
+    StreamEvent {
+        stream: u64,
+        id: Option<String>,
+        kind: String,
+        data: String,
+    },
     /// It ended, fell silent or could not be reached.
-    StreamClosed { stream: u64 },
+    StreamClosed {
+        stream: u64,
+    },
     /// Time has passed: at the latest when [`crate::Agent::poll_timeout`] says so.
     Tick,
 }

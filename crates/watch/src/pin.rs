@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::clock::{Turn, signed, unsigned};
+use crate::clock::{Turn, unsigned};
 
 pub(crate) const MIN_DIGITS: usize = 4;
 pub(crate) const MAX_DIGITS: usize = 8;
@@ -197,12 +197,6 @@ impl PinLock {
         }
         over
     }
-
-    /// How long it has been locked by the wall clock, for tests and logs.
-    #[cfg(test)]
-    fn locked_for(&self) -> Option<i64> {
-        self.locked.map(|locked| signed(locked.for_ms))
-    }
 }
 
 #[cfg(test)]
@@ -269,7 +263,6 @@ mod tests {
         for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
             lock.wrong(&turn(mono, 0));
             assert_eq!((lock.tries_left(mono), lock.left_ms(mono)), (Some(0), minutes * 60_000));
-            assert_eq!(lock.locked_for(), Some(signed(minutes * 60_000)));
             assert!(!lock.expire(&turn(mono + minutes * 60_000 - 1, 0)));
             mono += minutes * 60_000;
             assert!(lock.expire(&turn(mono, 0)));

@@ -12,7 +12,9 @@
 //! `symbol`). Passes run in the order of their yield for their time, and reading stops at the first text. A text is only
 //! returned after Reed-Solomon correction with the standard's margin, so a bad guess costs time and gives no wrong text.
 //!
-//! Time is bounded by counted work (`Work`), not by a clock: the same picture always gives the same answer.
+//! Time is bounded without a clock, so the same picture always gives the same answer: looking for squares takes time by the
+//! number of pixels (callers scale camera pictures down first, `Frame::scaled_to`), and what is done with them is counted
+//! (`Work`).
 
 mod finder;
 mod grid;
@@ -86,6 +88,11 @@ impl Frame {
         self.grey.height
     }
 
+    /// Brightness, row by row from the top.
+    pub fn luma(&self) -> &[u8] {
+        &self.grey.luma
+    }
+
     /// The picture with its longer side at most `max_side`; never enlarged. Each new pixel is the triangle-weighted mean
     /// of all old pixels under it, so that fine patterns fade instead of turning into others.
     pub fn scaled_to(&self, max_side: usize) -> Self {
@@ -129,9 +136,8 @@ fn weights(old: usize, new: usize) -> Vec<(usize, Vec<f32>)> {
             let centre = (float(index) + 0.5) * ratio;
             let first = whole((centre - ratio).max(0.0));
             let last = whole(centre + ratio).min(old - 1);
-            let mut shares: Vec<f32> = (first..=last)
-                .map(|pixel| (1.0 - ((float(pixel) + 0.5 - centre) / ratio).abs()).max(0.0))
-                .collect();
+            let mut shares: Vec<f32> =
+                (first..=last).map(|pixel| (1.0 - ((float(pixel) + 0.5 - centre) / ratio).abs()).max(0.0)).collect();
             let sum = shares.iter().sum::<f32>().max(f32::MIN_POSITIVE);
             for share in &mut shares {
                 *share /= sum;
@@ -181,13 +187,13 @@ fn load_error(error: image::ImageError) -> LoadError {
 
 /// The text of the clearest code in the picture, with all effort.
 pub fn read_code(frame: &Frame) -> Option<String> {
-    let mut search = Search::new(DEEP_WORK);
+    let mut search = Search::new(PICTURE_WORK);
     PASSES.iter().find_map(|pass| search.run(&frame.grey, *pass, 1).pop()).map(|found| found.text)
 }
 
 /// The texts of all codes in the picture, each once, the clearest first; at most `MAX_CODES`.
 pub fn read_all(frame: &Frame) -> Vec<String> {
-    let mut search = Search::new(DEEP_WORK);
+    let mut search = Search::new(PICTURE_WORK);
     let mut texts: Vec<String> = Vec::new();
     for pass in PASSES {
         for found in search.run(&frame.grey, *pass, MAX_CODES) {
@@ -217,14 +223,16 @@ impl Reader {
     pub fn read(&mut self, frame: &Frame) -> Option<String> {
         const TURNS: &[&[Pass]] = &[
             &[Pass::Half, Pass::Deep],
-            &[Pass::Mean(8)],
-            &[Pass::Smooth],
-            &[Pass::Mean(20), Pass::Deep],
+            &[Pass::Blocks(4), Pass::Deep],
+            &[Pass::Smooth, Pass::Deep],
+            &[Pass::Blocks(16), Pass::Deep],
             &[Pass::Sharp],
+            &[Pass::Mean(16), Pass::Deep],
+            &[Pass::Two],
         ];
         let turn = TURNS.get(self.turn % TURNS.len()).copied().unwrap_or(&[]);
         self.turn = self.turn.wrapping_add(1);
-        let mut search = Search::new(DEEP_WORK);
+        let mut search = Search::new(VIDEO_WORK);
         let mut passes = std::iter::once(&Pass::Blocks(8)).chain(turn);
         passes.find_map(|pass| search.run(&frame.grey, *pass, 1).pop()).map(|found| found.text)
     }
@@ -247,6 +255,8 @@ enum Pass {
     Double,
     /// No new squares: the likeliest threes of all passes again, with everything the sampler and decoder can do.
     Deep,
+    /// The same with two squares where the third is missing.
+    Two,
 }
 
 /// In the order of texts read for the time spent, measured on photographs.
@@ -262,16 +272,19 @@ const PASSES: &[Pass] = &[
     Pass::Mean(16),
     Pass::Double,
     Pass::Deep,
+    Pass::Two,
 ];
 
-/// Guesses a pass tries, and work it may do on them.
+/// Work granted to codes with a missing square beyond what the deep passes left.
+const TWO_WORK: u32 = 600_000;
+/// Guesses a pass tries, and a deep pass.
 const GUESSES: usize = 8;
-const WORK: u32 = 300_000;
-/// The same for the deep passes, which share their work.
 const DEEP_GUESSES: usize = 4;
-const DEEP_WORK: u32 = 1_600_000;
+/// Work on guesses, in plain and in deep passes: of a picture, and of a frame of video.
+const PICTURE_WORK: [u32; 2] = [1_500_000, 1_500_000];
+const VIDEO_WORK: [u32; 2] = [300_000, 300_000];
 /// Squares of all passes together.
-const MAX_POOL: usize = 40;
+const MAX_POOL: usize = 36;
 
 struct Search {
     finders: Vec<Finder>,
@@ -279,20 +292,27 @@ struct Search {
     passes: usize,
     /// Passes the deep pass has gone over.
     deepened: usize,
+    work: Work,
     deep_work: Work,
     taken: Vec<Found>,
 }
 
 impl Search {
-    fn new(deep_work: u32) -> Self {
-        Self { finders: Vec::new(), passes: 0, deepened: 0, deep_work: Work::new(deep_work), taken: Vec::new() }
+    fn new([work, deep_work]: [u32; 2]) -> Self {
+        let (work, deep_work) = (Work::new(work), Work::new(deep_work));
+        Self { finders: Vec::new(), passes: 0, deepened: 0, work, deep_work, taken: Vec::new() }
     }
 
     /// Codes read for the first time, at most `want`.
     fn run(&mut self, grey: &Grey, pass: Pass, want: usize) -> Vec<Found> {
-        if pass == Pass::Deep {
-            let mut work = std::mem::replace(&mut self.deep_work, Work::new(0));
-            let guesses = grid::hypotheses(grey, &self.finders, self.deepened, DEEP_GUESSES, &mut work);
+        if let Pass::Deep | Pass::Two = pass {
+            let mut work = std::mem::take(&mut self.deep_work);
+            let guesses = if pass == Pass::Deep {
+                grid::hypotheses(grey, &self.finders, self.deepened, DEEP_GUESSES, &mut work)
+            } else {
+                work.grant(TWO_WORK);
+                grid::hypotheses_of_two(grey, &self.finders, DEEP_GUESSES, &mut work)
+            };
             self.deepened = self.passes;
             let found = self.read(&guesses, want, |guess| guess.read_deeply(grey, &mut work));
             self.deep_work = work;
@@ -309,9 +329,11 @@ impl Search {
         self.finders.truncate(MAX_POOL);
         let pass = self.passes;
         self.passes += 1;
-        let mut work = Work::new(WORK);
+        let mut work = std::mem::take(&mut self.work);
         let guesses = grid::hypotheses(grey, &self.finders, pass, GUESSES.max(want), &mut work);
-        self.read(&guesses, want, |guess| guess.read(grey, &mut work))
+        let found = self.read(&guesses, want, |guess| guess.read(grey, &mut work));
+        self.work = work;
+        found
     }
 
     fn read(
@@ -357,21 +379,9 @@ fn look(grey: &Grey, pass: Pass) -> Vec<Finder> {
         Pass::Smooth => finder::find(&Contrast::by_blocks(&grey.smoothed(), BLOCK), 1),
         Pass::Double if grey.luma.len() > MAX_DOUBLED => Vec::new(),
         Pass::Double => scaled(finder::find(&Contrast::by_blocks(&grey.doubled(), BLOCK), 1), 0.5),
-        Pass::Deep => Vec::new(),
+        Pass::Deep | Pass::Two => Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests;
-//DEBUG
-pub fn debug(frame: &Frame) {
-    let mut search = Search::new(DEEP_WORK);
-    for pass in PASSES {
-        let t = std::time::Instant::now();
-        let r = search.run(&frame.grey, *pass, 1);
-        eprintln!("{pass:?} {} finders {} {:?} {:.2}ms", r.len(), search.finders.len(), r.first().map(|f|f.text.len()), t.elapsed().as_secs_f64()*1e3);
-        if !r.is_empty() {return;}
-    }
-    for f in search.finders.iter().take(10) { eprintln!("  {:?} m {} inv {} hits {} c {}", f.centre, f.module, f.inverted, f.hits,f.contrast); }
-    for h in grid::hypotheses(&frame.grey,&search.finders,0,6,&mut Work::new(1<<30)) { eprintln!("  hyp {:?}", h); }
-}

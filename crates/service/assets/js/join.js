@@ -40,7 +40,7 @@ function view() {
   const software = state.service?.demo && !state.can?.passkey;
   return [
     h("div.hero", {}, logo(), h("h1", {}, t("join.title")), h("p.lead", {}, t("join.lead"))),
-    h("ol.plan", {},
+    !inDemo() && h("ol.plan", {},
       ...["passkey", "watch", "nod"].map((step) => h("li", {}, h("strong", {}, t(`join.plan.${step}`)), h("span", {}, t(`join.plan.${step}-more`))))),
     !inDemo() && h("label.field", {}, h("span", {}, t("join.currency")),
       h("select", { value: state.currency, testid: "currency", onchange: (event) => { state.currency = event.target.value; } },

@@ -183,7 +183,6 @@ export function orderPage(ctx, id) {
     waiting ? null : ending(ctx, entry, name),
     shopCard(order),
     linesCard(ctx, entry, now, waiting),
-    waiting ? askState(ctx, entry, now) : null,
     waiting ? actions(ctx, entry, now, name) : files(entry),
   ];
 }
@@ -214,8 +213,9 @@ function shopCard(order) {
     h("span.tile", {}, icon("shop")),
     h("div", {},
       h("p.name", {}, h("bdi", {}, shop.name)),
-      h("p.soft", {}, h("bdi", {}, shop.city), ` · ${regionName(shop.country)}`)),
-    h("p.badge.good", {}, icon("shield"), t("order.verified")));
+      h("div.row", {},
+        h("p.badge.good", {}, icon("shield"), t("order.verified")),
+        h("p.soft", {}, h("bdi", {}, shop.city), ` · ${regionName(shop.country)}`))));
 }
 
 function regionName(code) {
@@ -238,7 +238,7 @@ function linesCard(ctx, entry, now, waiting) {
     waiting && h("p.soft.hint", {}, t("order.strike-hint")),
     h("ul", {},
       ...bill.lines.map((line) => lineRow(ctx, entry, line, price(line), struck.includes(line.id), waiting))),
-    adjustments.length > 0 && h("dl.sums", {},
+    adjustments.length > 0 && !(waiting && now.all) && h("dl.sums", {},
       ...adjustments.map((part) => h("div", {}, h("dt", {}, h("bdi", {}, part.name)), h("dd.amount", {}, money({ minor: part.amount, currency: bill.currency }))))),
     !waiting && h("dl.sums.total", {}, h("div", {}, h("dt", {}, t("total")), h("dd.amount", { testid: "final-total" }, money(finalTotal(order))))));
 }
@@ -274,8 +274,8 @@ function askState(ctx, entry, now) {
   const { view } = entry;
   const draft = draftOf(view.order_id);
   if (now.ask === null) {
-    const lowered = entry.order.requote && now.struck.length > 0;
-    return lowered ? notice("good", t("order.requoted", { total: money(now.terms.total) })) : null;
+    const lowered = entry.order.requote && now.struck.length > 0 && now.terms;
+    return lowered ? h("p.badge.good", { testid: "requoted" }, icon("check"), t("order.requoted", { total: money(now.terms.total) })) : null;
   }
   const putBack = h("button.plain", { type: "button", testid: "put-back", onclick: () => setStruck(ctx, entry, now.agreed) }, icon("undo"), t("order.put-it-back"));
   const again = h("button.plain", { type: "button", testid: "ask-again", onclick: () => askShop(ctx, view.order_id) }, t("order.ask-again"));
@@ -299,20 +299,20 @@ function actions(ctx, entry, now, name) {
   const lower = now.terms && now.terms.total.minor < asked.minor;
   if (left <= 0) return h("div.actions", {}, notice("wait", t("order.time-over")));
   return h("div.actions", { role: "region", "aria-label": t("order.decide") },
-    h("div.left", {},
-      timeBar(left, Math.max(1, order.order.payload.expires - order.order.payload.created), t("order.time-bar")),
-      h("span.soft", { testid: "time-left" }, t("order.time-left", { time: timeLeft(left) }))),
+    timeBar(left, Math.max(1, order.order.payload.expires - order.order.payload.created), t("order.time-bar")),
+    askState(ctx, entry, now),
     h("div.sum", {},
       h("span", {}, t("total")),
+      h("span.soft.clock", { testid: "time-left" }, t("order.time-left", { time: timeLeft(left) })),
       lower && h("s.soft", {}, money(asked)),
       h("strong.amount", { testid: "total", "aria-live": "polite" }, now.terms ? money(now.terms.total) : "—")),
-    now.terms && h("p.soft", {}, enough
-      ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
-      : null),
+    now.terms && enough && h("p.soft", {},
+      t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) }),
+      draft.refusing ? null : ` · ${t("order.no-undo")}`),
     !enough && notice("bad", t("order.too-little", { balance: money(balance) })),
     draft.problem && notice("bad", problemText(draft.problem)),
     draft.refusing ? refusal(ctx, entry, name) : [
-      now.all ? h("p.soft", {}, t("order.all-struck")) : h("p.soft", {}, t("order.no-undo")),
+      now.all && h("p.soft", {}, t("order.all-struck"), " ", t("order.no-undo")),
       h("div.buttons", {},
         !now.all && h("button.refuse", {
           type: "button", testid: "refuse", disabled: draft.busy,

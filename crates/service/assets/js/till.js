@@ -201,7 +201,10 @@ function nextCustomer(keepBasket) {
   state.bill = null;
   state.problem = null;
   state.askSaid = null;
-  if (!keepBasket) state.basket.clear();
+  if (!keepBasket) {
+    state.basket.clear();
+    Object.assign(state, { discount: "", tax: 0, options: false });
+  }
   render();
   focusHeading();
 }
@@ -349,7 +352,7 @@ const hue = (good) => [...(good.category ?? good.name)].reduce((sum, letter) => 
 function goodTile(good, currency) {
   const have = state.basket.get(good.id) ?? 0;
   return h("li", { key: good.id },
-    h(`button.good.hue-${hue(good)}`, { type: "button", testid: `good-${good.id}`, onclick: () => count(good, 1) },
+    h(`button.ware.hue-${hue(good)}`, { type: "button", testid: `good-${good.id}`, onclick: () => count(good, 1) },
       h("span.letter", { "aria-hidden": "true" }, [...good.name][0]),
       h("span.name", {}, good.name),
       h("span.amount", {}, money({ minor: good.unit_price, currency })),

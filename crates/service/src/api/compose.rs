@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::App;
 use crate::events::{Audience, PAGE, Page, Sent};
 use crate::problem::ApiError;
+use crate::sessions::Standing;
 
 /// A verified message as the store keeps it.
 pub(crate) fn message<T>(verified: &Verified<T>) -> Message {
@@ -203,10 +204,16 @@ pub(crate) async fn newest(app: &App, audience: Audience) -> Result<u64, ApiErro
 }
 
 /// `audience`'s events after `after`, at most [`PAGE`] of them.
-pub(crate) async fn events(app: &App, audience: Audience, after: u64) -> Result<Page, ApiError> {
+/// `standing` is kept between calls: what the watch was when they were last read.
+pub(crate) async fn events(
+    app: &App,
+    audience: Audience,
+    after: u64,
+    standing: &mut Standing,
+) -> Result<Page, ApiError> {
     match audience {
         Audience::Guardian(household) => guardian_events(app, household, after).await,
-        Audience::Watch(household, watch) => watch_events(app, household, watch, after).await,
+        Audience::Watch(household, watch) => watch_events(app, household, watch, after, standing).await,
         Audience::Merchant(merchant) => merchant_events(app, merchant, after).await,
     }
 }
@@ -255,7 +262,13 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
     Ok(page)
 }
 
-async fn watch_events(app: &App, household: HouseholdId, watch: WatchId, after: u64) -> Result<Page, ApiError> {
+async fn watch_events(
+    app: &App,
+    household: HouseholdId,
+    watch: WatchId,
+    after: u64,
+    standing: &mut Standing,
+) -> Result<Page, ApiError> {
     #[derive(Serialize)]
     struct Log {
         entry: String,
@@ -276,11 +289,20 @@ async fn watch_events(app: &App, household: HouseholdId, watch: WatchId, after: 
         decision: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         requote: Option<String>,
-        balance: Amount,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        balance: Option<Amount>,
     }
     let rows = app.store().events_after(household, nodpay_store::Audience::Watch(watch), after, PAGE).await?;
     let mut page = Page::new(after);
+    let log_changed = rows.iter().any(|row| matches!(row.event, HouseholdEvent::Log(_)));
+    if log_changed || *standing == Standing::Pending {
+        *standing = crate::sessions::standing(app, watch).await?;
+    }
     for row in rows {
+        if *standing == Standing::Pending {
+            page.push(row.seq, None);
+            continue;
+        }
         let data = match row.event {
             HouseholdEvent::Log(seq) => {
                 // Follows the log: entries are few.
@@ -303,13 +325,20 @@ async fn watch_events(app: &App, household: HouseholdId, watch: WatchId, after: 
                 let decision = wire(found.decision).filter(|_| refused);
                 match found.outcome {
                     Some(ended) => {
-                        let (outcome, balance) = (ended.message.wire, balance(app, household).await?);
+                        let outcome = ended.message.wire;
+                        let balance = match standing {
+                            Standing::Enrolled => Some(balance(app, household).await?),
+                            Standing::Pending | Standing::Removed => None,
+                        };
                         Some(json(&Outcome { order, outcome, decision, requote, balance })?)
                     }
                     None => None,
                 }
             }
-            HouseholdEvent::Balance => Some(json(&BalanceEvent { balance: balance(app, household).await? })?),
+            HouseholdEvent::Balance => match standing {
+                Standing::Enrolled => Some(json(&BalanceEvent { balance: balance(app, household).await? })?),
+                Standing::Pending | Standing::Removed => None,
+            },
             // Not for watches.
             HouseholdEvent::Pairing(_)
             | HouseholdEvent::Order(_)

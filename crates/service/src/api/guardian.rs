@@ -303,11 +303,12 @@ pub(super) async fn decide(
     let book = households::book(&app, session.household).await?;
     let known = verified::order(&app, &book, &row)?;
     let checked = verify_decision(&wire, &book, &known.order, &known.bill, known.requote.as_deref());
-    let (decision, _, counter) = checked.map_err(|error| match error {
-        // Over a revision between the first and the present one, which is not kept.
-        VerifyError::OtherBill if known.requote.is_some() => VerifyError::StaleBill,
-        error => error,
-    })?;
+    let (decision, _, counter) =
+        checked.map_err(|error| match error == VerifyError::OtherBill && known.requote.is_some() {
+            // Over a revision between the first and the present one, which is not kept.
+            true => VerifyError::StaleBill,
+            false => error,
+        })?;
     let decide = Decide { order, decision: (*decision).clone(), message: message(&decision), counter };
     let decided = app.store().decide(decide, app.now()).await?;
     app.remembered().keep_decision(decision);

@@ -25,7 +25,7 @@ use crate::extract::{Json as JsonBody, Path, Query, Wire};
 use crate::households;
 use crate::limits::Purpose;
 use crate::problem::ApiError;
-use crate::sessions::{WatchProof, limit};
+use crate::sessions::{Standing, WatchProof, limit};
 use crate::verified;
 
 #[derive(Deserialize)]
@@ -85,7 +85,7 @@ pub(super) async fn state(
 ) -> Result<Json<WatchState>, ApiError> {
     let now = app.now();
     let household = households::row(&app, proof.household).await?;
-    if !proof.enrolled {
+    if proof.standing == Standing::Pending {
         let events = household.last_event;
         return Ok(Json(WatchState { now, events, balance: None, wearer: None, log: Vec::new(), order: None }));
     }
@@ -97,7 +97,7 @@ pub(super) async fn state(
     Ok(Json(WatchState {
         now,
         events: household.last_event,
-        balance: if row.removed { None } else { Some(available(balance)?) },
+        balance: if proof.standing == Standing::Enrolled { Some(available(balance)?) } else { None },
         wearer: wearer.map(|(_, name)| WearerView::from(name)),
         log: log.into_iter().map(|entry| entry.wire).collect(),
         order: order.map(|order| WatchOrder::new(order, now)),
@@ -132,11 +132,10 @@ pub(super) async fn bill(
     Path((_, bill)): Path<(WatchId, BillId)>,
 ) -> Result<Json<BillMessages>, ApiError> {
     let now = app.now();
-    if !proof.enrolled {
-        return Err(StoreError::WatchUnknown.into());
-    }
-    if watch_row(&app, proof.watch).await?.removed {
-        return Err(StoreError::RevokedWatch.into());
+    match proof.standing {
+        Standing::Pending => return Err(StoreError::WatchUnknown.into()),
+        Standing::Enrolled => {}
+        Standing::Removed => return Err(StoreError::RevokedWatch.into()),
     }
     let row = app.store().bill(bill).await?.ok_or(StoreError::BillUnknown)?;
     match row.state {
@@ -212,10 +211,10 @@ pub(super) async fn pay(
     let payment = verify_payment(&wire, &book, &known.order, &decision)?;
     let pay = Pay { order, payment: (*payment).clone(), message: message(&payment) };
     let paid = app.store().pay(pay, app.now()).await?;
-    if matches!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid }) {
-        if let Some(tapped) = app.taps().take((row.household, order)) {
-            crate::metrics::tap_to_paid(tapped.elapsed());
-        }
+    if matches!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid })
+        && let Some(tapped) = app.taps().take((row.household, order))
+    {
+        crate::metrics::tap_to_paid(tapped.elapsed());
     }
     Ok(accepted())
 }

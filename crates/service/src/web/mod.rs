@@ -1,10 +1,79 @@
-//! The pages.
+//! The pages: HTML shells and the static files that fill them, all inside the program.
+//!
+//! Owns: what a guardian, a till and the demo load. A shell holds no data and no words but a title and what to do without
+//! scripts; everything else is fetched from the API by the page's module and verified there. Never does: sessions, state.
+//!
+//! Invariants:
+//! - every answer carries the content security policy: nothing from elsewhere, no inline script or style, no frames but our own;
+//! - static files are named by their path and checked by their digest (`ETag`), so a page never mixes two versions for long.
+
+mod files;
+mod shell;
 
 use axum::Router;
+use axum::http::HeaderMap;
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use maud::Markup;
 
 use crate::App;
+use crate::problem::ApiError;
+
+/// Nothing from elsewhere. `blob:` pictures are frames of the camera; there is no inline script or style.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; \
+     form-action 'self'; frame-ancestors 'self'";
+/// What pages may ask the browser for.
+const PERMISSIONS_POLICY: &str = "camera=(self), publickey-credentials-create=(self), publickey-credentials-get=(self), \
+     payment=(self), geolocation=(), microphone=()";
 
 /// Pages and static files.
 pub(crate) fn router() -> Router<App> {
     Router::new()
+        .route("/", get(|headers: HeaderMap| page(headers, shell::Page::Start)))
+        .route("/join", get(|headers: HeaderMap| page(headers, shell::Page::Join)))
+        .route("/app", get(|headers: HeaderMap| page(headers, shell::Page::App)))
+        .route("/till", get(|headers: HeaderMap| page(headers, shell::Page::Till)))
+        .route("/demo", get(demo))
+        .route("/static/{*path}", get(files::file))
 }
+
+async fn page(headers: HeaderMap, page: shell::Page) -> Response {
+    html(shell::render(page, shell::Language::of(&headers)))
+}
+
+async fn demo(
+    axum::extract::State(app): axum::extract::State<App>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    match app.config().demo {
+        true => Ok(page(headers, shell::Page::Demo).await),
+        false => Err(ApiError::NotFound),
+    }
+}
+
+fn html(markup: Markup) -> Response {
+    let mut response = markup.into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Language"));
+    guarded(response)
+}
+
+/// Adds the headers every page and file carries.
+fn guarded(mut response: Response) -> Response {
+    let headers: [(HeaderName, &'static str); 5] = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (HeaderName::from_static("permissions-policy"), PERMISSIONS_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // Invitations are in fragments, which no referrer holds; addresses of orders need not travel either.
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ];
+    for (name, value) in headers {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

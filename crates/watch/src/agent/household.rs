@@ -1,17 +1,13 @@
 //! The household this watch belongs to: its log, which the watch follows and never goes back on, and its balance.
 
 use nodpay_core::{Amount, LogEntry, OutcomeCertificate, Text};
-use nodpay_protocol::{
-    Assertion, LogBook, Verified, VerifyError, WearerName, name_digest, verify_outcome_certificate,
-};
+use nodpay_protocol::{Assertion, LogBook, Verified, VerifyError, WearerName, name_digest, verify_outcome_certificate};
 
 use super::order::OpenOrder;
 use super::{Agent, Face, Owner};
 use crate::clock::Turn;
 use crate::journal::{Ended, GivenUpFor, HouseholdRecord, OwnerRecord, Pins, Report};
-use crate::net::{
-    BalanceEvent, DecisionEvent, LogEvent, OutcomeEvent, Reply, ServiceAnswer, StateAnswer, StateOrder,
-};
+use crate::net::{BalanceEvent, DecisionEvent, LogEvent, OutcomeEvent, Reply, ServiceAnswer, StateAnswer, StateOrder};
 use crate::view::Notice;
 
 pub(super) struct Household {
@@ -130,7 +126,7 @@ impl Owner {
         match self {
             Self::New => OwnerRecord::New,
             Self::Pairing(pairing) => OwnerRecord::Pairing(pairing.record()),
-            Self::Household(home) => OwnerRecord::Household(home.record()),
+            Self::Household(home) => OwnerRecord::Household(Box::new(home.record())),
         }
     }
 }
@@ -264,8 +260,10 @@ impl Agent {
             Owner::Pairing(pairing) if pairing.delivered => self.unpair(Some(Notice::PairingFailed)),
             Owner::Pairing(_) => {}
             Owner::Household(home) => {
-                home.disowned = true;
-                self.tell(Notice::WatchNotEnrolled);
+                // Told once: what the wearer does about it must not be disturbed by the next attempt.
+                if !std::mem::replace(&mut home.disowned, true) {
+                    self.tell(Notice::WatchNotEnrolled);
+                }
             }
         }
     }

@@ -406,7 +406,13 @@ impl Agent {
         headers.extend(last_event.map(|id| ("Last-Event-ID", id)));
         let id = self.link.next_id();
         self.link.stream = Stream::Opening(id);
-        self.actions.push_back(Action::OpenStream(StreamRequest { id, service, path, headers, silence_ms: SILENCE_MS }));
+        self.actions.push_back(Action::OpenStream(StreamRequest {
+            id,
+            service,
+            path,
+            headers,
+            silence_ms: SILENCE_MS,
+        }));
     }
 
     fn is_current(&self, stream: u64) -> bool {
@@ -469,9 +475,8 @@ impl Agent {
             return;
         }
         self.event(kind, data, turn);
-        let sound = |id: &String| {
-            (1..=MAX_EVENT_ID_LEN).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-        };
+        let sound =
+            |id: &String| (1..=MAX_EVENT_ID_LEN).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
         let Some(home) = self.household_mut() else { return };
         if let Some(id) = id.filter(sound) {
             home.last_event = Some(id);

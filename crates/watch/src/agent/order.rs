@@ -11,8 +11,8 @@
 //! **Invariant:** `Stage::Paying` is made in one place (`pay`), after every check, and never left but by an outcome.
 
 use nodpay_core::{
-    Amount, Bill, BillTerms, Cancel, CancelReason, Decision, FailReason, MAX_DECISION_AGE_MS, MerchantCertificate, Order,
-    OrderId, Outcome, OutcomeCertificate, OutcomeKind, Payment, ResultReport, Text, Timestamp, V1, Verdict,
+    Amount, Bill, BillTerms, Cancel, CancelReason, Decision, FailReason, MAX_DECISION_AGE_MS, MerchantCertificate,
+    Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Payment, ResultReport, Text, Timestamp, V1, Verdict,
 };
 use nodpay_protocol::{
     Kind, LogBook, Verified, VerifyError, payment_id, sign, verify_decision, verify_outcome, verify_requote,
@@ -199,11 +199,9 @@ impl OpenOrder {
     fn screen(&self, mono: u64, balance: Option<Amount>) -> Screen {
         match &self.stage {
             Stage::Sending => Screen::Sending,
-            Stage::Waiting => Screen::Waiting {
-                shop: self.shop(),
-                total: self.total(),
-                left_ms: self.ends_at.saturating_sub(mono),
-            },
+            Stage::Waiting => {
+                Screen::Waiting { shop: self.shop(), total: self.total(), left_ms: self.ends_at.saturating_sub(mono) }
+            }
             Stage::Paying(_) => Screen::Paying {
                 shop: self.shop(),
                 total: self.total(),
@@ -254,7 +252,12 @@ impl OpenOrder {
     }
 
     /// The guardian's decision, checked against everything this watch knows. `Ok(None)`: a refusal, whose outcome comes.
-    fn check_decision(&self, book: &LogBook, wire: &str, requote: Option<&str>) -> Result<Option<Approval>, VerifyError> {
+    fn check_decision(
+        &self,
+        book: &LogBook,
+        wire: &str,
+        requote: Option<&str>,
+    ) -> Result<Option<Approval>, VerifyError> {
         let requote = requote.map(|wire| verify_requote(wire, &self.certificate, &self.bill)).transpose()?;
         let (decision, terms, _) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref())?;
         Ok(terms.map(|terms| Approval { decision, requote, terms }))
@@ -387,10 +390,12 @@ impl EndReason {
 
 /// Log entries that this watch has not heard of may still come; a certificate may have been renewed.
 const fn doubt(error: &VerifyError) -> Doubt {
-    match error {
-        VerifyError::UnknownLogHead | VerifyError::UnknownGuardian => Doubt::Log,
-        VerifyError::Signature | VerifyError::CertificateTime => Doubt::Certificate,
-        _ => Doubt::None,
+    if matches!(error, VerifyError::UnknownLogHead | VerifyError::UnknownGuardian) {
+        Doubt::Log
+    } else if matches!(error, VerifyError::Signature | VerifyError::CertificateTime) {
+        Doubt::Certificate
+    } else {
+        Doubt::None
     }
 }
 

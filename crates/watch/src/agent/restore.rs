@@ -21,9 +21,7 @@ impl Agent {
         self.owner = match journal.owner {
             OwnerRecord::New => Owner::New,
             OwnerRecord::Pairing(record) => Owner::Pairing(Box::new(pairing(record)?)),
-            OwnerRecord::Household(record) => {
-                Owner::Household(Box::new(household(record, self.config.demo_keys)?))
-            }
+            OwnerRecord::Household(record) => Owner::Household(Box::new(household(*record, self.config.demo_keys)?)),
         };
         Ok(())
     }
@@ -75,10 +73,8 @@ fn household(record: HouseholdRecord, demo_keys: bool) -> Result<Household, Veri
     let mut home = Household::new(pins, book, record.log);
     home.wearer_name = record.wearer_name;
     home.balance = record.balance;
-    home.outcome_certificate = record
-        .outcome_certificate
-        .map(|wire| verify_outcome_certificate(&wire, &home.pins.root))
-        .transpose()?;
+    home.outcome_certificate =
+        record.outcome_certificate.map(|wire| verify_outcome_certificate(&wire, &home.pins.root)).transpose()?;
     home.last_event.clone_from(&record.last_event);
     home.settled_event = record.last_event;
     for order in record.orders {

@@ -2,9 +2,7 @@
 
 use nodpay_core::{Bill, BillId, MerchantCertificate, Order, V1, WearerCheck, WearerMethod};
 use nodpay_protocol::code::{self, BillReference, CodeKind};
-use nodpay_protocol::{
-    Kind, PairingCode, Verified, VerifyError, sign, verify_bill, verify_merchant_certificate,
-};
+use nodpay_protocol::{Kind, PairingCode, Verified, VerifyError, sign, verify_bill, verify_merchant_certificate};
 
 use super::order::{OpenOrder, Stage};
 use super::{Agent, Face, Owner};
@@ -98,6 +96,7 @@ impl Agent {
             "bill-already-paid" => Notice::BillAlreadyPaid,
             "bill-cancelled" => Notice::BillCancelled,
             "bill-expired" => Notice::BillExpired,
+            "unknown-watch" | "revoked-watch" => Notice::WatchNotEnrolled,
             _ => Notice::ServiceTrouble,
         });
         self.disown(code);

@@ -101,7 +101,7 @@ impl Contrast {
         let mut columns: Vec<u32> = vec![0; width];
         let mut values = Vec::with_capacity(width * height);
         let mut lines = 0u32;
-        let mut change = |y: usize, add: bool, columns: &mut [u32], lines: &mut u32| {
+        let change = |y: usize, add: bool, columns: &mut [u32], lines: &mut u32| {
             *lines = if add { *lines + 1 } else { *lines - 1 };
             for (sum, pixel) in columns.iter_mut().zip(grey.row(y)) {
                 *sum = if add { *sum + u32::from(*pixel) } else { sum.wrapping_sub(u32::from(*pixel)) };
@@ -282,7 +282,8 @@ fn five_runs(edges: &[f32; 6]) -> Option<(f32, f32)> {
         return None;
     }
     let near = |value: f32, modules: f32, tolerance: f32| (value - modules * module).abs() <= tolerance * module + 0.3;
-    let pairs = near(e2 - e0, 2.0, 0.6) && near(e5 - e3, 2.0, 0.6) && near(e3 - e1, 4.0, 0.9) && near(e4 - e2, 4.0, 0.9);
+    let pairs =
+        near(e2 - e0, 2.0, 0.6) && near(e5 - e3, 2.0, 0.6) && near(e3 - e1, 4.0, 0.9) && near(e4 - e2, 4.0, 0.9);
     let single = |value: f32| value > 0.2 * module && value < 2.0 * module;
     let middle = e3 - e2;
     let runs = single(e1 - e0) && single(e2 - e1) && single(e4 - e3) && single(e5 - e4);

@@ -16,11 +16,10 @@ use super::symbol::{self, Effort, Modules};
 #[derive(Clone)]
 struct Triple {
     corners: [Finder; 3],
-    /// Lower is more like a code.
-    strain: f32,
 }
 
-/// Counted work: one unit is about one look-up in the picture.
+/// Counted work, none left by default: one unit is about one look-up in the picture.
+#[derive(Default)]
 pub(super) struct Work {
     left: u32,
 }
@@ -28,6 +27,10 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn new(units: u32) -> Self {
         Self { left: units }
+    }
+
+    pub(super) fn grant(&mut self, units: u32) {
+        self.left = self.left.saturating_add(units);
     }
 
     /// False when it is used up.
@@ -58,7 +61,7 @@ impl Found {
 /// All threes of squares that can belong to one code and have a square of pass `since` or later among them, the likeliest
 /// first, at most `limit`.
 fn triples(finders: &[Finder], since: usize, limit: usize) -> Vec<Triple> {
-    let mut found = Vec::new();
+    let mut found: Vec<(f32, [&Finder; 3])> = Vec::new();
     for (i, a) in finders.iter().enumerate() {
         for (j, b) in finders.iter().enumerate().skip(i + 1) {
             if !alike(a, b) {
@@ -71,24 +74,21 @@ fn triples(finders: &[Finder], since: usize, limit: usize) -> Vec<Triple> {
             }
         }
     }
-    found.sort_by(|a, b| a.strain.total_cmp(&b.strain));
-    found.truncate(limit);
-    found
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found.into_iter().take(limit).map(|(_, corners)| Triple { corners: corners.map(Finder::clone) }).collect()
 }
 
 fn alike(a: &Finder, b: &Finder) -> bool {
     let apart = (a.centre - b.centre).length();
     let (small, large) = if a.module < b.module { (a.module, b.module) } else { (b.module, a.module) };
-    a.inverted == b.inverted && large < 3.2 * small && apart > 9.0 * small && apart < 260.0 * large
+    let (dim, clear) = (a.contrast.min(b.contrast), a.contrast.max(b.contrast));
+    a.inverted == b.inverted && clear < 5.0 * dim && large < 3.2 * small && apart > 9.0 * small && apart < 260.0 * large
 }
 
-fn triple(a: &Finder, b: &Finder, c: &Finder) -> Option<Triple> {
+/// The three in their order, and how much their places differ from a code's: lower is more like one.
+fn triple<'a>(a: &'a Finder, b: &'a Finder, c: &'a Finder) -> Option<(f32, [&'a Finder; 3])> {
     // Top left is opposite the longest side.
-    let (ab, bc, ca) = (
-        (a.centre - b.centre).length(),
-        (b.centre - c.centre).length(),
-        (c.centre - a.centre).length(),
-    );
+    let (ab, bc, ca) = ((a.centre - b.centre).length(), (b.centre - c.centre).length(), (c.centre - a.centre).length());
     let (corner, one, two) = if bc >= ab && bc >= ca {
         (a, b, c)
     } else if ca >= ab && ca >= bc {
@@ -99,8 +99,11 @@ fn triple(a: &Finder, b: &Finder, c: &Finder) -> Option<Triple> {
     let (first, second) = (one.centre - corner.centre, two.centre - corner.centre);
     let turn = first.cross(second);
     let (right, below) = if turn > 0.0 { (one, two) } else { (two, one) };
-    let (long, short) =
-        if first.length() > second.length() { (first.length(), second.length()) } else { (second.length(), first.length()) };
+    let (long, short) = if first.length() > second.length() {
+        (first.length(), second.length())
+    } else {
+        (second.length(), first.length())
+    };
     let slant = first.dot(second).abs() / (long * short).max(1.0);
     if long > 3.0 * short || slant > 0.8 {
         return None;
@@ -108,6 +111,11 @@ fn triple(a: &Finder, b: &Finder, c: &Finder) -> Option<Triple> {
     // Cheap bounds before the exact count.
     let module = corner.module.min(one.module).min(two.module);
     if long > 300.0 * module || short < 6.0 * module {
+        return None;
+    }
+    let rough = |end: &Finder, way: Point| way.length() / (end.module * corner.module).sqrt();
+    let (one_way, other_way) = (rough(one, first), rough(two, second));
+    if one_way.max(other_way) > 2.2 * one_way.min(other_way) {
         return None;
     }
     let across = modules_between(corner, right);
@@ -124,11 +132,14 @@ fn triple(a: &Finder, b: &Finder, c: &Finder) -> Option<Triple> {
     let light = contrasts.iter().sum::<f32>() / 3.0;
     let unlike = contrasts.iter().map(|contrast| (contrast - light).abs()).sum::<f32>() / light.max(1.0);
     let hits: f32 = [corner, right, below].iter().map(|finder| 1.0 / float(finder.hits.clamp(1, 8))).sum();
-    let strain = (most - least) / least * 2.0 + slant + uneven + (long - short) / long * 0.5 
+    let strain = (most - least) / least * 2.0
+        + slant
+        + uneven
+        + (long - short) / long * 0.5
         + unlike * 0.2
         + hits * 0.1
         + most * 0.002;
-    Some(Triple { corners: [corner.clone(), right.clone(), below.clone()], strain })
+    Some((strain, [corner, right, below]))
 }
 
 /// Modules from centre to centre. Under a projection the side of a module changes along the way, and the geometric mean of
@@ -165,9 +176,50 @@ pub(super) fn hypotheses(
     limit: usize,
     work: &mut Work,
 ) -> Vec<Hypothesis> {
+    fitting(grey, triples(finders, since, MAX_TRIPLES), limit, work)
+}
+
+/// Guesses for codes of which only two squares were found: the third is damaged, dazzled or covered.
+pub(super) fn hypotheses_of_two(grey: &Grey, finders: &[Finder], limit: usize, work: &mut Work) -> Vec<Hypothesis> {
+    const MOST: usize = 6;
+    let mut triples = Vec::new();
+    for (index, a) in finders.iter().take(MOST).enumerate() {
+        for b in finders.iter().take(MOST).skip(index + 1) {
+            if alike(a, b) {
+                triples.extend(completed(a, b));
+            }
+        }
+    }
+    fitting(grey, triples, limit, work)
+}
+
+/// The six ways two squares can be two of the three corners of a code.
+fn completed(a: &Finder, b: &Finder) -> [Triple; 6] {
+    let way = b.centre - a.centre;
+    let aside = Point::new(-way.y, way.x);
+    let middle = a.centre.between(b.centre, 0.5);
+    let guessed = |centre: Point| Finder {
+        centre,
+        module: (a.module + b.module) / 2.0,
+        outline: Vec::new(),
+        hits: 0,
+        ..a.clone()
+    };
+    let triple = |corner: Finder, right: Finder, below: Finder| Triple { corners: [corner, right, below] };
+    [
+        triple(a.clone(), b.clone(), guessed(a.centre + aside)),
+        triple(b.clone(), a.clone(), guessed(b.centre - aside)),
+        triple(a.clone(), guessed(a.centre - aside), b.clone()),
+        triple(b.clone(), guessed(b.centre + aside), a.clone()),
+        triple(guessed(middle + aside * 0.5), a.clone(), b.clone()),
+        triple(guessed(middle - aside * 0.5), b.clone(), a.clone()),
+    ]
+}
+
+fn fitting(grey: &Grey, triples: Vec<Triple>, limit: usize, work: &mut Work) -> Vec<Hypothesis> {
     let mut guesses: Vec<Hypothesis> = Vec::new();
     let mut patterns: Vec<(usize, Pattern)> = Vec::new();
-    for triple in triples(finders, since, MAX_TRIPLES) {
+    for triple in triples {
         let Some(light) = Light::of(grey, &triple) else { continue };
         for dimension in dimensions(&triple) {
             let index = match patterns.iter().position(|(known, _)| *known == dimension) {
@@ -181,6 +233,10 @@ pub(super) fn hypotheses(
             for projection in projections(&triple, dimension) {
                 let warp = Warp::new(projection, dimension);
                 if !warp.plausible(grey) || !work.spend(pattern.places.len()) {
+                    continue;
+                }
+                // A third of the places tells most chance finds from codes.
+                if pattern.fit_every(3, grey, &light, &warp) < FIT_TO_TRY / 2.0 {
                     continue;
                 }
                 let fit = pattern.fit(grey, &light, &warp);
@@ -267,15 +323,16 @@ impl Hypothesis {
 fn decode(grey: &Grey, light: &Light, warp: &Warp, effort: Effort, work: &mut Work) -> Option<Found> {
     let ways: &[Contrasting] = match effort {
         Effort::Plain => &[Contrasting::Neighbourhood, Contrasting::Deblurred(0.15)],
-        Effort::Thorough => &[
-            Contrasting::Neighbourhood,
-            Contrasting::Deblurred(0.12),
-            Contrasting::Deblurred(0.3),
-            Contrasting::Wide,
-        ],
+        Effort::Thorough => {
+            &[Contrasting::Neighbourhood, Contrasting::Deblurred(0.12), Contrasting::Deblurred(0.3), Contrasting::Wide]
+        }
     };
     for way in ways {
         let modules = sample(grey, warp, light, *way, work)?;
+        // Error correction, too, costs time by the size.
+        if !work.spend(warp.dimension * warp.dimension * if effort == Effort::Plain { 2 } else { 6 }) {
+            return None;
+        }
         if let Some(text) = symbol::decode(&modules, effort) {
             let side = float(warp.dimension);
             let outline =
@@ -318,7 +375,8 @@ fn projections(triple: &Triple, dimension: usize) -> Vec<Projection> {
     let along = [right.centre - corner.centre, below.centre - corner.centre];
     let mut pairs = Vec::new();
     for (finder, place) in triple.corners.iter().zip(places) {
-        pairs.push((place, finder.centre, 4.0));
+        // A square that was only guessed at keeps the fit determined and hardly pulls.
+        pairs.push((place, finder.centre, if finder.outline.is_empty() { 0.02 } else { 4.0 }));
         if let Some(edges) = edge_corners(finder, along) {
             let offsets = [(-3.5, -3.5), (3.5, -3.5), (3.5, 3.5), (-3.5, 3.5)];
             for ((x, y), edge) in offsets.into_iter().zip(edges) {
@@ -330,31 +388,24 @@ fn projections(triple: &Triple, dimension: usize) -> Vec<Projection> {
         guesses.extend(Projection::fit(&pairs));
     }
     // Bent paper turns the edges of the squares, and the far corner with them; their centres suffer less.
-    {
-        let far = right.centre + below.centre - corner.centre;
-        let mut pairs: Vec<_> = triple.corners.iter().zip(places).map(|(f, place)| (place, f.centre, 1.0)).collect();
-        pairs.push((Point::new(side - 3.5, side - 3.5), far, 1.0));
-        guesses.extend(Projection::fit(&pairs));
-    }
+    let far = right.centre + below.centre - corner.centre;
+    let mut pairs: Vec<_> = triple.corners.iter().zip(places).map(|(f, place)| (place, f.centre, 1.0)).collect();
+    pairs.push((Point::new(side - 3.5, side - 3.5), far, 1.0));
+    guesses.extend(Projection::fit(&pairs));
     guesses
 }
 
 /// The four corners of a square, by lines through the points on its outline; in the order top left, top right, bottom
 /// right, bottom left as the code sees them.
 fn edge_corners(finder: &Finder, along: [Point; 2]) -> Option<[Point; 4]> {
-    let [across, down] =
-        along.map(|way| way * (finder.module_towards(way) / way.length().max(1e-3)));
+    let [across, down] = along.map(|way| way * (finder.module_towards(way) / way.length().max(1e-3)));
     let area = across.cross(down);
     if area.abs() < 0.1 {
         return None;
     }
     // Outline in modules along the two axes.
-    let local: Vec<(f32, f32)> = finder
-        .outline
-        .iter()
-        .flatten()
-        .map(|point| (point.cross(down) / area, across.cross(*point) / area))
-        .collect();
+    let local: Vec<(f32, f32)> =
+        finder.outline.iter().flatten().map(|point| (point.cross(down) / area, across.cross(*point) / area)).collect();
     // Each side is a line: distance = at + slope × position.
     let side = |horizontal: bool, sign: f32| -> Option<(f32, f32)> {
         let points: Vec<(f32, f32)> = local
@@ -500,15 +551,16 @@ struct Light {
 
 impl Light {
     fn of(grey: &Grey, triple: &Triple) -> Option<Self> {
-        let (mut core, mut gap, mut gaps) = (0.0, 0.0, 0.0f32);
-        for finder in &triple.corners {
+        let (mut core, mut cores, mut gap, mut gaps) = (0.0, 0.0f32, 0.0, 0.0f32);
+        for finder in triple.corners.iter().filter(|finder| !finder.outline.is_empty()) {
             core += grey.sample(finder.centre);
+            cores += 1.0;
             for point in finder.outline.iter().flatten() {
                 gap += grey.sample(finder.centre + *point * (4.0 / 7.0));
                 gaps += 1.0;
             }
         }
-        let (core, gap) = (core / 3.0, gap / gaps.max(1.0));
+        let (core, gap) = (core / cores.max(1.0), gap / gaps.max(1.0));
         let half = (gap - core) / 2.0;
         (half.abs() >= 3.0).then_some(Self { middle: (core + gap) / 2.0, half })
     }
@@ -555,9 +607,13 @@ impl Pattern {
 
     /// 1 when the picture shows exactly this pattern there, about 0 by chance.
     fn fit(&self, grey: &Grey, light: &Light, warp: &Warp) -> f32 {
+        self.fit_every(1, grey, light, warp)
+    }
+
+    fn fit_every(&self, step: usize, grey: &Grey, light: &Light, warp: &Warp) -> f32 {
         let mut sums = [0.0f32; 2];
         let mut counts = [0.0f32; 2];
-        for (place, dark) in &self.places {
+        for (place, dark) in self.places.iter().step_by(step) {
             let value = light.darkness(grey.sample(warp.apply(*place)));
             let side = usize::from(*dark);
             sums[side] += value;
@@ -569,12 +625,10 @@ impl Pattern {
 
 fn alignment_centres(dimension: usize) -> Vec<(usize, usize)> {
     let positions = symbol::alignment_positions((dimension - 17) / 4);
-    let last = dimension - 7;
     let mut centres = Vec::new();
     for &y in &positions {
         for &x in &positions {
-            let at_finder = (x == 6 && y == 6) || (x == 6 && y == last) || (x == last && y == 6);
-            if !at_finder {
+            if !symbol::is_at_finder(x, y, dimension) {
                 centres.push((x, y));
             }
         }
@@ -583,21 +637,14 @@ fn alignment_centres(dimension: usize) -> Vec<(usize, usize)> {
 }
 
 /// Corrected by the alignment patterns: the likeliest first. Empty where none is found.
-fn aligned(
-    grey: &Grey,
-    triple: &Triple,
-    light: &Light,
-    start: &Warp,
-    keep: usize,
-    work: &mut Work,
-) -> Vec<Warp> {
+fn aligned(grey: &Grey, triple: &Triple, light: &Light, start: &Warp, keep: usize, work: &mut Work) -> Vec<Warp> {
     if start.dimension < 25 {
         return Vec::new();
     }
-    if start.dimension >= 45 {
-        if let Some(warp) = meshed_twice(grey, triple, light, start, work) {
-            return vec![warp];
-        }
+    if start.dimension >= 45
+        && let Some(warp) = meshed_twice(grey, triple, light, start, work)
+    {
+        return vec![warp];
     }
     let side = float(start.dimension);
     let expected = Point::new(side - 6.5, side - 6.5);
@@ -613,7 +660,15 @@ fn aligned(
 fn pinned(triple: &Triple, start: &Warp, pins: &[(Point, Point)]) -> Option<Warp> {
     let side = float(start.dimension);
     let places = [Point::new(3.5, 3.5), Point::new(side - 3.5, 3.5), Point::new(3.5, side - 3.5)];
-    let mut pairs: Vec<_> = triple.corners.iter().zip(places).map(|(f, place)| (place, f.centre, 1.0)).collect();
+    let mut pairs: Vec<_> = triple
+        .corners
+        .iter()
+        .zip(places)
+        .map(|(finder, place)| {
+            let known = !finder.outline.is_empty();
+            (place, if known { finder.centre } else { start.apply(place) }, 1.0)
+        })
+        .collect();
     pairs.extend(pins.iter().map(|(place, target)| (*place, *target, 1.0)));
     Some(Warp { projection: Projection::fit(&pairs)?, ..start.clone() })
 }
@@ -711,13 +766,7 @@ fn meshed(grey: &Grey, light: &Light, start: &Warp, work: &mut Work) -> Option<W
 
 /// Finds the alignment patterns one after the other from the squares outwards, each at most `reach` modules from where its
 /// neighbours found before it say. Answers with the shifts at all of them and with the places of those seen.
-fn mesh(
-    grey: &Grey,
-    light: &Light,
-    warp: &Warp,
-    reach: f32,
-    work: &mut Work,
-) -> Option<(Mesh, Vec<(Point, Point)>)> {
+fn mesh(grey: &Grey, light: &Light, warp: &Warp, reach: f32, work: &mut Work) -> Option<(Mesh, Vec<(Point, Point)>)> {
     let positions = symbol::alignment_positions((warp.dimension - 17) / 4);
     let count = positions.len();
     let mut shifts: Vec<Option<Point>> = vec![None; count * count];
@@ -764,8 +813,7 @@ fn mesh(
 fn settle(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mut Work) -> Warp {
     let side = float(start.dimension);
     let far = if start.dimension >= 25 { side - 6.5 } else { side - 3.5 };
-    let places =
-        [Point::new(3.5, 3.5), Point::new(side - 3.5, 3.5), Point::new(3.5, side - 3.5), Point::new(far, far)];
+    let places = [Point::new(3.5, 3.5), Point::new(side - 3.5, 3.5), Point::new(3.5, side - 3.5), Point::new(far, far)];
     let mut anchors = places.map(|place| start.projection.apply(place));
     let mut best = start.clone();
     let mut fit = pattern.fit(grey, light, &best);
@@ -846,7 +894,8 @@ fn relax(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mut
         (squares - sum * sum / counted).max(0.0).sqrt() / counted.sqrt() + agreed / counted
     };
     let corners = [(0, 0), (count - 1, 0), (0, count - 1)];
-    let mut order: Vec<(usize, usize)> = (0..count).flat_map(|row| (0..count).map(move |column| (column, row))).collect();
+    let mut order: Vec<(usize, usize)> =
+        (0..count).flat_map(|row| (0..count).map(move |column| (column, row))).collect();
     order.sort_by_key(|(column, row)| {
         corners.iter().map(|(x, y)| column.abs_diff(*x).pow(2) + row.abs_diff(*y).pow(2)).min().unwrap_or(0)
     });
@@ -902,11 +951,9 @@ fn neighbours(shifts: &[Option<Point>], count: usize, column: usize, row: usize,
         sum = sum + expected * share;
         weight += share;
     }
-    if settled {
-        if let Some(own) = at(0, 0) {
-            sum = sum + own * 2.0;
-            weight += 2.0;
-        }
+    if settled && let Some(own) = at(0, 0) {
+        sum = sum + own * 2.0;
+        weight += 2.0;
     }
     sum * (1.0 / weight.max(0.5))
 }
@@ -998,5 +1045,3 @@ fn box_mean(values: &[f32], size: usize, reach: usize) -> Vec<f32> {
     }
     means
 }
-//DEBUG
-impl std::fmt::Debug for Hypothesis { fn fmt(&self, f: &mut std::fmt::Formatter<'_>)->std::fmt::Result { write!(f,"dim {} fit {} at {:?}", self.warp.dimension, self.fit, self.triple.corners.iter().map(|c|(c.centre.x,c.centre.y)).collect::<Vec<_>>()) } }

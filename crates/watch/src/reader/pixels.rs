@@ -76,16 +76,17 @@ impl Grey {
         let (left, top) = (floor(x), floor(y));
         let (right_share, low_share) = (x - float_i(left), y - float_i(top));
         // The usual case first: all four pixels inside, two look-ups of a pair each.
-        if let (Ok(column), Ok(line)) = (usize::try_from(left), usize::try_from(top)) {
-            if column + 1 < self.width && line + 1 < self.height {
-                let start = line * self.width + column;
-                let upper = self.luma.get(start..start + 2);
-                let lower = self.luma.get(start + self.width..start + self.width + 2);
-                if let (Some(&[a, b]), Some(&[c, d])) = (upper, lower) {
-                    let upper = f32::from(a) + (f32::from(b) - f32::from(a)) * right_share;
-                    let lower = f32::from(c) + (f32::from(d) - f32::from(c)) * right_share;
-                    return upper + (lower - upper) * low_share;
-                }
+        if let (Ok(column), Ok(line)) = (usize::try_from(left), usize::try_from(top))
+            && column + 1 < self.width
+            && line + 1 < self.height
+        {
+            let start = line * self.width + column;
+            let upper = self.luma.get(start..start + 2);
+            let lower = self.luma.get(start + self.width..start + self.width + 2);
+            if let (Some(&[a, b]), Some(&[c, d])) = (upper, lower) {
+                let upper = f32::from(a) + (f32::from(b) - f32::from(a)) * right_share;
+                let lower = f32::from(c) + (f32::from(d) - f32::from(c)) * right_share;
+                return upper + (lower - upper) * low_share;
             }
         }
         let next = |value: i32| value.saturating_add(1);
@@ -188,10 +189,8 @@ impl Projection {
             let to = (*to - origin) * (1.0 / to_scale);
             let (x, y) = (f64::from(to.x), f64::from(to.y));
             let weight = f64::from(*weight);
-            let equations = [
-                ([u, v, 1.0, 0.0, 0.0, 0.0, -u * x, -v * x], x),
-                ([0.0, 0.0, 0.0, u, v, 1.0, -u * y, -v * y], y),
-            ];
+            let equations =
+                [([u, v, 1.0, 0.0, 0.0, 0.0, -u * x, -v * x], x), ([0.0, 0.0, 0.0, u, v, 1.0, -u * y, -v * y], y)];
             for (left, right) in equations {
                 for (row, a) in rows.iter_mut().zip(left) {
                     for (cell, b) in row.iter_mut().zip(left.into_iter().chain([right])) {

@@ -5,7 +5,10 @@
 const EXP: [u8; 512] = tables().0;
 const LOG: [u8; 256] = tables().1;
 
-#[expect(clippy::as_conversions, reason = "const fn: from() is not const; every value is below 256 where it is narrowed")]
+#[expect(
+    clippy::as_conversions,
+    reason = "const fn: from() is not const; every value is below 256 where it is narrowed"
+)]
 const fn tables() -> ([u8; 512], [u8; 256]) {
     let mut exp = [0u8; 512];
     let mut log = [0u8; 256];

@@ -109,15 +109,16 @@ pub(super) fn decode(modules: &Modules, effort: Effort) -> Option<String> {
     } else {
         [(&transposed, mirrored), (modules, straight)]
     };
+    let best = straight[0].fit.max(mirrored[0].fit);
     let layout = Layout::new(modules.dimension);
-    for (index, (modules, formats)) in order.iter().enumerate() {
-        if index > 0 && effort == Effort::Plain {
-            break;
-        }
+    for (modules, formats) in &order {
         for format in formats.iter().take(tries) {
-            if format.fit < MIN_FORMAT_FIT {
+            let likeliest = format.fit >= best;
+            if format.fit < MIN_FORMAT_FIT.max(best - MAX_FORMAT_GAP) || (effort == Effort::Plain && !likeliest) {
                 continue;
             }
+            // Erasures cost most of the time; they are for the likeliest reading alone.
+            let effort = if likeliest { effort } else { Effort::Plain };
             let codewords = layout.codewords(modules, format.mask);
             if let Some(data) = correct(&codewords, layout.version, format.level, effort) {
                 return read_segments(&data, layout.version);
@@ -172,8 +173,16 @@ pub(super) fn alignment_positions(version: usize) -> Vec<usize> {
     positions
 }
 
+/// Of the crossings of alignment rows and columns, three lie in the big squares.
+pub(super) fn is_at_finder(x: usize, y: usize, dimension: usize) -> bool {
+    let last = dimension - 7;
+    [(6, 6), (6, last), (last, 6)].contains(&(x, y))
+}
+
 /// Share of the 15 format bits, weighted by sureness, that must agree beyond those that do not.
 const MIN_FORMAT_FIT: f32 = 0.3;
+/// How far behind the best a format may fit and still be tried.
+const MAX_FORMAT_GAP: f32 = 0.4;
 
 #[derive(Clone, Copy)]
 struct Format {
@@ -267,8 +276,7 @@ impl Layout {
         let positions = alignment_positions(version);
         for &y in &positions {
             for &x in &positions {
-                let at_finder = (x == 6 && y == 6) || (x == 6 && y == last - 6) || (x == last - 6 && y == 6);
-                if !at_finder {
+                if !is_at_finder(x, y, dimension) {
                     layout.mark(x.saturating_sub(2)..x + 3, y.saturating_sub(2)..y + 3);
                 }
             }
@@ -327,16 +335,17 @@ impl Layout {
 }
 
 fn masked(mask: usize, x: usize, y: usize) -> bool {
-    match mask {
-        0 => (x + y) % 2 == 0,
-        1 => y % 2 == 0,
-        2 => x % 3 == 0,
-        3 => (x + y) % 3 == 0,
-        4 => (x / 3 + y / 2) % 2 == 0,
-        5 => x * y % 2 + x * y % 3 == 0,
-        6 => (x * y % 2 + x * y % 3) % 2 == 0,
-        _ => ((x + y) % 2 + x * y % 3) % 2 == 0,
-    }
+    let rest = match mask {
+        0 => (x + y) % 2,
+        1 => y % 2,
+        2 => x % 3,
+        3 => (x + y) % 3,
+        4 => (x / 3 + y / 2) % 2,
+        5 => x * y % 2 + x * y % 3,
+        6 => (x * y % 2 + x * y % 3) % 2,
+        _ => ((x + y) % 2 + x * y % 3) % 2,
+    };
+    rest == 0
 }
 
 #[derive(Clone, Copy)]
@@ -551,7 +560,7 @@ fn double_bytes(bits: &mut Bits<'_>, count: usize, base: u32, place: &dyn Fn(u32
     let mut bytes = Vec::new();
     for _ in 0..count {
         let value = bits.take(13)?;
-        let pair = place((value / base) << 8 | value % base);
+        let pair = place(((value / base) << 8) | (value % base));
         bytes.extend(u16::try_from(pair).ok()?.to_be_bytes());
     }
     Some(bytes)
@@ -603,8 +612,12 @@ fn strict(set: &'static encoding_rs::Encoding, bytes: &[u8]) -> Option<String> {
 }
 
 fn join(pieces: &[Piece]) -> Option<String> {
-    let unknown: Vec<u8> =
-        pieces.iter().filter_map(|piece| if let Piece::Bytes(bytes) = piece { Some(bytes) } else { None }).flatten().copied().collect();
+    let unknown: Vec<u8> = pieces
+        .iter()
+        .filter_map(|piece| if let Piece::Bytes(bytes) = piece { Some(bytes) } else { None })
+        .flatten()
+        .copied()
+        .collect();
     let set = guess_set(&unknown)?;
     let mut text = String::new();
     for piece in pieces {
@@ -616,23 +629,55 @@ fn join(pieces: &[Piece]) -> Option<String> {
     Some(text)
 }
 
-/// The character set of bytes that come without one. The standard says ISO 8859-1, most writers mean UTF-8, older
-/// Japanese ones Shift_JIS; bytes that read well in two of them give `None`.
+/// The character set of bytes that come without one: UTF-8, which writers today mean; else ISO 8859-1 or Shift_JIS, which
+/// the standard's editions of 2005 and 2000 name. Bytes that could be another of these, or Chinese (GB 2312, which many
+/// wrote without saying so), give `None`.
 fn guess_set(bytes: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     if std::str::from_utf8(bytes).is_ok() {
         return Some(encoding_rs::UTF_8);
     }
-    let latin = !bytes.iter().any(|byte| (0x80..0xA0).contains(byte));
-    let japanese = strict(encoding_rs::SHIFT_JIS, bytes).is_some();
-    let runs: Vec<usize> =
-        bytes.split(u8::is_ascii).map(<[u8]>::len).filter(|length| *length > 0).collect();
-    // Accented letters stand alone or in twos; Japanese comes in words.
-    let words = runs.iter().any(|length| *length >= 3);
-    match (latin, japanese) {
-        (true, false) if !words => Some(encoding_rs::WINDOWS_1252),
-        (true, true) if runs.iter().all(|length| *length == 1) => Some(encoding_rs::WINDOWS_1252),
-        (_, true) if words => Some(encoding_rs::SHIFT_JIS),
-        (false, true) => Some(encoding_rs::SHIFT_JIS),
+    let runs: Vec<&[u8]> = bytes.split(u8::is_ascii).filter(|run| !run.is_empty()).collect();
+    let japanese = strict(encoding_rs::SHIFT_JIS, bytes).is_some() && is_japanese(bytes);
+    let chinese = runs.iter().all(|run| is_chinese(run));
+    // Accented letters and signs stand alone or in twos.
+    let latin = runs.iter().all(|run| run.len() <= 2 && run.iter().all(|byte| *byte >= 0xA0));
+    match (latin, japanese, chinese) {
+        (true, _, false) if runs.iter().all(|run| run.len() == 1) => Some(encoding_rs::WINDOWS_1252),
+        (true, false, false) => Some(encoding_rs::WINDOWS_1252),
+        (false, true, false) => Some(encoding_rs::SHIFT_JIS),
+        // Half-width kana are pairs of Chinese bytes too; sound marks where Japanese has them decide.
+        (false, true, true) if runs.iter().any(|run| has_sound_mark(run)) => Some(encoding_rs::SHIFT_JIS),
         _ => None,
     }
+}
+
+/// Shift_JIS of common text: half-width kana, kana, signs and the first level of kanji.
+fn is_japanese(bytes: &[u8]) -> bool {
+    let mut rest = bytes.iter();
+    let mut kana = 0;
+    while let Some(byte) = rest.next() {
+        match byte {
+            0..=0x7F => kana = 0,
+            0x81..=0x84 | 0x88..=0x97 => {
+                rest.next();
+                kana = 0;
+            }
+            // No word begins with a small kana, a long or sound mark, or "n".
+            0xA7..=0xB0 | 0xDD..=0xDF if kana == 0 => return false,
+            0xA1..=0xDF => kana += 1,
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// GB 2312 of common text: signs and the first level of characters.
+fn is_chinese(run: &[u8]) -> bool {
+    let (pairs, rest) = run.as_chunks::<2>();
+    rest.is_empty() && pairs.iter().all(|[lead, trail]| matches!(lead, 0xA1..=0xA3 | 0xB0..=0xD7) && *trail >= 0xA1)
+}
+
+/// A voiced or half-voiced mark after a half-width kana that can carry it.
+fn has_sound_mark(run: &[u8]) -> bool {
+    run.windows(2).any(|pair| matches!(pair, [0xB6..=0xC4 | 0xCA..=0xCE, 0xDE] | [0xCA..=0xCE, 0xDF]))
 }

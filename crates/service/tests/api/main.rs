@@ -1,0 +1,9 @@
+//! The service over real HTTP, on SQLite, with a clock that the tests move.
+
+mod app;
+mod bad_input;
+mod flow;
+mod network;
+mod races;
+mod roles;
+mod streams;

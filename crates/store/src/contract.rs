@@ -1,0 +1,69 @@
+//! What every implementation of [`Store`] must do, written once. Each function takes a fresh or used store and panics
+//! where it breaks the contract; [`crate::store_contract!`] makes a test of each. Messages are stand-ins here: the
+//! store never looks inside.
+
+mod access;
+mod cast;
+mod money;
+mod orders;
+mod races;
+mod random;
+mod requotes;
+
+pub use access::*;
+pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
+pub use money::*;
+pub use orders::*;
+pub use races::*;
+pub use random::*;
+pub use requotes::*;
+
+/// Makes one test of each contract function; `$open` gives an empty store and something that keeps it alive.
+#[macro_export]
+macro_rules! store_contract {
+    ($open:path) => {
+        $crate::store_contract! { @each $open;
+            founding_a_household
+            appending_to_the_log
+            a_removed_watch_ends_its_order
+            pairing_a_watch
+            invitations_and_tills
+            sessions_and_logins
+            merchants_and_their_goods
+            bills
+            placing_an_order
+            orders_that_cannot_be_placed
+            a_whole_payment
+            refusing
+            cancelling
+            expiring
+            bills_that_go_away
+            results
+            pages_of_orders
+            events_go_to_whom_they_concern
+            topping_up
+            not_enough_money
+            merchants_have_balances
+            requoting
+            asks_that_come_to_nothing
+            a_hold_after_a_refusal
+            a_hold_voided_twice
+            two_commits_of_one_hold
+            an_old_revision_approved
+            two_decisions_at_once
+            two_entries_at_once
+            two_households_one_bill
+            one_wallet_many_payments
+            everything_crosses
+            random_operations_follow_the_model
+        }
+    };
+    (@each $open:path; $($name:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let (store, _keep) = $open();
+            $crate::contract::$name(&store).await;
+            assert_eq!(store.check().await, Ok(Vec::new()));
+        }
+    )*};
+}

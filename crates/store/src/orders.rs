@@ -1,0 +1,876 @@
+//! Orders from their arrival to their outcome: one straight line an operation. Idempotency first, then the order's
+//! state ([`OrderState::step`]), then what the bill and the wallet say, then the writes, events last.
+//!
+//! Everything that changes an order goes through [`Live`]: loaded once, changed in memory, saved with one
+//! compare-and-swap on the state it was loaded in.
+
+use nodpay_core::{
+    Amount, BillId, Cancel, Decision, Digest, Event, FailReason, HouseholdId, LedgerError, LineId, MAX_DECISION_AGE_MS,
+    MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState, Outcome, OutcomeKind, StateError, Step,
+    Timestamp, TransferId, V1, WatchId,
+};
+use rusqlite::{Connection, params};
+
+use crate::events::{To, tell, tell_merchant};
+use crate::households::{self, Books};
+use crate::ledger::{self, LedgerOrStore};
+use crate::sqlite::{Cells, insert_message, lines_json, many, one, run, run_one, sql_int};
+use crate::writer::{Fault, Tx};
+use crate::{
+    BillRow, BillState, CancelOrder, Decide, Ended, EvidenceParts, HouseholdEvent, MAX_ORDERS_PAGE, MerchantEvent,
+    Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, merchants, requotes,
+};
+
+/// Due orders that one transaction ends.
+const TICK_BATCH: u32 = 100;
+
+/// An order while a transaction works on it.
+pub(crate) struct Live {
+    pub(crate) no: i64,
+    pub(crate) row: OrderRow,
+    pub(crate) bill_no: i64,
+    pub(crate) asks: u32,
+    bill: BillState,
+    bill_deadline: Timestamp,
+    watch_removed: bool,
+    /// State, as it lies in the row.
+    loaded: &'static str,
+    hold: Option<TransferId>,
+    keys: Keys,
+}
+
+/// Keys of the messages that came after the order.
+#[derive(Clone, Copy, Default)]
+struct Keys {
+    requote: Option<i64>,
+    decision: Option<i64>,
+    cancel: Option<i64>,
+    payment: Option<i64>,
+    outcome: Option<i64>,
+    result: Option<i64>,
+}
+
+// Writing
+
+pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Result<OrderRow, Fault> {
+    let order = &place.order;
+    if let Some(live) = load(tx.db, order.household, order.order)? {
+        let same = live.row.message.digest == place.message.digest;
+        return if same { Ok(live.row) } else { Err(StoreError::OrderIdReused.into()) };
+    }
+    let watch = households::watch(tx.db, order.watch)?
+        .filter(|watch| watch.household == order.household)
+        .ok_or(StoreError::WatchUnknown)?;
+    if watch.removed {
+        return Err(StoreError::RevokedWatch.into());
+    }
+    if nonce_used(tx.db, order)? {
+        return Err(StoreError::NonceReused.into());
+    }
+    let (bill, bill_no) = merchants::bill_of_order(tx.db, order.bill)?.ok_or(StoreError::BillUnknown)?;
+    match bill.state {
+        BillState::Open => {}
+        BillState::Consumed(..) => return Err(StoreError::BillAlreadyPaid.into()),
+        BillState::Cancelled => return Err(StoreError::BillCancelled.into()),
+    }
+    if now >= bill.deadline {
+        return Err(StoreError::BillExpired.into());
+    }
+    let mut books = Books::load(tx.db, order.household)?;
+    if bill.total.currency() != books.currency {
+        return Err(StoreError::CurrencyNotSupported.into());
+    }
+    if watch.enrolled.is_over_cap(bill.total, now) {
+        return Err(StoreError::OverNewWatchCap.into());
+    }
+    if let Some(mut open) = load_open(tx.db, order.watch)? {
+        if open.row.state.deadline().is_none_or(|deadline| now < deadline) {
+            return Err(StoreError::OrderOpen.into());
+        }
+        expire(tx, &mut books, &mut open, now)?;
+    }
+    let mut live = insert(tx, place, bill, bill_no, now)?;
+    if ledger::can_hold(books.wallet, live.row.total.units()) {
+        tell(tx, &mut books, To::Guardians, HouseholdEvent::Order(order.order), now)?;
+        tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?;
+    } else {
+        fail(tx, &mut books, &mut live, FailReason::InsufficientBalance, now)?;
+    }
+    books.save(tx)?;
+    Ok(live.row)
+}
+
+pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result<OrderRow, Fault> {
+    let decision = &decide.decision;
+    let mut live = load(tx.db, decision.household, decide.order)?.ok_or(StoreError::OrderUnknown)?;
+    if decision.order != live.row.message.digest {
+        return Err(StoreError::OtherOrder.into());
+    }
+    if is(live.row.decision.as_ref(), &decide.message) {
+        return Ok(live.row);
+    }
+    let mut books = Books::load(tx.db, decision.household)?;
+    let event = Event::Decided {
+        decision: decide.message.digest,
+        verdict: decision.verdict,
+        total: decision.total,
+        pay_by: now.plus_ms(decision.pay_by.ms_since(decision.at).clamp(1, MAX_DECISION_AGE_MS)),
+        hold: ledger::hold_id(decide.message.digest),
+    };
+    let step = step(tx, &mut books, &mut live, event, now)?;
+    if decision.bill != live.row.current_bill() {
+        return Err(StoreError::StaleBill.into());
+    }
+    if !live.is_within_bill(decision.total) {
+        return Err(StoreError::WrongTotal.into());
+    }
+    households::bump_guardian(tx.db, decision.household, decision.guardian, decide.counter)?;
+    live.take_decision(tx, decision, &decide.message)?;
+    match step {
+        Step::End { outcome, reason, money } => end(tx, &mut books, &mut live, outcome, reason, money, now)?,
+        Step::Hold { next } => match live.obstacle(now) {
+            Some(reason) => fail(tx, &mut books, &mut live, reason, now)?,
+            None => approve(tx, &mut books, &mut live, next, now)?,
+        },
+    }
+    books.save(tx)?;
+    Ok(live.row)
+}
+
+fn approve(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState, now: Timestamp) -> Result<(), Fault> {
+    let OrderState::Approved { hold, total, .. } = next else {
+        return Err(live.incident("a hold leads to another state than approved").into());
+    };
+    match ledger::hold(tx, books, hold, live.row.merchant, total, live.no, now) {
+        Ok(()) => {}
+        Err(LedgerOrStore::Ledger(LedgerError::InsufficientBalance { .. })) => {
+            return fail(tx, books, live, FailReason::InsufficientBalance, now);
+        }
+        Err(LedgerOrStore::Ledger(error)) => return Err(live.incident(format!("holding: {error}")).into()),
+        Err(LedgerOrStore::Store(error)) => return Err(error.into()),
+    }
+    live.hold = Some(hold);
+    live.row.state = next;
+    live.save(tx)?;
+    requotes::close_open(tx, live)?;
+    let order = live.row.order;
+    tell(tx, books, To::Guardians, HouseholdEvent::Decision(order), now)?;
+    tell(tx, books, To::Watch(live.row.watch), HouseholdEvent::Decision(order), now)?;
+    Ok(tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?)
+}
+
+pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow, Fault> {
+    let payment = &pay.payment;
+    let mut live = load(tx.db, payment.household, pay.order)?.ok_or(StoreError::OrderUnknown)?;
+    if payment.order != live.row.message.digest {
+        return Err(StoreError::OtherOrder.into());
+    }
+    if is(live.row.payment.as_ref(), &pay.message) {
+        return Ok(live.row);
+    }
+    let mut books = Books::load(tx.db, payment.household)?;
+    let step = step(tx, &mut books, &mut live, Event::Paid { decision: payment.decision }, now)?;
+    if payment.total != live.row.total {
+        return Err(StoreError::WrongTotal.into());
+    }
+    let Step::End { outcome, reason, money } = step else {
+        return Err(live.incident("a payment leads to a hold").into());
+    };
+    live.keys.payment = Some(insert_message(tx.db, &pay.message)?);
+    live.row.payment = Some(pay.message.clone());
+    if !live.watch_removed && live.consume_bill(tx, now)? {
+        end(tx, &mut books, &mut live, outcome, reason, money, now)?;
+    } else {
+        let reason = live.obstacle(now).ok_or_else(|| live.incident("an open bill was not consumed"))?;
+        fail(tx, &mut books, &mut live, reason, now)?;
+    }
+    books.save(tx)?;
+    Ok(live.row)
+}
+
+pub(crate) fn cancel(tx: &mut Tx<'_>, args: &CancelOrder, now: Timestamp) -> Result<OrderRow, Fault> {
+    let cancel: &Cancel = &args.cancel;
+    let mut live = load(tx.db, cancel.household, args.order)?.ok_or(StoreError::OrderUnknown)?;
+    if cancel.order != live.row.message.digest {
+        return Err(StoreError::OtherOrder.into());
+    }
+    if is(live.row.cancel.as_ref(), &args.message) {
+        return Ok(live.row);
+    }
+    let mut books = Books::load(tx.db, cancel.household)?;
+    let Step::End { outcome, reason, money } = step(tx, &mut books, &mut live, Event::Cancelled, now)? else {
+        return Err(live.incident("a cancellation leads to a hold").into());
+    };
+    live.keys.cancel = Some(insert_message(tx.db, &args.message)?);
+    live.row.cancel = Some(args.message.clone());
+    end(tx, &mut books, &mut live, outcome, reason, money, now)?;
+    books.save(tx)?;
+    Ok(live.row)
+}
+
+pub(crate) fn report_result(tx: &mut Tx<'_>, report: &ReportResult, now: Timestamp) -> Result<OrderRow, Fault> {
+    let result = &report.result;
+    let mut live = load(tx.db, result.household, report.order)?.ok_or(StoreError::OrderUnknown)?;
+    if result.order != live.row.message.digest {
+        return Err(StoreError::OtherOrder.into());
+    }
+    let outcome = live.row.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?;
+    if result.outcome != outcome.message.digest || result.seen != outcome.kind {
+        return Err(StoreError::OtherOutcome.into());
+    }
+    // A later report about the same outcome says nothing new.
+    if live.row.result.is_some() {
+        return Ok(live.row);
+    }
+    live.keys.result = Some(insert_message(tx.db, &report.message)?);
+    live.row.result = Some(report.message.clone());
+    live.save(tx)?;
+    let mut books = Books::load(tx.db, result.household)?;
+    tell(tx, &mut books, To::Guardians, HouseholdEvent::Result(live.row.order), now)?;
+    books.save(tx)?;
+    Ok(live.row)
+}
+
+pub(crate) fn cancel_bill(
+    tx: &mut Tx<'_>,
+    merchant: MerchantId,
+    bill: BillId,
+    now: Timestamp,
+) -> Result<BillRow, Fault> {
+    let row = merchants::bill(tx.db, bill)?.filter(|row| row.merchant == merchant).ok_or(StoreError::BillUnknown)?;
+    match row.state {
+        BillState::Cancelled => return Ok(row),
+        BillState::Consumed(..) => return Err(StoreError::BillAlreadyPaid.into()),
+        BillState::Open => {}
+    }
+    run_one(
+        tx.db,
+        "bills",
+        bill,
+        "UPDATE bills SET state = 'cancelled' WHERE bill = ?1 AND state = 'open'",
+        params![bill.as_bytes()],
+    )?;
+    tell_merchant(tx, merchant, MerchantEvent::Bill(bill), now)?;
+    let open = many(
+        tx.db,
+        "orders",
+        bill,
+        "SELECT o.household, o.order_id FROM orders o JOIN bills b ON b.no = o.bill_no
+         WHERE b.bill = ?1 AND o.due IS NOT NULL ORDER BY o.no",
+        params![bill.as_bytes()],
+        |cells| Ok((cells.id::<HouseholdId>()?, cells.id::<OrderId>()?)),
+    )?;
+    for (household, order) in open {
+        let mut live = load(tx.db, household, order)?.ok_or(StoreError::OrderUnknown)?;
+        let mut books = Books::load(tx.db, household)?;
+        fail_or_expire(tx, &mut books, &mut live, FailReason::BillCancelled, now)?;
+        books.save(tx)?;
+    }
+    Ok(merchants::bill(tx.db, bill)?.ok_or(StoreError::BillUnknown)?)
+}
+
+/// The watch is gone: what it has open ends. The caller saves the books.
+pub(crate) fn end_open_of_watch(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    watch: WatchId,
+    reason: FailReason,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    match load_open(tx.db, watch)? {
+        Some(mut live) => fail_or_expire(tx, books, &mut live, reason, now),
+        None => Ok(()),
+    }
+}
+
+/// What one step of [`crate::Store::tick`] did.
+pub(crate) struct TickBatch {
+    pub(crate) ended: u64,
+    /// The last due order looked at (its due time and key); `None` when there is none left.
+    pub(crate) last: Option<(i64, i64)>,
+    pub(crate) error: Option<StoreError>,
+}
+
+/// Ends due orders after `after`. One that cannot be ended does not keep the others.
+pub(crate) fn tick(tx: &mut Tx<'_>, after: Option<(i64, i64)>, now: Timestamp) -> Result<TickBatch, Fault> {
+    let (after_due, after_no) = after.unwrap_or((i64::MIN, i64::MIN));
+    let due = many(
+        tx.db,
+        "orders",
+        "(due)",
+        "SELECT due, no, household, order_id FROM orders
+         WHERE due <= ?1 AND due >= ?2 AND (due > ?2 OR no > ?3) ORDER BY due, no LIMIT ?4",
+        params![now.unix_ms(), after_due, after_no, TICK_BATCH],
+        |cells| Ok(((cells.int()?, cells.int()?), cells.id::<HouseholdId>()?, cells.id::<OrderId>()?)),
+    )?;
+    let mut batch = TickBatch { ended: 0, last: None, error: None };
+    for (place, household, order) in due {
+        let ended = tx.nested(|tx| {
+            let mut live = load(tx.db, household, order)?.ok_or(StoreError::OrderUnknown)?;
+            let mut books = Books::load(tx.db, household)?;
+            fail_or_expire(tx, &mut books, &mut live, FailReason::BillExpired, now)?;
+            Ok(books.save(tx)?)
+        });
+        match ended {
+            Ok(()) => batch.ended += 1,
+            // The whole transaction is gone, a full disk for one.
+            Err(fault) if tx.db.is_autocommit() => return Err(fault),
+            Err(fault) => batch.error = batch.error.or(Some(fault.error)),
+        }
+        batch.last = Some(place);
+    }
+    Ok(batch)
+}
+
+// Steps
+
+/// Asks the order's state. An order whose time is over is ended first; that stays, whatever the caller wanted.
+fn step(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, event: Event, now: Timestamp) -> Result<Step, Fault> {
+    match live.row.state.step(event, now) {
+        Ok(step) => Ok(step),
+        Err(StateError::Expired) => {
+            expire(tx, books, live, now)?;
+            books.save(tx)?;
+            Err(Fault::kept(StoreError::OrderExpired))
+        }
+        Err(StateError::NotApproved) => Err(StoreError::OrderNotApproved.into()),
+        Err(StateError::AlreadyDecided) => Err(StoreError::AlreadyDecided.into()),
+        Err(StateError::AlreadyEnded(outcome)) => Err(StoreError::OrderEnded(outcome).into()),
+        Err(StateError::OtherDecision) => Err(StoreError::OtherDecision.into()),
+        Err(StateError::NotDue) => Err(live.incident("only a tick is not due").into()),
+    }
+}
+
+/// Only a waiting order can be requoted.
+pub(crate) fn must_wait(tx: &mut Tx<'_>, live: &mut Live, now: Timestamp) -> Result<(), Fault> {
+    let mut books = Books::load(tx.db, live.row.household)?;
+    // A cancellation is possible in every state that is not over.
+    step(tx, &mut books, live, Event::Cancelled, now)?;
+    match live.row.state {
+        OrderState::Waiting { .. } => Ok(()),
+        OrderState::Approved { .. } => Err(StoreError::AlreadyDecided.into()),
+        OrderState::Ended { outcome } => Err(StoreError::OrderEnded(outcome).into()),
+    }
+}
+
+fn expire(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, now: Timestamp) -> Result<(), Fault> {
+    end_by(tx, books, live, Event::Tick, now)
+}
+
+/// The order cannot go on, for a reason that no message names.
+fn fail(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, reason: FailReason, now: Timestamp) -> Result<(), Fault> {
+    end_by(tx, books, live, Event::BillGone(reason), now)
+}
+
+fn fail_or_expire(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    live: &mut Live,
+    reason: FailReason,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    match live.row.state.deadline() {
+        Some(deadline) if now >= deadline => expire(tx, books, live, now),
+        Some(_) | None => fail(tx, books, live, reason, now),
+    }
+}
+
+fn end_by(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, event: Event, now: Timestamp) -> Result<(), Fault> {
+    match live.row.state.step(event, now) {
+        Ok(Step::End { outcome, reason, money }) => end(tx, books, live, outcome, reason, money, now),
+        Ok(Step::Hold { .. }) => Err(live.incident("an end leads to a hold").into()),
+        Err(error) => Err(live.incident(format!("ending: {error}")).into()),
+    }
+}
+
+/// The one end of every order: money, outcome, events. What led to it is in `live` already.
+fn end(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    live: &mut Live,
+    kind: OutcomeKind,
+    reason: Option<FailReason>,
+    money: Money,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let total = live.row.total;
+    let transfer = match money {
+        Money::Untouched => None,
+        Money::Void(hold) => {
+            ledger::settle(tx, books, hold, total.units(), false, now)?;
+            None
+        }
+        Money::Post(hold) => {
+            ledger::settle(tx, books, hold, total.units(), true, now)?;
+            Some(hold)
+        }
+    };
+    let digest = |message: &Option<Message>| message.as_ref().map(|message| message.digest);
+    let message = (tx.signer)(Outcome {
+        v: V1,
+        order: live.row.message.digest,
+        household: live.row.household,
+        watch: live.row.watch,
+        outcome: kind,
+        reason,
+        decision: digest(&live.row.decision),
+        cancel: digest(&live.row.cancel),
+        payment: digest(&live.row.payment),
+        transfer,
+        total,
+        log_head: books.head,
+        at: now,
+    })
+    .map_err(StoreError::Signer)?;
+    live.keys.outcome = Some(insert_message(tx.db, &message)?);
+    live.row.outcome = Some(Ended { kind, reason, message, log_len: books.next_seq });
+    live.row.state = OrderState::Ended { outcome: kind };
+    live.save(tx)?;
+    requotes::close_open(tx, live)?;
+
+    let (order, watch) = (live.row.order, live.row.watch);
+    tell(tx, books, To::Guardians, HouseholdEvent::Outcome(order), now)?;
+    tell(tx, books, To::Watch(watch), HouseholdEvent::Outcome(order), now)?;
+    if kind == OutcomeKind::Paid {
+        tell(tx, books, To::Guardians, HouseholdEvent::Balance, now)?;
+        for other in households::other_watches(tx.db, books.household, watch)? {
+            tell(tx, books, To::Watch(other), HouseholdEvent::Balance, now)?;
+        }
+    }
+    Ok(tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?)
+}
+
+impl Live {
+    pub(crate) fn incident(&self, what: impl Into<String>) -> StoreError {
+        StoreError::incident("orders", self.row.order, what)
+    }
+
+    /// Why the order cannot be paid any more, for reasons outside of it.
+    fn obstacle(&self, now: Timestamp) -> Option<FailReason> {
+        match self.bill {
+            _ if self.watch_removed => Some(FailReason::WatchRemoved),
+            BillState::Consumed(..) => Some(FailReason::BillAlreadyPaid),
+            BillState::Cancelled => Some(FailReason::BillCancelled),
+            BillState::Open => (now >= self.bill_deadline).then_some(FailReason::BillExpired),
+        }
+    }
+
+    /// Takes the bill, if it can still be had. After this the hold must post.
+    fn consume_bill(&self, tx: &Tx<'_>, now: Timestamp) -> Result<bool, StoreError> {
+        let taken = run(
+            tx.db,
+            "UPDATE bills SET state = 'consumed', consumed_by = ?2 WHERE no = ?1 AND state = 'open' AND deadline > ?3",
+            params![self.bill_no, self.no, now.unix_ms()],
+        )?;
+        Ok(taken == 1)
+    }
+
+    /// A total that could come out of the current bill.
+    fn is_within_bill(&self, total: Amount) -> bool {
+        let current = self.row.requote.as_ref().map_or(self.row.total, |requote| requote.total);
+        total.units() > Minor::ZERO && total.exceeds(current) == Ok(false)
+    }
+
+    fn take_decision(&mut self, tx: &Tx<'_>, decision: &Decision, message: &Message) -> Result<(), StoreError> {
+        self.keys.decision = Some(insert_message(tx.db, message)?);
+        self.row.decision = Some(message.clone());
+        self.row.total = decision.total;
+        self.row.struck.clone_from(&decision.struck);
+        Ok(())
+    }
+
+    /// Gives the key of the requote's message.
+    pub(crate) fn take_requote(&mut self, tx: &Tx<'_>, requote: Requote) -> Result<i64, StoreError> {
+        let message = insert_message(tx.db, &requote.message)?;
+        self.keys.requote = Some(message);
+        self.row.requote = Some(requote);
+        self.save(tx)?;
+        Ok(message)
+    }
+
+    /// Writes everything that may have changed, if the row is still in the state it was loaded in.
+    fn save(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        let row = &self.row;
+        let state = state_name(&row.state);
+        let deadline = row.state.deadline();
+        let due = deadline.map(|deadline| deadline.min(self.bill_deadline));
+        let requote = row.requote.as_ref();
+        let ended = row.outcome.as_ref();
+        run_one(
+            tx.db,
+            "orders",
+            row.order,
+            "UPDATE orders SET state = ?3, deadline = ?4, due = ?5, total = ?6, struck = ?7, asks = ?8, requote = ?9,
+                    requote_revision = ?10, requote_total = ?11, requote_struck = ?12, decision = ?13, hold = ?14,
+                    cancel = ?15, payment = ?16, outcome = ?17, outcome_kind = ?18, outcome_reason = ?19,
+                    log_len = ?20, result = ?21
+             WHERE no = ?1 AND state = ?2",
+            params![
+                self.no,
+                self.loaded,
+                state,
+                deadline.map(Timestamp::unix_ms),
+                due.map(Timestamp::unix_ms),
+                row.total.minor(),
+                lines_json(&row.struck)?,
+                self.asks,
+                self.keys.requote,
+                requote.map(|requote| requote.revision),
+                requote.map(|requote| requote.total.minor()),
+                requote.map(|requote| lines_json(&requote.struck)).transpose()?,
+                self.keys.decision,
+                self.hold.as_ref().map(TransferId::as_bytes),
+                self.keys.cancel,
+                self.keys.payment,
+                self.keys.outcome,
+                ended.map(|ended| ended.kind.as_str()),
+                ended.and_then(|ended| ended.reason).map(FailReason::as_str),
+                ended.map(|ended| sql_int(ended.log_len)).transpose()?,
+                self.keys.result,
+            ],
+        )?;
+        self.loaded = state;
+        Ok(())
+    }
+
+    pub(crate) fn count_ask(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        self.asks += 1;
+        self.save(tx)
+    }
+}
+
+fn is(known: Option<&Message>, message: &Message) -> bool {
+    known.is_some_and(|known| known.digest == message.digest)
+}
+
+fn nonce_used(db: &Connection, order: &Order) -> Result<bool, StoreError> {
+    let used = one(
+        db,
+        "orders",
+        order.order,
+        "SELECT 1 FROM orders WHERE watch = ?1 AND nonce = ?2",
+        params![order.watch.as_bytes(), order.nonce.as_bytes()],
+        |cells| cells.int(),
+    )?;
+    Ok(used.is_some())
+}
+
+fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Timestamp) -> Result<Live, StoreError> {
+    let order = &place.order;
+    let expires = now.plus_ms(order.expires.ms_since(order.created).clamp(1, MAX_ORDER_LIFE_MS));
+    let message = insert_message(tx.db, &place.message)?;
+    run(
+        tx.db,
+        "INSERT INTO orders (household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline,
+                             due, total, struck, asks)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'waiting', ?9, ?10, ?11, '[]', 0)",
+        params![
+            order.household.as_bytes(),
+            order.order.as_bytes(),
+            order.watch.as_bytes(),
+            order.wearer.as_bytes(),
+            bill_no,
+            order.nonce.as_bytes(),
+            message,
+            now.unix_ms(),
+            expires.unix_ms(),
+            expires.min(bill.deadline).unix_ms(),
+            bill.total.minor(),
+        ],
+    )?;
+    let row = OrderRow {
+        household: order.household,
+        order: order.order,
+        watch: order.watch,
+        wearer: order.wearer,
+        bill: bill.bill,
+        merchant: bill.merchant,
+        merchant_certificate: bill.certificate,
+        bill_message: bill.message,
+        message: place.message.clone(),
+        state: OrderState::Waiting { expires },
+        received: now,
+        total: bill.total,
+        struck: Vec::new(),
+        requote: None,
+        decision: None,
+        cancel: None,
+        payment: None,
+        outcome: None,
+        result: None,
+        ask: None,
+    };
+    Ok(Live {
+        no: tx.db.last_insert_rowid(),
+        row,
+        bill_no,
+        asks: 0,
+        bill: bill.state,
+        bill_deadline: bill.deadline,
+        watch_removed: false,
+        loaded: "waiting",
+        hold: None,
+        keys: Keys::default(),
+    })
+}
+
+// Rows to values
+
+/// What an order's state is made of in the database.
+pub(crate) struct StateColumns<'a> {
+    pub(crate) state: &'a str,
+    pub(crate) deadline: Option<Timestamp>,
+    pub(crate) decision: Option<Digest>,
+    pub(crate) hold: Option<TransferId>,
+    pub(crate) total: Amount,
+    pub(crate) outcome: Option<&'a str>,
+}
+
+impl TryFrom<&StateColumns<'_>> for OrderState {
+    type Error = String;
+
+    fn try_from(columns: &StateColumns<'_>) -> Result<Self, String> {
+        match (columns.state, columns.deadline, columns.decision, columns.hold, columns.outcome) {
+            ("waiting", Some(expires), None, None, None) => Ok(Self::Waiting { expires }),
+            ("approved", Some(pay_by), Some(decision), Some(hold), None) => {
+                Ok(Self::Approved { decision, hold, total: columns.total, pay_by })
+            }
+            ("ended", None, _, _, Some(outcome)) => {
+                outcome_kind(outcome).map(|outcome| Self::Ended { outcome }).ok_or(format!("outcome {outcome}"))
+            }
+            (state, ..) => Err(format!("state {state} does not fit the other columns")),
+        }
+    }
+}
+
+const fn state_name(state: &OrderState) -> &'static str {
+    match state {
+        OrderState::Waiting { .. } => "waiting",
+        OrderState::Approved { .. } => "approved",
+        OrderState::Ended { .. } => "ended",
+    }
+}
+
+fn outcome_kind(text: &str) -> Option<OutcomeKind> {
+    use OutcomeKind::{Cancelled, Expired, Failed, Paid, Refused};
+    [Paid, Failed, Refused, Expired, Cancelled].into_iter().find(|kind| kind.as_str() == text)
+}
+
+fn fail_reason(text: &str) -> Option<FailReason> {
+    use FailReason::{BillAlreadyPaid, BillCancelled, BillExpired, InsufficientBalance, WatchRemoved};
+    let all = [InsufficientBalance, BillAlreadyPaid, BillCancelled, BillExpired, WatchRemoved];
+    all.into_iter().find(|reason| reason.as_str() == text)
+}
+
+/// Completed by a condition on `o`.
+macro_rules! select_order {
+    ($condition:literal) => {
+        concat!(
+            "SELECT o.no, o.household, o.order_id, o.watch, o.wearer, b.bill, b.merchant, b.currency,
+                    cm.wire, cm.digest, bm.wire, b.digest, om.wire, om.digest,
+                    o.received, o.state, o.deadline, o.total, o.struck,
+                    qm.wire, qm.digest, o.requote_revision, o.requote_total, o.requote_struck,
+                    dm.wire, dm.digest, xm.wire, xm.digest, pm.wire, pm.digest,
+                    em.wire, em.digest, o.outcome_kind, o.outcome_reason, o.log_len, rm.wire, rm.digest,
+                    o.bill_no, o.asks, b.state, b.deadline, y.household, y.order_id, w.removed, o.hold,
+                    o.requote, o.decision, o.cancel, o.payment, o.outcome, o.result
+             FROM orders o
+             JOIN bills b ON b.no = o.bill_no
+             JOIN messages bm ON bm.id = b.message
+             JOIN certificates c ON c.digest = b.certificate
+             JOIN messages cm ON cm.id = c.message
+             JOIN messages om ON om.id = o.message
+             JOIN watches w ON w.watch = o.watch
+             LEFT JOIN messages qm ON qm.id = o.requote
+             LEFT JOIN messages dm ON dm.id = o.decision
+             LEFT JOIN messages xm ON xm.id = o.cancel
+             LEFT JOIN messages pm ON pm.id = o.payment
+             LEFT JOIN messages em ON em.id = o.outcome
+             LEFT JOIN messages rm ON rm.id = o.result
+             LEFT JOIN orders y ON y.no = b.consumed_by
+             WHERE ",
+            $condition
+        )
+    };
+}
+
+fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
+    let no = cells.int()?;
+    let (household, order, watch, wearer) = (cells.id()?, cells.id()?, cells.id()?, cells.id()?);
+    let (bill, merchant, currency) = (cells.id()?, cells.id()?, cells.currency()?);
+    let (merchant_certificate, bill_message, message) = (cells.message()?, cells.message()?, cells.message()?);
+    let (received, state, deadline) = (cells.time()?, cells.string()?, cells.opt_time()?);
+    let total = Amount::new(cells.minor()?, currency);
+    let struck = cells.json()?;
+    let requote = build_requote(cells, currency)?;
+    let (decision, cancel, payment) = (cells.opt_message()?, cells.opt_message()?, cells.opt_message()?);
+    let outcome_message = cells.opt_message()?;
+    let (kind, reason, log_len) = (cells.opt_string()?, cells.opt_string()?, cells.opt_number()?);
+    let result = cells.opt_message()?;
+    let (bill_no, asks, bill_is, bill_deadline) = (cells.int()?, cells.number()?, cells.string()?, cells.time()?);
+    let paid_by = (cells.opt_id()?, cells.opt_id()?);
+    let (watch_removed, hold) = (cells.flag()?, cells.opt_id()?);
+    let keys = Keys {
+        requote: cells.opt_int()?,
+        decision: cells.opt_int()?,
+        cancel: cells.opt_int()?,
+        payment: cells.opt_int()?,
+        outcome: cells.opt_int()?,
+        result: cells.opt_int()?,
+    };
+
+    let columns = StateColumns {
+        state: &state,
+        deadline,
+        decision: decision.as_ref().map(|message| message.digest),
+        hold,
+        total,
+        outcome: kind.as_deref(),
+    };
+    let state = OrderState::try_from(&columns).map_err(|why| cells.wrong(why))?;
+    let reason = reason
+        .map(|reason| fail_reason(&reason).ok_or_else(|| cells.wrong(format!("outcome_reason {reason}"))))
+        .transpose()?;
+    let outcome = match (state, outcome_message, log_len) {
+        (OrderState::Ended { outcome: kind }, Some(message), Some(log_len)) => {
+            if (kind == OutcomeKind::Failed) != reason.is_some() {
+                return Err(cells.wrong("outcome_reason does not fit the outcome"));
+            }
+            Some(Ended { kind, reason, message, log_len })
+        }
+        (OrderState::Waiting { .. } | OrderState::Approved { .. }, None, None) if reason.is_none() => None,
+        _ => return Err(cells.wrong("state and outcome do not fit")),
+    };
+    let bill_state =
+        merchants::bill_state(&bill_is, paid_by).ok_or_else(|| cells.wrong(format!("its bill is {bill_is}")))?;
+    let row = OrderRow {
+        household,
+        order,
+        watch,
+        wearer,
+        bill,
+        merchant,
+        merchant_certificate,
+        bill_message,
+        message,
+        state,
+        received,
+        total,
+        struck,
+        requote,
+        decision,
+        cancel,
+        payment,
+        outcome,
+        result,
+        ask: None,
+    };
+    let loaded = state_name(&row.state);
+    Ok(Live { no, row, bill_no, asks, bill: bill_state, bill_deadline, watch_removed, loaded, hold, keys })
+}
+
+fn build_requote(cells: &Cells<'_>, currency: nodpay_core::Currency) -> Result<Option<Requote>, StoreError> {
+    let message = cells.opt_message()?;
+    let (revision, total, struck) = (cells.opt_number()?, cells.opt_minor()?, cells.opt_json::<Vec<LineId>>()?);
+    match (message, revision, total, struck) {
+        (Some(message), Some(revision), Some(total), Some(struck)) => {
+            Ok(Some(Requote { revision, total: Amount::new(total, currency), struck, message }))
+        }
+        (None, None, None, None) => Ok(None),
+        _ => Err(cells.wrong("half a requote")),
+    }
+}
+
+// Reading
+
+/// The newest ask belongs to the row.
+fn with_ask(db: &Connection, mut live: Live) -> Result<Live, StoreError> {
+    if live.asks > 0 {
+        live.row.ask = requotes::newest(db, live.no)?;
+    }
+    Ok(live)
+}
+
+pub(crate) fn load(db: &Connection, household: HouseholdId, order: OrderId) -> Result<Option<Live>, StoreError> {
+    let sql = select_order!("o.household = ?1 AND o.order_id = ?2");
+    let live = one(db, "orders", order, sql, params![household.as_bytes(), order.as_bytes()], build)?;
+    live.map(|live| with_ask(db, live)).transpose()
+}
+
+fn load_open(db: &Connection, watch: WatchId) -> Result<Option<Live>, StoreError> {
+    let sql = select_order!("o.watch = ?1 AND o.due IS NOT NULL");
+    let live = one(db, "orders", watch, sql, params![watch.as_bytes()], build)?;
+    live.map(|live| with_ask(db, live)).transpose()
+}
+
+pub(crate) fn order(db: &Connection, household: HouseholdId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
+    Ok(load(db, household, order)?.map(|live| live.row))
+}
+
+pub(crate) fn order_of_watch(db: &Connection, watch: WatchId, id: OrderId) -> Result<Option<OrderRow>, StoreError> {
+    let Some(enrolled) = households::watch(db, watch)? else { return Ok(None) };
+    Ok(order(db, enrolled.household, id)?.filter(|row| row.watch == watch))
+}
+
+pub(crate) fn open_order(db: &Connection, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
+    Ok(load_open(db, watch)?.map(|live| live.row))
+}
+
+pub(crate) fn latest_order(db: &Connection, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
+    let sql = select_order!("o.no = (SELECT max(no) FROM orders WHERE watch = ?1)");
+    let live = one(db, "orders", watch, sql, params![watch.as_bytes()], build)?;
+    live.map(|live| with_ask(db, live).map(|live| live.row)).transpose()
+}
+
+pub(crate) fn orders(
+    db: &Connection,
+    household: HouseholdId,
+    before: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<OrderRow>, StoreError> {
+    let before = match before {
+        Some(order) => load(db, household, order)?.ok_or(StoreError::OrderUnknown)?.no,
+        None => i64::MAX,
+    };
+    let sql = select_order!("o.household = ?1 AND o.no < ?2 ORDER BY o.no DESC LIMIT ?3");
+    let limit = limit.min(MAX_ORDERS_PAGE);
+    let page = many(db, "orders", household, sql, params![household.as_bytes(), before, limit], build)?;
+    page.into_iter().map(|live| with_ask(db, live).map(|live| live.row)).collect()
+}
+
+pub(crate) fn next_deadline(db: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let order =
+        one(db, "orders", "(due)", "SELECT min(due) FROM orders WHERE due IS NOT NULL", [], |cells| cells.opt_time())?
+            .flatten();
+    let ask = one(
+        db,
+        "requote_asks",
+        "(due)",
+        "SELECT min(deadline) FROM requote_asks WHERE state = 'asked'",
+        [],
+        |cells| cells.opt_time(),
+    )?
+    .flatten();
+    Ok([order, ask].into_iter().flatten().min())
+}
+
+pub(crate) fn evidence(db: &Connection, household: HouseholdId, id: OrderId) -> Result<EvidenceParts, StoreError> {
+    let mut row = order(db, household, id)?.ok_or(StoreError::OrderUnknown)?;
+    let log_len = row.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?.log_len;
+    // A decision is over the current bill, and nothing is requoted after it.
+    if row.decision.is_none() {
+        row.requote = None;
+    }
+    let log = many(
+        db,
+        "log_entries",
+        household,
+        "SELECT m.wire FROM log_entries e JOIN messages m ON m.id = e.message
+         WHERE e.household = ?1 AND e.seq < ?2 ORDER BY e.seq",
+        params![household.as_bytes(), sql_int(log_len)?],
+        |cells| cells.string(),
+    )?;
+    let wearer = households::wearer(db, household, row.wearer)?
+        .ok_or_else(|| StoreError::incident("wearers", row.wearer, "an order names it, but it is not there"))?;
+    Ok(EvidenceParts { order: row, log, wearer })
+}

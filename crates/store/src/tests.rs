@@ -1,0 +1,306 @@
+//! The contract over SQLite files, and what only a file can go through: kills, refused commits, damaged rows.
+
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nodpay_core::{OrderState, Outcome, OutcomeKind, Timestamp};
+use rusqlite::Connection;
+
+use crate::contract::{Family, Shop, outcome_of, outcome_signer};
+use crate::{Audience, HouseholdEvent, OutcomeSigner, Store, StoreError};
+
+fn open() -> (Store, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    (open_in(&folder), folder)
+}
+
+fn file(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("nodpay.sqlite")
+}
+
+fn open_in(folder: &tempfile::TempDir) -> Store {
+    Store::open_sqlite(&file(folder), outcome_signer()).expect("a store")
+}
+
+crate::store_contract!(open);
+
+const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
+
+#[tokio::test]
+async fn everything_is_there_after_reopening() {
+    let (store, folder) = open();
+    let shop = Shop::open(&store).await;
+    let family = Family::settle(&store, 1_000).await;
+    let bill = shop.sell(&store, &[300]).await;
+    let paid = family.paid(&store, &bill, NOW).await;
+    let waiting = family.place(&store, &shop.sell(&store, &[200]).await, NOW).await;
+    let deadline = waiting.state.deadline().expect("it waits");
+    let events = store.events_after(family.household, Audience::Guardian, 0, 100).await.expect("a read");
+    drop(store);
+
+    let store = open_in(&folder);
+    assert_eq!(store.order(family.household, paid.order).await, Ok(Some(paid.clone())));
+    assert_eq!(store.open_order(family.watch).await, Ok(Some(waiting.clone())));
+    assert_eq!(store.events_after(family.household, Audience::Guardian, 0, 100).await, Ok(events));
+    assert_eq!(family.wallet(&store).await, (700, 0));
+    assert_eq!(store.next_deadline().await, Ok(Some(deadline)));
+    // A start after the deadline ends what became due meanwhile, and the watch is told.
+    assert_eq!(store.tick(deadline).await.map(|ticked| ticked.ended), Ok(1));
+    let ended = store.latest_order(family.watch).await.expect("a read").expect("the order");
+    assert_eq!(outcome_of(&ended).outcome, OutcomeKind::Expired);
+    let told = store.events_after(family.household, Audience::Watch(family.watch), 0, 100).await.expect("a read");
+    assert_eq!(told.last().map(|row| row.event), Some(HouseholdEvent::Outcome(waiting.order)));
+    assert_eq!(store.check().await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_signed_did_not_happen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broken = Arc::new(AtomicBool::new(false));
+    let signer: OutcomeSigner = {
+        let (broken, good) = (Arc::clone(&broken), outcome_signer());
+        Arc::new(move |outcome: Outcome| match broken.load(Ordering::Relaxed) {
+            true => Err("no key".to_owned()),
+            false => good(outcome),
+        })
+    };
+    let store = Store::open_sqlite(&file(&folder), signer).expect("a store");
+    let shop = Shop::open(&store).await;
+    let family = Family::settle(&store, 1_000).await;
+    let row = family.approved(&store, &shop.sell(&store, &[300]).await, NOW).await;
+    let before = store.household(family.household).await;
+    let pay = crate::contract::payment_over(&row, NOW);
+    broken.store(true, Ordering::Relaxed);
+    assert_eq!(store.pay(pay.clone(), NOW).await, Err(StoreError::Signer("no key".to_owned())));
+    assert_eq!(store.household(family.household).await, before);
+    assert_eq!(store.order(family.household, row.order).await, Ok(Some(row.clone())));
+    let over = row.state.deadline().expect("it is approved");
+    assert_eq!(store.tick(over).await, Err(StoreError::Signer("no key".to_owned())));
+    assert_eq!(store.check().await, Ok(Vec::new()));
+    broken.store(false, Ordering::Relaxed);
+    let paid = store.pay(pay, NOW).await.expect("a payment");
+    assert_eq!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid });
+    assert_eq!(store.check().await, Ok(Vec::new()));
+}
+
+/// One order that cannot be ended does not keep the others open.
+#[tokio::test]
+async fn a_tick_goes_on_past_an_incident() {
+    let (store, folder) = open();
+    let shop = Shop::open(&store).await;
+    let (bad, good) = (Family::settle(&store, 1_000).await, Family::settle(&store, 1_000).await);
+    let stuck = bad.approved(&store, &shop.sell(&store, &[300]).await, NOW).await;
+    let row = good.approved(&store, &shop.sell(&store, &[300]).await, NOW).await;
+    // A wallet that does not hold what its order says.
+    tamper(&folder, "UPDATE households SET held = 0 WHERE household = ?1", bad.household.as_bytes());
+    let over = row.state.deadline().expect("it is approved");
+    let error = store.tick(over).await.expect_err("an incident");
+    assert!(matches!(&error, StoreError::Incident { table: "households", .. }), "{error}");
+    assert_eq!(good.wallet(&store).await, (1_000, 0));
+    assert_eq!(store.open_order(good.watch).await, Ok(None));
+    assert_eq!(store.open_order(bad.watch).await, Ok(Some(stuck)));
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_transaction_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let signer: OutcomeSigner = Arc::new(|_| panic!("a fault in the signer"));
+    let store = Store::open_sqlite(&file(&folder), signer).expect("a store");
+    let shop = Shop::open(&store).await;
+    let family = Family::settle(&store, 1_000).await;
+    let row = family.approved(&store, &shop.sell(&store, &[300]).await, NOW).await;
+    let error = store.pay(crate::contract::payment_over(&row, NOW), NOW).await.expect_err("an incident");
+    assert_eq!(error.code(), "incident");
+    assert_eq!(store.order(family.household, row.order).await, Ok(Some(row)));
+    assert_eq!(store.ready().await, Ok(()));
+    assert_eq!(store.check().await, Ok(Vec::new()));
+}
+
+fn tamper(folder: &tempfile::TempDir, sql: &str, key: &[u8]) {
+    let db = Connection::open(file(folder)).expect("the file");
+    db.pragma_update(None, "ignore_check_constraints", true).expect("a pragma");
+    assert!(db.execute(sql, [key]).expect("a change") > 0, "{sql}");
+}
+
+/// Each of these is a state of the file that no transaction of ours leaves behind.
+#[tokio::test]
+async fn a_check_finds_what_was_tampered_with() {
+    let drop_triggers = "DROP TRIGGER settlements_stay; DROP TRIGGER settlements_keep; DROP TRIGGER events_keep;
+                         DROP TRIGGER orders_end; DROP TRIGGER transfers_stay;";
+    let cases = [
+        ("households", "UPDATE households SET posted = posted + 1 WHERE household = ?1"),
+        ("households", "UPDATE households SET next_seq = next_seq + 1 WHERE household = ?1"),
+        ("households", "UPDATE households SET head = randomblob(32) WHERE household = ?1"),
+        ("events", "UPDATE households SET last_event = last_event + 1 WHERE household = ?1"),
+        ("events", "DELETE FROM events WHERE kind = 'outcome' AND audience = 'watch' AND household = ?1"),
+        ("orders", "UPDATE settlements SET result = 'void' WHERE household = ?1"),
+        ("orders", "DELETE FROM settlements WHERE household = ?1"),
+        ("orders", "UPDATE orders SET total = total + 1 WHERE household = ?1"),
+        ("orders", "UPDATE orders SET outcome_kind = 'expired' WHERE household = ?1"),
+        ("orders", "UPDATE orders SET outcome_reason = 'bill-expired' WHERE household = ?1"),
+        ("orders", "UPDATE orders SET state = 'waiting' WHERE household = ?1"),
+        ("transfers", "UPDATE orders SET hold = NULL WHERE household = ?1"),
+        ("bills", "UPDATE orders SET outcome_kind = 'refused' WHERE household = ?1"),
+        ("bills", "UPDATE bills SET state = 'open', consumed_by = NULL WHERE ?1 <> x''"),
+        ("bills", "UPDATE bills SET state = 'open' WHERE ?1 <> x''"),
+        ("transfers", "UPDATE transfers SET amount = amount + 1 WHERE order_no IS NULL AND household = ?1"),
+        ("file", "DELETE FROM wearers WHERE household = ?1"),
+    ];
+    for (table, sql) in cases {
+        let (store, folder) = open();
+        let shop = Shop::open(&store).await;
+        let family = Family::settle(&store, 1_000).await;
+        family.paid(&store, &shop.sell(&store, &[300]).await, NOW).await;
+        assert_eq!(store.check().await, Ok(Vec::new()));
+        {
+            let db = Connection::open(file(&folder)).expect("the file");
+            db.execute_batch(drop_triggers).expect("no triggers");
+            db.pragma_update(None, "foreign_keys", false).expect("a pragma");
+            db.pragma_update(None, "ignore_check_constraints", true).expect("a pragma");
+            assert!(db.execute(sql, [family.household.as_bytes()]).expect("a change") > 0, "{sql}");
+        }
+        let findings = store.check().await.expect("a check");
+        assert!(findings.iter().any(|finding| finding.table == table), "{sql}: {findings:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_impossible_row_is_an_incident_with_its_name() {
+    let (store, folder) = open();
+    let shop = Shop::open(&store).await;
+    let family = Family::settle(&store, 1_000).await;
+    let row = family.place(&store, &shop.sell(&store, &[300]).await, NOW).await;
+    tamper(
+        &folder,
+        "UPDATE orders SET hold = NULL, state = 'approved' WHERE household = ?1",
+        family.household.as_bytes(),
+    );
+    let error = store.order(family.household, row.order).await.expect_err("an incident");
+    let StoreError::Incident { table, row: named, .. } = &error else { panic!("{error}") };
+    assert_eq!((*table, named.as_str()), ("orders", row.order.to_string().as_str()));
+    assert_eq!(error.blame(), crate::Blame::Ours);
+    tamper(&folder, "UPDATE households SET currency = 'ZZZ' WHERE household = ?1", family.household.as_bytes());
+    let error = store.wallet(family.household).await.expect_err("an incident");
+    assert!(matches!(error, StoreError::Incident { table: "households", .. }));
+}
+
+#[tokio::test]
+async fn history_cannot_be_changed() {
+    let (store, folder) = open();
+    let shop = Shop::open(&store).await;
+    let family = Family::settle(&store, 1_000).await;
+    family.paid(&store, &shop.sell(&store, &[300]).await, NOW).await;
+    let db = Connection::open(file(&folder)).expect("the file");
+    for table in ["messages", "log_entries", "certificates", "transfers", "settlements", "events", "merchant_events"] {
+        let column: String = db
+            .query_row("SELECT name FROM pragma_table_info(?1) WHERE pk = 0 LIMIT 1", [table], |row| row.get(0))
+            .expect("a column");
+        for sql in [format!("UPDATE {table} SET {column} = {column}"), format!("DELETE FROM {table}")] {
+            let error = db.execute(&sql, []).expect_err(&sql).to_string();
+            assert!(error.contains("append-only"), "{sql}: {error}");
+        }
+    }
+    let error = db.execute("UPDATE orders SET state = 'waiting'", []).expect_err("it ended").to_string();
+    assert!(error.contains("ends once"), "{error}");
+    // A hold is settled once, and a wallet never goes below zero, whatever the program does.
+    db.pragma_update(None, "foreign_keys", true).expect("a pragma");
+    for sql in [
+        "INSERT INTO settlements SELECT household, transfer, 'void', at FROM settlements",
+        "UPDATE households SET posted = -1, held = -1",
+        "UPDATE households SET held = posted + 1",
+        "UPDATE bills SET consumed_by = NULL",
+        "INSERT INTO transfers SELECT household, randomblob(16), debit, credit, 0, currency, kind, order_no, at FROM transfers",
+    ] {
+        let error = db.execute(sql, []).expect_err(sql).to_string();
+        assert!(error.contains("constraint failed"), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn only_its_own_files_are_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = || Store::open_sqlite(&file(&folder), outcome_signer()).map(drop);
+    Connection::open(file(&folder)).expect("a file").execute_batch("CREATE TABLE notes (text)").expect("a table");
+    assert!(matches!(open(), Err(StoreError::Database(why)) if why.contains("another program")));
+    std::fs::remove_file(file(&folder)).expect("removed");
+    open().expect("a new file");
+    open().expect("an old file");
+    Connection::open(file(&folder)).expect("a file").pragma_update(None, "user_version", 99).expect("a pragma");
+    assert!(matches!(open(), Err(StoreError::Database(why)) if why.contains("newer program")));
+    std::fs::write(file(&folder), [7; 9_000]).expect("written");
+    assert!(open().is_err());
+    assert!(Store::open_sqlite(Path::new("/nowhere/at/all.sqlite"), outcome_signer()).is_err());
+}
+
+/// Runs only as the child of [`a_kill_loses_nothing`]: pays without end and says what was acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the child of another test"]
+async fn pay_until_killed() {
+    let path = std::env::var("NODPAY_STORE_UNDER_TEST").expect("started by its parent");
+    let store = Store::open_sqlite(Path::new(&path), outcome_signer()).expect("a store");
+    let shop = Shop::open(&store).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (store, shop) = (store.clone(), shop.clone());
+        tasks.spawn(async move {
+            let family = Family::settle(&store, 1_000_000).await;
+            loop {
+                let bill = shop.sell(&store, &[7]).await;
+                let row = family.paid(&store, &bill, NOW).await;
+                println!("\npaid {} {}", row.household, row.order);
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+#[tokio::test]
+async fn a_kill_loses_nothing() {
+    for acknowledged in [1, 2, 5, 9, 14, 30, 61] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["tests::pay_until_killed", "--exact", "--ignored", "--nocapture"])
+            .env("NODPAY_STORE_UNDER_TEST", file(&folder))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a child");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let mut paid = Vec::new();
+        while paid.len() < acknowledged {
+            let line = lines.next().expect("it goes on").expect("text");
+            if let Some(said) = line.strip_prefix("paid ") {
+                paid.push(said.to_owned());
+            }
+        }
+        child.kill().expect("SIGKILL");
+        child.wait().expect("gone");
+        paid.extend(lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("paid ").map(str::to_owned)));
+
+        let store = open_in(&folder);
+        assert_eq!(store.check().await, Ok(Vec::new()));
+        let (mut seen, mut households) = (HashSet::new(), HashSet::new());
+        for said in paid {
+            assert!(seen.insert(said.clone()), "paid twice: {said}");
+            // The last line may be cut.
+            let Some((household, order)) = said.split_once(' ').filter(|(_, order)| order.len() == 22) else {
+                continue;
+            };
+            let (household, order) = (household.parse().expect("an id"), order.parse().expect("an id"));
+            let row = store.order(household, order).await.expect("a read").expect("an acknowledged order");
+            assert_eq!(row.state, OrderState::Ended { outcome: OutcomeKind::Paid });
+            households.insert(household);
+        }
+        // What was under way ends like everything else.
+        store.tick(NOW.plus_ms(100 * 60_000)).await.expect("a tick");
+        for household in households {
+            let balance = store.wallet(household).await.expect("a read").expect("the household");
+            assert_eq!((balance.wallet.posted().get() % 7, balance.wallet.held().get()), (1_000_000 % 7, 0));
+        }
+        assert_eq!(store.check().await, Ok(Vec::new()));
+    }
+}

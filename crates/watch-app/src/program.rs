@@ -1,0 +1,130 @@
+//! The command line, the same for `nodpay watch …` and `nodpay-watch …`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use nodpay_watch::AgentConfig;
+
+use crate::runtime::RuntimeOptions;
+use crate::screens::Shape;
+use crate::sim::{SimulatorOptions, run_simulator};
+use crate::words::Language;
+
+const HELP: &str = "\
+The Nodpay watch.
+
+  run --simulator      run the watch with glass, touches and camera on a pipe (stdin, stdout)
+    --data FOLDER        journal and key (default: nodpay-watch-data)
+    --language zh|en     language of the screens (default: zh)
+    --shape round|square shape of the glass (default: round)
+    --root-certificate FILE  trust this certificate authority (PEM) only
+    --order-life-ms MS   how long a guardian may take (default: 600000, at most 3600000)
+    --demo-keys          also take decisions of the demo's software keys; never on a real watch
+  scan IMAGE…          read the codes in pictures (PNG, JPEG): one JSON object a line
+    --max-side N         scale a picture down first (default: 640)
+    --expected CSV       read every picture of a list (columns file, expected_text) and sum up
+  screens --out FOLDER write every screen as a picture
+";
+
+/// Runs the program with these arguments, without the program's name.
+#[must_use]
+pub fn main_with_args(args: Vec<String>) -> ExitCode {
+    match run(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("nodpay-watch: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type AnyError = Box<dyn std::error::Error>;
+
+fn run(args: Vec<String>) -> Result<bool, AnyError> {
+    let mut args = pico_args::Arguments::from_vec(args.into_iter().map(Into::into).collect());
+    if args.contains(["-h", "--help"]) {
+        print!("{HELP}");
+        return Ok(true);
+    }
+    match args.subcommand()?.as_deref() {
+        Some("run") => simulate(args).map(|()| true),
+        Some("scan") => scan(args),
+        Some("screens") => screens(args).map(|()| true),
+        Some(other) => Err(format!("there is no command {other}; --help lists them").into()),
+        None => Err(HELP.into()),
+    }
+}
+
+fn simulate(mut args: pico_args::Arguments) -> Result<(), AnyError> {
+    if !args.contains("--simulator") {
+        return Err("this build has no display and no camera: run it with --simulator".into());
+    }
+    let mut agent = AgentConfig::default();
+    if let Some(life) = args.opt_value_from_str("--order-life-ms")? {
+        agent.order_life_ms = life;
+    }
+    agent.demo_keys = args.contains("--demo-keys");
+    let language = |text: &str| {
+        Language::ALL.into_iter().find(|language| language.tag() == text).ok_or("the language is zh or en")
+    };
+    let shape =
+        |text: &str| Shape::ALL.into_iter().find(|shape| shape.tag() == text).ok_or("the shape is round or square");
+    let path = |text: &std::ffi::OsStr| Ok::<_, std::convert::Infallible>(PathBuf::from(text));
+    let options = SimulatorOptions {
+        runtime: RuntimeOptions {
+            data: args.opt_value_from_os_str("--data", path)?.unwrap_or_else(|| "nodpay-watch-data".into()),
+            agent,
+            root_certificate: args.opt_value_from_os_str("--root-certificate", path)?,
+        },
+        shape: args.opt_value_from_fn("--shape", shape)?.unwrap_or(Shape::Round),
+        language: args.opt_value_from_fn("--language", language)?.unwrap_or(Language::Chinese),
+    };
+    nothing_left(args)?;
+    Ok(run_simulator(&options)?)
+}
+
+fn scan(mut args: pico_args::Arguments) -> Result<bool, AnyError> {
+    let path = |text: &std::ffi::OsStr| Ok::<_, std::convert::Infallible>(PathBuf::from(text));
+    let max_side: usize = args.opt_value_from_str("--max-side")?.unwrap_or(640);
+    let expected = args.opt_value_from_os_str("--expected", path)?;
+    let images: Vec<PathBuf> = args.finish().into_iter().map(PathBuf::from).collect();
+    let (mut out, mut errors) = (std::io::stdout().lock(), std::io::stderr().lock());
+    Ok(match expected {
+        Some(list) => nodpay_watch::scan::run_expected(&list, max_side, &mut out, &mut errors)?,
+        None => nodpay_watch::scan::run(&images, max_side, &mut out, &mut errors)?,
+    })
+}
+
+fn screens(mut args: pico_args::Arguments) -> Result<(), AnyError> {
+    let path = |text: &std::ffi::OsStr| Ok::<_, std::convert::Infallible>(PathBuf::from(text));
+    let out: PathBuf = args.value_from_os_str("--out", path)?;
+    nothing_left(args)?;
+    Ok(crate::gallery::write_screens(&out)?)
+}
+
+fn nothing_left(args: pico_args::Arguments) -> Result<(), String> {
+    match args.finish().first() {
+        None => Ok(()),
+        Some(left) => Err(format!("{} is not understood; --help lists everything", left.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(args: &[&str]) -> String {
+        run(args.iter().map(ToString::to_string).collect()).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        assert!(error(&["fly"]).contains("no command fly"));
+        assert!(error(&[]).contains("run --simulator"));
+        assert!(error(&["run"]).contains("--simulator"));
+        assert!(error(&["run", "--simulator", "--language", "fr"]).contains("zh or en"));
+        assert!(error(&["run", "--simulator", "--wings"]).contains("--wings"));
+        assert!(error(&["screens"]).contains("--out"));
+    }
+}

@@ -1,0 +1,121 @@
+//! Runs the agent: does its actions in order, on the disk, the network and the clock of this machine.
+//!
+//! **Invariant:** what follows a persisted journal is done only after that is durable; if it cannot be, the program ends and
+//! starts again from the journal it has.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use nodpay_core::Timestamp;
+use nodpay_watch::view::View;
+use nodpay_watch::{Action, Agent, AgentConfig, Input, JournalError, Moment};
+
+use crate::keys::{FileKeys, KeyError};
+use crate::net::{Net, NetError, Tell};
+use crate::storage::{Storage, StorageError};
+
+const JOURNAL: &str = "journal.json";
+
+/// What a watch runs on.
+#[derive(Clone, Debug)]
+pub struct RuntimeOptions {
+    /// Journal and key.
+    pub data: PathBuf,
+    pub agent: AgentConfig,
+    /// PEM file of the one certificate authority to trust, for services with an own one.
+    pub root_certificate: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("the journal in {path} is not taken: {source}")]
+    Journal { path: PathBuf, source: JournalError },
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error("there are no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Runtime {
+    agent: Agent,
+    storage: Rc<Storage>,
+    net: Net,
+    started: Instant,
+    camera: bool,
+}
+
+impl Runtime {
+    /// Opens the folder, takes up the journal and starts. `tell` is called from the network's threads; what it takes is to
+    /// be given to [`Self::handle`].
+    pub fn start(options: &RuntimeOptions, tell: Tell) -> Result<Self, RuntimeError> {
+        let storage = Rc::new(Storage::open(&options.data)?);
+        let keys = FileKeys::open(Rc::clone(&storage))?;
+        let journal = storage.read(JOURNAL)?;
+        let agent = Agent::new(options.agent, journal.as_deref(), Box::new(keys))
+            .map_err(|source| RuntimeError::Journal { path: storage.path(JOURNAL), source })?;
+        let net = Net::start(options.root_certificate.as_deref(), tell)?;
+        let mut runtime = Self { agent, storage, net, started: Instant::now(), camera: false };
+        runtime.handle(Input::Start)?;
+        Ok(runtime)
+    }
+
+    /// Hands in what happened and does what the agent says.
+    pub fn handle(&mut self, input: Input) -> Result<(), RuntimeError> {
+        let moment = self.moment()?;
+        self.agent.handle(input, &moment);
+        while let Some(action) = self.agent.poll_action() {
+            match action {
+                Action::Persist(journal) => self.storage.replace(JOURNAL, &journal)?,
+                Action::Request(request) => self.net.request(request),
+                Action::OpenStream(request) => self.net.open_stream(request),
+                Action::CloseStream => self.net.close_stream(),
+                Action::Camera(on) => self.camera = on,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ticks if the agent waits for this moment.
+    pub fn tick(&mut self) -> Result<(), RuntimeError> {
+        if self.wait_ms() == Some(0) { self.handle(Input::Tick) } else { Ok(()) }
+    }
+
+    /// How long the agent can be left alone, in milliseconds; for ever without a value.
+    #[must_use]
+    pub fn wait_ms(&self) -> Option<u64> {
+        self.agent.poll_timeout().map(|at| at.saturating_sub(self.now_ms()))
+    }
+
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.agent.view(self.now_ms())
+    }
+
+    /// Whether the agent wants pictures.
+    #[must_use]
+    pub fn camera(&self) -> bool {
+        self.camera
+    }
+
+    /// Milliseconds since the start, on a clock that never goes back.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn moment(&self) -> Result<Moment, RuntimeError> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(RuntimeError::Random)?;
+        // A clock before 1970 counts as 1970: the agent expects it to be wrong.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let wall = Timestamp::from_unix_ms(i64::try_from(wall).unwrap_or(i64::MAX));
+        Ok(Moment { monotonic_ms: self.now_ms(), wall, random })
+    }
+}

@@ -1,0 +1,7 @@
+//! The agent against a world in memory.
+
+mod crash;
+mod flow;
+mod forged;
+mod input;
+mod world;
