@@ -33,7 +33,7 @@ const STEPS: [Step; 8] = [
 const PRICE: i64 = 365 - 70;
 
 /// Plays one payment and calls `kill` right after `at`.
-fn pay_through(table: &mut Table, at: Step, kill: impl Fn(&mut Table)) {
+fn pay_through(table: &mut Table, at: Step, kill: &dyn Fn(&mut Table)) {
     let before = table.balance();
     let posted = table.cast.merchant.charge(small_snack()).expect("a bill");
     let frame = photograph(&posted.code, None).expect("a picture");
@@ -60,13 +60,13 @@ fn pay_through(table: &mut Table, at: Step, kill: impl Fn(&mut Table)) {
     }
     strike(Step::Scanned, table);
     if at == Step::Scanned && table.cast.watch.elements()["screen"] != "review" {
-        return pay_through(table, Step::Ended, |_| {});
+        return pay_through(table, Step::Ended, &|_| {});
     }
     table.cast.watch.tap("Confirm").expect("taps");
     table.cast.watch.wait_screen("pin").expect("pin");
     strike(Step::Confirmed, table);
     if at == Step::Confirmed && table.cast.watch.elements()["screen"] != "pin" {
-        return pay_through(table, Step::Ended, |_| {});
+        return pay_through(table, Step::Ended, &|_| {});
     }
     table.cast.watch.type_pin(PIN, "Confirm").expect("types");
     table.cast.watch.wait("the order on its way", |shown| shown["screen"] != "pin").expect("sends");
@@ -104,7 +104,7 @@ fn the_service_is_killed_after_every_step() {
     let mut table = Table::lay();
     for step in STEPS {
         eprintln!("service killed after {step:?}");
-        pay_through(&mut table, step, Table::restart_service);
+        pay_through(&mut table, step, &Table::restart_service);
     }
 }
 
@@ -113,7 +113,7 @@ fn the_watch_is_killed_after_every_step() {
     let mut table = Table::lay();
     for step in STEPS {
         eprintln!("watch killed after {step:?}");
-        pay_through(&mut table, step, Table::restart_watch);
+        pay_through(&mut table, step, &Table::restart_watch);
     }
 }
 
@@ -121,7 +121,7 @@ fn the_watch_is_killed_after_every_step() {
 fn both_are_killed_in_the_middle_of_paying() {
     let mut table = Table::lay();
     for step in [Step::PinTyped, Step::Decided, Step::Ended] {
-        pay_through(&mut table, step, |table| {
+        pay_through(&mut table, step, &|table| {
             table.restart_watch();
             table.restart_service();
         });

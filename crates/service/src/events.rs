@@ -11,7 +11,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
 use axum::http::{HeaderMap, HeaderName};
@@ -40,6 +40,9 @@ const MAX_WATCH_STREAMS: usize = 2;
 /// Tills and servers of one merchant.
 const MAX_MERCHANT_STREAMS: usize = 64;
 
+/// Longest life of a stream that was opened with a session or API key.
+const MAX_SESSION_STREAM: Duration = Duration::from_secs(60 * 60);
+
 /// How many events are read at once.
 pub(crate) const PAGE: u32 = 100;
 
@@ -64,6 +67,15 @@ impl Audience {
             Self::Guardian(_) => "guardian",
             Self::Watch(..) => "watch",
             Self::Merchant(_) => "merchant",
+        }
+    }
+
+    /// After this a stream ends, so that its client shows its session again. A watch has none: its key is its own, and
+    /// what it may hear follows the household's log.
+    const fn max_life(self) -> Option<Duration> {
+        match self {
+            Self::Guardian(_) | Self::Merchant(_) => Some(MAX_SESSION_STREAM),
+            Self::Watch(..) => None,
         }
     }
 
@@ -212,18 +224,18 @@ pub(crate) async fn stream(app: App, audience: Audience, after: Option<u64>) -> 
     let wakes = app.hub().subscribe(audience.topic());
     let mut follower = Follower {
         registration: Registration { app, audience, id },
-        wakes: Some(wakes),
+        wakes,
         ended,
         after: 0,
         ready: VecDeque::new(),
         behind: true,
+        opened: Instant::now(),
         standing: Standing::Pending,
     };
     let app = &follower.registration.app;
-    follower.after = match after {
-        Some(after) => after,
-        None => crate::api::compose::newest(app, audience).await?,
-    };
+    let newest = crate::api::compose::newest(app, audience).await?;
+    // A client from before a restored backup would wait for numbers that come again.
+    follower.after = after.map_or(newest, |after| after.min(newest));
     // Tells the client where it stands, so that it can resume even if nothing happens before the connection breaks.
     let start = Event::default().id(follower.after.to_string()).retry(Duration::from_secs(1));
     let first = stream::once(async move { Ok::<_, Infallible>(start) });
@@ -240,13 +252,14 @@ pub(crate) async fn stream(app: App, audience: Audience, after: Option<u64>) -> 
 /// One client's place in its event log.
 struct Follower {
     /// Before the registration, so that it is gone when the topic is tidied.
-    wakes: Option<watch::Receiver<()>>,
+    wakes: watch::Receiver<()>,
     registration: Registration,
     ended: oneshot::Receiver<()>,
     after: u64,
     ready: VecDeque<Sent>,
     /// Whether the log may hold more than was read.
     behind: bool,
+    opened: Instant,
     /// Of the watch that follows, when its log was last seen to change.
     standing: Standing,
 }
@@ -260,17 +273,19 @@ impl Follower {
                 return Some(Event::default().id(sent.seq.to_string()).event(sent.kind).data(sent.data));
             }
             let Registration { app, audience, .. } = &self.registration;
-            let wakes = self.wakes.as_mut()?;
+            if audience.max_life().is_some_and(|life| self.opened.elapsed() >= life) {
+                return None;
+            }
             if !self.behind {
                 tokio::select! {
-                    changed = wakes.changed() => changed.ok()?,
+                    changed = self.wakes.changed() => changed.ok()?,
                     () = tokio::time::sleep(HEARTBEAT) => return Some(Event::default().comment("")),
                     _ = &mut self.ended => return None,
                     () = app.stopped() => return None,
                 }
             }
             // What is announced from here on is read next time.
-            wakes.mark_unchanged();
+            self.wakes.mark_unchanged();
             match crate::api::compose::events(app, *audience, self.after, &mut self.standing).await {
                 Ok(page) => {
                     self.after = page.read_to;

@@ -148,17 +148,26 @@ impl FromRequestParts<App> for WatchProof {
     }
 }
 
-/// The key a watch must prove: enrolled, or claimed in a pairing that is still open.
+/// The key a watch must prove: enrolled, or claimed in a pairing that is still open. It may be enrolled between the two
+/// looks, which closes the pairing: then a third look finds it.
 async fn who_is(app: &App, watch: WatchId) -> Result<(HouseholdId, PublicKey, Standing), ApiError> {
-    if let Some(row) = app.store().household_of_watch(watch).await? {
+    if let Some(known) = enrolled(app, watch).await? {
+        return Ok(known);
+    }
+    if let Some(pairing) = app.store().pairing_of_watch(watch, app.now()).await?
+        && let PairingState::Claimed(claim) = pairing.state
+    {
+        return Ok((pairing.household, claim.key, Standing::Pending));
+    }
+    Ok(enrolled(app, watch).await?.ok_or(StoreError::WatchUnknown)?)
+}
+
+async fn enrolled(app: &App, watch: WatchId) -> Result<Option<(HouseholdId, PublicKey, Standing)>, ApiError> {
+    let row = app.store().household_of_watch(watch).await?;
+    Ok(row.map(|row| {
         let standing = if row.removed { Standing::Removed } else { Standing::Enrolled };
-        return Ok((row.household, row.enrolled.key, standing));
-    }
-    let pairing = app.store().pairing_of_watch(watch, app.now()).await?.ok_or(StoreError::WatchUnknown)?;
-    match pairing.state {
-        PairingState::Claimed(claim) => Ok((pairing.household, claim.key, Standing::Pending)),
-        PairingState::Open | PairingState::Done(_) | PairingState::Closed => Err(StoreError::WatchUnknown.into()),
-    }
+        (row.household, row.enrolled.key, standing)
+    }))
 }
 
 /// What a watch that has proved its key is by now.

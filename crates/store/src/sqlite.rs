@@ -198,19 +198,6 @@ pub(crate) fn many<T>(
     Ok(built)
 }
 
-/// No statement may read a whole table, so that a payment costs the same however many there were.
-#[cfg(test)]
-mod scans {
-    use rusqlite::{Statement, StatementStatus};
-
-    pub(super) fn look_for(statement: &Statement<'_>, sql: &str) {
-        // Running logins are few, and counted on purpose.
-        let on_purpose = sql.starts_with("SELECT count(*) FROM logins");
-        let scanned = statement.get_status(StatementStatus::FullscanStep);
-        assert!(on_purpose || scanned == 0, "{scanned} rows scanned by {sql}");
-    }
-}
-
 /// All rows of whole tables: for a check, which alone reads everything.
 pub(crate) fn all<T>(
     db: &Connection,
@@ -403,4 +390,17 @@ pub(crate) fn lines_json(lines: &[LineId]) -> Result<String, StoreError> {
 /// A count as SQL takes it.
 pub(crate) fn sql_int(number: u64) -> Result<i64, StoreError> {
     i64::try_from(number).map_err(|_| StoreError::Database("a number is beyond 63 bits".to_owned()))
+}
+
+/// No statement may read a whole table, so that a payment costs the same however many there were.
+#[cfg(test)]
+mod scans {
+    use rusqlite::{Statement, StatementStatus};
+
+    pub(super) fn look_for(statement: &Statement<'_>, sql: &str) {
+        // Running logins are few, and counted on purpose.
+        let on_purpose = sql.starts_with("SELECT count(*) FROM logins");
+        let scanned = statement.get_status(StatementStatus::FullscanStep);
+        assert!(on_purpose || scanned == 0, "{scanned} rows scanned by {sql}");
+    }
 }

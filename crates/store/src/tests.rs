@@ -120,6 +120,49 @@ async fn a_panic_ends_its_own_transaction_only() {
     assert_eq!(store.check().await, Ok(Vec::new()));
 }
 
+/// Four requests in one batch; the third writes and fails, or takes the whole transaction with it.
+#[tokio::test]
+async fn a_failure_in_a_batch_is_its_own_unless_the_batch_is_lost() {
+    for lost in [false, true] {
+        let (store, folder) = open();
+        let (go, wait) = std::sync::mpsc::channel();
+        let add = |row: u8| {
+            move |tx: &mut crate::writer::Tx<'_>| {
+                tx.db.execute("INSERT INTO logins (challenge, expires) VALUES (?1, 0)", [[row; 32]])?;
+                Ok(row)
+            }
+        };
+        let first = store.sqlite.write(move |tx| {
+            wait.recv().expect("the others are queued");
+            add(1)(tx)
+        });
+        let second = store.sqlite.write(add(2));
+        let third = store.sqlite.write(move |tx| {
+            add(3)(tx)?;
+            if lost {
+                tx.db.execute_batch("ROLLBACK")?;
+            }
+            Err::<(), _>(StoreError::LoginUnknown.into())
+        });
+        let fourth = store.sqlite.write(add(4));
+        // Polled in this order: all are in the queue before the first goes on.
+        let release = async { go.send(()).expect("the writer waits") };
+        let (first, second, third, fourth, ()) = tokio::join!(first, second, third, fourth, release);
+        let gone = |answer: Result<u8, StoreError>| matches!(answer, Err(StoreError::Database(_)));
+        if lost {
+            assert!(gone(first) && gone(second));
+            assert!(matches!(third, Err(StoreError::Database(_))));
+        } else {
+            assert_eq!((first, second, third), (Ok(1), Ok(2), Err(StoreError::LoginUnknown)));
+        }
+        assert_eq!(fourth, Ok(4));
+        let db = Connection::open(file(&folder)).expect("the file");
+        let mut rows = db.prepare("SELECT hex(substr(challenge, 1, 1)) FROM logins ORDER BY 1").expect("a statement");
+        let rows = rows.query_map([], |row| row.get::<_, String>(0)).expect("rows").collect::<Result<Vec<_>, _>>();
+        assert_eq!(rows.expect("texts"), if lost { vec!["04"] } else { vec!["01", "02", "04"] });
+    }
+}
+
 fn tamper(folder: &tempfile::TempDir, sql: &str, key: &[u8]) {
     let db = Connection::open(file(folder)).expect("the file");
     db.pragma_update(None, "ignore_check_constraints", true).expect("a pragma");
@@ -218,6 +261,21 @@ async fn history_cannot_be_changed() {
         let error = db.execute(sql, []).expect_err(sql).to_string();
         assert!(error.contains("constraint failed"), "{sql}: {error}");
     }
+}
+
+/// No kill shows this; only a power failure would.
+#[tokio::test]
+async fn a_commit_is_on_the_disk_before_its_answer() {
+    let (store, _folder) = open();
+    let settings = store.sqlite.write(|tx| {
+        let ask = |name| -> rusqlite::Result<rusqlite::types::Value> {
+            tx.db.pragma_query_value(None, name, |row| row.get(0))
+        };
+        Ok([ask("journal_mode")?, ask("synchronous")?, ask("foreign_keys")?])
+    });
+    let wal = rusqlite::types::Value::Text("wal".to_owned());
+    let full = rusqlite::types::Value::Integer(2);
+    assert_eq!(settings.await, Ok([wal, full, rusqlite::types::Value::Integer(1)]));
 }
 
 #[test]

@@ -154,6 +154,10 @@ fn attempt<T>(
     let undone =
         if keep { Ok(0) } else { db.prepare_cached("ROLLBACK TO request").and_then(|mut sql| sql.execute([])) };
     let closed = undone.and_then(|_| db.prepare_cached("RELEASE request")?.execute([]));
+    if closed.is_err() {
+        // Half a request must not be committed with the others: the whole batch goes, and says so.
+        let _: rusqlite::Result<()> = db.execute_batch("ROLLBACK");
+    }
     match (result, closed) {
         (Err(fault), _) => (Err(fault.error), if keep { tx.topics } else { BTreeSet::new() }),
         (Ok(_), Err(error)) => (Err(error.into()), BTreeSet::new()),

@@ -15,14 +15,19 @@ use crate::storage::{Storage, StorageError};
 
 const FILE: &str = "key";
 
+/// Why there is no key to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
+    /// The file could not be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Its mode lets others in.
     #[error("others may read {0}: it must have mode 0600")]
     Exposed(PathBuf),
+    /// Not 32 bytes, or not a scalar.
     #[error("{0} is not a device key")]
     Malformed(PathBuf),
+    /// The operating system gives none.
     #[error("there are no random numbers: {0}")]
     Random(getrandom::Error),
 }
@@ -77,9 +82,7 @@ impl Signer for FileKeys {
 impl KeyStore for FileKeys {
     fn renew(&mut self, secret: &[u8; 32]) -> Result<PublicKey, KeyStoreError> {
         let key = SoftwareKey::from_secret(secret).ok_or_else(|| KeyStoreError("not a scalar".to_owned()))?;
-        self.storage
-            .replace(FILE, key.secret().as_slice())
-            .map_err(|error| KeyStoreError(error.to_string()))?;
+        self.storage.replace(FILE, key.secret().as_slice()).map_err(|error| KeyStoreError(error.to_string()))?;
         self.key = key;
         Ok(self.key.public_key())
     }

@@ -23,10 +23,13 @@ const MAX_EVENT_LINES: usize = 64;
 /// Takes what happened; false when nobody listens any more.
 pub type Tell = Arc<dyn Fn(Input) -> bool + Send + Sync>;
 
+/// Why there is no network at all.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
+    /// Not a PEM file with a certificate.
     #[error("the certificate file {0} could not be read")]
     Certificate(std::path::PathBuf),
+    /// The operating system gives none.
     #[error("no thread for the network: {0}")]
     Thread(#[from] std::io::Error),
 }
@@ -154,7 +157,13 @@ fn follow_stream(http: &ureq::Agent, request: &StreamRequest, tell: &Tell, is_wa
     for (name, value) in &request.headers {
         call = call.header(*name, value);
     }
-    let Ok(mut response) = call.call() else { return };
+    let mut response = match call.call() {
+        Ok(response) => response,
+        Err(error) => {
+            eprintln!("nodpay-watch: GET {}: {error}", request.path);
+            return;
+        }
+    };
     let status = response.status().as_u16();
     if status != 200 {
         let limit = u64::try_from(MAX_BODY_LEN).unwrap_or(0);

@@ -22,21 +22,33 @@ const JOURNAL: &str = "journal.json";
 pub struct RuntimeOptions {
     /// Journal and key.
     pub data: PathBuf,
+    /// What the agent is to allow.
     pub agent: AgentConfig,
     /// PEM file of the one certificate authority to trust, for services with an own one.
     pub root_certificate: Option<PathBuf>,
 }
 
+/// Why the watch cannot go on. Starting again from the journal is always safe.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
+    /// The folder or a file in it.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The device key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    #[error("the journal in {path} is not taken: {source}")]
-    Journal { path: PathBuf, source: JournalError },
+    /// It stays as it is: it may name a payment under way.
+    #[error("the journal {path} is not taken")]
+    Journal {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: JournalError,
+    },
+    /// The network.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// The operating system gives none.
     #[error("there are no random numbers: {0}")]
     Random(getrandom::Error),
 }
@@ -93,6 +105,7 @@ impl Runtime {
         self.agent.poll_timeout().map(|at| at.saturating_sub(self.now_ms()))
     }
 
+    /// What to show now.
     #[must_use]
     pub fn view(&self) -> View {
         self.agent.view(self.now_ms())

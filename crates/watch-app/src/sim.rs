@@ -44,15 +44,21 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// How to simulate a watch.
 #[derive(Clone, Debug)]
 pub struct SimulatorOptions {
+    /// What it runs on.
     pub runtime: RuntimeOptions,
+    /// Of the glass.
     pub shape: Shape,
+    /// At the start; the pipe may change it.
     pub language: Language,
 }
 
+/// Why the simulator ended before its input did.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
+    /// The watch itself.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// Nobody reads the pictures.
     #[error("the pipe broke: {0}")]
     Pipe(#[from] io::Error),
 }

@@ -14,12 +14,23 @@ const OWNER_ONLY_FOLDER: u32 = 0o700;
 /// Longest file read back, in bytes.
 const MAX_FILE_LEN: u64 = 32 * 1024 * 1024;
 
+/// Why a file was not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
+    /// Two programs with one key and two journals would be two watches.
     #[error("another watch program uses {0}")]
     InUse(PathBuf),
+    /// The operating system refused.
     #[error("{path} could not be {what}")]
-    Io { what: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With this.
+        path: PathBuf,
+        /// Its reason.
+        source: io::Error,
+    },
+    /// Not a file of ours.
     #[error("{0} is larger than anything a watch keeps")]
     TooLarge(PathBuf),
 }
@@ -41,8 +52,7 @@ impl Storage {
             .create(folder)
             .map_err(|source| StorageError::Io { what: "made", path: folder.to_owned(), source })?;
         let path = folder.join("lock");
-        let opened =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(OWNER_ONLY).open(&path);
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(OWNER_ONLY).open(&path);
         let locked = opened.map_err(TryLockError::Error).and_then(|lock| lock.try_lock().map(|()| lock));
         match locked {
             Ok(lock) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
@@ -87,6 +97,7 @@ impl Storage {
         File::open(&self.folder)?.sync_all()
     }
 
+    /// Where a file of this name lies.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)

@@ -51,16 +51,19 @@ pub trait KeyStore: Signer {
     fn renew(&mut self, secret: &[u8; 32]) -> Result<PublicKey, KeyStoreError>;
 }
 
+/// The key store is locked, removed or broken; in words for a log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the key store could not make a key: {0}")]
 pub struct KeyStoreError(pub String);
 
+/// What the maker or the operator of a watch decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentConfig {
     /// How long the guardian may take. 1 to `MAX_ORDER_LIFE_MS`; other values count as the nearest of these.
     pub order_life_ms: i64,
     /// Also take decisions of the demo's software keys. Only `nodpay demo` sets this.
     pub demo_keys: bool,
+    /// For PINs chosen from now on; one that was chosen keeps its own.
     pub pin_cost: PinCost,
 }
 

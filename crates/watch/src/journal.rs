@@ -17,10 +17,13 @@ const MAX_JOURNAL_LEN: usize = 16 * 1024 * 1024;
 /// Why a journal is not taken. The runtime must not overwrite it: it may name a payment under way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
+    /// Nothing a watch wrote.
     #[error("the journal is longer than {MAX_JOURNAL_LEN} bytes")]
     TooLong,
+    /// Another version, or damaged; why.
     #[error("the journal is not in its form: {0}")]
     Malformed(String),
+    /// Damaged, or not this watch's.
     #[error("a message in the journal does not verify: {0}")]
     Message(#[from] VerifyError),
 }
@@ -41,7 +44,7 @@ pub(crate) struct Journal {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum OwnerRecord {
     New,
-    Pairing(PairingRecord),
+    Pairing(Box<PairingRecord>),
     Household(Box<HouseholdRecord>),
 }
 

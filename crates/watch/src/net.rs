@@ -20,32 +20,46 @@ pub enum Input {
     CodeRead(String),
     /// The answer to a request: any status, and the body up to [`MAX_BODY_LEN`].
     Response {
+        /// [`Request::id`].
         request: u64,
+        /// HTTP status.
         status: u16,
+        /// As it came.
         body: Vec<u8>,
     },
     /// No answer: no network, a time-out, a broken connection, or a longer body.
     NetworkFailed {
+        /// [`Request::id`].
         request: u64,
     },
     /// The event stream with this number answered 200.
     StreamOpened {
+        /// [`StreamRequest::id`].
         stream: u64,
     },
     /// It answered something else.
     StreamRefused {
+        /// [`StreamRequest::id`].
         stream: u64,
+        /// HTTP status.
         status: u16,
+        /// As it came.
         body: Vec<u8>,
     },
+    /// An event; one with nothing but an id too, since that tells where the stream stands.
     StreamEvent {
+        /// [`StreamRequest::id`].
         stream: u64,
+        /// Field `id`.
         id: Option<String>,
+        /// Field `event`; may be empty.
         kind: String,
+        /// Field `data`, its lines joined; may be empty.
         data: String,
     },
     /// It ended, fell silent or could not be reached.
     StreamClosed {
+        /// [`StreamRequest::id`].
         stream: u64,
     },
     /// Time has passed: at the latest when [`crate::Agent::poll_timeout`] says so.
@@ -61,9 +75,11 @@ pub enum Action {
     /// Replaces the journal. It must be durable before any later action. If that fails the runtime drops the agent
     /// without doing what follows and starts again from the journal it has.
     Persist(Vec<u8>),
+    /// Sends a request; the next action need not wait for the answer.
     Request(Request),
     /// Replaces a stream that is open.
     OpenStream(StreamRequest),
+    /// Closes the stream; nothing more is expected of it.
     CloseStream,
     /// Turns the camera on or off; pictures go to a reader, texts come back as [`Input::CodeRead`].
     Camera(bool),
@@ -72,25 +88,33 @@ pub enum Action {
 /// An HTTP request. Answered by one [`Input::Response`] or [`Input::NetworkFailed`] with its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// Never used twice in a run.
     pub id: u64,
     /// Base address, without a trailing slash.
     pub service: String,
+    /// GET or POST.
     pub method: Method,
     /// Path and query.
     pub path: String,
+    /// All that are to be sent, besides `Host` and `Content-Length`.
     pub headers: Vec<(&'static str, String)>,
     /// Empty for a GET.
     pub body: Vec<u8>,
+    /// For the whole request, connecting included.
     pub timeout_ms: u64,
 }
 
+/// Of an HTTP request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
+    /// Without a body.
     Get,
+    /// With a body.
     Post,
 }
 
 impl Method {
+    /// In capitals.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -105,7 +129,9 @@ impl Method {
 pub struct StreamRequest {
     /// Names the stream in the inputs about it.
     pub id: u64,
+    /// Base address, without a trailing slash.
     pub service: String,
+    /// Path and query.
     pub path: String,
     /// `Last-Event-ID` among them.
     pub headers: Vec<(&'static str, String)>,

@@ -6,7 +6,7 @@ import { announce, download, focusHeading, h, patch } from "./dom.js";
 import { follow } from "./events.js";
 import { avatar, busyButton, icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
 import { VerifyError, fromBase64Url, parseAssertion, utf8 } from "./messages.js";
-import { orderPage } from "./order.js";
+import { endingSaid, orderPage } from "./order.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
 import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
@@ -148,6 +148,7 @@ async function onEvent(kind, data) {
       await refreshOrder(data.order);
       if (kind === "order") tellOrder(data.order);
       if (kind === "outcome") await refreshHome();
+      if (kind === "outcome" || kind === "result") announce(endingSaid(state.orders.get(data.order), kind, state.home.names));
     }
   } catch (error) {
     trouble(error);

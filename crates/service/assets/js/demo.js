@@ -19,7 +19,7 @@ const RETRY_MS = 1_000;
 const MAX_WAITING_BYTES = 1_500_000;
 const STEPS = ["join", "pair", "confirm", "charge", "scan", "pin", "strike", "nod", "done"];
 const SIDE_OF = {
-  join: "phone", pair: "watch", "choose-pin": "watch", confirm: "phone", charge: "till", scan: "watch", pin: "watch", strike: "phone", nod: "phone", done: "phone",
+  join: "phone", pair: "watch", taken: "watch", "choose-pin": "watch", confirm: "phone", charge: "till", scan: "watch", pin: "watch", strike: "phone", nod: "phone", done: "phone",
 };
 
 const state = { pages: null, problem: null, tab: "phone", step: "join", live: false, shown: { screen: "", elements: [], camera: false }, sees: "nothing", video: null, noCamera: false };
@@ -115,7 +115,7 @@ function drawPicture(bytes) {
 
 /** Lays real buttons and texts over the picture, for keyboards, screen readers and tests. */
 function takeElements(shown) {
-  const changed = shown.screen !== state.shown.screen;
+  const changed = saidBy(shown) !== saidBy(state.shown) || shown.screen !== state.shown.screen || shown.camera !== state.shown.camera;
   state.shown = shown;
   shown.elements.forEach((element, at) => {
     const name = element.role === "button" ? "BUTTON" : "P";
@@ -144,6 +144,9 @@ function takeElements(shown) {
   while (touches.children.length > shown.elements.length) touches.lastChild.remove();
   if (changed) render();
 }
+
+/** What stands on the watch's face, for who cannot see it. */
+const saidBy = ({ elements }) => elements.filter((element) => element.role === "text").map((element) => element.label).join(", ");
 
 /** Fingers and mice on the face, in the picture's own pixels. */
 function onPointer(event) {
@@ -234,10 +237,10 @@ function nextStep() {
   if (!view || view === "login") return "join";
   if (find(phone, "check-digits")) return "confirm";
   if (face === "choose-pin") return "choose-pin";
-  if (view === "pair") return "pair";
+  if (view === "pair") return ["home", "review", "pin", "waiting", "ended"].includes(face) ? "taken" : "pair";
   const status = find(till, "till-status")?.dataset.status;
   if (find(phone, "approve") || find(phone, "refuse-all")) {
-    return phone.querySelector('.strike[aria-pressed="true"]') || find(phone, "approve")?.getAttribute("aria-busy") ? "nod" : "strike";
+    return phone.querySelector('.strike.struck') || find(phone, "approve")?.getAttribute("aria-busy") ? "nod" : "strike";
   }
   if (status === undefined) return "charge";
   if (status === "open" || (status === "scanned" && ["home", "scan"].includes(face))) return "scan";
@@ -258,7 +261,7 @@ function guide() {
 
 function render() {
   document.title = `${t("demo.title")}`;
-  const at = STEPS.indexOf(state.step === "choose-pin" ? "pair" : state.step);
+  const at = STEPS.indexOf(["choose-pin", "taken"].includes(state.step) ? "pair" : state.step);
   const next = h("div.page", { id: "page", "data-step": state.step },
     h("header.top", {}, h("span.mark", { "aria-hidden": "true" }, logo()), h("h1.brand", {}, t("demo.title")), languageButton()),
     state.problem && notice("bad", t("demo.failed"), h("p", {}, problemText(state.problem))),
@@ -287,20 +290,20 @@ function frame(name) {
 function watch() {
   const square = screen.width !== screen.height;
   const shape = square ? ".square" : "";
-  const { camera, elements } = state.shown;
+  const { camera } = state.shown;
   const cameraText = camera ? t(`demo.sees.${state.sees}`) : t("demo.camera-off");
   const face = h(`div.face${shape}`, { "data-keep": `face${shape}`, key: "face", role: "group", "aria-label": t("demo.watch-screen"), testid: "watch-face" });
   if (!document.querySelector(`[data-keep="face${shape}"]`)) {
     face.append(screen, touches);
     for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) face.addEventListener(type, onPointer);
   }
-  return h("div.side", {},
+  return h("div.column", {},
     h("div.wrist", {},
       h("div.strap.upper", {}),
       h(`div.case${shape}`, {}, face, !state.live && h("p.away", {}, t("demo.watch-away"))),
       h("div.strap.lower", {})),
     h("p.unseen", { "aria-live": "polite", testid: "watch-says" },
-      t("demo.watch-says", { text: elements.filter((element) => element.role !== "image").map((element) => element.label).join(", ") })),
+      t("demo.watch-says", { text: saidBy(state.shown) })),
     h("div.camera", {},
       h("p", { testid: "camera" }, icon("camera"), cameraText),
       h("button.plain", { type: "button", testid: "real-camera", onclick: switchCamera }, state.video ? t("demo.page-camera") : t("demo.real-camera")),
@@ -309,11 +312,11 @@ function watch() {
 }
 
 function tabs() {
-  return h("div.tabs", { role: "tablist", "aria-label": t("demo.tabs") },
+  return h("footer.tabs-bar", {}, h("div.tabs", { role: "tablist", "aria-label": t("demo.tabs") },
     ...["till", "watch", "phone"].map((name) => h(`button${SIDE_OF[state.step] === name && state.tab !== name ? ".now" : ""}`, {
       type: "button", role: "tab", "aria-selected": String(state.tab === name), "aria-controls": `side-${name}`, testid: `tab-${name}`,
       onclick: () => { state.tab = name; render(); },
-    }, t(`demo.${name}`))));
+    }, t(`demo.${name}`)))));
 }
 
 start();

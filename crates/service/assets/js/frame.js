@@ -78,7 +78,7 @@ export function notice(kind, text, ...more) {
 export function offlineBar(live, since) {
   if (live !== "offline" && live !== "connecting") return null;
   if (live === "connecting" && !since) return null;
-  return h("p.offline", { role: "status", testid: "offline" },
+  return h("p.lost", { role: "status", testid: "offline" },
     icon("warning"), t("live.lost", { time: clock(since ?? Date.now()) }));
 }
 

@@ -5,7 +5,7 @@
 // a reason half typed, a signed message not yet sent) is kept per order in `drafts`, outside the verified state.
 
 import { post, postMessage, serviceNow } from "./api.js";
-import { announce, h } from "./dom.js";
+import { announce, focusHeading, h } from "./dom.js";
 import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
 import { VerifyError, textProblem, typedText, utf8 } from "./messages.js";
 import { signWithPasskey } from "./passkey.js";
@@ -94,7 +94,7 @@ async function askShop(ctx, id) {
     await ctx.refreshOrder(id);
   } catch (error) {
     draft.askProblem = error;
-    await ctx.refreshOrder(id);
+    await ctx.refreshOrder(id).catch(() => {});
   }
   draft.asking = false;
   ctx.render();
@@ -116,6 +116,7 @@ async function decide(ctx, entry, verdict) {
   }
   Object.assign(draft, { busy: true, problem: null });
   ctx.render();
+  let decided = false;
   try {
     if (draft.signed?.verdict !== verdict) {
       const wire = await signDecision(state, order, verdict, terms, reason);
@@ -124,14 +125,16 @@ async function decide(ctx, entry, verdict) {
     await postMessage(`/api/guardian/orders/${view.order_id}/decision`, draft.signed.wire);
     draft.mine = true;
     draft.refusing = false;
+    decided = true;
     announce(verdict === "approve" ? t("order.approved-said") : t("order.refused-said"));
   } catch (error) {
     draft.problem = error;
     if (error.status && error.status < 500) draft.signed = null; // answered: sending it again would not help
   }
-  await ctx.refreshOrder(view.order_id);
+  await ctx.refreshOrder(view.order_id).catch(() => {}); // without a connection; the next event stream reloads it
   draft.busy = false;
   ctx.render();
+  if (decided) focusHeading(); // the buttons are gone
 }
 
 async function signDecision(state, order, verdict, terms, reason) {
@@ -163,6 +166,14 @@ async function signDecision(state, order, verdict, terms, reason) {
 }
 
 // ---- the page -----------------------------------------------------------------------------------------------------------------
+
+/** What to say when an order ended or the watch confirmed it, or null. */
+export function endingSaid(entry, kind, names) {
+  const outcome = entry?.order?.outcome?.payload;
+  if (!outcome) return null;
+  if (kind === "result") return t("step.result", { outcome: t(`outcome.${outcome.outcome}`) });
+  return t(`ending.${outcome.outcome}`, { total: money(outcome.total), name: names.get(entry.order.order.payload.wearer)?.name ?? "" });
+}
 
 /** Elements of the page for one order. */
 export function orderPage(ctx, id) {
@@ -261,8 +272,8 @@ function lineRow(ctx, entry, line, priced, struck, waiting) {
         line.min_age !== undefined && h("span.age", {}, t("order.min-age", { age: number(line.min_age) }))),
       details && h("p.soft", {}, details)),
     h("p.amount", {}, struck ? h("s", {}, money({ minor: line.amount, currency })) : money({ minor: priced.amount, currency })),
-    waiting && h("button.strike", {
-      type: "button", "aria-pressed": String(struck), testid: `strike-${line.id}`, disabled: draft.busy,
+    waiting && h(`button.strike${struck ? ".struck" : ""}`, {
+      type: "button", testid: `strike-${line.id}`, "data-struck": String(struck), disabled: draft.busy,
       "aria-label": struck ? t("order.put-back", { name: line.name }) : t("order.strike", { name: line.name }),
       onclick: () => toggle(ctx, entry, line),
     }, icon(struck ? "undo" : "minus"), h("span", {}, struck ? t("order.back-short") : t("order.strike-short"))),
@@ -360,7 +371,7 @@ function ending(ctx, entry, name) {
   const symbol = { paid: "check", approved: "clock", refused: "cross", failed: "warning", expired: "clock", cancelled: "cross" }[kind];
   const total = money(finalTotal(order));
   const left = entry.ends - performance.now();
-  return h(`section.card.ending.${look}`, { testid: "outcome", "data-outcome": kind, role: "status" },
+  return h(`section.card.ending.${look}`, { testid: "outcome", "data-outcome": kind },
     h("span.big", {}, icon(symbol, "huge")),
     h("h2", {}, t(`ending.${kind}`, { total, name })),
     outcome?.outcome === "failed" && h("p", {}, t(`fail.${outcome.reason}`)),

@@ -15,8 +15,9 @@ const CAP_MAJOR = 200;
 
 let now = null;
 
-/** Forgets the secret, when the page is left. */
+/** Forgets the secret and gives the pairing up, when the page is left or the numbers differ. */
 export function leavePairing() {
+  if (now?.pairing && now.step !== "done") post(`/api/guardian/pairings/${now.pairing}/close`).catch(() => {});
   now = null;
 }
 
@@ -59,7 +60,7 @@ export async function pairingChanged(ctx) {
       mine.digits = await checkDigits(mine.claim.digest);
       mine.step = "claimed";
       announce(t("pair.compare-said", { digits: mine.digits }));
-    } else if (state === "closed" && mine.step !== "signing") {
+    } else if (["closed", "done", "expired"].includes(state) && !mine.busy) {
       mine.step = "closed";
     }
   } catch (error) {
@@ -114,7 +115,7 @@ export function pairingPage(ctx) {
   const mine = now;
   const heading = h("h1", {}, t("pair.title"));
   if (mine.step === "starting") return [heading, h("p.lead", {}, t("loading"))];
-  const restart = h("button.main", { type: "button", testid: "pair-again", onclick: () => { now = null; ctx.render(); } }, icon("undo"), t("pair.again"));
+  const restart = h("button.main", { type: "button", testid: "pair-again", onclick: () => { leavePairing(); ctx.render(); } }, icon("undo"), t("pair.again"));
   if (mine.step === "failed") return [heading, notice("bad", problemText(mine.problem)), restart];
   if (mine.step === "closed") return [heading, notice("bad", t("pair.closed")), restart];
   if (mine.step === "done") {
@@ -155,7 +156,7 @@ function compare(ctx, mine) {
     notice("info", t("pair.cap", { cap: money({ minor: ctx.minorOf(CAP_MAJOR), currency: home.balance.currency }) })),
     mine.problem && notice("bad", problemText(mine.problem)),
     busyButton("button.main", { type: "button", testid: "pair-confirm", onclick: () => enrol(ctx) }, mine.busy, icon("key"), t("pair.confirm")),
-    h("button.plain", { type: "button", testid: "pair-differ", onclick: () => { now = null; location.hash = "#/"; } }, t("pair.differ")),
+    h("button.plain", { type: "button", testid: "pair-differ", onclick: () => { location.hash = "#/"; } }, t("pair.differ")),
   ];
 }
 

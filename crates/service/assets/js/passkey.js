@@ -34,20 +34,30 @@ export async function support(service) {
 
 /** Makes a passkey for a new guardian. Gives `{credential, key, backup_eligible}`. */
 export async function createPasskey(service, guardian, label) {
-  const made = await ceremony(() =>
+  const ask = (extensions, authenticatorAttachment) => ceremony(() =>
     navigator.credentials.create({
       publicKey: {
         rp: { id: service.rp_id, name: "Nodpay" },
         user: { id: fromBase64Url(guardian), name: label, displayName: label },
         challenge: crypto.getRandomValues(new Uint8Array(32)),
         pubKeyCredParams: [{ type: "public-key", alg: ES256 }],
-        authenticatorSelection: { residentKey: "required", requireResidentKey: true, userVerification: "required" },
+        authenticatorSelection: {
+          residentKey: "required", requireResidentKey: true, userVerification: "required", ...(authenticatorAttachment && { authenticatorAttachment }),
+        },
         attestation: "none",
-        extensions: { payment: { isPayment: true } },
+        extensions,
         timeout: TIMEOUT_MS,
       },
     }),
   );
+  // Secure Payment Confirmation takes passkeys of this device only (section 5.1.1); others are still good for us.
+  const { passkey: onThisDevice } = await support(service);
+  const made = onThisDevice
+    ? await ask({ payment: { isPayment: true } }, "platform").catch((error) => {
+      if (error.code !== "passkey-kind") throw error;
+      return ask({}, "platform");
+    })
+    : await ask({}, null);
   const { response } = made;
   const spki = response.getPublicKey?.();
   const encoded = spki && toBase64Url(new Uint8Array(spki));

@@ -6,10 +6,11 @@ import {
   signJws, textProblem, toBase64Url, toDer, fromDer, utf8, verifyAssertion, parseAssertion, readPayload, randomId,
 } from "./messages.js";
 import {
-  LogBook, checkDigits, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyMerchantCertificate,
+  LogBook, billTerms, checkBill, checkDigits, checkRequote, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyMerchantCertificate,
   verifyOrder, verifyOrderOfAnyWatch, verifyOrderView, verifyOutcome, verifyOutcomeCertificate, verifyPairingClaim,
   verifyPayment, verifyRequote, verifyResult,
 } from "./verify.js";
+import { basketLines, priced, requoted } from "./basket.js";
 import { encodeQr } from "./qr.js";
 
 const PAYLOAD_ONLY = 200;
@@ -115,6 +116,7 @@ export async function runVectors(vectors) {
   });
   await check("own signatures", ownSignatures);
   await check("texts", texts);
+  await check("baskets", baskets);
   await check("QR", () => (encodeQr("nodpay", "M").length === 21 && encodeQr("x".repeat(858), "L").length === 97 ? "" : "size"));
   return results;
 }
@@ -189,5 +191,38 @@ function texts() {
   ];
   for (const text of taken) if (textProblem(text, 16)) return `${text}: ${textProblem(text, 16)}`;
   for (const [text, problem] of refusedTexts) if (textProblem(text, 16) !== problem) return JSON.stringify(text);
+  return "";
+}
+
+/** Whatever a till charges and a guardian strikes: the requote is a bill, and only ever lower. */
+function baskets() {
+  let seed = 20_181_026;
+  const random = (below) => {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff;
+    return Math.floor((seed / 0x7fffffff) * below) % below;
+  };
+  const names = { discount: "discount", tax: "tax" };
+  for (let round = 0; round < 2_000; round += 1) {
+    const goods = Array.from({ length: 1 + random(6) }, (_, at) => ({ id: `g${at}`, name: `good ${at}`, unit_price: random(1_000) }));
+    const basket = new Map(goods.map((good) => [good.id, 1 + random(3)]));
+    const settings = random(3) === 0 && goods.length > 1 ? { g0: { partner: "g1" } } : {};
+    const rule = {
+      discount: [null, { percent: 1 + random(50) }, { minor: 1 + random(300) }][random(3)], tax: [0, 6, 13][random(3)], fresh: random(5) === 0 ? ["g0"] : [],
+    };
+    const lines = basketLines(goods, basket, settings);
+    const bill = {
+      bill: "b", revision: 1, merchant: "m", certificate: "c", currency: "CNY", adjustments: [], ...priced(lines, rule, names), issued: 0, valid_until: 1,
+    };
+    if (bill.total <= 0) continue;
+    checkBill(bill);
+    const struck = lines.filter(() => random(3) === 0).map((line) => line.id);
+    const answer = requoted(bill, rule, names, struck);
+    if (answer.refused) continue;
+    const next = { ...bill, adjustments: [], ...answer.bill, revision: 2, replaces: "d" };
+    checkBill(next);
+    checkRequote(bill, "d", next);
+    if (billTerms(bill, struck, next).total.minor !== next.total) return `round ${round}`;
+    if (bill.reduction === "lines-sum" && billTerms(bill, struck, null).total.minor !== next.total) return `round ${round}: sum`;
+  }
   return "";
 }

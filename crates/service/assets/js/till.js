@@ -9,7 +9,9 @@ import { announce, focusHeading, h, patch } from "./dom.js";
 import { follow } from "./events.js";
 import { busyButton, icon, inDemo, logo, notice, offlineBar, timeBar, topBar } from "./frame.js";
 import { getKey, putKey } from "./keys.js";
-import { makeKeyPair, openJws, publicKeyOf, randomId, signJws, textProblem, typedText } from "./messages.js";
+import {
+  VerifyError, fromBase64Url, makeKeyPair, openJws, publicKeyOf, randomId, signJws, textProblem, toBase64Url, typedText,
+} from "./messages.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { decimal, fromDecimal, money, number, onLanguage, problemText, startTexts, t, timeLeft } from "./texts.js";
 import { checkBill } from "./verify.js";
@@ -52,10 +54,18 @@ async function start() {
   root = document.getElementById("page");
   await startTexts();
   onLanguage(render);
-  setInterval(() => {
-    if (state.bill && OPEN.includes(state.bill.status)) render();
-  }, 1000);
+  setInterval(tick, 1000);
   await enter();
+}
+
+function tick() {
+  const { bill } = state;
+  if (!bill || !OPEN.includes(bill.status)) return;
+  if (bill.ends <= performance.now() && !bill.looked) {
+    bill.looked = true; // nobody may have told: nothing happened to it
+    refreshBill().catch(() => { bill.looked = false; });
+  }
+  render();
 }
 
 async function enter() {
@@ -160,6 +170,7 @@ async function charge() {
     checkBill({ adjustments: [], ...bill });
     const signed = await signJws("bill", bill, state.pair.privateKey);
     const made = await postMessage("/api/merchant/bills", signed.wire);
+    checkCode(made.code, bill.bill, signed.digest);
     remember({ bill, digest: signed.digest, rule, names });
     state.bill = { id: bill.bill, bill, code: made.code, status: "open", total: bill.total, struck: [], ends: performance.now() + made.expires_in_ms };
     announce(t("till.show", { total: money({ minor: total, currency: bill.currency }) }));
@@ -169,6 +180,12 @@ async function charge() {
   state.busy = false;
   render();
   if (state.bill) focusHeading();
+}
+
+/** The code must name this very bill: its id and the first 128 bits of its digest. */
+function checkCode(code, id, digest) {
+  const prefix = toBase64Url(fromBase64Url(digest).subarray(0, 16));
+  if (!code.includes(id) || !code.includes(prefix)) throw new VerifyError("other-bill");
 }
 
 async function refreshBill() {

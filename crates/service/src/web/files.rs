@@ -36,7 +36,8 @@ pub(super) async fn file(
     let mut response = match known {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => {
-            let kind = HeaderValue::from_str(media_type(&path)).map_err(|error| ApiError::Internal(error.to_string()))?;
+            let kind =
+                HeaderValue::from_str(media_type(&path)).map_err(|error| ApiError::Internal(error.to_string()))?;
             ([(header::CONTENT_TYPE, kind)], file.data.into_owned()).into_response()
         }
     };

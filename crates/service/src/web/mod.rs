@@ -42,10 +42,7 @@ async fn page(headers: HeaderMap, page: shell::Page) -> Response {
     html(shell::render(page, shell::Language::of(&headers)))
 }
 
-async fn demo(
-    axum::extract::State(app): axum::extract::State<App>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+async fn demo(axum::extract::State(app): axum::extract::State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
     match app.config().demo {
         true => Ok(page(headers, shell::Page::Demo).await),
         false => Err(ApiError::NotFound),

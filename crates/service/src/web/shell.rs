@@ -34,8 +34,8 @@ impl Page {
             Self::Start => &["dom", "frame", "texts", "api"],
             Self::Join => &["dom", "frame", "texts", "api", "messages", "json", "verify", "trust", "passkey", "keys"],
             Self::App => &[
-                "dom", "frame", "texts", "api", "events", "messages", "json", "verify", "trust", "passkey", "keys", "order",
-                "pairing", "qr",
+                "dom", "frame", "texts", "api", "events", "messages", "json", "verify", "trust", "passkey", "keys",
+                "order", "pairing", "qr",
             ],
             Self::Till => {
                 &["dom", "frame", "texts", "api", "events", "messages", "json", "verify", "keys", "basket", "qr"]

@@ -24,10 +24,9 @@ fn places(text: &str) -> BTreeSet<&str> {
 
 /// All texts of a value: itself, or its plural forms.
 fn forms(value: &serde_json::Value) -> Vec<&str> {
-    match value {
-        serde_json::Value::String(text) => vec![text],
-        serde_json::Value::Object(forms) => forms.values().filter_map(|form| form.as_str()).collect(),
-        other => panic!("{other} is no text"),
+    match value.as_object() {
+        Some(forms) => forms.values().filter_map(|form| form.as_str()).collect(),
+        None => vec![value.as_str().expect("a text or its plural forms")],
     }
 }
 
@@ -44,7 +43,10 @@ fn both_languages_say_the_same_things() {
         }
         if value.is_object() {
             let plural = |value: &serde_json::Value, form: &str| value.get(form).is_some();
-            assert!(plural(value, "one") && plural(value, "other") && plural(&chinese[key], "other"), "{key} has its forms");
+            assert!(
+                plural(value, "one") && plural(value, "other") && plural(&chinese[key], "other"),
+                "{key} has its forms"
+            );
         }
     }
 }
@@ -98,7 +100,12 @@ fn every_error_has_words() {
     let english = words("en");
     // Codes that only operators, watches and other programs meet.
     let elsewhere = [
-        "incident", "outcome-signer", "database", "method-not-allowed", "unsupported-media-type", "proof-other-request",
+        "incident",
+        "outcome-signer",
+        "database",
+        "method-not-allowed",
+        "unsupported-media-type",
+        "proof-other-request",
     ];
     for source in sources {
         for arm in source.split("Self::").skip(1).chain(source.split("ApiError::").skip(1)) {
@@ -121,7 +128,9 @@ fn pages_hold_nothing_inline_and_nothing_from_elsewhere() {
             for wrong in ["style=", "onclick", "onload", "javascript:", "http://", "https://", "<style"] {
                 assert!(!html.contains(wrong), "{page:?} holds {wrong}");
             }
-            for address in html.split("=\"/static/").skip(1).filter_map(|rest| rest.split_once('"')).map(|(path, _)| path) {
+            for address in
+                html.split("=\"/static/").skip(1).filter_map(|rest| rest.split_once('"')).map(|(path, _)| path)
+            {
                 assert!(Assets::get(address).is_some(), "{page:?} names {address}, which is not there");
             }
         }
@@ -142,4 +151,26 @@ fn files_have_types_and_scripts_only_import_their_own() {
             assert!(!script.contains(wrong), "{path} uses {wrong}");
         }
     }
+}
+
+#[test]
+fn every_page_carries_the_policy() {
+    let response = super::html(render(Page::App, Language::English));
+    let policy = response.headers().get("content-security-policy").and_then(|value| value.to_str().ok());
+    let policy = policy.expect("a policy");
+    assert!(policy.starts_with("default-src 'self'") && !policy.contains("unsafe") && !policy.contains("http"));
+    assert_eq!(response.headers().get("x-content-type-options").map(|value| value.as_bytes()), Some(&b"nosniff"[..]));
+}
+
+#[test]
+fn the_shell_speaks_the_browsers_language() {
+    let of = |wanted: &'static str| {
+        let mut headers = axum::http::HeaderMap::new();
+        headers.insert("accept-language", axum::http::HeaderValue::from_static(wanted));
+        Language::of(&headers)
+    };
+    assert_eq!(of("zh-CN,zh;q=0.9,en;q=0.8"), Language::Chinese);
+    assert_eq!(of("de-DE, en;q=0.7, zh;q=0.3"), Language::English);
+    assert_eq!(of("fr"), Language::English);
+    assert_eq!(of(""), Language::English);
 }

@@ -214,6 +214,14 @@ pub async fn pairing_a_watch(store: &Store) {
     thief.key = Shop::imagine().key;
     assert_eq!(refused(store.claim_pairing(thief, START).await), StoreError::WatchExists);
 
+    // The guardian enrols the watch and the key that claimed, no other.
+    for other_watch in [false, true] {
+        let mut swapped = enrol.clone();
+        if let Entry::EnrolWatch(watch) = &mut swapped.entry.entry {
+            if other_watch { watch.watch = stranger.watch } else { watch.key = Shop::imagine().key }
+        }
+        assert_eq!(refused(store.append_log(swapped, START).await), StoreError::PairingMismatch);
+    }
     assert_eq!(refused(store.append_log(enrol.clone(), expires).await), StoreError::PairingExpired);
     family.send(store, enrol).await.expect("an enrolment");
     assert_eq!(state(new.pairing).await, PairingState::Done(held));

@@ -125,7 +125,7 @@ impl Owner {
     pub(super) fn record(&self) -> OwnerRecord {
         match self {
             Self::New => OwnerRecord::New,
-            Self::Pairing(pairing) => OwnerRecord::Pairing(pairing.record()),
+            Self::Pairing(pairing) => OwnerRecord::Pairing(Box::new(pairing.record())),
             Self::Household(home) => OwnerRecord::Household(Box::new(home.record())),
         }
     }

@@ -20,7 +20,7 @@ impl Agent {
         self.lock = journal.lock;
         self.owner = match journal.owner {
             OwnerRecord::New => Owner::New,
-            OwnerRecord::Pairing(record) => Owner::Pairing(Box::new(pairing(record)?)),
+            OwnerRecord::Pairing(record) => Owner::Pairing(Box::new(pairing(*record)?)),
             OwnerRecord::Household(record) => Owner::Household(Box::new(household(*record, self.config.demo_keys)?)),
         };
         Ok(())

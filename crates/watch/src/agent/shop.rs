@@ -2,7 +2,7 @@
 
 use nodpay_core::{Bill, BillId, MerchantCertificate, Order, V1, WearerCheck, WearerMethod};
 use nodpay_protocol::code::{self, BillReference, CodeKind};
-use nodpay_protocol::{Kind, PairingCode, Verified, VerifyError, sign, verify_bill, verify_merchant_certificate};
+use nodpay_protocol::{Kind, Verified, VerifyError, sign, verify_bill, verify_merchant_certificate};
 
 use super::order::{OpenOrder, Stage};
 use super::{Agent, Face, Owner};
@@ -56,7 +56,6 @@ impl Agent {
                 (CodeKind::Alipay, _) => other(OtherSystem::Alipay),
                 (CodeKind::Wechat, _) => other(OtherSystem::WeChat),
                 (CodeKind::Url, _) => other(OtherSystem::WebAddress),
-                (CodeKind::Unknown, _) if PairingCode::parse(text).is_some() => not_ours(Notice::NotAPaymentCode),
                 (CodeKind::Unknown, _) => not_ours(Notice::NotAPaymentCode),
             },
         };

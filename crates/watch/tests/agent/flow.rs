@@ -6,10 +6,8 @@ use nodpay_testkit::{cny, line_id};
 use nodpay_watch::view::{EndKind, Ending, Notice, Screen};
 
 fn ending(world: &World) -> Ending {
-    match world.screen() {
-        Screen::Ended(ending) => ending,
-        other => panic!("not ended: {other:?}"),
-    }
+    let Screen::Ended(ending) = world.screen() else { panic!("not ended: {:?}", world.screen()) };
+    ending
 }
 
 fn run(plan: Plan) -> World {

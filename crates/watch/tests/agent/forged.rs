@@ -187,10 +187,7 @@ const CHEATS: &[(&str, Cheat)] = &[
 ];
 
 fn ending(world: &World) -> Option<Ending> {
-    match world.screen() {
-        Screen::Ended(ending) => Some(ending),
-        _ => None,
-    }
+    if let Screen::Ended(ending) = world.screen() { Some(ending) } else { None }
 }
 
 fn waits_after(world: &mut World, kind: &'static str, data: Value) {
@@ -393,10 +390,7 @@ fn scan(world: &mut World, text: String) -> Screen {
 }
 
 fn home_notice(screen: Screen) -> Option<Notice> {
-    match screen {
-        Screen::Home { notice, .. } => notice,
-        _ => None,
-    }
+    if let Screen::Home { notice, .. } = screen { notice } else { None }
 }
 
 #[test]

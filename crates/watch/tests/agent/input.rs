@@ -10,20 +10,16 @@ use crate::world::{Plan, World, config};
 const HOUR_MS: i64 = 3_600_000;
 
 fn home_notice(world: &World) -> Option<Notice> {
-    match world.screen() {
-        Screen::Home { notice, .. } => notice,
-        other => panic!("not home: {other:?}"),
-    }
+    let Screen::Home { notice, .. } = world.screen() else { panic!("not home: {:?}", world.screen()) };
+    notice
 }
 
 fn scanned(text: &str) -> Option<Notice> {
     let mut world = World::paired();
     world.user(UserAction::Start);
     world.handle(Input::CodeRead(text.to_owned()));
-    match world.screen() {
-        Screen::Scan { purpose: ScanFor::Paying, notice } => notice,
-        other => panic!("{other:?}"),
-    }
+    let Screen::Scan { purpose: ScanFor::Paying, notice } = world.screen() else { panic!("{:?}", world.screen()) };
+    notice
 }
 
 #[test]
