@@ -101,8 +101,9 @@ impl Guardian {
         self.household
     }
 
+    /// All events from the first, then what happens.
     pub fn events(&self) -> Result<Sse> {
-        self.client.events("/api/guardian/events", None)
+        self.client.events("/api/guardian/events", Some(0))
     }
 
     /// Opens a pairing: the text of the QR code, whose secret stays here.

@@ -90,10 +90,10 @@ fn pay_through(table: &mut Table, at: Step, kill: &dyn Fn(&mut Table)) {
         .expect("signs");
     table.cast.guardian.send_decision(&view, &wire).expect("nods");
     strike(Step::Decided, table);
-    let (_, report) = table.cast.ended(&order).expect("ends");
+    let (evidence, report) = table.cast.ended(&order).expect("ends");
     strike(Step::Ended, table);
-    let (_, again) = table.cast.ended(&order).expect("has ended");
-    assert_eq!(report, again, "one outcome");
+    table.cast.watch.wait_screen("ended").expect("still shown");
+    assert_eq!(table.cast.guardian.evidence(&order).expect("evidence"), evidence, "one outcome");
     assert_eq!((report.outcome, report.total.minor()), (OutcomeKind::Paid, PRICE));
     assert_eq!(table.balance(), before - PRICE, "money moved once");
     table.cast.dismiss().expect("home");

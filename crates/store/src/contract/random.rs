@@ -1,16 +1,19 @@
 //! Random operations against a reference so simple that it can be seen to be right.
 
+use std::collections::BTreeSet;
+
 use nodpay_core::{FailReason, OrderState, OutcomeKind, Timestamp, TransferId, Verdict, WatchId};
 
 use super::cast::{Family, MINUTE_MS, Rng, START, Shop, cancellation, cny, fresh, outcome_of, payment, requote};
 use super::requotes::ask_for;
 use crate::{AnswerRequote, AskRow, BillRow, BillState, OrderRow, Store, StoreError, TopUp};
 
-const RUNS: u64 = 6;
-const STEPS: usize = 250;
+const RUNS: u64 = 7;
+const STEPS: usize = 300;
 
 /// The same seeds every time; a failure prints its seed and step.
 pub async fn random_operations_follow_the_model(store: &Store) {
+    let mut ends = Ends::new();
     for seed in 1..=RUNS {
         let mut world = World::new(store, seed).await;
         for step in 0..STEPS {
@@ -23,6 +26,26 @@ pub async fn random_operations_follow_the_model(store: &Store) {
         store.tick(world.now).await.expect("a tick");
         world.compare(store, &format!("seed {seed}, the end")).await;
         assert!(world.wallets.iter().all(|wallet| wallet.held == 0), "seed {seed}: nothing is held");
+        ends.extend(world.ends);
+    }
+    // The runs went where they should.
+    let everywhere = [
+        ("paid", None, true),
+        ("refused", None, false),
+        ("cancelled", None, false),
+        ("cancelled", None, true),
+        ("expired", None, false),
+        ("expired", None, true),
+        ("failed", Some("insufficient-balance"), false),
+        ("failed", Some("bill-already-paid"), false),
+        ("failed", Some("bill-already-paid"), true),
+        ("failed", Some("bill-cancelled"), true),
+        ("failed", Some("bill-expired"), false),
+        ("failed", Some("bill-expired"), true),
+        ("failed", Some("watch-removed"), true),
+    ];
+    for end in everywhere {
+        assert!(ends.contains(&end), "no run reached {end:?}");
     }
 }
 
@@ -35,7 +58,11 @@ struct World {
     watches: Vec<Watch>,
     bills: Vec<Slip>,
     orders: Vec<Expected>,
+    ends: Ends,
 }
+
+/// How orders ended, and whether a hold was there.
+type Ends = BTreeSet<(&'static str, Option<&'static str>, bool)>;
 
 #[derive(Clone, Copy)]
 struct Purse {
@@ -89,38 +116,39 @@ impl World {
             watches: Vec::new(),
             bills: Vec::new(),
             orders: Vec::new(),
+            ends: Ends::new(),
         };
-        for index in 0..3 {
-            let mut family = Family::settle(store, 2_000).await;
-            let second = family.add_watch(store).await;
-            for id in [family.watch, second] {
+        for index in 0..2 {
+            let mut family = Family::settle(store, 1_500).await;
+            let more = [family.add_watch(store).await, family.add_watch(store).await];
+            for id in [family.watch, more[0], more[1]] {
                 world.watches.push(Watch { id, family: index, removed: false });
             }
             world.families.push(family);
-            world.wallets.push(Purse { posted: 2_000, held: 0 });
+            world.wallets.push(Purse { posted: 1_500, held: 0 });
         }
         world
     }
 
     async fn step(&mut self, store: &Store) {
-        self.now = self.now.plus_ms(self.rng.between(0, 20_000));
+        self.now = self.now.plus_ms(self.rng.between(0, 10_000));
         match self.rng.below(100) {
-            0..=3 => self.top_up(store).await,
-            4..=18 => self.sell(store).await,
-            19..=43 => self.place(store).await,
-            44..=63 => self.decide(store).await,
-            64..=78 => self.pay(store).await,
-            79..=83 => self.cancel(store).await,
-            84..=85 => self.cancel_bill(store).await,
-            86..=93 => self.requote(store).await,
-            94..=98 => self.tick(store).await,
+            0..=4 => self.top_up(store).await,
+            5..=18 => self.sell(store).await,
+            19..=42 => self.place(store).await,
+            43..=64 => self.decide(store).await,
+            65..=82 => self.pay(store).await,
+            83..=85 => self.cancel(store).await,
+            86 => self.cancel_bill(store).await,
+            87..=94 => self.requote(store).await,
+            95..=98 => self.tick(store).await,
             _ => self.remove_watch(store).await,
         }
     }
 
     async fn top_up(&mut self, store: &Store) {
         let family = self.rng.below(self.families.len());
-        let units = self.rng.between(1, 1_000);
+        let units = self.rng.between(1, 500);
         let household = self.families[family].household;
         let top_up = TopUp { household, transfer: TransferId::from_bytes(fresh()), amount: cny(units) };
         store.top_up(top_up, self.now).await.expect("a top-up");
@@ -128,7 +156,7 @@ impl World {
     }
 
     async fn sell(&mut self, store: &Store) {
-        let prices = [self.rng.between(1, 500), self.rng.between(1, 500)];
+        let prices = [self.rng.between(1, 900), self.rng.between(1, 400)];
         let valid_ms = self.rng.between(MINUTE_MS, 30 * MINUTE_MS);
         let row = store.create_bill(self.shop.bill_for(&prices, valid_ms), self.now).await.expect("a bill");
         self.bills.push(Slip { row, open: true, paid_by: None, cancelled: false, asks: 0 });
@@ -138,7 +166,7 @@ impl World {
         if self.bills.is_empty() {
             return;
         }
-        let (watch, bill) = (self.rng.below(self.watches.len()), self.recent(self.bills.len()));
+        let (watch, bill) = (self.any_watch(), self.any_bill());
         let (wearing, slip) = (self.watches[watch], &self.bills[bill]);
         let family = &self.families[wearing.family];
         let total = slip.row.total.minor();
@@ -178,7 +206,8 @@ impl World {
         let most = self.orders[order].requoted.unwrap_or(self.bills[self.orders[order].bill].row.total.minor());
         let (verdict, total) = match self.rng.below(5) {
             0 => (Verdict::Refuse, most),
-            _ => (Verdict::Approve, self.rng.between(1, most)),
+            1 | 2 => (Verdict::Approve, self.rng.between(1, most)),
+            _ => (Verdict::Approve, most),
         };
         let mut decide = family.decision(&row, verdict, cny(total), &[], self.now);
         let stale = self.orders[order].requoted.is_some() && self.rng.below(2) == 0;
@@ -370,10 +399,12 @@ impl World {
     }
 
     fn end(&mut self, order: usize, kind: OutcomeKind, reason: Option<FailReason>) {
-        if let State::Approved(_) = self.orders[order].state {
+        let held = matches!(self.orders[order].state, State::Approved(_));
+        if held {
             let total = self.orders[order].total;
             self.purse(order).held -= total;
         }
+        self.ends.insert((kind.as_str(), reason.map(FailReason::as_str), held));
         self.orders[order].state = State::Ended(kind, reason);
     }
 
@@ -399,7 +430,35 @@ impl World {
         len - 1 - self.rng.below(window)
     }
 
+    /// Mostly one without an open order.
+    fn any_watch(&mut self) -> usize {
+        let free: Vec<usize> = (0..self.watches.len())
+            .filter(|watch| !self.watches[*watch].removed)
+            .filter(|watch| !self.orders.iter().any(|order| order.watch == *watch && !order.is_ended()))
+            .collect();
+        if free.is_empty() || self.rng.below(6) == 0 {
+            return self.rng.below(self.watches.len());
+        }
+        free[self.rng.below(free.len())]
+    }
+
+    /// Mostly an open one. There is at least one bill.
+    fn any_bill(&mut self) -> usize {
+        let open: Vec<usize> = (0..self.bills.len())
+            .filter(|bill| self.bills[*bill].open && self.now < self.bills[*bill].row.deadline)
+            .collect();
+        if open.is_empty() || self.rng.below(6) == 0 {
+            return self.recent(self.bills.len());
+        }
+        open[self.rng.below(open.len())]
+    }
+
+    /// Mostly an open one: what is ended only ever says so.
     fn any_order(&mut self) -> Option<usize> {
+        let open: Vec<usize> = (0..self.orders.len()).filter(|order| !self.orders[*order].is_ended()).collect();
+        if !open.is_empty() && self.rng.below(6) > 0 {
+            return Some(open[self.rng.below(open.len())]);
+        }
         if self.orders.is_empty() { None } else { Some(self.recent(self.orders.len())) }
     }
 
