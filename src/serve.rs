@@ -204,7 +204,8 @@ mod tests {
         let text = "listen = \"127.0.0.1:9000\"\norigins = [\"https://pay.example.org\"]\nbehind-proxy = true\ndata = \"/srv/a\"\n";
         std::fs::write(&path, text).expect("writes");
         let place = Place { data: Some("/srv/b".into()), ..Place::default() };
-        let config = Options { config: Some(path), place, ..Options::default() }.into_config().expect("a configuration");
+        let config =
+            Options { config: Some(path), place, ..Options::default() }.into_config().expect("a configuration");
         assert_eq!(config.listen.port(), 9000);
         assert_eq!(config.rp_id, "pay.example.org");
         assert_eq!(config.database, Path::new("/srv/b/nodpay.sqlite"));

@@ -51,7 +51,8 @@ fn claim_2_no_order_leaves_the_watch_before_the_wearer_is_known() {
     let mut table = Table::lay();
     up_to_pin(&mut table);
     table.cast.watch.type_pin("1379", "Confirm").expect("a wrong PIN");
-    let shown = table.cast.watch.wait("tries left", |shown| label_with(shown, "4 tries left")).expect("a wrong PIN is said");
+    let shown =
+        table.cast.watch.wait("tries left", |shown| label_with(shown, "4 tries left")).expect("a wrong PIN is said");
     assert_eq!(shown["screen"], "pin");
     assert!(orders(&table).is_empty(), "no order was sent");
     table.cast.watch.type_pin(nodpay::parties::PIN, "Confirm").expect("the right PIN");
@@ -115,11 +116,8 @@ fn claim_3_refusal_is_reported_to_both() {
 #[test]
 fn claim_4_the_code_comes_from_camera_frames_and_other_codes_are_named() {
     let mut table = Table::lay();
-    let codes = [
-        ("https://qr.alipay.com/fkx12345", "Alipay"),
-        ("wxp://f2f0abcdefghijkl", "WeChat"),
-        ("hello", "payment code"),
-    ];
+    let codes =
+        [("https://qr.alipay.com/fkx12345", "Alipay"), ("wxp://f2f0abcdefghijkl", "WeChat"), ("hello", "payment code")];
     for (text, says) in codes {
         table.cast.watch.tap("Pay").expect("taps");
         table.cast.watch.wait_screen("scan").expect("scan");

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, PublicKey, Timestamp, V1, WatchId, WearerId,
-};
+use crate::{Amount, CredentialId, Digest, GuardianId, HouseholdId, PublicKey, Timestamp, V1, WatchId, WearerId};
 
 /// How long a new watch has a lower cap, unless the household tightens it: 24 hours.
 pub const NEW_WATCH_COOLING_OFF_MS: i64 = 24 * 60 * 60 * 1000;

@@ -24,8 +24,8 @@ pub use household::{
     EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, NEW_WATCH_COOLING_OFF_MS, NewWatchCap,
 };
 pub use id::{
-    AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId, PairingId,
-    PaymentId, PublicKey, Salt, TransferId, WatchId, WearerId,
+    AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId,
+    PairingId, PaymentId, PublicKey, Salt, TransferId, WatchId, WearerId,
 };
 pub use ledger::{LedgerError, Wallet};
 pub use lifecycle::{Event, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Money, OrderState, StateError, Step};

@@ -273,12 +273,7 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     if let Some(result) = &result {
         tell(result.at, format!("{child}'s watch"), format!("confirmed that it saw: {}", result.seen.as_str()));
     }
-    Ok(Report {
-        outcome: outcome.outcome,
-        total: outcome.total,
-        struck,
-        story,
-    })
+    Ok(Report { outcome: outcome.outcome, total: outcome.total, struck, story })
 }
 
 fn check_log(evidence: &Evidence, anchor: &Anchor) -> Result<LogBook, EvidenceError> {

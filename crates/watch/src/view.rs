@@ -105,7 +105,9 @@ pub enum Notice {
     /// The bill's signature or digest does not fit the code: do not pay here.
     BillNotGenuine,
     BillUnknown,
-    NotEnoughMoney { balance: Option<Amount> },
+    NotEnoughMoney {
+        balance: Option<Amount>,
+    },
     PinsDiffer,
     PinTooShort,
     PinTooEasy,

@@ -408,6 +408,6 @@ function files(entry) {
     h("h2", {}, t("files.title")),
     h("p.soft", {}, t("files.more", { day: day(order.order.payload.created) })),
     order.outcome
-      ? h("a.plain", { href: `/api/guardian/orders/${view.order_id}/evidence`, download: `nodpay-${view.order_id}.json`, testid: "evidence" }, icon("download"), t("files.evidence"))
+      ? h("a.plain", { href: `/api/guardian/orders/${view.order_id}/evidence`, download: `nodpay-${view.order_id}.evidence.json`, testid: "evidence" }, icon("download"), t("files.evidence"))
       : h("p.soft", {}, t("files.later")));
 }

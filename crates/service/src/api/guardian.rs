@@ -249,7 +249,7 @@ pub(super) async fn evidence(
         result: wire(row.result),
     };
     let file = evidence.to_file().map_err(|error| ApiError::Internal(error.to_string()))?;
-    let name = format!("attachment; filename=\"nodpay-{order}.json\"");
+    let name = format!("attachment; filename=\"nodpay-{order}.evidence.json\"");
     let name = HeaderValue::try_from(name).map_err(|error| ApiError::Internal(error.to_string()))?;
     let headers: [(HeaderName, HeaderValue); 3] = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
