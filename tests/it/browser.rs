@@ -209,6 +209,14 @@ impl Window {
             .expect("a picture")
     }
 
+    /// Keeps what the window shows, for the README: `NODPAY_PICTURES` names the folder.
+    async fn picture(&self, name: &str) {
+        if let Some(folder) = std::env::var_os("NODPAY_PICTURES") {
+            let picture = self.client.screenshot().await.expect("a picture");
+            std::fs::write(Path::new(&folder).join(name).with_extension("png"), picture).expect("writes");
+        }
+    }
+
     /// A file that the browser has downloaded.
     async fn downloaded(&self, ending: &str) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
@@ -314,6 +322,9 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     let strike = window.client.execute(&format!("return {strike}"), vec![]).await.expect("a strike button");
     window.click(&format!("[data-testid='{}']", strike.as_str().expect("an id"))).await;
     window.until("the new total", "document.querySelector('[data-testid=total]').textContent.includes('13.50')").await;
+    window.page().await;
+    window.picture("nod").await;
+    window.phone().await;
     let tapped = Instant::now();
     window.click("[data-testid=approve]").await;
 
@@ -328,10 +339,7 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.till().await;
     window.until("the till", "document.querySelector('[data-testid=till-status]')?.dataset.status === 'paid'").await;
     window.page().await;
-    if let Some(folder) = std::env::var_os("NODPAY_PICTURES") {
-        let picture = window.client.screenshot().await.expect("a picture");
-        std::fs::write(Path::new(&folder).join("demo.png"), picture).expect("writes");
-    }
+    window.picture("demo").await;
 
     // What the phone exports checks out offline.
     window.phone().await;
