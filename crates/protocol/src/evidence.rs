@@ -238,7 +238,7 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     tell(
         order.created,
         format!("{child}'s watch {}", order.watch),
-        format!("ordered it after checking the PIN at {}", order.wearer_check.at.unix_ms()),
+        format!("ordered it, {} s after the right PIN", order.created.ms_since(order.wearer_check.at) / 1000),
     );
     if let Some(requote) = &requote {
         tell(requote.issued, format!("merchant {}", certificate.name), format!("requoted it at {}", requote.total()));
