@@ -170,7 +170,7 @@ impl Agent {
             return;
         };
         self.clock.learn(answer.now, turn);
-        self.link.state_wanted = false;
+        self.link.got_state();
         match &mut self.owner {
             Owner::New => return,
             Owner::Pairing(_) => self.adopt(answer),
@@ -208,7 +208,7 @@ impl Agent {
         match (kind, &mut self.owner) {
             (_, Owner::New) => {}
             // Not the whole log: ask for that.
-            ("log", Owner::Pairing(_)) => self.link.state_wanted = true,
+            ("log", Owner::Pairing(_)) => self.link.want_state(),
             (_, Owner::Pairing(_)) => {}
             ("log", Owner::Household(_)) => {
                 if let Ok(event) = serde_json::from_str::<LogEvent>(data) {
@@ -241,7 +241,7 @@ impl Agent {
         match home.follow(wire) {
             Followed::Known => {}
             Followed::Appended => self.dirty = true,
-            Followed::Gap => self.link.state_wanted = true,
+            Followed::Gap => self.link.want_state(),
             Followed::Forged => {
                 if matches!(self.face, Face::Idle(_)) {
                     self.tell(Notice::NotGenuine);

@@ -110,13 +110,25 @@ pub(super) struct Link {
     /// Fetch the outcome certificate again.
     pub(super) service_wanted: bool,
     /// Fetch the state again.
-    pub(super) state_wanted: bool,
+    state_wanted: bool,
+    /// It was wanted once more while an answer was under way, which may be from before.
+    state_outdated: bool,
 }
 
 impl Link {
     /// With nothing under way; numbers go on, so that late answers to old requests find no taker.
     pub(super) fn after(old: &Self) -> Self {
         Self { last_id: old.last_id, close_stream: old.stream != Stream::Closed, ..Self::default() }
+    }
+
+    pub(super) fn want_state(&mut self) {
+        self.state_wanted = true;
+        self.state_outdated = self.flights.iter().any(|flight| flight.errand == Errand::State);
+    }
+
+    /// An answer came: it is wanted again only if it may be outdated.
+    pub(super) fn got_state(&mut self) {
+        self.state_wanted = std::mem::take(&mut self.state_outdated);
     }
 
     pub(super) fn reset(&mut self) {
@@ -234,6 +246,9 @@ impl Agent {
         match self.request(id, errand, turn) {
             Some(request) => {
                 let lost_at = turn.mono.saturating_add(LOST_AFTER_MS);
+                if errand == Errand::State {
+                    self.link.state_outdated = false;
+                }
                 self.link.flights.push(Flight { id, errand, lost_at, corrected });
                 self.actions.push_back(Action::Request(request));
             }
@@ -430,7 +445,7 @@ impl Agent {
         let link = &mut self.link;
         link.stream = Stream::Open { id: stream, since: turn.mono };
         link.stream_corrected = false;
-        link.state_wanted = true;
+        link.want_state();
         for retry in [&mut link.claim, &mut link.service, &mut link.state, &mut link.result] {
             retry.worked();
         }
@@ -485,5 +500,23 @@ impl Agent {
         if !home.orders.iter().any(super::order::OpenOrder::is_parked) {
             home.settled_event.clone_from(&home.last_event);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_for_the_state_outlives_an_answer_from_before_it() {
+        let mut link = Link::default();
+        link.want_state();
+        link.flights.push(Flight { id: 1, errand: Errand::State, lost_at: 0, corrected: false });
+        link.want_state();
+        link.flights.clear();
+        link.got_state();
+        assert!(link.state_wanted, "the answer may be older than the second wish");
+        link.got_state();
+        assert!(!link.state_wanted);
     }
 }

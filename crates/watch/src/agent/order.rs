@@ -515,7 +515,7 @@ impl Agent {
             Ok(None) => order.parked_decision = None,
             Err(error) if matches!(doubt(&error), Doubt::Log) && !order.doubted_log => {
                 order.doubted_log = true;
-                self.link.state_wanted = true;
+                self.link.want_state();
             }
             Err(_) => self.give_up(id, GivenUpFor::NotGenuine, turn),
         }
@@ -589,7 +589,7 @@ impl Agent {
             Err(error) => match doubt(&error) {
                 Doubt::Log if !order.doubted_log => {
                     order.doubted_log = true;
-                    self.link.state_wanted = true;
+                    self.link.want_state();
                 }
                 Doubt::Certificate if !order.doubted_certificate => {
                     order.doubted_certificate = true;
@@ -684,7 +684,7 @@ impl Agent {
             // How it ended comes as an event; ask for it as well.
             _ if over => {
                 order.acknowledge(errand);
-                self.link.state_wanted = true;
+                self.link.want_state();
             }
             // Never taken, so there will be no outcome.
             (Errand::Order, Stage::Sending) => {
@@ -705,7 +705,7 @@ impl Agent {
             // No use in saying it again: the service ends the order when its time is over.
             (Errand::Cancel | Errand::Payment, _) => {
                 order.acknowledge(errand);
-                self.link.state_wanted = true;
+                self.link.want_state();
             }
         }
         self.dirty = true;

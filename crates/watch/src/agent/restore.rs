@@ -45,7 +45,7 @@ impl Agent {
             Owner::Pairing(pairing) => {
                 pairing.resume(now, turn.mono);
                 // The enrolment may have come meanwhile.
-                self.link.state_wanted = true;
+                self.link.want_state();
             }
             Owner::Household(home) => home.orders.iter_mut().for_each(|order| order.resume(turn)),
         }
