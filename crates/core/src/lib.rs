@@ -31,8 +31,8 @@ pub use ledger::{LedgerError, Wallet};
 pub use lifecycle::{Event, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Money, OrderState, StateError, Step};
 pub use merchant::{Country, Mcc, MerchantCertificate, OutcomeCertificate};
 pub use messages::{
-    Cancel, CancelReason, Decision, FailReason, Order, Outcome, OutcomeKind, Payment, ResultReport, V1, Verdict,
-    WearerCheck, WearerMethod,
+    Cancel, CancelReason, Decision, FailReason, Occasion, Order, Outcome, OutcomeKind, Payment, ResultReport, V1,
+    Verdict, WearerCheck, WearerMethod,
 };
 pub use money::{Amount, Currency, MAX_MINOR, Minor, MoneyError};
 pub use text::{Text, TextError};

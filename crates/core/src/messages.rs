@@ -46,6 +46,26 @@ pub struct Order {
     /// The child's own reason ("for art class").
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text<60>>,
+    /// The same, chosen from pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occasion: Option<Occasion>,
+}
+
+/// Why a child asks: one of a few pictures, so that each side reads it in its own language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occasion {
+    School,
+    Hungry,
+    Thirsty,
+    Birthday,
+    Present,
+    Journey,
+}
+
+impl Occasion {
+    pub const ALL: [Self; 6] =
+        [Self::School, Self::Hungry, Self::Thirsty, Self::Birthday, Self::Present, Self::Journey];
 }
 
 /// How and when the watch last made sure who wears it.
@@ -59,7 +79,10 @@ pub struct WearerCheck {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WearerMethod {
+    /// Typed on the watch.
     Pin,
+    /// The watch's own sensor: finger, face.
+    Biometric,
 }
 
 /// A guardian's answer. Signed by the guardian's passkey; single use.

@@ -306,6 +306,7 @@ impl Cast {
             expires: START.plus_ms(11 * MINUTE_MS),
             nonce: Nonce::from_bytes([number; 16]),
             reason: None,
+            occasion: None,
         }
     }
 

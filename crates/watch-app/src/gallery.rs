@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::{ImageResult, Rgb, RgbImage};
 use nodpay_core::{Amount, Currency, Minor};
-use nodpay_watch::view::{Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, ScanFor, Screen, View};
+use nodpay_watch::view::{Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, PinGate, ScanFor, Screen, View};
 
 use crate::screens::{Picture, Screens, Shape};
 use crate::words::Language;
@@ -22,7 +22,8 @@ pub fn gallery() -> Vec<Entry> {
     let home = |wearer: &str, balance, notice| Screen::Home { wearer: wearer.to_owned(), balance, notice };
     let scan = |purpose, notice| Screen::Scan { purpose, notice };
     let choose = |digits, again, notice| Screen::ChoosePin { digits, again, notice };
-    let pin = |digits, tries_left, locked_ms| Screen::Pin { digits, tries_left, locked_ms };
+    let pin = |digits, gate| Screen::Pin { digits, gate, asked: false };
+    let open = |tries_left| PinGate::Open { tries_left };
     vec![
         ("welcome", offline(Screen::Welcome { notice: None })),
         ("welcome-notice", offline(Screen::Welcome { notice: Some(Notice::PairingExpired) })),
@@ -48,10 +49,10 @@ pub fn gallery() -> Vec<Entry> {
         ("review", online(Screen::Review(stationer()))),
         ("review-long", online(Screen::Review(supermarket()))),
         ("review-one", online(Screen::Review(canteen()))),
-        ("pin", online(pin(0, None, 0))),
-        ("pin-typed", online(pin(4, None, 0))),
-        ("pin-wrong", online(pin(0, Some(2), 0))),
-        ("pin-locked", online(pin(0, Some(0), 297_000))),
+        ("pin", online(pin(0, open(None)))),
+        ("pin-typed", online(pin(4, open(None)))),
+        ("pin-wrong", online(pin(0, open(Some(2))))),
+        ("pin-locked", online(pin(0, PinGate::Wait { left_ms: 297_000 }))),
         ("sending", online(Screen::Sending)),
         ("sending-offline", offline(Screen::Sending)),
         ("waiting", online(waiting("晨光文具店", yuan(2350), 523_000))),
@@ -94,6 +95,11 @@ pub fn notices() -> Vec<Notice> {
         Notice::BillUnknown,
         Notice::NotEnoughMoney { balance: Some(yuan(640)) },
         Notice::NotEnoughMoney { balance: None },
+        Notice::SeveralCodes,
+        Notice::AmountTooLarge { most: yuan(640) },
+        Notice::PinUnlocked,
+        Notice::PinChanged,
+        Notice::NotRecognised,
         Notice::PinsDiffer,
         Notice::PinTooShort,
         Notice::PinTooEasy,
@@ -229,6 +235,7 @@ fn canteen() -> Basket {
         place: "上海".to_owned(),
         lines: vec![line("番茄炒蛋盖浇饭", 1, 1200)],
         total: yuan(1200),
+        occasion: None,
     }
 }
 
@@ -243,6 +250,7 @@ fn stationer() -> Basket {
             line("会员优惠", 0, -300),
         ],
         total: yuan(2350),
+        occasion: None,
     }
 }
 
@@ -263,6 +271,7 @@ fn supermarket() -> Basket {
             line("满减", 0, -1000),
         ],
         total: yuan(256_610),
+        occasion: None,
     }
 }
 
@@ -271,12 +280,12 @@ fn waiting(shop: &str, total: Amount, left_ms: u64) -> Screen {
 }
 
 fn paying(shop: &str, total: Amount, struck: &[&str]) -> Screen {
-    Screen::Paying { shop: shop.to_owned(), total, struck: names(struck) }
+    Screen::Paying { shop: shop.to_owned(), total, struck: names(struck), guardian: None, words: None }
 }
 
 fn ended(kind: EndKind, struck: &[&str], reason: Option<Notice>, balance: Option<Amount>) -> Screen {
     let (shop, total) = ("晨光文具店".to_owned(), yuan(2350));
-    Screen::Ended(Ending { kind, shop, total, struck: names(struck), reason, balance })
+    Screen::Ended(Ending { kind, shop, total, struck: names(struck), guardian: None, reason, balance })
 }
 
 fn names(names: &[&str]) -> Vec<String> {

@@ -89,6 +89,8 @@ impl Runtime {
                 Action::OpenStream(request) => self.net.open_stream(request),
                 Action::CloseStream => self.net.close_stream(),
                 Action::Camera(on) => self.camera = on,
+                // This program has no sensor for its wearer.
+                Action::Recognise(_) => {}
             }
         }
         Ok(())

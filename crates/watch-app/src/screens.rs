@@ -18,7 +18,7 @@ use i_slint_core::item_tree::{ItemRc, ItemTreeRc, ensure_item_tree_instantiated}
 use i_slint_core::items::AccessibleRole;
 use i_slint_core::window::WindowInner;
 use nodpay_core::Amount;
-use nodpay_watch::view::{Basket, BasketLine, EndKind, Ending, Notice, Screen, UserAction, View};
+use nodpay_watch::view::{Basket, BasketLine, EndKind, Ending, Notice, PinGate, Screen, UserAction, View};
 use slint::platform::software_renderer::{MinimalSoftwareWindow, RepaintBufferType};
 use slint::platform::{Platform, PlatformError, PointerEventButton, WindowAdapter, WindowEvent};
 use slint::{ComponentHandle, LogicalPosition, ModelRc, PhysicalSize, Rgb8Pixel, SharedPixelBuffer, VecModel};
@@ -356,6 +356,10 @@ impl Screens {
                 | Screen::Home { .. }
                 | Screen::Review(_)
                 | Screen::Pin { .. }
+                | Screen::Recognise { .. }
+                | Screen::Amount(_)
+                | Screen::History(_)
+                | Screen::Settings(_)
                 | Screen::Waiting { .. }
                 | Screen::Ended(_),
             )
@@ -433,11 +437,12 @@ impl Screens {
             }
             Screen::Fetching => state.set_title(words.fetching.into()),
             Screen::Review(basket) => self.fill_basket(basket),
-            Screen::Pin { digits, tries_left, locked_ms } => {
-                state.set_locked(*locked_ms > 0);
+            Screen::Recognise { .. } | Screen::Amount(_) | Screen::History(_) | Screen::Settings(_) => {}
+            Screen::Pin { digits, gate, asked: _ } => {
+                state.set_locked(!matches!(gate, PinGate::Open { .. }));
                 self.fill_digits(*digits);
                 state.set_title(words.pin.into());
-                if let Some(tries) = tries_left {
+                if let PinGate::Open { tries_left: Some(tries) } = gate {
                     state.set_title(words::tries_left(language, *tries).into());
                     state.set_notice(true);
                 }
@@ -456,7 +461,7 @@ impl Screens {
                 state.set_title(if view.online { words.waiting } else { words.no_network }.into());
                 self.fill_order(shop, *total, &[]);
             }
-            Screen::Paying { shop, total, struck } => {
+            Screen::Paying { shop, total, struck, guardian: _, words: _ } => {
                 state.set_title(words.nodded.into());
                 self.fill_order(shop, *total, struck);
             }
@@ -545,7 +550,8 @@ fn kind(screen: &Screen) -> ui::Kind {
         Screen::Home { .. } => ui::Kind::Home,
         Screen::Fetching => ui::Kind::Fetching,
         Screen::Review(_) => ui::Kind::Review,
-        Screen::Pin { .. } => ui::Kind::Pin,
+        Screen::Pin { .. } | Screen::Recognise { .. } | Screen::Amount(_) => ui::Kind::Pin,
+        Screen::History(_) | Screen::Settings(_) => ui::Kind::Home,
         Screen::Sending => ui::Kind::Sending,
         Screen::Waiting { .. } => ui::Kind::Waiting,
         Screen::Paying { .. } => ui::Kind::Paying,
@@ -557,7 +563,7 @@ fn kind(screen: &Screen) -> ui::Kind {
 fn left_ms(screen: &Screen) -> Option<u64> {
     match screen {
         Screen::Pairing { left_ms, .. } | Screen::Waiting { left_ms, .. } => Some(*left_ms),
-        Screen::Pin { locked_ms, .. } if *locked_ms > 0 => Some(*locked_ms),
+        Screen::Pin { gate: PinGate::Wait { left_ms }, .. } => Some(*left_ms),
         Screen::Welcome { .. }
         | Screen::Scan { .. }
         | Screen::ChoosePin { .. }
@@ -565,6 +571,10 @@ fn left_ms(screen: &Screen) -> Option<u64> {
         | Screen::Fetching
         | Screen::Review(_)
         | Screen::Pin { .. }
+        | Screen::Recognise { .. }
+        | Screen::Amount(_)
+        | Screen::History(_)
+        | Screen::Settings(_)
         | Screen::Sending
         | Screen::Paying { .. }
         | Screen::Ended(_) => None,

@@ -154,7 +154,7 @@ impl<W: Write> Simulator<W> {
             self.screens.set_preview(width, height, frame.luma());
         }
         match self.reader.read(frame) {
-            Some(text) => self.runtime.handle(Input::CodeRead(text)),
+            Some(text) => self.runtime.handle(Input::CodesRead(vec![text])),
             None => Ok(()),
         }
     }
@@ -211,6 +211,10 @@ const fn name(screen: &Screen) -> &'static str {
         Screen::Fetching => "fetching",
         Screen::Review(_) => "review",
         Screen::Pin { .. } => "pin",
+        Screen::Recognise { .. } => "recognise",
+        Screen::Amount(_) => "amount",
+        Screen::History(_) => "history",
+        Screen::Settings(_) => "settings",
         Screen::Sending => "sending",
         Screen::Waiting { .. } => "waiting",
         Screen::Paying { .. } => "paying",

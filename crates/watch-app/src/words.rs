@@ -200,6 +200,13 @@ fn english(notice: &Notice) -> (String, &'static str) {
             };
             return (what, "Buy less, or ask your parent.");
         }
+        Notice::SeveralCodes => ("I see two codes.", "Show me just one."),
+        Notice::AmountTooLarge { most } => {
+            return (format!("The most is {}.", amount(*most)), "Type a smaller amount.");
+        }
+        Notice::PinUnlocked => ("Your PIN works again.", "Your parent unlocked it."),
+        Notice::PinChanged => ("You have a new PIN.", "Remember it well."),
+        Notice::NotRecognised => ("I don't know you.", "Try again, or use your PIN."),
         Notice::PinsDiffer => ("Not the same PIN.", "Choose it again."),
         Notice::PinTooShort => ("That's too short.", "Use 4 to 8 digits."),
         Notice::PinTooEasy => ("Too easy to guess.", "Choose another one."),
@@ -243,6 +250,11 @@ fn chinese(notice: &Notice) -> (String, &'static str) {
             };
             return (what, "少买一点，或者问问家长");
         }
+        Notice::SeveralCodes => ("我看到两个码", "请只给我看一个"),
+        Notice::AmountTooLarge { most } => return (format!("最多 {}", amount(*most)), "输一个小一点的数"),
+        Notice::PinUnlocked => ("密码又能用了", "家长帮你解锁了"),
+        Notice::PinChanged => ("新密码设好了", "要好好记住哦"),
+        Notice::NotRecognised => ("没有认出你", "再试一次，或者用密码"),
         Notice::PinsDiffer => ("两次不一样", "重新设一个"),
         Notice::PinTooShort => ("太短了", "要 4 到 8 位数字"),
         Notice::PinTooEasy => ("太好猜了", "换一个吧"),

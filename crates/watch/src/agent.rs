@@ -37,7 +37,7 @@ use crate::clock::{Moment, ServiceClock, Turn};
 use crate::journal::{Journal, JournalError};
 use crate::net::{Action, Input};
 use crate::pin::{Digits, PinCost, PinLock, PinRecord};
-use crate::view::{Notice, ScanFor, Screen, UserAction, View};
+use crate::view::{Notice, PinGate, ScanFor, Screen, UserAction, View};
 
 /// A scan screen without a code turns the camera off again after this long.
 const SCAN_LIMIT_MS: u64 = 3 * 60 * 1000;
@@ -154,7 +154,9 @@ impl Agent {
                 self.resume(turn);
             }
             Input::User(action) => self.user(&action, turn),
-            Input::CodeRead(text) => self.code_read(&text, turn),
+            Input::CodesRead(texts) => self.codes_read(&texts, turn),
+            // No session and no sensor yet.
+            Input::Worn(_) | Input::Recognised(_) => {}
             Input::Response { request, status, body } => self.response(request, status, body, turn),
             Input::NetworkFailed { request } => self.network_failed(request, turn),
             Input::StreamOpened { stream } => self.stream_opened(stream, turn),
@@ -201,8 +203,11 @@ impl Agent {
             (Face::Review(offer), _) => Screen::Review(offer.basket()),
             (Face::Pin(_, typed), _) => Screen::Pin {
                 digits: typed.len(),
-                tries_left: self.lock.tries_left(mono),
-                locked_ms: self.lock.left_ms(mono),
+                gate: match self.lock.left_ms(mono) {
+                    0 => PinGate::Open { tries_left: self.lock.tries_left(mono) },
+                    left_ms => PinGate::Wait { left_ms },
+                },
+                asked: false,
             },
             (Face::Idle(notice), Owner::New) => Screen::Welcome { notice: notice.clone() },
             (Face::Idle(_), Owner::Pairing(pairing)) => pairing.screen(mono),
@@ -230,7 +235,7 @@ impl Agent {
             },
             Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) => match action {
                 UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
-                UserAction::Start | UserAction::Digit(_) | UserAction::Backspace | UserAction::Confirm => {}
+                _ => {}
             },
             Face::ChoosePin(_) => self.choose_pin(action, turn),
             Face::Review(_) => self.review(action),
@@ -249,10 +254,10 @@ impl Agent {
         self.face = Face::Scan(purpose, None);
     }
 
-    fn code_read(&mut self, text: &str, turn: &mut Turn) {
+    fn codes_read(&mut self, texts: &[String], turn: &mut Turn) {
         match self.face {
-            Face::Scan(ScanFor::Pairing, _) => self.pairing_code_read(text, turn),
-            Face::Scan(ScanFor::Paying, _) => self.payment_code_read(text, turn),
+            Face::Scan(ScanFor::Pairing, _) => self.pairing_codes_read(texts, turn),
+            Face::Scan(ScanFor::Paying, _) => self.payment_codes_read(texts, turn),
             Face::Idle(_)
             | Face::Checking(_)
             | Face::ChoosePin(_)

@@ -16,8 +16,12 @@ pub enum Input {
     Start,
     /// The wearer did something.
     User(UserAction),
-    /// The camera saw a code with this text. Ignored unless a scan screen is shown.
-    CodeRead(String),
+    /// The camera saw codes with these texts, all of one picture. Ignored unless a scan screen is shown.
+    CodesRead(Vec<String>),
+    /// Whether the watch is on a wrist: the platform's signal, at the start and at each change.
+    Worn(bool),
+    /// The watch's sensor knew the wearer, or did not. Answers [`Action::Recognise`].
+    Recognised(bool),
     /// The answer to a request: any status, and the body up to [`MAX_BODY_LEN`].
     Response {
         /// [`Request::id`].
@@ -81,8 +85,10 @@ pub enum Action {
     OpenStream(StreamRequest),
     /// Closes the stream; nothing more is expected of it.
     CloseStream,
-    /// Turns the camera on or off; pictures go to a reader, texts come back as [`Input::CodeRead`].
+    /// Turns the camera on or off; pictures go to a reader, texts come back as [`Input::CodesRead`].
     Camera(bool),
+    /// Starts or stops the watch's sensor for its wearer; only where [`crate::AgentConfig`] says that there is one.
+    Recognise(bool),
 }
 
 /// An HTTP request. Answered by one [`Input::Response`] or [`Input::NetworkFailed`] with its id.

@@ -4,7 +4,7 @@
 //! their currency, times are milliseconds left, and every text that came from a merchant or a guardian has already
 //! been checked by `nodpay-core` (NFC, bounded, no control or invisible characters).
 
-use nodpay_core::Amount;
+use nodpay_core::{Amount, Occasion, Timestamp};
 
 /// One screen, whole: drawing it needs nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,20 +26,77 @@ pub enum Screen {
     Pairing { check: String, left_ms: u64 },
     /// Paired and idle.
     Home { wearer: String, balance: Option<Amount>, notice: Option<Notice> },
-    /// Asking the service for the bill behind the code.
+    /// Asking the service for the bill behind the code, or waiting for the network to do so (`View::online` is false
+    /// then).
     Fetching,
+    /// A shop's static code: the wearer types what is to be paid.
+    Amount(AmountPad),
     /// The bill, for the wearer to look at and confirm.
     Review(Basket),
-    /// The wearer proves who they are. `digits` typed so far; `locked_ms` > 0 while locked.
-    Pin { digits: usize, tries_left: Option<u32>, locked_ms: u64 },
+    /// The wearer proves who they are by the PIN. `digits` typed so far. `asked`: the guardian was asked to help.
+    Pin { digits: usize, gate: PinGate, asked: bool },
+    /// The wearer proves who they are to the watch's own sensor (finger, face); the PIN is a tap away.
+    Recognise { notice: Option<Notice> },
     /// The order is on its way, or waits for the network (`View::online` is false then).
     Sending,
     /// The guardian has the order.
     Waiting { shop: String, total: Amount, left_ms: u64 },
-    /// The guardian nodded; the watch is paying `total`. `struck` names what was taken out.
-    Paying { shop: String, total: Amount, struck: Vec<String> },
+    /// The guardian nodded; the watch is paying `total`. `struck` names what was taken out, `guardian` who nodded, by
+    /// the name they chose, `words` what they said.
+    Paying { shop: String, total: Amount, struck: Vec<String>, guardian: Option<String>, words: Option<String> },
     /// The order ended.
     Ended(Ending),
+    /// What was paid and what was not, newest first.
+    History(Vec<PastOrder>),
+    /// Language, PIN and what this watch is.
+    Settings(About),
+}
+
+/// Whether a PIN may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinGate {
+    /// `tries_left` before the next lock; `None` before the first wrong try.
+    Open { tries_left: Option<u32> },
+    /// Locked for a while.
+    Wait { left_ms: u64 },
+    /// Locked until a guardian unlocks it.
+    Guardian,
+}
+
+/// The number pad for a static code. Digits are minor units: 3, 5, 0 is 3.50.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmountPad {
+    pub shop: String,
+    pub place: String,
+    /// What was typed so far; zero at first.
+    pub typed: Amount,
+    /// The least and the most that can be asked for.
+    pub least: Amount,
+    pub most: Amount,
+    pub notice: Option<Notice>,
+}
+
+/// One line of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastOrder {
+    pub kind: EndKind,
+    pub shop: String,
+    pub total: Amount,
+    /// When it ended, by the service's clock.
+    pub at: Timestamp,
+}
+
+/// What the settings screen shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Address of the service; empty before pairing.
+    pub service: String,
+    /// The watch's id, as the guardian's phone shows it; empty before pairing.
+    pub watch: String,
+    /// For how long after the PIN the worn watch asks for none, as the guardian set it; 0 is never.
+    pub session_ms: u64,
+    /// The guardian was asked to let the wearer change the PIN.
+    pub pin_change_asked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +112,8 @@ pub struct Basket {
     pub place: String,
     pub lines: Vec<BasketLine>,
     pub total: Amount,
+    /// What the wearer chose to tell the guardian.
+    pub occasion: Option<Occasion>,
 }
 
 /// A line, or an adjustment of the bill (`quantity` 0; a discount's amount is negative).
@@ -73,6 +132,8 @@ pub struct Ending {
     pub total: Amount,
     /// Names of the struck lines.
     pub struck: Vec<String>,
+    /// The guardian who decided, by the name they chose.
+    pub guardian: Option<String>,
     pub reason: Option<Notice>,
     pub balance: Option<Amount>,
 }
@@ -108,6 +169,17 @@ pub enum Notice {
     NotEnoughMoney {
         balance: Option<Amount>,
     },
+    /// More than one code in view could be paid.
+    SeveralCodes,
+    AmountTooLarge {
+        most: Amount,
+    },
+    /// The guardian unlocked the PIN.
+    PinUnlocked,
+    /// The new PIN counts from now on.
+    PinChanged,
+    /// The watch's sensor did not know the wearer.
+    NotRecognised,
     PinsDiffer,
     PinTooShort,
     PinTooEasy,
@@ -149,4 +221,14 @@ pub enum UserAction {
     Cancel,
     /// Leave the ended screen or a notice.
     Done,
+    /// Home: open the history.
+    History,
+    /// Home or welcome: open the settings.
+    Settings,
+    /// Review: why the wearer asks; `None` takes it back.
+    Occasion(Option<Occasion>),
+    /// PIN screen: the PIN is forgotten or locked. Settings: change the PIN. Either asks the guardian.
+    AskGuardian,
+    /// Recognise: use the PIN instead.
+    UsePin,
 }

@@ -260,6 +260,7 @@ impl Family {
             expires: now.plus_ms(10 * MINUTE_MS),
             nonce: Nonce::from_bytes(fresh()),
             reason: None,
+            occasion: None,
         };
         let message = message("order", &order);
         PlaceOrder { order, message }

@@ -206,6 +206,8 @@ impl OpenOrder {
                 shop: self.shop(),
                 total: self.total(),
                 struck: self.struck().iter().map(ToString::to_string).collect(),
+                guardian: None,
+                words: None,
             },
             Stage::GivenUp(given_up) => {
                 let (kind, reason) = given_up.why.shown();
@@ -357,6 +359,7 @@ impl Ended {
             shop: self.shop.to_string(),
             total: self.total,
             struck: self.struck.iter().map(ToString::to_string).collect(),
+            guardian: None,
             reason: self.reason.as_ref().map(|reason| reason.notice(balance)),
             balance,
         })

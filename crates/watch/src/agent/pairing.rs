@@ -73,14 +73,17 @@ impl Pins {
 }
 
 impl Agent {
-    pub(super) fn pairing_code_read(&mut self, text: &str, turn: &Turn) {
-        match PairingCode::parse(text) {
-            Some(code) => {
+    pub(super) fn pairing_codes_read(&mut self, texts: &[String], turn: &Turn) {
+        let mut codes = texts.iter().filter_map(|text| PairingCode::parse(text));
+        let scan = |notice| Face::Scan(crate::view::ScanFor::Pairing, Some(notice));
+        self.face = match (codes.next(), codes.next()) {
+            (Some(code), None) => {
                 self.link.forget_check(turn.mono);
-                self.face = Face::Checking(Box::new(code));
+                Face::Checking(Box::new(code))
             }
-            None => self.face = Face::Scan(crate::view::ScanFor::Pairing, Some(Notice::NotAPairingCode)),
-        }
+            (Some(_), Some(_)) => scan(Notice::SeveralCodes),
+            (None, _) => scan(Notice::NotAPairingCode),
+        };
     }
 
     /// The answer of the code's service. Its time judges the code: a new watch's clock may be hours off.
@@ -118,7 +121,12 @@ impl Agent {
             }
             UserAction::Backspace => choosing.typed.pop(),
             UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
-            UserAction::Start => {}
+            UserAction::Start
+            | UserAction::History
+            | UserAction::Settings
+            | UserAction::Occasion(_)
+            | UserAction::AskGuardian
+            | UserAction::UsePin => {}
             UserAction::Confirm => {
                 let typed = std::mem::replace(&mut choosing.typed, Digits::new());
                 match choosing.first.take() {

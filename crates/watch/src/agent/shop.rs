@@ -34,12 +34,28 @@ impl Offer {
             place: self.certificate.city.to_string(),
             lines: lines.chain(adjustments).collect(),
             total: self.bill.total(),
+            occasion: None,
         }
     }
 }
 
 impl Agent {
-    pub(super) fn payment_code_read(&mut self, text: &str, turn: &Turn) {
+    /// One code that can be paid is taken whatever else is in view; between two nothing is guessed.
+    pub(super) fn payment_codes_read(&mut self, texts: &[String], turn: &Turn) {
+        let payable = |text: &&String| code::parse(text).is_ok_and(|code| code.kind == CodeKind::NodpayBill);
+        let mut codes = texts.iter().filter(payable);
+        match (codes.next(), codes.next()) {
+            (Some(text), None) => self.payment_code_read(text, turn),
+            (Some(_), Some(_)) => self.face = Face::Scan(ScanFor::Paying, Some(Notice::SeveralCodes)),
+            (None, _) => {
+                if let Some(text) = texts.first() {
+                    self.payment_code_read(text, turn);
+                }
+            }
+        }
+    }
+
+    fn payment_code_read(&mut self, text: &str, turn: &Turn) {
         let other = |system| Face::Scan(ScanFor::Paying, Some(Notice::OtherSystem(system)));
         let not_ours = |notice| Face::Scan(ScanFor::Paying, Some(notice));
         self.face = match code::parse(text) {
@@ -111,7 +127,14 @@ impl Agent {
                     None => Face::Pin(offer, Digits::new()),
                 };
             }
-            UserAction::Start | UserAction::Digit(_) | UserAction::Backspace => {}
+            UserAction::Start
+            | UserAction::Digit(_)
+            | UserAction::Backspace
+            | UserAction::History
+            | UserAction::Settings
+            | UserAction::Occasion(_)
+            | UserAction::AskGuardian
+            | UserAction::UsePin => {}
         }
     }
 
@@ -130,7 +153,14 @@ impl Agent {
             UserAction::Backspace => typed.pop(),
             UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
             UserAction::Confirm if !locked && typed.len() >= MIN_DIGITS => self.check_pin(turn),
-            UserAction::Confirm | UserAction::Digit(_) | UserAction::Start => {}
+            UserAction::Confirm
+            | UserAction::Digit(_)
+            | UserAction::Start
+            | UserAction::History
+            | UserAction::Settings
+            | UserAction::Occasion(_)
+            | UserAction::AskGuardian
+            | UserAction::UsePin => {}
         }
     }
 
@@ -178,6 +208,7 @@ impl Agent {
             expires: now.plus_ms(self.config.order_life_ms),
             nonce: turn.nonce(),
             reason: None,
+            occasion: None,
         };
         match sign(Kind::Order, order, &*self.keys) {
             Ok(order) => {

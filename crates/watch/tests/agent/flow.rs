@@ -43,6 +43,10 @@ fn an_approved_order_is_paid_and_reported() {
             Screen::Waiting { .. } => "waiting",
             Screen::Paying { .. } => "paying",
             Screen::Ended(_) => "ended",
+            Screen::Recognise { .. } => "recognise",
+            Screen::Amount(_) => "amount",
+            Screen::History(_) => "history",
+            Screen::Settings(_) => "settings",
         })
         .filter(|name| !name.is_empty())
         .collect();

@@ -384,7 +384,7 @@ fn a_renewed_outcome_key_is_taken_once_the_root_vouches_for_it() {
 
 fn scan(world: &mut World, text: String) -> Screen {
     world.user(UserAction::Start);
-    world.handle(Input::CodeRead(text));
+    world.handle(Input::CodesRead(vec![text]));
     world.settle();
     world.screen()
 }

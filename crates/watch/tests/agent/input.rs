@@ -2,7 +2,7 @@
 
 use nodpay_core::*;
 use nodpay_testkit::{START, cny};
-use nodpay_watch::view::{EndKind, Notice, OtherSystem, ScanFor, Screen, UserAction};
+use nodpay_watch::view::{EndKind, Notice, OtherSystem, PinGate, ScanFor, Screen, UserAction};
 use nodpay_watch::{Agent, Input, JournalError};
 
 use crate::world::{Plan, World, config};
@@ -17,7 +17,7 @@ fn home_notice(world: &World) -> Option<Notice> {
 fn scanned(text: &str) -> Option<Notice> {
     let mut world = World::paired();
     world.user(UserAction::Start);
-    world.handle(Input::CodeRead(text.to_owned()));
+    world.handle(Input::CodesRead(vec![text.to_owned()]));
     let Screen::Scan { purpose: ScanFor::Paying, notice } = world.screen() else { panic!("{:?}", world.screen()) };
     notice
 }
@@ -59,34 +59,36 @@ fn codes_of_other_systems_are_named() {
 fn a_wrong_pin_counts_and_locks_over_a_reboot() {
     let mut world = World::paired();
     world.run_until(|world| matches!(world.screen(), Screen::Pin { .. }));
-    let pin = |tries_left, locked_ms| Screen::Pin { digits: 0, tries_left, locked_ms };
+    let pin = |gate| Screen::Pin { digits: 0, gate, asked: false };
+    let open = |tries_left| pin(PinGate::Open { tries_left });
+    let locked = |left_ms| pin(PinGate::Wait { left_ms });
     world.user(UserAction::Confirm);
-    assert_eq!(world.screen(), pin(None, 0), "nothing typed is no try");
+    assert_eq!(world.screen(), open(None), "nothing typed is no try");
     for left in [4, 3, 2, 1] {
         world.type_pin("7392");
-        assert_eq!(world.screen(), pin(Some(left), 0));
+        assert_eq!(world.screen(), open(Some(left)));
     }
     world.type_pin("7392");
-    assert_eq!(world.screen(), pin(Some(0), 60_000));
+    assert_eq!(world.screen(), locked(60_000));
     world.pass(10_000);
     world.type_pin("7391");
-    assert_eq!(world.screen(), pin(Some(0), 50_000), "not even the right one");
+    assert_eq!(world.screen(), locked(50_000), "not even the right one");
 
     world.reboot();
     world.settle();
     world.run_until(|world| matches!(world.screen(), Screen::Pin { .. }));
-    assert_eq!(world.screen(), pin(Some(0), 50_000), "a reboot lifts no lock");
+    assert_eq!(world.screen(), locked(50_000), "a reboot lifts no lock");
 
     world.skew_ms = -2 * HOUR_MS;
     world.reboot();
     world.settle();
     world.run_until(|world| matches!(world.screen(), Screen::Pin { .. }));
-    assert_eq!(world.screen(), pin(Some(0), 60_000), "a clock put back starts it anew");
+    assert_eq!(world.screen(), locked(60_000), "a clock put back starts it anew");
 
     world.pass(60_000);
-    assert_eq!(world.screen(), pin(Some(1), 0));
+    assert_eq!(world.screen(), open(Some(1)));
     world.type_pin("0000");
-    assert_eq!(world.screen(), pin(Some(0), 120_000));
+    assert_eq!(world.screen(), locked(120_000));
     world.pass(120_000);
     assert!(world.service.seen_orders.is_empty(), "no wearer, no order");
     world.type_pin("7391");
@@ -148,10 +150,10 @@ fn an_expired_pairing_code_is_refused_by_the_services_time() {
     world.skew_ms = -31 * 60_000;
     world.user(UserAction::Start);
     let code = world.pairing_code().to_text();
-    world.handle(Input::CodeRead("https://example.com".to_owned()));
+    world.handle(Input::CodesRead(vec!["https://example.com".to_owned()]));
     let scan = |notice| Screen::Scan { purpose: ScanFor::Pairing, notice };
     assert_eq!(world.screen(), scan(Some(Notice::NotAPairingCode)));
-    world.handle(Input::CodeRead(code));
+    world.handle(Input::CodesRead(vec![code]));
     world.settle();
     assert_eq!(world.screen(), Screen::Welcome { notice: Some(Notice::PairingExpired) });
 }
@@ -191,7 +193,7 @@ fn without_a_network_the_child_hears_so() {
     world.online = false;
     world.user(UserAction::Start);
     let code = world.pairing_code().to_text();
-    world.handle(Input::CodeRead(code));
+    world.handle(Input::CodesRead(vec![code]));
     (0..4).for_each(|_| {
         world.settle();
         world.sleep();
@@ -203,7 +205,7 @@ fn without_a_network_the_child_hears_so() {
     assert!(!world.view().online);
     world.user(UserAction::Start);
     let code = world.bill_code(0);
-    world.handle(Input::CodeRead(code));
+    world.handle(Input::CodesRead(vec![code]));
     assert_eq!(world.screen(), Screen::Fetching);
     for _ in 0..6 {
         world.settle();
@@ -305,7 +307,7 @@ fn the_service_says_why_there_is_no_bill() {
         world.service.refuse = Some((Box::leak(end.into_boxed_str()), status, code));
         world.user(UserAction::Start);
         let text = world.bill_code(0);
-        world.handle(Input::CodeRead(text));
+        world.handle(Input::CodesRead(vec![text]));
         world.settle();
         assert_eq!(home_notice(&world), Some(notice), "{code}");
     }
@@ -360,7 +362,7 @@ fn an_expired_bill_is_told_by_corrected_time() {
     world.settle();
     world.user(UserAction::Start);
     let code = world.bill_code(0);
-    world.handle(Input::CodeRead(code));
+    world.handle(Input::CodesRead(vec![code]));
     world.settle();
     assert_eq!(home_notice(&world), Some(Notice::BillExpired));
 }
@@ -531,7 +533,7 @@ fn inputs_out_of_turn_do_nothing() {
         Input::StreamClosed { stream: 999 },
         Input::StreamRefused { stream: 999, status: 401, body: Vec::new() },
         Input::StreamEvent { stream: 999, id: None, kind: "balance".to_owned(), data: "{}".to_owned() },
-        Input::CodeRead(world.bill_code(0)),
+        Input::CodesRead(vec![world.bill_code(0)]),
         Input::Start,
         Input::User(UserAction::Digit(3)),
         Input::User(UserAction::Confirm),

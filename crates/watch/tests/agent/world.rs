@@ -9,7 +9,7 @@ use nodpay_core::*;
 use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::*;
 use nodpay_testkit::{Cast, START, cny, line_id};
-use nodpay_watch::view::{ScanFor, Screen, UserAction, View};
+use nodpay_watch::view::{PinGate, ScanFor, Screen, UserAction, View};
 use nodpay_watch::{Action, Agent, AgentConfig, Input, KeyStore, KeyStoreError, Method, Moment, PinCost, Request};
 use serde_json::json;
 
@@ -527,6 +527,7 @@ impl World {
                 assert!(!text.contains(&Nonce::from_bytes(secret[..16].try_into().expect("16")).to_string()[..20]));
                 self.journal = Some(journal);
             }
+            Action::Recognise(_) => {}
             Action::Request(request) if !self.online => {
                 self.inputs.push_back(Input::NetworkFailed { request: request.id });
             }
@@ -645,7 +646,7 @@ impl World {
             Screen::Scan { purpose: ScanFor::Pairing, .. } => {
                 assert!(self.camera);
                 let code = self.pairing_code();
-                self.handle(Input::CodeRead(code.to_text()));
+                self.handle(Input::CodesRead(vec![code.to_text()]));
             }
             Screen::ChoosePin { .. } => {
                 let pin = self.pin.clone();
@@ -654,16 +655,20 @@ impl World {
             Screen::Home { .. } if !self.finished => self.user(UserAction::Start),
             Screen::Scan { purpose: ScanFor::Paying, .. } => {
                 let text = self.bill_code(0);
-                self.handle(Input::CodeRead(text));
+                self.handle(Input::CodesRead(vec![text]));
             }
             Screen::Review(_) => self.user(UserAction::Confirm),
-            Screen::Pin { locked_ms: 0, .. } => {
+            Screen::Pin { gate: PinGate::Open { .. }, .. } => {
                 let pin = self.pin.clone();
                 self.type_pin(&pin);
             }
             Screen::Home { .. }
             | Screen::Pin { .. }
             | Screen::Pairing { .. }
+            | Screen::Recognise { .. }
+            | Screen::Amount(_)
+            | Screen::History(_)
+            | Screen::Settings(_)
             | Screen::Fetching
             | Screen::Sending
             | Screen::Waiting { .. }
