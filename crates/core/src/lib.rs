@@ -22,6 +22,7 @@ pub use bill::{
 };
 pub use household::{
     EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, NEW_WATCH_COOLING_OFF_MS, NewWatchCap,
+    PersonName,
 };
 pub use id::{
     AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId,

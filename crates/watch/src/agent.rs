@@ -109,6 +109,7 @@ enum Face {
     ChoosePin(Box<Choosing>),
     Fetching(BillReference),
     Review(Box<Offer>),
+    History,
     Pin(Box<Offer>, Digits),
 }
 
@@ -201,6 +202,7 @@ impl Agent {
             (Face::Checking(_) | Face::Fetching(_), _) => Screen::Fetching,
             (Face::ChoosePin(choosing), _) => choosing.screen(),
             (Face::Review(offer), _) => Screen::Review(offer.basket()),
+            (Face::History, _) => Screen::History(self.household().map(Household::history).unwrap_or_default()),
             (Face::Pin(_, typed), _) => Screen::Pin {
                 digits: typed.len(),
                 gate: match self.lock.left_ms(mono) {
@@ -227,13 +229,14 @@ impl Agent {
         match self.face {
             Face::Idle(_) => match (action, &self.owner) {
                 (UserAction::Start, _) => self.start_scan(turn),
+                (UserAction::History, Owner::Household(_)) => self.face = Face::History,
                 (UserAction::Cancel, Owner::Pairing(_)) => self.unpair(None),
                 (UserAction::Done | UserAction::Cancel, Owner::New | Owner::Household(_)) => {
                     self.face = Face::Idle(None);
                 }
                 (_, _) => {}
             },
-            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) => match action {
+            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::History => match action {
                 UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
                 _ => {}
             },
@@ -263,6 +266,7 @@ impl Agent {
             | Face::ChoosePin(_)
             | Face::Fetching(_)
             | Face::Review(_)
+            | Face::History
             | Face::Pin(..) => {}
         }
     }
@@ -271,7 +275,7 @@ impl Agent {
     fn face_limit_ms(&self) -> Option<u64> {
         match self.face {
             Face::Scan(..) => Some(SCAN_LIMIT_MS),
-            Face::Review(_) | Face::Pin(..) | Face::ChoosePin(_) => Some(IDLE_LIMIT_MS),
+            Face::Review(_) | Face::Pin(..) | Face::ChoosePin(_) | Face::History => Some(IDLE_LIMIT_MS),
             // A notice stays; requests have their own limits.
             Face::Idle(_) | Face::Checking(_) | Face::Fetching(_) => None,
         }

@@ -1,7 +1,7 @@
 //! Households, pairings, invitations, sessions, merchants and bills before any order.
 
 use nodpay_core::{
-    Bytes, CredentialId, Currency, Digest, Entry, FailReason, LineId, OrderState, OutcomeKind, PairingId,
+    Bytes, CredentialId, Currency, Digest, Entry, FailReason, LineId, OrderState, OutcomeKind, PairingId, PersonName,
 };
 use nodpay_core::{GuardianId, HouseholdId, Salt, Text, WatchId};
 
@@ -11,7 +11,6 @@ use super::cast::{
 use crate::{
     Audience, BillState, BillStatus, Claim, ClaimPairing, Good, HouseholdEvent, InvitationKind, MAX_GOODS,
     MerchantEvent, NewInvitation, NewPairing, NewSession, PairingState, SessionOf, Store, StoreError, TokenHash, Topic,
-    WearerName,
 };
 
 pub async fn founding_a_household(store: &Store) {
@@ -120,7 +119,7 @@ pub async fn appending_to_the_log(store: &Store) {
     let second = WatchId::from_bytes(fresh());
     let mut renamed = family.enrolment(second, family.wearer);
     renamed.counter = 9;
-    renamed.wearer = Some(WearerName { name: Text::new("小红").expect("a name"), salt: Salt::from_bytes(fresh()) });
+    renamed.wearer = Some(PersonName { name: Text::new("小红").expect("a name"), salt: Salt::from_bytes(fresh()) });
     assert_eq!(refused(store.append_log(renamed.clone(), START).await), StoreError::WearerConflict);
     renamed.wearer = None;
     family.send(store, renamed).await.expect("a second watch");

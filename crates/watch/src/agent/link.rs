@@ -211,7 +211,7 @@ impl Agent {
         match self.face {
             Face::Checking(_) => errands.push((Errand::Check, link.check.due())),
             Face::Fetching(reference) => errands.push((Errand::Bill(reference), link.bill.due())),
-            Face::Idle(_) | Face::Scan(..) | Face::ChoosePin(_) | Face::Review(_) | Face::Pin(..) => {}
+            Face::Idle(_) | Face::Scan(..) | Face::ChoosePin(_) | Face::Review(_) | Face::History | Face::Pin(..) => {}
         }
         match &self.owner {
             Owner::New => {}
