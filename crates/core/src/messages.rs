@@ -260,7 +260,7 @@ pub struct PinReport {
     /// What a guardian's [`PinCommand`](crate::PinCommand) must name.
     pub nonce: Nonce,
     pub state: PinState,
-    /// Wrong tries in a row.
+    /// Wrong tries in a row, once they are so many that the watch makes its wearer wait; else 0.
     pub wrong: u32,
     /// When the watch may be tried again, by the service's clock as the watch knows it; present exactly when `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

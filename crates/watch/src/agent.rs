@@ -19,6 +19,7 @@ mod order;
 mod pairing;
 mod restore;
 mod shop;
+mod wearer;
 
 use std::collections::VecDeque;
 
@@ -33,15 +34,17 @@ use self::household::Household;
 use self::link::Link;
 use self::pairing::{Choosing, Pairing};
 use self::shop::Offer;
+pub(crate) use self::wearer::PinAsk;
 use crate::clock::{Moment, ServiceClock, Turn};
 use crate::journal::{Journal, JournalError};
 use crate::net::{Action, Input};
-use crate::pin::{Digits, PinCost, PinLock, PinRecord};
-use crate::view::{Notice, PinGate, ScanFor, Screen, UserAction, View};
+use crate::pin::{Digits, PinCost};
+use crate::view::{Notice, ScanFor, Screen, UserAction, View};
+use crate::wearer::{PinCheck, Wearer};
 
 /// A scan screen without a code turns the camera off again after this long.
 const SCAN_LIMIT_MS: u64 = 3 * 60 * 1000;
-/// Review and PIN screens are left after this long without a touch.
+/// Review, PIN and settings screens are left after this long without a touch.
 const IDLE_LIMIT_MS: u64 = 5 * 60 * 1000;
 
 /// Holds the watch's device key: a file, a secure element, a TPM.
@@ -65,12 +68,14 @@ pub struct AgentConfig {
     pub demo_keys: bool,
     /// For PINs chosen from now on; one that was chosen keeps its own.
     pub pin_cost: PinCost,
+    /// The platform has a sensor that knows its wearer, and answers [`Action::Recognise`].
+    pub sensor: bool,
 }
 
 impl Default for AgentConfig {
-    /// Ten minutes, no demo keys, the device's PIN cost.
+    /// Ten minutes, no demo keys, the device's PIN cost, no sensor.
     fn default() -> Self {
-        Self { order_life_ms: 10 * 60 * 1000, demo_keys: false, pin_cost: PinCost::DEVICE }
+        Self { order_life_ms: 10 * 60 * 1000, demo_keys: false, pin_cost: PinCost::DEVICE, sensor: false }
     }
 }
 
@@ -79,8 +84,8 @@ pub struct Agent {
     config: AgentConfig,
     keys: Box<dyn KeyStore>,
     clock: ServiceClock,
-    pin: Option<PinRecord>,
-    lock: PinLock,
+    wearer: Wearer,
+    asks: PinAsk,
     owner: Owner,
     face: Face,
     /// When the face was last changed or touched, on the monotonic clock.
@@ -88,6 +93,8 @@ pub struct Agent {
     link: Link,
     actions: VecDeque<Action>,
     camera: bool,
+    /// The sensor was asked and has not answered.
+    sensing: bool,
     /// Something changed that must outlive a reboot.
     dirty: bool,
     started: bool,
@@ -110,6 +117,9 @@ enum Face {
     Fetching(BillReference),
     Review(Box<Offer>),
     Pin(Box<Offer>, Digits),
+    /// The platform's sensor looks who it is.
+    Recognise(Box<Offer>, Option<Notice>),
+    Settings,
 }
 
 impl Agent {
@@ -123,14 +133,15 @@ impl Agent {
             config,
             keys,
             clock: ServiceClock::new(0),
-            pin: None,
-            lock: PinLock::default(),
+            wearer: Wearer::new(config.sensor),
+            asks: PinAsk::default(),
             owner: Owner::New,
             face: Face::Idle(None),
             touched: 0,
             link: Link::default(),
             actions: VecDeque::new(),
             camera: false,
+            sensing: false,
             dirty: false,
             started: false,
         };
@@ -155,8 +166,8 @@ impl Agent {
             }
             Input::User(action) => self.user(&action, turn),
             Input::CodesRead(texts) => self.codes_read(&texts, turn),
-            // No session and no sensor yet.
-            Input::Worn(_) | Input::Recognised(_) => {}
+            Input::Worn(worn) => self.worn(worn),
+            Input::Recognised(known) => self.recognised(known, turn),
             Input::Response { request, status, body } => self.response(request, status, body, turn),
             Input::NetworkFailed { request } => self.network_failed(request, turn),
             Input::StreamOpened { stream } => self.stream_opened(stream, turn),
@@ -183,7 +194,7 @@ impl Agent {
             Owner::New | Owner::Household(_) => None,
         };
         let orders = self.household().into_iter().flat_map(|home| &home.orders).filter_map(order::OpenOrder::due);
-        [face, pairing, self.lock.ends_at(), self.link_due()].into_iter().flatten().chain(orders).min()
+        [face, pairing, self.wearer.pin.wait_ends(), self.link_due()].into_iter().flatten().chain(orders).min()
     }
 
     /// What to show at `monotonic_ms`.
@@ -201,14 +212,9 @@ impl Agent {
             (Face::Checking(_) | Face::Fetching(_), _) => Screen::Fetching,
             (Face::ChoosePin(choosing), _) => choosing.screen(),
             (Face::Review(offer), _) => Screen::Review(offer.basket()),
-            (Face::Pin(_, typed), _) => Screen::Pin {
-                digits: typed.len(),
-                gate: match self.lock.left_ms(mono) {
-                    0 => PinGate::Open { tries_left: self.lock.tries_left(mono) },
-                    left_ms => PinGate::Wait { left_ms },
-                },
-                asked: false,
-            },
+            (Face::Pin(_, typed), _) => self.pin_screen(typed, mono),
+            (Face::Recognise(_, notice), _) => Screen::Recognise { notice: notice.clone() },
+            (Face::Settings, _) => Screen::Settings(self.about()),
             (Face::Idle(notice), Owner::New) => Screen::Welcome { notice: notice.clone() },
             (Face::Idle(_), Owner::Pairing(pairing)) => pairing.screen(mono),
             (Face::Idle(notice), Owner::Household(home)) => Screen::Home {
@@ -227,6 +233,7 @@ impl Agent {
         match self.face {
             Face::Idle(_) => match (action, &self.owner) {
                 (UserAction::Start, _) => self.start_scan(turn),
+                (UserAction::Settings, Owner::New | Owner::Household(_)) => self.face = Face::Settings,
                 (UserAction::Cancel, Owner::Pairing(_)) => self.unpair(None),
                 (UserAction::Done | UserAction::Cancel, Owner::New | Owner::Household(_)) => {
                     self.face = Face::Idle(None);
@@ -238,8 +245,10 @@ impl Agent {
                 _ => {}
             },
             Face::ChoosePin(_) => self.choose_pin(action, turn),
-            Face::Review(_) => self.review(action),
+            Face::Review(_) => self.review(action, turn),
             Face::Pin(..) => self.type_pin(action, turn),
+            Face::Recognise(..) => self.recognise(action),
+            Face::Settings => self.settings(action, turn),
         }
     }
 
@@ -263,7 +272,9 @@ impl Agent {
             | Face::ChoosePin(_)
             | Face::Fetching(_)
             | Face::Review(_)
-            | Face::Pin(..) => {}
+            | Face::Pin(..)
+            | Face::Recognise(..)
+            | Face::Settings => {}
         }
     }
 
@@ -271,7 +282,9 @@ impl Agent {
     fn face_limit_ms(&self) -> Option<u64> {
         match self.face {
             Face::Scan(..) => Some(SCAN_LIMIT_MS),
-            Face::Review(_) | Face::Pin(..) | Face::ChoosePin(_) => Some(IDLE_LIMIT_MS),
+            Face::Review(_) | Face::Pin(..) | Face::Recognise(..) | Face::ChoosePin(_) | Face::Settings => {
+                Some(IDLE_LIMIT_MS)
+            }
             // A notice stays; requests have their own limits.
             Face::Idle(_) | Face::Checking(_) | Face::Fetching(_) => None,
         }
@@ -283,12 +296,10 @@ impl Agent {
         if idle {
             self.face = Face::Idle(None);
         }
-        if self.lock.expire(turn) {
-            self.dirty = true;
-        }
         self.settle_pairing(turn);
         self.settle_orders(turn);
         self.settle_removal();
+        self.settle_pin(turn);
     }
 
     /// The state as actions, what must be durable first.
@@ -300,7 +311,13 @@ impl Agent {
             let journal = Action::Persist(self.journal().to_bytes());
             self.actions.insert(before, journal);
         }
-        let camera = matches!(self.face, Face::Scan(..)) && self.order_screen(turn.mono).is_none();
+        let shown = self.order_screen(turn.mono).is_none();
+        let sensing = shown && matches!(self.face, Face::Recognise(..));
+        if sensing != self.sensing {
+            self.sensing = sensing;
+            self.actions.push_back(Action::Recognise(sensing));
+        }
+        let camera = shown && matches!(self.face, Face::Scan(..));
         if camera != self.camera {
             self.camera = camera;
             self.actions.push_back(Action::Camera(camera));
@@ -308,11 +325,13 @@ impl Agent {
     }
 
     fn journal(&self) -> Journal {
+        let (pin, lock) = self.wearer.pin.record();
         Journal {
             v: V1,
             clock_offset_ms: self.clock.offset_ms(),
-            pin: self.pin.clone(),
-            lock: self.lock,
+            pin,
+            lock,
+            asks: self.asks.clone(),
             owner: self.owner.record(),
         }
     }
@@ -334,8 +353,9 @@ impl Agent {
     /// Belongs to nobody from now on.
     fn unpair(&mut self, notice: Option<Notice>) {
         self.owner = Owner::New;
-        self.pin = None;
-        self.lock.right();
+        self.wearer.pin = PinCheck::default();
+        self.wearer.forget();
+        self.asks = PinAsk::default();
         self.link.reset();
         self.face = Face::Idle(notice);
         self.dirty = true;
