@@ -134,6 +134,13 @@ struct Wearer {
     name: WearerView,
 }
 
+#[derive(Serialize)]
+struct PinReportView {
+    watch: WatchId,
+    /// As the watch signed it, for the page to verify.
+    report: String,
+}
+
 /// Everything a guardian's page starts from.
 #[derive(Serialize)]
 pub(super) struct Household {
@@ -146,6 +153,8 @@ pub(super) struct Household {
     root: PublicKey,
     outcome_certificate: String,
     wearers: Vec<Wearer>,
+    /// The newest one of each watch.
+    pin_reports: Vec<PinReportView>,
     balance: Amount,
     currency: Currency,
     rp_id: String,
@@ -156,6 +165,7 @@ pub(super) struct Household {
 pub(super) async fn household(State(app): State<App>, session: GuardianSession) -> Result<Json<Household>, ApiError> {
     let row = households::row(&app, session.household).await?;
     let log = app.store().log(session.household, 0).await?;
+    let pins = app.store().pin_reports(session.household).await?;
     let balance = Balance { wallet: row.wallet, currency: row.currency };
     let wearers = row.wearers.iter().map(|(wearer, name)| Wearer { wearer: *wearer, name: WearerView::from(name) });
     Ok(Json(Household {
@@ -167,6 +177,7 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         root: app.keys().root(),
         outcome_certificate: app.keys().outcome_certificate().wire().to_owned(),
         wearers: wearers.collect(),
+        pin_reports: pins.into_iter().map(|(watch, report)| PinReportView { watch, report: report.wire }).collect(),
         balance: available(balance)?,
         currency: row.currency,
         rp_id: app.config().rp_id.clone(),
@@ -358,7 +369,7 @@ pub(super) async fn append(
                 return Err(ApiError::WearerName);
             }
         }
-        Entry::RemoveWatch(_) => {}
+        Entry::RemoveWatch(_) | Entry::PinCommand(_) | Entry::SetSession(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let append = AppendLog { entry, message, counter, wearer, pairing: body.pairing };
