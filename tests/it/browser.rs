@@ -280,9 +280,9 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.text("[data-testid=pairing-code] canvas").await;
     window.tap("Scan").await;
     window.watch_says("Choose a PIN").await;
-    window.type_pin("2580").await;
+    window.type_pin("4827").await;
     window.watch_says("PIN once more").await;
-    window.type_pin("2580").await;
+    window.type_pin("4827").await;
     window.phone().await;
     let digits = window.text("[data-testid=check-digits]").await;
     window.watch_says(&digits).await;
@@ -304,7 +304,7 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.tap("Pay").await;
     window.tap("Confirm").await;
     window.watch_says("Your PIN").await;
-    window.type_pin("2580").await;
+    window.type_pin("4827").await;
     window.watch_says("Waiting for a nod").await;
 
     // The phone says first how the wearer was known, then shows the order; the guardian strikes the cola and nods.

@@ -1,7 +1,7 @@
 //! The wearer's PIN: what is typed, what is kept of it, and the lock after wrong tries.
 //!
 //! A PIN of four digits is not protected by its hash but by the lock; the lock is in the journal, so that a reboot does
-//! not lift it. The PIN itself is never stored and is wiped from memory.
+//! not lift it. When it is asked for, and who else may tell who the wearer is: `wearer`. The PIN itself is never stored and is wiped from memory.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use nodpay_core::{Digest, Salt};

@@ -370,7 +370,11 @@ const enrolledWatch = fields({
 const entry = (value) => {
   if (!(value instanceof Map) || value.size !== 1) bad("not an entry");
   const [[kind, content]] = value;
-  const readers = { found: guardian, "enrol-watch": enrolledWatch, "remove-watch": id };
+  const readers = {
+    found: guardian, "enrol-watch": enrolledWatch, "remove-watch": id,
+    "pin-command": fields({ watch: id, nonce: id, command: oneOf("unlock", "new-pin") }),
+    "set-session": fields({ watch: id, session_ms: at }),
+  };
   return Object.hasOwn(readers, kind) ? { kind, content: readers[kind](content) } : bad("an unknown kind of entry");
 };
 
@@ -391,7 +395,7 @@ const FORMS = {
   "pairing-claim": fields({ v: v1, pairing: id, household: id, watch: id, key, proof: digest }),
   order: fields({
     v: v1, order: id, bill: digest, household: id, watch: id, wearer: id,
-    wearer_check: fields({ method: oneOf("pin"), at }), log_head: digest, created: at, expires: at, nonce: id,
+    wearer_check: fields({ method: oneOf("pin", "biometric"), at }), log_head: digest, created: at, expires: at, nonce: id,
     reason: maybe(text(60)),
   }),
   payment: fields({
@@ -405,6 +409,10 @@ const FORMS = {
     log_head: digest, at,
   }),
   result: fields({ v: v1, order: digest, outcome: digest, seen: oneOf(...OUTCOMES), household: id, watch: id, at }),
+  "pin-report": fields({
+    v: v1, household: id, watch: id, seq: whole(0, Number.MAX_SAFE_INTEGER), nonce: id,
+    state: oneOf("ok", "waiting", "locked", "asked-unlock", "asked-new-pin"), wrong: whole(0, 0xffffffff), until: maybe(at), at,
+  }),
   "request-proof": fields({ v: v1, htm: anyString, htu: anyString, iat: at, jti: id }),
   log: fields({ v: v1, household: id, seq: whole(0, Number.MAX_SAFE_INTEGER), prev: maybe(digest), guardian: id, at, entry }),
   decision: fields({

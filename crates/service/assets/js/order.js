@@ -214,7 +214,7 @@ function wearerCard(order, name) {
     avatar(name),
     h("div", {},
       h("p.name", {}, name),
-      h("p.badge.good", { testid: "wearer-check" }, icon("check"), t("order.pin-checked", { time: when(said.wearer_check.at) })),
+      h("p.badge.good", { testid: "wearer-check" }, icon("check"), t(`order.checked.${said.wearer_check.method}`, { time: when(said.wearer_check.at) })),
       said.reason && h("p.quote", {}, h("bdi", {}, `“${said.reason}”`))));
 }
 
