@@ -64,7 +64,7 @@ impl FileKeys {
         let own_secret = storage.path(SECRET_FILE);
         // A key that is already encrypted is so under a secret that was lost: a new one would not open it.
         if secret.is_none() && !sealed && private::read(&own_secret, MAX_SECRET_LEN)?.is_none() {
-            storage.replace(SECRET_FILE, random::<OWN_SECRET_LEN>()?.as_slice())?;
+            storage.replace(SECRET_FILE, random::<OWN_SECRET_LEN>().map_err(KeyError::Random)?.as_slice())?;
         }
         let secret = secret.unwrap_or(own_secret);
         let Some(bytes) = found else {
@@ -105,7 +105,7 @@ fn unseal(
 
 /// Durable when it returns.
 fn store(storage: &Storage, secret: &PathBuf, key: &SoftwareKey) -> Result<(), KeyError> {
-    let nonce = *random::<NONCE_LEN>()?;
+    let nonce = *random::<NONCE_LEN>().map_err(KeyError::Random)?;
     let mut scalar = key.secret();
     let tag = cipher(secret)?
         .seal_in_place_separate_tag(
@@ -129,8 +129,9 @@ fn cipher(secret: &PathBuf) -> Result<aead::LessSafeKey, KeyError> {
 
 fn draw() -> Result<SoftwareKey, KeyError> {
     loop {
-        // All but about one in 2^32 are scalars.
-        if let Some(key) = SoftwareKey::from_secret(&*random()?) {
+        let scalar = random().map_err(KeyError::Random)?;
+        // All but about one in 2^32 are.
+        if let Some(key) = SoftwareKey::from_secret(&scalar) {
             return Ok(key);
         }
     }

@@ -78,9 +78,9 @@ pub fn open(config: &KeyConfig, data: &Arc<Storage>) -> Result<Box<dyn KeyStore>
     }
 }
 
-fn random<const LEN: usize>() -> Result<zeroize::Zeroizing<[u8; LEN]>, KeyError> {
+fn random<const LEN: usize>() -> Result<zeroize::Zeroizing<[u8; LEN]>, getrandom::Error> {
     let mut bytes = zeroize::Zeroizing::new([0; LEN]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(KeyError::Random)?;
+    getrandom::fill(bytes.as_mut_slice())?;
     Ok(bytes)
 }
 
@@ -101,4 +101,33 @@ fn verified(
         .verify(message, &signature)
         .map(|()| signature)
         .map_err(|_| nodpay_protocol::SignError("its signature does not verify".to_owned()))
+}
+
+#[cfg(all(test, not(any(feature = "pkcs11", feature = "tpm"))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_not_built_in_names_its_feature() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = Arc::new(Storage::open(folder.path()).expect("opens"));
+        for (line, feature) in
+            [("pkcs11:token=a?module-path=m.so&pin-source=pin", "pkcs11"), ("tpm:device:/dev/tpmrm0", "tpm")]
+        {
+            let refused = open(&line.parse().expect("a line"), &data).err().expect("refused").to_string();
+            assert!(refused.ends_with(&format!("build it with --features {feature}")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn keys_may_lie_in_another_folder_or_by_name_in_the_same_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = Arc::new(Storage::open(&folder.path().join("watch")).expect("opens"));
+        let config = |at: &str| KeyConfig::File { folder: Some(folder.path().join(at)), secret: None };
+        let key = |config: &KeyConfig| open(config, &data).expect("opens").public_key();
+        let here = key(&KeyConfig::default());
+        assert_eq!(key(&config("watch/../watch")), here);
+        assert_ne!(key(&config("elsewhere")), here);
+        assert!(folder.path().join("elsewhere/key").exists());
+    }
 }

@@ -206,7 +206,7 @@ fn make(
     names: &mut Names,
     storage: &Storage,
 ) -> Result<(Current, ObjectHandle), KeyError> {
-    let id = KeyId(*random()?);
+    let id = KeyId(*random().map_err(KeyError::Random)?);
     let announced = Names { current: names.current, unused: [names.unused.as_slice(), &[id]].concat() };
     announced.write(storage)?;
     *names = announced;
