@@ -7,7 +7,7 @@
 //! Layout: 12 bytes [`HEADER`], 12 bytes nonce, 32 bytes scalar encrypted, 16 bytes tag. The header is authenticated too.
 //! A file of 32 bytes is the older form, the scalar as it is: it is read and written anew.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nodpay_core::PublicKey;
@@ -85,12 +85,8 @@ impl FileKeys {
 }
 
 /// The scalar out of a whole file.
-fn unseal(
-    mut bytes: Zeroizing<Vec<u8>>,
-    secret: &PathBuf,
-    path: &PathBuf,
-) -> Result<Zeroizing<[u8; SCALAR_LEN]>, KeyError> {
-    let malformed = || FileError::Malformed(path.clone());
+fn unseal(mut bytes: Zeroizing<Vec<u8>>, secret: &Path, path: &Path) -> Result<Zeroizing<[u8; SCALAR_LEN]>, KeyError> {
+    let malformed = || FileError::Malformed(path.to_owned());
     let (header, rest) = bytes.split_first_chunk_mut::<{ HEADER.len() }>().ok_or_else(malformed)?;
     let (nonce, sealed) = rest.split_first_chunk_mut::<NONCE_LEN>().ok_or_else(malformed)?;
     if header != HEADER {
@@ -98,13 +94,13 @@ fn unseal(
     }
     let cipher = cipher(secret)?;
     let opened = cipher.open_in_place(aead::Nonce::assume_unique_for_key(*nonce), aead::Aad::from(HEADER), sealed);
-    let opened = opened.map_err(|_| FileError::Sealed { key: path.clone(), secret: secret.clone() })?;
+    let opened = opened.map_err(|_| FileError::Sealed { key: path.to_owned(), secret: secret.to_owned() })?;
     let scalar = <&[u8; SCALAR_LEN]>::try_from(&*opened).map_err(|_| malformed())?;
     Ok(Zeroizing::new(*scalar))
 }
 
 /// Durable when it returns.
-fn store(storage: &Storage, secret: &PathBuf, key: &SoftwareKey) -> Result<(), KeyError> {
+fn store(storage: &Storage, secret: &Path, key: &SoftwareKey) -> Result<(), KeyError> {
     let nonce = *random::<NONCE_LEN>().map_err(KeyError::Random)?;
     let mut scalar = key.secret();
     let tag = cipher(secret)?
@@ -119,10 +115,10 @@ fn store(storage: &Storage, secret: &PathBuf, key: &SoftwareKey) -> Result<(), K
 }
 
 /// The secret is read each time, so that it is not in memory meanwhile.
-fn cipher(secret: &PathBuf) -> Result<aead::LessSafeKey, KeyError> {
+fn cipher(secret: &Path) -> Result<aead::LessSafeKey, KeyError> {
     let bytes = private::require(secret, MIN_SECRET_LEN, MAX_SECRET_LEN)?;
     let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&bytes);
-    let unfit = |_| private::PrivateFileError::Unfit(secret.clone());
+    let unfit = |_| private::PrivateFileError::Unfit(secret.to_owned());
     let okm = derived.expand(&[HEADER], &aead::AES_256_GCM).map_err(unfit)?;
     Ok(aead::LessSafeKey::new(okm.into()))
 }
@@ -159,7 +155,6 @@ impl KeyStore for FileKeys {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-    use std::path::Path;
 
     use super::*;
     use crate::private::PrivateFileError;

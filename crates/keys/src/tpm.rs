@@ -176,7 +176,7 @@ impl TpmKeys {
                 // The old key stays the file's, so it stays ours.
                 let new = std::mem::replace(&mut link.key, old);
                 link.forget(new);
-                return Err(error.into());
+                return Err(error);
             }
             link.forget(old);
             Ok((key, public))

@@ -50,8 +50,10 @@ fn run_again() -> ExitCode {
     if run.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+type Test = fn(&Token);
+
 fn all(folder: &Path) {
-    let tests: [(&str, fn(&Token)); 6] = [
+    let tests: [(&str, Test); 6] = [
         ("a_key_is_made_signs_and_is_found_again", a_key_is_made_signs_and_is_found_again),
         ("the_key_cannot_leave_the_token", the_key_cannot_leave_the_token),
         ("what_a_power_cut_left_is_removed_and_the_key_in_use_works", what_a_power_cut_left_is_removed),

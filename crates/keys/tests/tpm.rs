@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use nodpay_keys::KeyConfig;
 use nodpay_keys::storage::Storage;
@@ -21,6 +21,8 @@ const PORT_TRIES: usize = 20;
 
 /// TPM2_Shutdown(CLEAR), what an orderly system sends before the power goes.
 const SHUTDOWN: [u8; 12] = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 1, 0x45, 0, 0];
+
+static CHOOSING: Mutex<()> = Mutex::new(());
 
 fn wrong(tries_left: u32) -> VaultAnswer {
     VaultAnswer::Wrong { tries_left: Some(tries_left) }
@@ -37,6 +39,8 @@ impl Tpm {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("state")).expect("a folder");
+        // One at a time, so that no other test takes a port between its choice and its use.
+        let _choosing = CHOOSING.lock();
         for _ in 0..PORT_TRIES {
             let data = TcpListener::bind("127.0.0.1:0").expect("a port");
             let port = data.local_addr().expect("an address").port();
