@@ -40,7 +40,7 @@ use crate::journal::{Journal, JournalError};
 use crate::net::{Action, Input};
 use crate::pin::{Digits, PinCost};
 use crate::view::{Notice, ScanFor, Screen, UserAction, View};
-use crate::wearer::{PinCheck, Wearer};
+use crate::wearer::Wearer;
 
 /// A scan screen without a code turns the camera off again after this long.
 const SCAN_LIMIT_MS: u64 = 3 * 60 * 1000;
@@ -52,11 +52,49 @@ pub trait KeyStore: Signer {
     /// Makes a new key in place of the old one, durable before it returns. A software store may take `secret` as the
     /// scalar; hardware draws its own. On an error the old key stays.
     fn renew(&mut self, secret: &[u8; 32]) -> Result<PublicKey, KeyStoreError>;
+
+    /// Where the hardware itself checks PINs. The device key signs without one: requests carry its proofs while nobody
+    /// looks at the watch.
+    fn pin_vault(&mut self) -> Option<&mut dyn PinVault> {
+        None
+    }
+}
+
+/// A PIN that hardware checks, and whose wrong tries hardware counts: no rolled back file, no changed clock and no reboot
+/// gives a try back.
+pub trait PinVault {
+    /// Keeps this PIN in place of any other, with no wrong tries; durable before it returns.
+    fn set(&mut self, pin: &[u8]) -> Result<(), KeyStoreError>;
+
+    /// An error when no PIN is set or the hardware does not answer.
+    fn check(&mut self, pin: &[u8]) -> Result<VaultAnswer, KeyStoreError>;
+
+    /// Forgets the wrong tries: what a guardian's signed consent allows.
+    fn unlock(&mut self) -> Result<(), KeyStoreError>;
+
+    /// Forgets the PIN.
+    fn clear(&mut self) -> Result<(), KeyStoreError>;
+}
+
+/// What a [`PinVault`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VaultAnswer {
+    /// The wrong tries before it are forgotten.
+    Right,
+    Wrong {
+        /// Before the lock; at least one.
+        tries_left: Option<u32>,
+    },
+    /// Nothing was tried, or this try was the last one.
+    Locked {
+        /// At most this long, in milliseconds, until one more try is allowed.
+        for_ms: Option<u64>,
+    },
 }
 
 /// The key store is locked, removed or broken; in words for a log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key store could not make a key: {0}")]
+#[error("the key store failed: {0}")]
 pub struct KeyStoreError(pub String);
 
 /// What the maker or the operator of a watch decides.
@@ -353,9 +391,7 @@ impl Agent {
     /// Belongs to nobody from now on.
     fn unpair(&mut self, notice: Option<Notice>) {
         self.owner = Owner::New;
-        self.wearer.pin = PinCheck::default();
-        self.wearer.forget();
-        self.asks = PinAsk::default();
+        self.forget_pin();
         self.link.reset();
         self.face = Face::Idle(notice);
         self.dirty = true;

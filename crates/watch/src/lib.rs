@@ -17,7 +17,8 @@ pub mod view;
 mod wearer;
 
 pub use agent::{
-    Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, REQUEST_MS,
+    Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, PinVault,
+    REQUEST_MS, VaultAnswer,
 };
 pub use clock::Moment;
 pub use journal::JournalError;

@@ -82,6 +82,11 @@ impl Digits {
         self.0.len()
     }
 
+    /// Each 0 to 9.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Easy: fewer than three different digits, a run up or down (0 follows 9), a block said again, a year of birth, and
     /// a few that everybody knows.
     pub(crate) fn weakness(&self) -> Option<Weakness> {
@@ -144,8 +149,9 @@ fn hash(pin: &Digits, salt: Salt, cost: PinCost) -> Option<Digest> {
 pub(crate) struct PinLock {
     /// In a row.
     wrong: u32,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    waiting: bool,
+    /// Length of the wait that is not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wait_ms: Option<u64>,
     /// End of the wait on the monotonic clock of this run.
     #[serde(skip)]
     until: Option<u64>,
@@ -153,7 +159,7 @@ pub(crate) struct PinLock {
 
 impl PinLock {
     pub(crate) fn resume(&mut self, mono: u64) {
-        self.until = self.waiting.then(|| mono.saturating_add(self.wait_ms()));
+        self.until = self.wait_ms.map(|wait_ms| mono.saturating_add(wait_ms));
     }
 
     pub(crate) fn gate(&self, mono: u64) -> PinGate {
@@ -176,7 +182,17 @@ impl PinLock {
 
     pub(crate) fn count_wrong(&mut self, mono: u64) {
         self.wrong = self.wrong.saturating_add(1);
-        self.waiting = (TRIES..GUARDIAN_TRIES).contains(&self.wrong);
+        let waits = (TRIES..GUARDIAN_TRIES).contains(&self.wrong);
+        self.wait_ms = waits.then(|| FIRST_LOCK_MS << (self.wrong - TRIES));
+        self.resume(mono);
+    }
+
+    /// A lock that hardware set: at least this long, or (`None`) until a guardian unlocks it.
+    pub(crate) fn wait_at_least(&mut self, wait_ms: Option<u64>, mono: u64) {
+        match wait_ms {
+            Some(wait_ms) => self.wait_ms = self.wait_ms.max(Some(wait_ms)),
+            None => *self = Self { wrong: GUARDIAN_TRIES, ..Self::default() },
+        }
         self.resume(mono);
     }
 
@@ -189,14 +205,10 @@ impl PinLock {
     pub(crate) fn expire(&mut self, mono: u64) -> bool {
         let over = self.until.is_some_and(|until| mono >= until);
         if over {
-            self.waiting = false;
+            self.wait_ms = None;
             self.until = None;
         }
         over
-    }
-
-    fn wait_ms(&self) -> u64 {
-        FIRST_LOCK_MS << self.wrong.saturating_sub(TRIES).min(GUARDIAN_TRIES)
     }
 }
 

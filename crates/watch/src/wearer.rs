@@ -8,8 +8,9 @@
 
 use nodpay_core::WearerMethod;
 
+use crate::agent::{KeyStoreError, PinVault, VaultAnswer};
 use crate::clock::Turn;
-use crate::pin::{Digits, PinLock, PinRecord};
+use crate::pin::{Digits, PinCost, PinLock, PinRecord};
 use crate::view::PinGate;
 
 /// The sensor fails to know the wearer this often in a row before it takes the PIN again.
@@ -24,12 +25,16 @@ pub(crate) trait WearerCheck {
     fn is_open(&self, mono: u64) -> bool;
 
     /// Judges a try and counts it. Nothing passes while the check is not open, and no other check's proof.
-    fn attempt(&mut self, proof: &Proof<'_>, turn: &Turn) -> bool;
+    ///
+    /// # Errors
+    /// The hardware did not answer: nothing was tried.
+    fn attempt(&mut self, proof: Proof<'_>, turn: &Turn) -> Result<bool, KeyStoreError>;
 }
 
 /// What the wearer gave.
 pub(crate) enum Proof<'a> {
-    Typed(&'a Digits),
+    /// Where the key store checks PINs, `vault` does.
+    Typed { pin: &'a Digits, vault: Option<&'a mut dyn PinVault> },
     /// Whether the sensor knew them.
     Sensed(bool),
 }
@@ -64,26 +69,26 @@ impl Wearer {
         checks.into_iter().find(|check| check.is_open(mono)).map_or(WearerMethod::Pin, WearerCheck::method)
     }
 
-    /// Lets the check that `proof` is for judge it.
-    pub(crate) fn attempt(&mut self, proof: &Proof<'_>, turn: &Turn) -> Option<Passed> {
-        let check: &mut dyn WearerCheck = match proof {
-            Proof::Typed(_) => &mut self.pin,
+    /// Lets the check that `proof` is for judge it. `None`: it did not pass.
+    pub(crate) fn attempt(&mut self, proof: Proof<'_>, turn: &Turn) -> Result<Option<Passed>, KeyStoreError> {
+        let check: &mut dyn WearerCheck = match &proof {
+            Proof::Typed { .. } => &mut self.pin,
             Proof::Sensed(_) => &mut self.sensor,
         };
-        let passed = check.attempt(proof, turn);
+        let passed = check.attempt(proof, turn)?;
         let method = check.method();
         if !passed {
             if !self.pin.is_open(turn.mono) {
                 self.forget();
             }
-            return None;
+            return Ok(None);
         }
         if method == WearerMethod::Pin {
             self.sensor.trust();
         }
         let passed = Passed { method, at: turn.mono };
         self.session = self.worn.then_some(passed);
-        Some(passed)
+        Ok(Some(passed))
     }
 
     /// The check that still counts, where a session may last `session_ms`.
@@ -105,9 +110,11 @@ impl Wearer {
     }
 }
 
-/// The PIN and its lock. Here a key store that checks PINs itself would take the record's place.
+/// The PIN and its lock. The lock is the watch's own, also where a key store checks PINs and has one of its kind: the
+/// stricter holds.
 #[derive(Default)]
 pub(crate) struct PinCheck {
+    /// `None` where the key store keeps it.
     record: Option<PinRecord>,
     lock: PinLock,
 }
@@ -121,13 +128,28 @@ impl PinCheck {
         (self.record.clone(), self.lock)
     }
 
-    /// Whoever chose it proved to be allowed to.
-    pub(crate) fn set(&mut self, record: PinRecord) {
-        *self = Self { record: Some(record), lock: PinLock::default() };
+    /// Takes a PIN in place of the old one, unlocked. Whoever chose it was allowed to. False when it cannot be kept: then
+    /// the old one stays.
+    pub(crate) fn set(
+        &mut self,
+        pin: &Digits,
+        vault: Option<&mut dyn PinVault>,
+        cost: PinCost,
+        turn: &mut Turn,
+    ) -> bool {
+        let record = match vault {
+            Some(vault) => vault.set(pin.as_slice()).is_ok().then_some(None),
+            None => PinRecord::new(pin, cost, turn).map(Some),
+        };
+        let Some(record) = record else { return false };
+        *self = Self { record, lock: PinLock::default() };
+        true
     }
 
-    pub(crate) fn unlock(&mut self) {
+    /// Hardware that does not give its own lock up says so at the next try.
+    pub(crate) fn unlock(&mut self, vault: Option<&mut dyn PinVault>) {
         self.lock.clear();
+        let _still_locked = vault.map(PinVault::unlock);
     }
 
     pub(crate) fn resume(&mut self, mono: u64) {
@@ -162,18 +184,25 @@ impl WearerCheck for PinCheck {
         matches!(self.gate(mono), PinGate::Open { .. })
     }
 
-    fn attempt(&mut self, proof: &Proof<'_>, turn: &Turn) -> bool {
-        let Proof::Typed(typed) = proof else { return false };
+    fn attempt(&mut self, proof: Proof<'_>, turn: &Turn) -> Result<bool, KeyStoreError> {
+        let Proof::Typed { pin, vault } = proof else { return Ok(false) };
         if !self.is_open(turn.mono) {
-            return false;
+            return Ok(false);
         }
-        let fits = self.record.as_ref().is_some_and(|record| record.fits(typed));
-        if fits {
-            self.lock.clear();
-        } else {
-            self.lock.count_wrong(turn.mono);
+        let answer = match (vault, &self.record) {
+            (Some(vault), _) => vault.check(pin.as_slice())?,
+            (None, Some(record)) if record.fits(pin) => VaultAnswer::Right,
+            (None, _) => VaultAnswer::Wrong { tries_left: None },
+        };
+        match answer {
+            VaultAnswer::Right => self.lock.clear(),
+            VaultAnswer::Wrong { .. } => self.lock.count_wrong(turn.mono),
+            VaultAnswer::Locked { for_ms } => {
+                self.lock.count_wrong(turn.mono);
+                self.lock.wait_at_least(for_ms, turn.mono);
+            }
         }
-        fits
+        Ok(answer == VaultAnswer::Right)
     }
 }
 
@@ -201,16 +230,16 @@ impl WearerCheck for SensorCheck {
         self.present && self.trusted
     }
 
-    fn attempt(&mut self, proof: &Proof<'_>, turn: &Turn) -> bool {
-        let Proof::Sensed(known) = proof else { return false };
+    fn attempt(&mut self, proof: Proof<'_>, turn: &Turn) -> Result<bool, KeyStoreError> {
+        let Proof::Sensed(known) = proof else { return Ok(false) };
         if !self.is_open(turn.mono) {
-            return false;
+            return Ok(false);
         }
-        self.failed = if *known { 0 } else { self.failed + 1 };
+        self.failed = if known { 0 } else { self.failed + 1 };
         if self.failed >= SENSOR_TRIES {
             self.trusted = false;
         }
-        *known
+        Ok(known)
     }
 }
 
@@ -218,7 +247,6 @@ impl WearerCheck for SensorCheck {
 mod tests {
     use super::*;
     use crate::clock::Moment;
-    use crate::pin::PinCost;
     use nodpay_core::Timestamp;
 
     const COST: PinCost = PinCost { memory_kib: 32, passes: 1 };
@@ -235,16 +263,17 @@ mod tests {
 
     fn wearer(sensor: bool) -> Wearer {
         let mut wearer = Wearer::new(sensor);
-        wearer.pin.set(PinRecord::new(&digits("7391"), COST, &mut turn(0)).expect("a sound cost"));
+        assert!(wearer.pin.set(&digits("7391"), None, COST, &mut turn(0)));
         wearer
     }
 
     fn typed(wearer: &mut Wearer, pin: &str, mono: u64) -> bool {
-        wearer.attempt(&Proof::Typed(&digits(pin)), &turn(mono)).is_some()
+        let proof = Proof::Typed { pin: &digits(pin), vault: None };
+        wearer.attempt(proof, &turn(mono)).expect("no hardware").is_some()
     }
 
     fn sensed(wearer: &mut Wearer, known: bool, mono: u64) -> bool {
-        wearer.attempt(&Proof::Sensed(known), &turn(mono)).is_some()
+        wearer.attempt(Proof::Sensed(known), &turn(mono)).expect("no hardware").is_some()
     }
 
     #[test]
@@ -289,6 +318,59 @@ mod tests {
         wearer.set_worn(false);
         wearer.set_worn(true);
         assert_eq!(wearer.session(60_000, 4_000), None, "it was off the wrist");
+    }
+
+    /// Hardware that gives these answers, one after the other, and then fails.
+    struct Vault(Vec<VaultAnswer>, bool);
+
+    impl PinVault for Vault {
+        fn set(&mut self, pin: &[u8]) -> Result<(), KeyStoreError> {
+            if pin == [7, 3, 9, 1] { Ok(()) } else { Err(KeyStoreError("another PIN".to_owned())) }
+        }
+
+        fn check(&mut self, _pin: &[u8]) -> Result<VaultAnswer, KeyStoreError> {
+            if self.0.is_empty() { Err(KeyStoreError("broken".to_owned())) } else { Ok(self.0.remove(0)) }
+        }
+
+        fn unlock(&mut self) -> Result<(), KeyStoreError> {
+            self.1 = true;
+            Ok(())
+        }
+
+        fn clear(&mut self) -> Result<(), KeyStoreError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn hardware_judges_the_pin_and_the_stricter_lock_holds() {
+        let wrong = VaultAnswer::Wrong { tries_left: None };
+        let locked = |for_ms| VaultAnswer::Locked { for_ms };
+        let mut vault = Vault(vec![wrong, VaultAnswer::Right, wrong, locked(Some(600_000)), locked(None)], false);
+        let mut pin = PinCheck::default();
+        assert!(!pin.set(&digits("8461"), Some(&mut vault), COST, &mut turn(0)));
+        assert!(pin.set(&digits("7391"), Some(&mut vault), COST, &mut turn(0)));
+        assert_eq!(pin.record().0, None, "nothing of it is in the journal");
+        let typed = digits("7391");
+        let mut attempt = |pin: &mut PinCheck, mono| {
+            pin.attempt(Proof::Typed { pin: &typed, vault: Some(&mut vault) }, &turn(mono)).ok()
+        };
+        let open = |tries_left| PinGate::Open { tries_left };
+        assert_eq!((attempt(&mut pin, 1), pin.gate(1)), (Some(false), open(Some(4))));
+        assert_eq!((attempt(&mut pin, 2), pin.gate(2)), (Some(true), open(None)));
+        assert_eq!((attempt(&mut pin, 3), pin.gate(3)), (Some(false), open(Some(4))));
+        assert_eq!((attempt(&mut pin, 4), pin.gate(4)), (Some(false), PinGate::Wait { left_ms: 600_000 }));
+        pin.resume(5);
+        assert_eq!(pin.gate(5), PinGate::Wait { left_ms: 600_000 }, "in full after a reboot");
+        assert!(pin.expire(600_005));
+        assert_eq!((attempt(&mut pin, 600_005), pin.gate(600_005)), (Some(false), PinGate::Guardian));
+        assert_eq!(attempt(&mut pin, 600_006), Some(false), "not asked while it is locked");
+        pin.unlock(Some(&mut vault));
+        assert!(vault.1);
+        assert_eq!(pin.gate(600_007), open(None));
+        let broken = pin.attempt(Proof::Typed { pin: &typed, vault: Some(&mut vault) }, &turn(600_008));
+        assert!(broken.is_err());
+        assert_eq!(pin.gate(600_008), open(None), "nothing was tried");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{Agent, Face, Owner, PinAsk};
 use crate::clock::{Turn, unsigned};
 use crate::journal::{PairingRecord, Pins};
 use crate::net::{Reply, ServiceAnswer, StateAnswer};
-use crate::pin::{Digits, PinRecord, Weakness};
+use crate::pin::{Digits, Weakness};
 use crate::view::{Notice, Screen, UserAction};
 
 /// After the code's expiry an enrolment that is under way may still arrive.
@@ -151,8 +151,8 @@ impl Agent {
 
     /// A key of its own for each household: an old one opens nothing in a new place.
     fn claim(&mut self, code: PairingCode, pin: &Digits, turn: &mut Turn) {
-        let record = PinRecord::new(pin, self.config.pin_cost, turn);
-        let (Some(record), Ok(key)) = (record, self.keys.renew(&turn.bytes32())) else {
+        let key = self.keys.renew(&turn.bytes32());
+        let (true, Ok(key)) = (self.keep_pin(pin, turn), key) else {
             self.tell(Notice::PairingFailed);
             return;
         };
@@ -184,8 +184,6 @@ impl Agent {
         pairing.resume(self.clock.now(turn), turn.mono);
         self.link = Link::after(&self.link);
         self.owner = Owner::Pairing(Box::new(pairing));
-        self.wearer.pin.set(record);
-        self.wearer.forget();
         self.asks = PinAsk::default();
         self.face = Face::Idle(None);
         self.dirty = true;

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::pairing::Choosing;
 use super::shop::Offer;
-use super::{Agent, Face, Owner};
+use super::{Agent, Face, Owner, PinVault};
 use crate::clock::{Turn, signed, unsigned};
 use crate::net::Reply;
-use crate::pin::{Digits, MIN_DIGITS, PinRecord, TRIES};
+use crate::pin::{Digits, MIN_DIGITS, TRIES};
 use crate::view::{About, Notice, PinGate, Screen, UserAction};
-use crate::wearer::{Passed, Proof};
+use crate::wearer::{Passed, PinCheck, Proof};
 
 /// What stands between this watch and its guardians about the PIN. Journalled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,10 +103,13 @@ impl Agent {
     fn check_pin(&mut self, turn: &mut Turn) {
         let Face::Pin(_, typed) = &mut self.face else { return };
         self.dirty = true;
-        let passed = self.wearer.attempt(&Proof::Typed(typed), turn);
+        let proof = Proof::Typed { pin: typed, vault: self.keys.pin_vault() };
+        let judged = self.wearer.attempt(proof, turn);
         typed.clear();
-        if let Some(passed) = passed {
-            self.passed(passed, turn);
+        match judged {
+            Ok(Some(passed)) => self.passed(passed, turn),
+            Ok(None) => {}
+            Err(_) => self.tell(Notice::ServiceTrouble),
         }
     }
 
@@ -147,7 +150,7 @@ impl Agent {
             return;
         }
         self.touched = turn.mono;
-        match self.wearer.attempt(&Proof::Sensed(known), turn) {
+        match self.wearer.attempt(Proof::Sensed(known), turn).ok().flatten() {
             Some(passed) => self.passed(passed, turn),
             None if self.wearer.first(turn.mono) == WearerMethod::Pin => self.use_pin(),
             None => {
@@ -219,16 +222,30 @@ impl Agent {
 
     /// Chosen twice, with a guardian's consent: it takes the old one's place, and nothing is locked any more.
     pub(super) fn change_pin(&mut self, pin: &Digits, turn: &mut Turn) {
-        let record = PinRecord::new(pin, self.config.pin_cost, turn);
-        let (Some(record), true) = (record, self.asks.may_choose) else {
+        if !self.asks.may_choose || !self.keep_pin(pin, turn) {
             self.tell(Notice::ServiceTrouble);
             return;
-        };
-        self.wearer.pin.set(record);
-        self.wearer.forget();
+        }
         self.asks = PinAsk { told: self.asks.told, report: self.asks.report.take(), ..PinAsk::default() };
         self.dirty = true;
         self.tell(Notice::PinChanged);
+    }
+
+    /// The PIN from now on, where the key store keeps PINs or in the journal. False when it cannot be kept.
+    pub(super) fn keep_pin(&mut self, pin: &Digits, turn: &mut Turn) -> bool {
+        let kept = self.wearer.pin.set(pin, self.keys.pin_vault(), self.config.pin_cost, turn);
+        if kept {
+            self.wearer.forget();
+        }
+        kept
+    }
+
+    pub(super) fn forget_pin(&mut self) {
+        self.wearer.pin = PinCheck::default();
+        self.wearer.forget();
+        self.asks = PinAsk::default();
+        // Where that fails the next pairing overwrites it; nobody asks for it until then.
+        let _kept = self.keys.pin_vault().map(PinVault::clear);
     }
 
     /// A log entry that was just verified and followed.
@@ -248,7 +265,7 @@ impl Agent {
         self.dirty = true;
         match command.command {
             PinConsent::Unlock => {
-                self.wearer.pin.unlock();
+                self.wearer.pin.unlock(self.keys.pin_vault());
                 self.asks.asked = false;
                 if matches!(self.face, Face::Idle(_)) {
                     self.tell(Notice::PinUnlocked);
