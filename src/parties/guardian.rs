@@ -4,12 +4,12 @@
 use nodpay_core::{
     Amount, Bill, CredentialId, Currency, Decision, Digest, EnrolledWatch, Entry, Guardian as Person, GuardianId,
     HouseholdId, LineId, LogEntry, MerchantCertificate, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Order, PairingId,
-    PinCommand, PinConsent, PinReport, PublicKey, Salt, Text, V1, Verdict, WatchId, WearerId,
+    PersonName, PinCommand, PinConsent, PinReport, PublicKey, Salt, Text, V1, Verdict, WatchId, WearerId,
 };
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, RelyingParty, Signer as _,
-    SoftwareKey, Verified, WearerName, check_digits, name_digest, verify_bill, verify_merchant_certificate,
-    verify_order, verify_pairing_claim, verify_pin_report, verify_requote,
+    SoftwareKey, Verified, check_digits, name_digest, verify_bill, verify_merchant_certificate, verify_order,
+    verify_pairing_claim, verify_pin_report, verify_requote,
 };
 use serde_json::{Value, json};
 
@@ -64,11 +64,13 @@ impl Guardian {
         };
         let demo = rp.demo_keys;
         let key = random_key()?;
+        let name = PersonName { name: Text::new("妈妈")?, salt: Salt::from_bytes(random()?) };
         let person = Person {
             guardian: GuardianId::from_bytes(random()?),
             credential: CredentialId::try_from(random::<32>()?.to_vec())?,
             key: key.public_key(),
             backup_eligible: false,
+            name: Some(name_digest(name.salt, name.name.as_str())),
         };
         let household = HouseholdId::from_bytes(random()?);
         let founding = LogEntry {
@@ -84,7 +86,7 @@ impl Guardian {
         let credential = person.credential.clone();
         let wire = Assertion::by_software_key(AssertionKind::Log, payload, credential, &key, &rp, demo)?.to_wire();
         let book = LogBook::found(&wire, None, rp)?;
-        let body = json!({ "invitation": invitation, "entry": wire, "currency": currency });
+        let body = json!({ "invitation": invitation, "entry": wire, "name": name, "currency": currency });
         let (cookie, _) = client.post_for_cookie("/api/guardian/found", &body)?;
         let client = client.clone().with_credential("cookie", cookie.ok_or("founding set no session")?);
         let root = service["root"].as_str().ok_or("no root key")?.parse()?;
@@ -131,7 +133,7 @@ impl Guardian {
         if claim.pairing != code.pairing || claim.household != self.household || !code.secret.is_proved_by(&claim) {
             return Err("the watch does not know the pairing secret".into());
         }
-        let name = WearerName { name: Text::new(name)?, salt: Salt::from_bytes(random()?) };
+        let name = PersonName { name: Text::new(name)?, salt: Salt::from_bytes(random()?) };
         let watch = EnrolledWatch {
             watch: claim.watch,
             key,
@@ -167,7 +169,7 @@ impl Guardian {
         self.log(Entry::RemoveWatch(watch), None, None)
     }
 
-    fn log(&mut self, entry: Entry, wearer: Option<&WearerName>, pairing: Option<PairingId>) -> Result<()> {
+    fn log(&mut self, entry: Entry, wearer: Option<&PersonName>, pairing: Option<PairingId>) -> Result<()> {
         let entry = LogEntry {
             v: V1,
             household: self.household,

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, Nonce, PublicKey, Timestamp, V1, WatchId, WearerId,
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, Nonce, PublicKey, Salt, Text, Timestamp, V1, WatchId,
+    WearerId,
 };
 
 /// How long a new watch has a lower cap, unless the household tightens it: 24 hours.
@@ -86,6 +87,18 @@ pub struct Guardian {
     pub key: PublicKey,
     /// Whether the passkey may be copied to other devices of its owner (WebAuthn flag BE); never changes.
     pub backup_eligible: bool,
+    /// Salted digest of the name that the wearers call them by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Digest>,
+}
+
+/// The name of a wearer or a guardian with the salt of its digest. The log holds the digest; the name stays beside it
+/// and can be erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonName {
+    pub name: Text<40>,
+    pub salt: Salt,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

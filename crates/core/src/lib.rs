@@ -22,7 +22,7 @@ pub use bill::{
 };
 pub use household::{
     EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, MAX_SESSION_MS, NEW_WATCH_COOLING_OFF_MS,
-    NewWatchCap, PinCommand, PinConsent, WatchSession,
+    NewWatchCap, PersonName, PinCommand, PinConsent, WatchSession,
 };
 pub use id::{
     AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId,

@@ -5,7 +5,7 @@
 //! a later signed message or be the last one, and nothing may be left over.
 
 use nodpay_core::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, OutcomeKind, PublicKey, Salt, Text, Timestamp, V1, Verdict,
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, OutcomeKind, PersonName, PublicKey, Timestamp, V1, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub struct Evidence {
     pub outcome_certificate: String,
     /// The household log up to the head that the outcome names.
     pub log: Vec<String>,
-    pub wearer_name: WearerName,
+    pub wearer_name: PersonName,
     pub bill: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requote: Option<String>,
@@ -42,14 +42,6 @@ pub struct Evidence {
     pub outcome: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
-}
-
-/// Opens the digest that the household log holds of the wearer's name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WearerName {
-    pub name: Text<40>,
-    pub salt: Salt,
 }
 
 /// What a checker trusts beforehand; exported once from the phone.

@@ -17,7 +17,7 @@ mod verify;
 
 pub use assertion::{Assertion, AssertionKind, MAX_ASSERTION_LEN, RelyingParty, challenge};
 pub use digest::{name_digest, payment_id};
-pub use evidence::{Anchor, AnchorGuardian, Evidence, EvidenceError, Report, WearerName, verify_evidence};
+pub use evidence::{Anchor, AnchorGuardian, Evidence, EvidenceError, Report, verify_evidence};
 pub use jws::{Kind, MAX_JWS_LEN, Verified, sign};
 pub use key::{SignError, Signer, SoftwareKey, sha256};
 pub use pairing::{PairingClaim, PairingCode, PairingSecret, check_digits, verify_pairing_claim};

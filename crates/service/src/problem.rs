@@ -70,9 +70,9 @@ pub enum ApiError {
     #[error("this took too long: try again")]
     Timeout,
 
-    /// An enrolment whose name does not fit its digest.
-    #[error("the wearer's name is not the one the entry names")]
-    WearerName,
+    /// A person's name that does not fit its digest.
+    #[error("the name is not the one the entry names")]
+    PersonName,
     /// An enrolment that names no pairing.
     #[error("enrolling a watch needs the pairing it asked in")]
     PairingMissing,
@@ -189,7 +189,7 @@ impl ApiError {
             Self::TooManyTries { .. } => (S::TOO_MANY_REQUESTS, "too-many-tries", "Too many tries"),
             Self::TooManyStreams => (S::SERVICE_UNAVAILABLE, "too-many-streams", "Too much at once"),
             Self::Timeout => (S::SERVICE_UNAVAILABLE, "timeout", "Took too long"),
-            Self::WearerName => (S::UNPROCESSABLE_ENTITY, "wearer-name-mismatch", "Name does not fit"),
+            Self::PersonName => (S::UNPROCESSABLE_ENTITY, "name-mismatch", "Name does not fit"),
             Self::PairingMissing => (S::UNPROCESSABLE_ENTITY, "pairing-missing", "No pairing"),
             Self::OtherPairing => (S::UNPROCESSABLE_ENTITY, "other-pairing", "Another pairing"),
             Self::NotThisEntry => (S::UNPROCESSABLE_ENTITY, "bad-log-entry", "Not this entry"),

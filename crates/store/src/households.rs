@@ -1,8 +1,8 @@
 //! Households: the log, guardians, watches and wearers, and the row that holds wallet and event counter.
 
 use nodpay_core::{
-    CredentialId, Currency, Digest, EnrolledWatch, Entry, FailReason, GuardianId, HouseholdId, NewWatchCap, PinCommand,
-    Timestamp, Wallet, WatchId, WatchSession, WearerId,
+    CredentialId, Currency, Digest, EnrolledWatch, Entry, FailReason, GuardianId, HouseholdId, NewWatchCap, PersonName,
+    PinCommand, Timestamp, Wallet, WatchId, WatchSession, WearerId,
 };
 use rusqlite::{Connection, params};
 
@@ -11,7 +11,7 @@ use crate::sqlite::{insert_message, many, one, run, run_one, sql_int};
 use crate::writer::{Fault, Tx};
 use crate::{
     AppendLog, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, Message, NewHousehold, StoreError, WatchRow,
-    WearerName, access, orders,
+    access, orders,
 };
 
 /// A household's row while a transaction works on it. Load it once, save it last.
@@ -89,8 +89,14 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewHousehold, now: Timestamp) -> Res
     )?;
     run(
         tx.db,
-        "INSERT INTO guardians (household, guardian, credential, counter) VALUES (?1, ?2, ?3, 0)",
-        params![household.as_bytes(), guardian.guardian.as_bytes(), guardian.credential.as_bytes()],
+        "INSERT INTO guardians (household, guardian, credential, counter, name, salt) VALUES (?1, ?2, ?3, 0, ?4, ?5)",
+        params![
+            household.as_bytes(),
+            guardian.guardian.as_bytes(),
+            guardian.credential.as_bytes(),
+            new.name.as_ref().map(|known| known.name.as_str()),
+            new.name.as_ref().map(|known| known.salt.as_bytes()),
+        ],
     )?;
     insert_entry(tx.db, household, 0, &new.message, now)?;
     let mut books = Books::load(tx.db, household)?;
@@ -271,7 +277,15 @@ pub(crate) fn household(db: &Connection, household: HouseholdId) -> Result<Optio
         household,
         "SELECT wearer, name, salt FROM wearers WHERE household = ?1 ORDER BY wearer",
         params![household.as_bytes()],
-        |cells| Ok((cells.id()?, WearerName { name: cells.text()?, salt: cells.id()? })),
+        |cells| Ok((cells.id()?, PersonName { name: cells.text()?, salt: cells.id()? })),
+    )?;
+    let guardians = many(
+        db,
+        "guardians",
+        household,
+        "SELECT guardian, name, salt FROM guardians WHERE household = ?1 AND name IS NOT NULL ORDER BY guardian",
+        params![household.as_bytes()],
+        |cells| Ok((cells.id()?, PersonName { name: cells.text()?, salt: cells.id()? })),
     )?;
     Ok(Some(HouseholdRow {
         household,
@@ -280,6 +294,7 @@ pub(crate) fn household(db: &Connection, household: HouseholdId) -> Result<Optio
         next_seq: books.next_seq,
         wallet: books.wallet,
         wearers,
+        guardians,
         last_event: books.last_event,
     }))
 }
@@ -288,14 +303,14 @@ pub(crate) fn wearer(
     db: &Connection,
     household: HouseholdId,
     wearer: WearerId,
-) -> Result<Option<WearerName>, StoreError> {
+) -> Result<Option<PersonName>, StoreError> {
     one(
         db,
         "wearers",
         wearer,
         "SELECT name, salt FROM wearers WHERE household = ?1 AND wearer = ?2",
         params![household.as_bytes(), wearer.as_bytes()],
-        |cells| Ok(WearerName { name: cells.text()?, salt: cells.id()? }),
+        |cells| Ok(PersonName { name: cells.text()?, salt: cells.id()? }),
     )
 }
 

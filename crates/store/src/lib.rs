@@ -56,7 +56,7 @@ pub use types::{
     BillStatus, CancelOrder, Claim, ClaimPairing, Decide, Ended, EventRow, EvidenceParts, Finding, Good, GuardianRow,
     HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent, MerchantEventRow, MerchantRow, Message, NewBill,
     NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSession, OrderRow, PairingRow, PairingState, Pay,
-    PlaceOrder, ReportPin, ReportResult, Requote, SessionOf, Ticked, TokenHash, TopUp, Topic, WatchRow, WearerName,
+    PlaceOrder, ReportPin, ReportResult, Requote, SessionOf, Ticked, TokenHash, TopUp, Topic, WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.

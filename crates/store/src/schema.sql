@@ -43,7 +43,10 @@ CREATE TABLE guardians (
     guardian BLOB NOT NULL CHECK (length(guardian) = 16),
     credential BLOB NOT NULL UNIQUE CHECK (length(credential) BETWEEN 16 AND 1023),
     counter INTEGER NOT NULL CHECK (counter BETWEEN 0 AND 4294967295),
-    PRIMARY KEY (household, guardian)
+    name TEXT,
+    salt BLOB CHECK (length(salt) = 16),
+    PRIMARY KEY (household, guardian),
+    CHECK ((name IS NULL) = (salt IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE watches (

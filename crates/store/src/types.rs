@@ -4,7 +4,7 @@
 use nodpay_core::{
     Amount, AskId, Bill, BillId, Cancel, Country, CredentialId, Currency, Decision, Digest, EnrolledWatch, FailReason,
     GuardianId, HouseholdId, LineId, LogEntry, Mcc, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind,
-    PairingId, Payment, PinReport, PublicKey, ResultReport, Salt, Text, Timestamp, TransferId, Wallet, WatchId,
+    PairingId, Payment, PersonName, PinReport, PublicKey, ResultReport, Text, Timestamp, TransferId, Wallet, WatchId,
     WearerId,
 };
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ pub struct NewHousehold {
     /// Entry 0, `Entry::Found`.
     pub entry: LogEntry,
     pub message: Message,
+    /// Opens the founder's `name` digest, which the caller has checked.
+    pub name: Option<PersonName>,
     /// Of the household's one wallet.
     pub currency: Currency,
 }
@@ -51,16 +53,9 @@ pub struct AppendLog {
     pub counter: u32,
     /// For the enrolment of a wearer who is new to the household; opens the enrolment's `wearer_name` digest, which the
     /// caller has checked. May be repeated, but not changed, for a further watch of the same wearer.
-    pub wearer: Option<WearerName>,
+    pub wearer: Option<PersonName>,
     /// The pairing that an enrolment completes.
     pub pairing: Option<PairingId>,
-}
-
-/// A wearer's name and what salts its digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WearerName {
-    pub name: Text<40>,
-    pub salt: Salt,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +67,9 @@ pub struct HouseholdRow {
     /// Number of log entries.
     pub next_seq: u64,
     pub wallet: Wallet,
-    pub wearers: Vec<(WearerId, WearerName)>,
+    pub wearers: Vec<(WearerId, PersonName)>,
+    /// Those who chose a name.
+    pub guardians: Vec<(GuardianId, PersonName)>,
     /// Number of the newest event, 0 before the first.
     pub last_event: u64,
 }
@@ -440,7 +437,7 @@ pub struct EvidenceParts {
     pub order: OrderRow,
     /// Wires up to the head that the outcome names.
     pub log: Vec<String>,
-    pub wearer: WearerName,
+    pub wearer: PersonName,
 }
 
 // Requotes

@@ -5,13 +5,13 @@
 use nodpay_core::{
     Adjustment, Amount, Bill, BillId, Cancel, CancelReason, Country, CredentialId, Currency, Decision, Digest,
     EnrolledWatch, Entry, FailReason, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry, Mcc,
-    MerchantCertificate, MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Nonce, Order, OrderId, Outcome,
-    OutcomeCertificate, OutcomeKind, PairingId, Payment, PinReport, PinState, Reduction, ResultReport, Salt, Text,
-    Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
+    MerchantCertificate, MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Nonce, Occasion, Order, OrderId,
+    Outcome, OutcomeCertificate, OutcomeKind, PairingId, Payment, PersonName, PinReport, PinState, Reduction,
+    ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
 };
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, Evidence, Kind, LogBook, PairingClaim, PairingSecret,
-    RelyingParty, Signer, SoftwareKey, Verified, WearerName, name_digest, payment_id, sign, verify_decision,
+    RelyingParty, Signer, SoftwareKey, Verified, name_digest, payment_id, sign, verify_decision,
 };
 use serde::Serialize;
 
@@ -24,6 +24,8 @@ const YEAR_MS: i64 = 365 * 24 * 60 * MINUTE_MS;
 #[derive(Debug)]
 pub struct SoftPasskey {
     pub guardian: Guardian,
+    /// Opens the guardian's `name`.
+    pub name: PersonName,
     pub key: SoftwareKey,
     pub rp: RelyingParty,
     /// Signs as the demo's software key does.
@@ -34,13 +36,15 @@ impl SoftPasskey {
     #[must_use]
     pub fn new(seed: u8, rp: RelyingParty) -> Self {
         let key = key(seed);
+        let name = PersonName { name: Text::new("妈妈").expect("a name"), salt: Salt::from_bytes([seed; 16]) };
         let guardian = Guardian {
             guardian: GuardianId::from_bytes([seed; 16]),
             credential: CredentialId::try_from(vec![seed; 20]).expect("a credential id"),
             key: key.public_key(),
             backup_eligible: false,
+            name: Some(name_digest(name.salt, name.name.as_str())),
         };
-        Self { guardian, key, rp, demo: false }
+        Self { guardian, name, key, rp, demo: false }
     }
 
     /// The assertion over exactly these bytes.
@@ -107,7 +111,7 @@ pub struct Cast {
     pub household: HouseholdId,
     pub watch: WatchId,
     pub wearer: WearerId,
-    pub wearer_name: WearerName,
+    pub wearer_name: PersonName,
     pub merchant: MerchantId,
     pub pairing: PairingId,
     pub secret: PairingSecret,
@@ -160,7 +164,7 @@ impl Cast {
             household: HouseholdId::from_bytes([seed(6); 16]),
             watch: WatchId::from_bytes([seed(7); 16]),
             wearer: WearerId::from_bytes([seed(8); 16]),
-            wearer_name: WearerName {
+            wearer_name: PersonName {
                 name: Text::new("小明 Ming").expect("a name"),
                 salt: Salt::from_bytes([seed(9); 16]),
             },
@@ -312,7 +316,7 @@ impl Cast {
             expires: START.plus_ms(11 * MINUTE_MS),
             nonce: Nonce::from_bytes([number; 16]),
             reason: None,
-            occasion: None,
+            occasion: Some(Occasion::School),
         }
     }
 

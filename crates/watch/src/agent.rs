@@ -154,6 +154,7 @@ enum Face {
     ChoosePin(Box<Choosing>),
     Fetching(BillReference),
     Review(Box<Offer>),
+    History,
     Pin(Box<Offer>, Digits),
     /// The platform's sensor looks who it is.
     Recognise(Box<Offer>, Option<Notice>),
@@ -250,6 +251,7 @@ impl Agent {
             (Face::Checking(_) | Face::Fetching(_), _) => Screen::Fetching,
             (Face::ChoosePin(choosing), _) => choosing.screen(),
             (Face::Review(offer), _) => Screen::Review(offer.basket()),
+            (Face::History, _) => Screen::History(self.household().map(Household::history).unwrap_or_default()),
             (Face::Pin(_, typed), _) => self.pin_screen(typed, mono),
             (Face::Recognise(_, notice), _) => Screen::Recognise { notice: notice.clone() },
             (Face::Settings, _) => Screen::Settings(self.about()),
@@ -272,13 +274,14 @@ impl Agent {
             Face::Idle(_) => match (action, &self.owner) {
                 (UserAction::Start, _) => self.start_scan(turn),
                 (UserAction::Settings, Owner::New | Owner::Household(_)) => self.face = Face::Settings,
+                (UserAction::History, Owner::Household(_)) => self.face = Face::History,
                 (UserAction::Cancel, Owner::Pairing(_)) => self.unpair(None),
                 (UserAction::Done | UserAction::Cancel, Owner::New | Owner::Household(_)) => {
                     self.face = Face::Idle(None);
                 }
                 (_, _) => {}
             },
-            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) => match action {
+            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::History => match action {
                 UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
                 _ => {}
             },
@@ -310,6 +313,7 @@ impl Agent {
             | Face::ChoosePin(_)
             | Face::Fetching(_)
             | Face::Review(_)
+            | Face::History
             | Face::Pin(..)
             | Face::Recognise(..)
             | Face::Settings => {}
@@ -320,9 +324,12 @@ impl Agent {
     fn face_limit_ms(&self) -> Option<u64> {
         match self.face {
             Face::Scan(..) => Some(SCAN_LIMIT_MS),
-            Face::Review(_) | Face::Pin(..) | Face::Recognise(..) | Face::ChoosePin(_) | Face::Settings => {
-                Some(IDLE_LIMIT_MS)
-            }
+            Face::Review(_)
+            | Face::Pin(..)
+            | Face::Recognise(..)
+            | Face::ChoosePin(_)
+            | Face::History
+            | Face::Settings => Some(IDLE_LIMIT_MS),
             // A notice stays; requests have their own limits.
             Face::Idle(_) | Face::Checking(_) | Face::Fetching(_) => None,
         }

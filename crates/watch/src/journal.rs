@@ -3,8 +3,10 @@
 //! It holds signed messages as they were signed, and what was pinned. It never holds a PIN or a private key. What is read
 //! back is checked like any other input: every message is verified again (`agent::restore`).
 
+use std::collections::BTreeMap;
+
 use nodpay_core::{
-    Amount, Digest, HouseholdId, OrderId, OutcomeKind, PairingId, PublicKey, Text, Timestamp, V1, WatchId,
+    Amount, Digest, GuardianId, HouseholdId, OrderId, OutcomeKind, PairingId, PublicKey, Text, Timestamp, V1, WatchId,
 };
 use nodpay_protocol::VerifyError;
 use serde::{Deserialize, Serialize};
@@ -84,6 +86,9 @@ pub(crate) struct HouseholdRecord {
     pub(crate) log: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) wearer_name: Option<Text<40>>,
+    /// What the wearer calls them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) guardians: BTreeMap<GuardianId, Text<40>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) balance: Option<Amount>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +101,9 @@ pub(crate) struct HouseholdRecord {
     pub(crate) ended: Option<Ended>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) reports: Vec<Report>,
+    /// Oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) past: Vec<Past>,
 }
 
 /// An order whose outcome is not known yet.
@@ -155,6 +163,9 @@ pub(crate) struct Ended {
     pub(crate) shop: Text<50>,
     pub(crate) total: Amount,
     pub(crate) struck: Vec<Text<60>>,
+    /// Who decided, as the wearer calls them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) guardian: Option<Text<40>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<EndReason>,
 }
@@ -170,6 +181,17 @@ pub(crate) enum EndReason {
     WatchNotEnrolled,
     NotGenuine,
     NoNetwork,
+}
+
+/// One line of the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Past {
+    pub(crate) kind: OutcomeKind,
+    pub(crate) shop: Text<50>,
+    pub(crate) total: Amount,
+    /// By the service's clock.
+    pub(crate) at: Timestamp,
 }
 
 /// A signed result that the service has not acknowledged.

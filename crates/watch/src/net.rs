@@ -3,8 +3,7 @@
 //! The order of [`Action`]s is a promise: the runtime does one after the other, and what follows a
 //! [`Action::Persist`] only once that is durable.
 
-use nodpay_core::{Amount, OrderId, Timestamp};
-use nodpay_protocol::WearerName;
+use nodpay_core::{Amount, GuardianId, OrderId, PersonName, Salt, Text, Timestamp};
 use serde::Deserialize;
 
 use crate::view::UserAction;
@@ -195,11 +194,20 @@ pub(crate) struct StateAnswer {
     #[serde(default)]
     pub(crate) balance: Option<Amount>,
     #[serde(default)]
-    pub(crate) wearer: Option<WearerName>,
+    pub(crate) wearer: Option<PersonName>,
+    #[serde(default)]
+    pub(crate) guardians: Vec<NamedGuardian>,
     #[serde(default)]
     pub(crate) log: Vec<String>,
     #[serde(default)]
     pub(crate) order: Option<StateOrder>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct NamedGuardian {
+    pub(crate) guardian: GuardianId,
+    pub(crate) name: Text<40>,
+    pub(crate) salt: Salt,
 }
 
 #[derive(Deserialize)]

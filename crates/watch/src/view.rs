@@ -4,7 +4,7 @@
 //! their currency, times are milliseconds left, and every text that came from a merchant or a guardian has already
 //! been checked by `nodpay-core` (NFC, bounded, no control or invisible characters).
 
-use nodpay_core::{Amount, Occasion, Timestamp};
+use nodpay_core::{Amount, Occasion, OutcomeKind, Timestamp};
 
 /// One screen, whole: drawing it needs nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +145,18 @@ pub enum EndKind {
     Refused,
     Expired,
     Cancelled,
+}
+
+impl From<OutcomeKind> for EndKind {
+    fn from(outcome: OutcomeKind) -> Self {
+        match outcome {
+            OutcomeKind::Paid => Self::Paid,
+            OutcomeKind::Failed => Self::Failed,
+            OutcomeKind::Refused => Self::Refused,
+            OutcomeKind::Expired => Self::Expired,
+            OutcomeKind::Cancelled => Self::Cancelled,
+        }
+    }
 }
 
 /// Something to tell the wearer: one short sentence and what to do next. The screens hold the sentences.

@@ -3,16 +3,18 @@
 import { get, post, serviceNow } from "./api.js";
 import { announce, focusHeading, h, patch } from "./dom.js";
 import { busyButton, icon, inDemo, logo, notice, topBar, withDemo } from "./frame.js";
-import { randomId, utf8 } from "./messages.js";
+import { randomId, textProblem, typedText, utf8 } from "./messages.js";
 import { createPasskey, createSoftwareKey, signWithPasskey, support } from "./passkey.js";
 import { currencyName, day, onLanguage, problemText, startTexts, t } from "./texts.js";
 import { relyingParty, writePin } from "./trust.js";
-import { LogBook } from "./verify.js";
+import { LogBook, nameDigest } from "./verify.js";
 
 const CURRENCIES = ["CNY", "EUR", "USD", "GBP", "HKD", "JPY", "KRW", "SGD", "TWD", "AUD", "CAD", "CHF", "INR", "BRL"];
 
+const MAX_NAME = 40;
+
 const invitation = location.hash.slice(1);
-const state = { service: null, can: null, currency: "CNY", step: "welcome", busy: false, problem: null, made: null };
+const state = { service: null, can: null, currency: "CNY", name: null, step: "welcome", busy: false, problem: null, made: null };
 let root;
 
 async function start() {
@@ -42,6 +44,11 @@ function view() {
     h("div.hero", {}, logo(), h("h1", {}, t("join.title")), h("p.lead", {}, t("join.lead"))),
     !inDemo() && h("ol.plan", {},
       ...["passkey", "watch", "nod"].map((step) => h("li", {}, h("strong", {}, t(`join.plan.${step}`)), h("span", {}, t(`join.plan.${step}-more`))))),
+    !inDemo() && h("label.field", {}, h("span", {}, t("join.name")),
+      h("input", {
+        type: "text", value: ownName(), testid: "guardian-name", autocomplete: "off", maxlength: 80,
+        oninput: (event) => { state.name = event.target.value; },
+      })),
     !inDemo() && h("label.field", {}, h("span", {}, t("join.currency")),
       h("select", { value: state.currency, testid: "currency", onchange: (event) => { state.currency = event.target.value; } },
         ...CURRENCIES.map((code) => h("option", { value: code, selected: code === state.currency }, `${code} · ${currencyName(code)}`)))),
@@ -66,9 +73,19 @@ function done() {
   ];
 }
 
+/** What the child calls this guardian; the watch says it with each nod. */
+const ownName = () => state.name ?? t("join.name-default");
+
 /** Passkey, founding entry, household: in this order; what was made is kept when a later step fails. */
 async function found(software) {
   if (state.busy) return;
+  const said = typedText(ownName());
+  const wrong = textProblem(said, MAX_NAME);
+  if (wrong) {
+    state.problem = { code: `text-${wrong}` };
+    render();
+    return;
+  }
   Object.assign(state, { busy: true, problem: null });
   render();
   try {
@@ -82,12 +99,14 @@ async function found(software) {
     state.made = made;
     const { credential, key, backup_eligible } = made;
     const household = randomId();
+    const name = { name: said, salt: randomId() };
     const entry = {
-      v: 1, household, seq: 0, guardian, at: serviceNow(), entry: { found: { guardian, credential, key, backup_eligible } },
+      v: 1, household, seq: 0, guardian, at: serviceNow(), 
+      entry: { found: { guardian, credential, key, backup_eligible, name: await nameDigest(name.salt, name.name) } },
     };
     const wire = await signWithPasskey(service, "log", utf8(JSON.stringify(entry)), credential);
     const book = await LogBook.found(wire, null, rp);
-    await post("/api/guardian/found", { invitation, entry: wire, currency: state.currency });
+    await post("/api/guardian/found", { invitation, entry: wire, name, currency: state.currency });
     writePin({ household, founding: book.head, root: service.root, demo: rp.demo_keys, seq: 0, head: book.head, credential });
     state.step = "done";
     history.replaceState(null, "", location.pathname + location.search); // the invitation is used up

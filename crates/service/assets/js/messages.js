@@ -359,7 +359,7 @@ const line = fields({
 });
 const adjustment = fields({ kind: oneOf("discount", "tax", "fee"), name: text(60), amount: minor });
 
-const guardian = fields({ guardian: id, credential, key, backup_eligible: flag });
+const guardian = fields({ guardian: id, credential, key, backup_eligible: flag, name: maybe(digest) });
 const enrolledWatch = fields({
   watch: id,
   key,
@@ -378,6 +378,7 @@ const entry = (value) => {
   return Object.hasOwn(readers, kind) ? { kind, content: readers[kind](content) } : bad("an unknown kind of entry");
 };
 
+const OCCASIONS = ["school", "hungry", "thirsty", "birthday", "present", "journey"];
 const OUTCOMES = ["paid", "failed", "refused", "expired", "cancelled"];
 const FAIL_REASONS = ["insufficient-balance", "bill-already-paid", "bill-cancelled", "bill-expired", "watch-removed"];
 
@@ -396,7 +397,7 @@ const FORMS = {
   order: fields({
     v: v1, order: id, bill: digest, household: id, watch: id, wearer: id,
     wearer_check: fields({ method: oneOf("pin", "biometric"), at }), log_head: digest, created: at, expires: at, nonce: id,
-    reason: maybe(text(60)),
+    reason: maybe(text(60)), occasion: maybe(oneOf(...OCCASIONS)),
   }),
   payment: fields({
     v: v1, payment: id, order: digest, decision: digest, bill: digest, payee: digest, total: amount, household: id,

@@ -109,7 +109,7 @@ async function decide(ctx, entry, verdict) {
   if (draft.busy) return;
   const { terms } = current(entry, draft);
   const reason = typedText(draft.reason);
-  if (verdict === "refuse" && reason && textProblem(reason, MAX_REASON)) {
+  if (reason && textProblem(reason, MAX_REASON)) {
     draft.problem = { code: `text-${textProblem(reason, MAX_REASON)}` };
     ctx.render();
     return;
@@ -159,7 +159,7 @@ async function signDecision(state, order, verdict, terms, reason) {
     at: now,
     pay_by: now + MAX_DECISION_AGE_MS,
   };
-  if (!approve && reason) said.reason = reason;
+  if (reason && (!approve || terms.struck.length > 0)) said.reason = reason;
   const wire = await signWithPasskey(state.service, "decision", utf8(JSON.stringify(said)), guardian.credential);
   await verifyDecision(wire, book, order.order, order.bill, order.requote); // as watch and service will
   return wire;
@@ -214,7 +214,8 @@ function wearerCard(order, name) {
     avatar(name),
     h("div", {},
       h("p.name", {}, name),
-      h("p.badge.good", { testid: "wearer-check" }, icon("check"), t(`order.checked.${said.wearer_check.method}`, { time: when(said.wearer_check.at) })),
+      h("p.badge.good", { testid: "wearer-check" }, icon("check"), t(`order.${said.wearer_check.method}-checked`, { time: when(said.wearer_check.at) })),
+      said.occasion && h("p.quote", { testid: "occasion" }, t(`occasion.${said.occasion}`)),
       said.reason && h("p.quote", {}, h("bdi", {}, `“${said.reason}”`))));
 }
 
@@ -323,6 +324,7 @@ function actions(ctx, entry, now, name) {
     !enough && notice("bad", t("order.too-little", { balance: money(balance) })),
     draft.problem && notice("bad", problemText(draft.problem)),
     draft.refusing ? refusal(ctx, entry, name) : [
+      !now.all && now.struck.length > 0 && h("div.refusal", {}, ...reasonField(ctx, draft, t("order.why-struck", { name }))),
       now.all && h("p.soft", {}, t("order.all-struck"), " ", t("order.no-undo")),
       h("div.buttons", {},
         !now.all && h("button.refuse", {
@@ -341,19 +343,26 @@ function actions(ctx, entry, now, name) {
     ]);
 }
 
-function refusal(ctx, entry, name) {
-  const draft = draftOf(entry.view.order_id);
+/** The guardian's own words, which the watch shows. */
+function reasonField(ctx, draft, label) {
   const left = MAX_REASON - [...typedText(draft.reason)].length;
-  return h("div.refusal", {},
-    h("label.field", {}, h("span", {}, t("order.reason", { name })),
+  return [
+    h("label.field", {}, h("span", {}, label),
       h("input", {
         type: "text", value: draft.reason, testid: "reason", maxlength: 120, autocomplete: "off", enterkeyhint: "done",
-        oninput: (event) => { draft.reason = event.target.value; ctx.render(); },
+        oninput: (event) => { Object.assign(draft, { reason: event.target.value, signed: null }); ctx.render(); },
       })),
     left < 0 && h("p.wrong", { role: "alert" }, t("problem.text-too-long")),
+  ];
+}
+
+function refusal(ctx, entry, name) {
+  const draft = draftOf(entry.view.order_id);
+  return h("div.refusal", {},
+    ...reasonField(ctx, draft, t("order.reason", { name })),
     h("div.chips", {},
       ...["later", "enough", "talk"].map((key) => h("button.chip", {
-        type: "button", onclick: () => { draft.reason = t(`order.reason.${key}`); ctx.render(); },
+        type: "button", onclick: () => { Object.assign(draft, { reason: t(`order.reason.${key}`), signed: null }); ctx.render(); },
       }, t(`order.reason.${key}`)))),
     h("p.soft", {}, t("order.no-undo")),
     h("div.buttons", {},
@@ -375,7 +384,7 @@ function ending(ctx, entry, name) {
     h("span.big", {}, icon(symbol, "huge")),
     h("h2", {}, t(`ending.${kind}`, { total, name })),
     outcome?.outcome === "failed" && h("p", {}, t(`fail.${outcome.reason}`)),
-    kind === "refused" && order.decision?.payload.reason && h("p.quote", {}, h("bdi", {}, `“${order.decision.payload.reason}”`)),
+    order.decision?.payload.reason && h("p.quote", {}, h("bdi", {}, `“${order.decision.payload.reason}”`)),
     kind === "cancelled" && h("p", {}, t(`cancel-reason.${order.cancel.payload.reason}`, { name })),
     kind === "approved" && left > 0 && timeBar(left, MAX_DECISION_AGE_MS, t("order.time-bar")),
     kind === "approved" && h("p.soft", {}, left > 0 ? t("ending.pay-by", { time: timeLeft(left) }) : t("order.time-over")),

@@ -2,13 +2,13 @@
 //! data is what those say when the event is sent.
 
 use nodpay_core::{
-    Amount, AskId, BillId, HouseholdId, LineId, MerchantId, OrderId, OrderState, PairingId, Salt, Text, Timestamp,
-    WatchId,
+    Amount, AskId, BillId, GuardianId, HouseholdId, LineId, MerchantId, OrderId, OrderState, PairingId, PersonName,
+    Text, Timestamp, WatchId,
 };
 use nodpay_protocol::Verified;
 use nodpay_store::{
-    AskRow, AskState, Balance, BillRow, BillStatus, HouseholdEvent, MerchantEvent, Message, OrderRow, StoreError,
-    WearerName,
+    AskRow, AskState, Balance, BillRow, BillStatus, HouseholdEvent, HouseholdRow, MerchantEvent, Message, OrderRow,
+    StoreError,
 };
 use serde::Serialize;
 
@@ -37,17 +37,18 @@ pub(crate) const fn state_name(state: &OrderState) -> &'static str {
     }
 }
 
-/// A wearer's name with the salt that its digest in the log is made with.
+/// Who a guardian is to the wearers.
 #[derive(Serialize)]
-pub(crate) struct WearerView {
-    name: Text<40>,
-    salt: Salt,
+pub(crate) struct NamedGuardian {
+    guardian: GuardianId,
+    #[serde(flatten)]
+    name: PersonName,
 }
 
-impl From<&WearerName> for WearerView {
-    fn from(wearer: &WearerName) -> Self {
-        Self { name: wearer.name.clone(), salt: wearer.salt }
-    }
+/// The guardians who chose a name.
+pub(crate) fn named(row: &HouseholdRow) -> Vec<NamedGuardian> {
+    let one = |(guardian, name): &(GuardianId, PersonName)| NamedGuardian { guardian: *guardian, name: name.clone() };
+    row.guardians.iter().map(one).collect()
 }
 
 /// An order as its watch sees it.

@@ -10,16 +10,15 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nodpay_core::{
     Amount, AskId, Bytes, Currency, Digest, Entry, GuardianId, HouseholdError, HouseholdId, LineId, LogEntry, OrderId,
-    OrderState, PairingId, PublicKey, Reduction, Timestamp, V1, WatchId, WearerId,
+    OrderState, PairingId, PersonName, PublicKey, Reduction, Timestamp, V1, WatchId, WearerId,
 };
 use nodpay_protocol::{Assertion, AssertionKind, Evidence, LogBook, VerifyError, name_digest, sha256, verify_decision};
 use nodpay_store::{
     AppendLog, AskRequote, Balance, Decide, Message, NewHousehold, NewPairing, PairingState, SessionOf, StoreError,
-    WearerName,
 };
 use serde::{Deserialize, Serialize};
 
-use super::compose::{AskView, GuardianOrder, WearerView, available, message};
+use super::compose::{AskView, GuardianOrder, NamedGuardian, available, message, named};
 use super::watch::{Accepted, accepted};
 use crate::App;
 use crate::events::{Audience, resume_from, stream};
@@ -50,6 +49,8 @@ pub(super) struct LoggedIn {
 pub(super) struct FoundBody {
     invitation: Token,
     entry: String,
+    /// Opens the entry's `name`, where it has one.
+    name: Option<PersonName>,
     currency: Currency,
 }
 
@@ -62,14 +63,22 @@ pub(super) async fn found(
     let book = LogBook::found(&body.entry, None, app.relying_party().clone())?;
     let entry = entry_of(&body.entry)?;
     let (household, guardian) = (entry.household, entry.guardian);
+    if book.guardian(guardian).and_then(|founder| founder.name) != body.name.as_ref().map(digest_of) {
+        return Err(ApiError::PersonName);
+    }
     let new = NewHousehold {
         invitation: body.invitation.stored(),
         message: Message { wire: body.entry, digest: book.head() },
         entry,
+        name: body.name,
         currency: body.currency,
     };
     app.store().create_household(new, app.now()).await?;
     logged_in(&app, household, guardian).await
+}
+
+fn digest_of(person: &PersonName) -> Digest {
+    name_digest(person.salt, person.name.as_str())
 }
 
 async fn logged_in(app: &App, household: HouseholdId, guardian: GuardianId) -> Result<Response, ApiError> {
@@ -131,7 +140,7 @@ pub(super) async fn logout(State(app): State<App>, session: GuardianSession) -> 
 struct Wearer {
     wearer: WearerId,
     #[serde(flatten)]
-    name: WearerView,
+    name: PersonName,
 }
 
 #[derive(Serialize)]
@@ -155,6 +164,7 @@ pub(super) struct Household {
     wearers: Vec<Wearer>,
     /// The newest one of each watch.
     pin_reports: Vec<PinReportView>,
+    guardians: Vec<NamedGuardian>,
     balance: Amount,
     currency: Currency,
     rp_id: String,
@@ -167,7 +177,7 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
     let log = app.store().log(session.household, 0).await?;
     let pins = app.store().pin_reports(session.household).await?;
     let balance = Balance { wallet: row.wallet, currency: row.currency };
-    let wearers = row.wearers.iter().map(|(wearer, name)| Wearer { wearer: *wearer, name: WearerView::from(name) });
+    let wearers = row.wearers.iter().map(|(wearer, name)| Wearer { wearer: *wearer, name: name.clone() });
     Ok(Json(Household {
         now: app.now(),
         events: row.last_event,
@@ -178,6 +188,7 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         outcome_certificate: app.keys().outcome_certificate().wire().to_owned(),
         wearers: wearers.collect(),
         pin_reports: pins.into_iter().map(|(watch, report)| PinReportView { watch, report: report.wire }).collect(),
+        guardians: named(&row),
         balance: available(balance)?,
         currency: row.currency,
         rp_id: app.config().rp_id.clone(),
@@ -249,7 +260,7 @@ pub(super) async fn evidence(
         merchant_certificate: row.merchant_certificate.wire,
         outcome_certificate: app.keys().outcome_certificate().wire().to_owned(),
         log: parts.log,
-        wearer_name: nodpay_protocol::WearerName { name: parts.wearer.name, salt: parts.wearer.salt },
+        wearer_name: parts.wearer,
         bill: row.bill_message.wire,
         requote: row.requote.map(|requote| requote.message.wire),
         order: row.message.wire,
@@ -336,7 +347,7 @@ pub(super) async fn decide(
 #[serde(deny_unknown_fields)]
 pub(super) struct AppendBody {
     entry: String,
-    wearer: Option<nodpay_protocol::WearerName>,
+    wearer: Option<PersonName>,
     pairing: Option<PairingId>,
 }
 
@@ -355,24 +366,23 @@ pub(super) async fn append(
         Err(error) => return Err(error.into()),
     };
     let (_, _, counter) = book.assertion(AssertionKind::Log, &body.entry)?;
-    let wearer = body.wearer.map(|wearer| WearerName { name: wearer.name, salt: wearer.salt });
     match &entry.entry {
         Entry::Found(_) => return Err(ApiError::NotThisEntry),
         Entry::EnrolWatch(enrolled) => {
             if body.pairing.is_none() {
                 return Err(ApiError::PairingMissing);
             }
-            let fits = |wearer: &WearerName| name_digest(wearer.salt, wearer.name.as_str()) == enrolled.wearer_name;
+            let fits = |wearer: &PersonName| digest_of(wearer) == enrolled.wearer_name;
             let row = households::row(&app, session.household).await?;
             let known = row.wearers.iter().find(|(wearer, _)| *wearer == enrolled.wearer).map(|(_, name)| name);
-            if !wearer.as_ref().or(known).is_none_or(fits) {
-                return Err(ApiError::WearerName);
+            if !body.wearer.as_ref().or(known).is_none_or(fits) {
+                return Err(ApiError::PersonName);
             }
         }
         Entry::RemoveWatch(_) | Entry::PinCommand(_) | Entry::SetSession(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
-    let append = AppendLog { entry, message, counter, wearer, pairing: body.pairing };
+    let append = AppendLog { entry, message, counter, wearer: body.wearer, pairing: body.pairing };
     app.store().append_log(append, now).await?;
     Ok(accepted())
 }

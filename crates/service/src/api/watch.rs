@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use nodpay_core::{
-    Amount, BillId, Digest, Order, OrderId, OrderState, OutcomeKind, PairingId, PublicKey, Timestamp, WatchId,
+    Amount, BillId, Digest, Order, OrderId, OrderState, OutcomeKind, PairingId, PersonName, PublicKey, Timestamp,
+    WatchId,
 };
 use nodpay_protocol::{
     LogBook, bill_of_order, sha256, verify_cancel, verify_order, verify_outcome, verify_pairing_claim, verify_payment,
@@ -18,7 +19,7 @@ use nodpay_store::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::compose::{WatchOrder, WearerView, available, message};
+use super::compose::{NamedGuardian, WatchOrder, available, message, named};
 use crate::App;
 use crate::events::{Audience, resume_from, stream};
 use crate::extract::{Json as JsonBody, Path, Query, Wire};
@@ -70,7 +71,8 @@ pub(super) struct WatchState {
     events: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     balance: Option<Amount>,
-    wearer: Option<WearerView>,
+    wearer: Option<PersonName>,
+    guardians: Vec<NamedGuardian>,
     log: Vec<String>,
     /// The newest one.
     order: Option<WatchOrder>,
@@ -87,7 +89,15 @@ pub(super) async fn state(
     let household = households::row(&app, proof.household).await?;
     if proof.standing == Standing::Pending {
         let events = household.last_event;
-        return Ok(Json(WatchState { now, events, balance: None, wearer: None, log: Vec::new(), order: None }));
+        return Ok(Json(WatchState {
+            now,
+            events,
+            balance: None,
+            wearer: None,
+            guardians: Vec::new(),
+            log: Vec::new(),
+            order: None,
+        }));
     }
     let row = watch_row(&app, proof.watch).await?;
     let wearer = household.wearers.iter().find(|(wearer, _)| *wearer == row.enrolled.wearer);
@@ -98,7 +108,8 @@ pub(super) async fn state(
         now,
         events: household.last_event,
         balance: if proof.standing == Standing::Enrolled { Some(available(balance)?) } else { None },
-        wearer: wearer.map(|(_, name)| WearerView::from(name)),
+        wearer: wearer.map(|(_, name)| name.clone()),
+        guardians: named(&household),
         log: log.into_iter().map(|entry| entry.wire).collect(),
         order: order.map(|order| WatchOrder::new(order, now)),
     }))

@@ -206,7 +206,8 @@ impl TestApp {
 
     pub(crate) fn found(&self, cast: &Cast) -> Answer {
         let invitation = self.invite(InvitationKind::Guardian);
-        let body = json!({ "invitation": invitation, "entry": cast.log[0], "currency": "CNY" });
+        let body =
+            json!({ "invitation": invitation, "entry": cast.log[0], "name": cast.passkey.name, "currency": "CNY" });
         self.post("/api/guardian/found", &[("origin", ORIGIN)], &body)
     }
 

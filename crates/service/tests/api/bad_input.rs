@@ -3,8 +3,8 @@
 use std::panic::Location;
 
 use nodpay_core::{
-    Amount, BillId, Decision, Entry, HouseholdId, LogEntry, MerchantId, Minor, Order, OrderId, Payment, Reduction,
-    Text, Timestamp, Verdict, WatchId, WearerId,
+    Amount, BillId, Decision, Entry, HouseholdId, LogEntry, MerchantId, Minor, Order, OrderId, Payment, PersonName,
+    Reduction, Text, Timestamp, Verdict, WatchId, WearerId,
 };
 use nodpay_protocol::{AssertionKind, Kind, Verified, sign, sign_request, verify_decision};
 use nodpay_testkit::{Cast, SoftPasskey, cny, line, line_id, minor, retotal, rp, some_digest};
@@ -888,7 +888,7 @@ fn logs_and_pairings() {
             "another name",
             json!({ "entry": entry(&|_| {}), "wearer": other_name, "pairing": cast.pairing }),
             422,
-            "wearer-name-mismatch",
+            "name-mismatch",
         ),
         ("not an entry", json!({ "entry": "x" }), 400, "malformed-message"),
         ("nothing", json!({}), 400, "malformed-request"),
@@ -951,10 +951,11 @@ fn logs_and_pairings() {
 fn invitations_and_logins() {
     let app = TestApp::start();
     let cast = Cast::new(0);
-    let found = |invitation: &str, entry: &str| {
-        let body = json!({ "invitation": invitation, "entry": entry, "currency": "CNY" });
+    let named = |invitation: &str, entry: &str, name: &PersonName| {
+        let body = json!({ "invitation": invitation, "entry": entry, "name": name, "currency": "CNY" });
         app.post("/api/guardian/found", &[("origin", ORIGIN)], &body)
     };
+    let found = |invitation: &str, entry: &str| named(invitation, entry, &cast.passkey.name);
     let unknown = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     found(unknown, &cast.log[0]).refused(403, "invitation-unknown");
     found("x", &cast.log[0]).refused(400, "malformed-request");
@@ -970,21 +971,18 @@ fn invitations_and_logins() {
     app.post("/api/guardian/found", &[("origin", "https://evil.example")], &body).refused(403, "foreign-origin");
     app.enrol(&invitation, &cast.merchant_key).refused(403, "invitation-unknown");
     assert_eq!(found(&invitation, &cast.log[0]).status, 200);
-    found(&invitation, &Cast::new(1).log[0]).refused(403, "invitation-used");
-    found(
-        &guardian(),
-        &SoftPasskey::new(9, rp()).assert(AssertionKind::Log, &{
-            let mut entry = cast.founding();
-            let other = SoftPasskey::new(9, rp()).guardian;
-            entry.guardian = other.guardian;
-            entry.entry = Entry::Found(other);
-            entry
-        }),
-    )
-    .refused(409, "household-exists");
+    let neighbour = Cast::new(1);
+    named(&invitation, &neighbour.log[0], &neighbour.passkey.name).refused(403, "invitation-used");
+    let other = SoftPasskey::new(9, rp());
+    let mut entry = cast.founding();
+    entry.guardian = other.guardian.guardian;
+    entry.entry = Entry::Found(other.guardian.clone());
+    let entry = other.assert(AssertionKind::Log, &entry);
+    named(&guardian(), &entry, &cast.passkey.name).refused(422, "name-mismatch");
+    named(&guardian(), &entry, &other.name).refused(409, "household-exists");
     let late = guardian();
     app.clock.advance_ms(nodpay_service::admin::INVITATION_LIFE_MS);
-    found(&late, &Cast::new(1).log[0]).refused(410, "invitation-expired");
+    named(&late, &neighbour.log[0], &neighbour.passkey.name).refused(410, "invitation-expired");
 
     let answer =
         |assertion: String| app.post("/api/guardian/login", &[("origin", ORIGIN)], &json!({ "assertion": assertion }));

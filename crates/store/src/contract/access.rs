@@ -2,7 +2,7 @@
 
 use nodpay_core::{
     Bytes, CredentialId, Currency, Digest, Entry, FailReason, LineId, Nonce, OrderState, OutcomeKind, PairingId,
-    PinCommand, PinConsent, PinReport, PinState, V1, WatchSession,
+    PersonName, PinCommand, PinConsent, PinReport, PinState, V1, WatchSession,
 };
 use nodpay_core::{GuardianId, HouseholdId, Salt, Text, WatchId};
 
@@ -12,7 +12,7 @@ use super::cast::{
 use crate::{
     Audience, BillState, BillStatus, Claim, ClaimPairing, Good, HouseholdEvent, InvitationKind, MAX_GOODS,
     MerchantEvent, NewInvitation, NewPairing, NewSession, PairingState, ReportPin, SessionOf, Store, StoreError,
-    TokenHash, Topic, WearerName,
+    TokenHash, Topic,
 };
 
 pub async fn founding_a_household(store: &Store) {
@@ -121,7 +121,7 @@ pub async fn appending_to_the_log(store: &Store) {
     let second = WatchId::from_bytes(fresh());
     let mut renamed = family.enrolment(second, family.wearer);
     renamed.counter = 9;
-    renamed.wearer = Some(WearerName { name: Text::new("小红").expect("a name"), salt: Salt::from_bytes(fresh()) });
+    renamed.wearer = Some(PersonName { name: Text::new("小红").expect("a name"), salt: Salt::from_bytes(fresh()) });
     assert_eq!(refused(store.append_log(renamed.clone(), START).await), StoreError::WearerConflict);
     renamed.wearer = None;
     family.send(store, renamed).await.expect("a second watch");

@@ -7,15 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nodpay_core::{
     Amount, Bill, BillId, Bytes, Cancel, CancelReason, Country, CredentialId, Currency, Decision, Digest,
     EnrolledWatch, Entry, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry, Mcc, MerchantId, Minor,
-    NewWatchCap, Nonce, Order, OrderId, Outcome, OutcomeKind, Payment, PaymentId, PublicKey, Reduction, ResultReport,
-    Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
+    NewWatchCap, Nonce, Order, OrderId, Outcome, OutcomeKind, Payment, PaymentId, PersonName, PublicKey, Reduction,
+    ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
 };
 use serde::Serialize;
 
 use crate::{
     AppendLog, BillRow, CancelOrder, Decide, InvitationKind, Message, NewBill, NewHousehold, NewInvitation,
     NewMerchant, OrderRow, OutcomeSigner, Pay, PlaceOrder, ReportResult, Store, StoreError, TokenHash, TopUp,
-    WearerName,
 };
 
 /// When every story begins.
@@ -125,7 +124,7 @@ pub struct Family {
     pub credential: CredentialId,
     pub watch: WatchId,
     pub wearer: WearerId,
-    pub name: WearerName,
+    pub name: PersonName,
     pub entries: Vec<(LogEntry, Message)>,
 }
 
@@ -140,11 +139,12 @@ impl Family {
             credential: credential.clone(),
             watch: WatchId::from_bytes(fresh()),
             wearer: WearerId::from_bytes(fresh()),
-            name: WearerName { name: Text::new("小明").expect("a name"), salt: Salt::from_bytes(fresh()) },
+            name: PersonName { name: Text::new("小明").expect("a name"), salt: Salt::from_bytes(fresh()) },
             entries: Vec::new(),
         };
         let key = fresh_key();
-        let founding = family.entry(Entry::Found(Guardian { guardian, credential, key, backup_eligible: false }));
+        let founding =
+            family.entry(Entry::Found(Guardian { guardian, credential, key, backup_eligible: false, name: None }));
         family.entries.push(founding);
         family
     }
@@ -175,7 +175,7 @@ impl Family {
 
     pub(crate) fn founding(&self, invitation: TokenHash, currency: Currency) -> NewHousehold {
         let (entry, message) = self.entries.first().expect("the founding entry").clone();
-        NewHousehold { invitation, entry, message, currency }
+        NewHousehold { invitation, entry, message, name: None, currency }
     }
 
     /// The entry that would come next.
@@ -204,7 +204,7 @@ impl Family {
         self.append(entry, Some(self.name.clone()))
     }
 
-    pub(crate) fn append(&self, entry: Entry, wearer: Option<WearerName>) -> AppendLog {
+    pub(crate) fn append(&self, entry: Entry, wearer: Option<PersonName>) -> AppendLog {
         let (entry, message) = self.entry(entry);
         AppendLog { entry, message, counter: 0, wearer, pairing: None }
     }

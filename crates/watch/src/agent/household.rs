@@ -1,14 +1,21 @@
 //! The household this watch belongs to: its log, which the watch follows and never goes back on, and its balance.
 
-use nodpay_core::{Amount, LogEntry, OutcomeCertificate, Text};
-use nodpay_protocol::{Assertion, LogBook, Verified, VerifyError, WearerName, name_digest, verify_outcome_certificate};
+use std::collections::BTreeMap;
+
+use nodpay_core::{Amount, GuardianId, LogEntry, OutcomeCertificate, PersonName, Text};
+use nodpay_protocol::{Assertion, LogBook, Verified, VerifyError, name_digest, verify_outcome_certificate};
 
 use super::order::OpenOrder;
 use super::{Agent, Face, Owner};
 use crate::clock::Turn;
-use crate::journal::{Ended, GivenUpFor, HouseholdRecord, OwnerRecord, Pins, Report};
-use crate::net::{BalanceEvent, DecisionEvent, LogEvent, OutcomeEvent, Reply, ServiceAnswer, StateAnswer, StateOrder};
-use crate::view::Notice;
+use crate::journal::{Ended, GivenUpFor, HouseholdRecord, OwnerRecord, Past, Pins, Report};
+use crate::net::{
+    BalanceEvent, DecisionEvent, LogEvent, NamedGuardian, OutcomeEvent, Reply, ServiceAnswer, StateAnswer, StateOrder,
+};
+use crate::view::{Notice, PastOrder};
+
+/// Ended orders that the history shows; the oldest is forgotten first.
+const MAX_PAST: usize = 30;
 
 pub(super) struct Household {
     pub(super) pins: Pins,
@@ -16,6 +23,8 @@ pub(super) struct Household {
     pub(super) log: Vec<String>,
     pub(super) book: LogBook,
     pub(super) wearer_name: Option<Text<40>>,
+    /// What the wearer calls them.
+    pub(super) guardians: BTreeMap<GuardianId, Text<40>>,
     /// The service's word; the wearer sees it, nothing is paid by it.
     pub(super) balance: Option<Amount>,
     pub(super) outcome_certificate: Option<Verified<OutcomeCertificate>>,
@@ -28,6 +37,8 @@ pub(super) struct Household {
     pub(super) ended: Option<Ended>,
     /// Oldest first.
     pub(super) reports: Vec<Report>,
+    /// Oldest first.
+    pub(super) past: Vec<Past>,
     /// The service said in this run that it does not know this watch.
     pub(super) disowned: bool,
 }
@@ -49,6 +60,7 @@ impl Household {
             log,
             book,
             wearer_name: None,
+            guardians: BTreeMap::new(),
             balance: None,
             outcome_certificate: None,
             last_event: None,
@@ -56,6 +68,7 @@ impl Household {
             orders: Vec::new(),
             ended: None,
             reports: Vec::new(),
+            past: Vec::new(),
             disowned: false,
         }
     }
@@ -63,16 +76,38 @@ impl Household {
     /// What of a state answer needs no verification of signatures. True when the journal should know.
     pub(super) fn take_state(&mut self, answer: &StateAnswer) -> bool {
         self.balance = answer.balance.or(self.balance);
-        let Some(WearerName { name, salt }) = &answer.wearer else { return false };
-        let fits = self
-            .book
-            .watch_ever(self.pins.watch)
-            .is_some_and(|watch| watch.wearer_name == name_digest(*salt, name.as_str()));
-        if !fits || self.wearer_name.as_ref() == Some(name) {
-            return false;
+        let (wearer, guardians) = (self.wearer_name.clone(), self.guardians.clone());
+        if let Some(PersonName { name, salt }) = &answer.wearer {
+            let said = name_digest(*salt, name.as_str());
+            if self.book.watch_ever(self.pins.watch).is_some_and(|watch| watch.wearer_name == said) {
+                self.wearer_name = Some(name.clone());
+            }
         }
-        self.wearer_name = Some(name.clone());
-        true
+        for NamedGuardian { guardian, name, salt } in &answer.guardians {
+            let said = name_digest(*salt, name.as_str());
+            if self.book.guardian(*guardian).is_some_and(|known| known.name == Some(said)) {
+                self.guardians.insert(*guardian, name.clone());
+            }
+        }
+        self.wearer_name != wearer || self.guardians != guardians
+    }
+
+    /// Keeps an ended order for the history screen.
+    pub(super) fn remember(&mut self, past: Past) {
+        self.past.push(past);
+        let surplus = self.past.len().saturating_sub(MAX_PAST);
+        self.past.drain(..surplus);
+    }
+
+    /// Newest first.
+    pub(super) fn history(&self) -> Vec<PastOrder> {
+        let line = |past: &Past| PastOrder {
+            kind: past.kind.into(),
+            shop: past.shop.to_string(),
+            total: past.total,
+            at: past.at,
+        };
+        self.past.iter().rev().map(line).collect()
     }
 
     fn follow(&mut self, wire: &str) -> Followed {
@@ -104,12 +139,14 @@ impl Household {
             pins: self.pins.clone(),
             log: self.log.clone(),
             wearer_name: self.wearer_name.clone(),
+            guardians: self.guardians.clone(),
             balance: self.balance,
             outcome_certificate: self.outcome_certificate.as_ref().map(|certificate| certificate.wire().to_owned()),
             last_event: self.settled_event.clone(),
             orders: self.orders.iter().map(OpenOrder::record).collect(),
             ended: self.ended.clone(),
             reports: self.reports.clone(),
+            past: self.past.clone(),
         }
     }
 }

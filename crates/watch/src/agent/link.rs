@@ -218,6 +218,7 @@ impl Agent {
             | Face::Scan(..)
             | Face::ChoosePin(_)
             | Face::Review(_)
+            | Face::History
             | Face::Pin(..)
             | Face::Recognise(..)
             | Face::Settings => {}

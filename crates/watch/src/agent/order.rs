@@ -11,19 +11,21 @@
 //! **Invariant:** `Stage::Paying` is made in one place (`pay`), after every check, and never left but by an outcome.
 
 use nodpay_core::{
-    Amount, Bill, BillTerms, Cancel, CancelReason, Decision, FailReason, MAX_DECISION_AGE_MS, MerchantCertificate,
-    Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Payment, ResultReport, Text, Timestamp, V1, Verdict,
+    Amount, Bill, BillTerms, Cancel, CancelReason, Decision, FailReason, GuardianId, MAX_DECISION_AGE_MS,
+    MerchantCertificate, Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Payment, ResultReport, Text,
+    Timestamp, V1, Verdict,
 };
 use nodpay_protocol::{
     Kind, LogBook, Verified, VerifyError, payment_id, sign, verify_decision, verify_outcome, verify_requote,
 };
 
+use super::household::Household;
 use super::link::Retry;
 use super::{Agent, Owner};
 use crate::clock::{Turn, unsigned};
-use crate::journal::{EndReason, Ended, GivenUpFor, OrderRecord, Report, StageRecord};
+use crate::journal::{EndReason, Ended, GivenUpFor, OrderRecord, Past, Report, StageRecord};
 use crate::net::{OrderAnswer, Reply};
-use crate::view::{EndKind, Ending, Notice, Screen, UserAction};
+use crate::view::{Ending, Notice, Screen, UserAction};
 
 /// The service ends an order when its time is over; its word may take this long.
 pub const OUTCOME_GRACE_MS: u64 = 15_000;
@@ -196,33 +198,34 @@ impl OpenOrder {
         }
     }
 
-    fn screen(&self, mono: u64, balance: Option<Amount>) -> Screen {
+    fn screen(&self, mono: u64, home: &Household) -> Screen {
         match &self.stage {
             Stage::Sending => Screen::Sending,
             Stage::Waiting => {
                 Screen::Waiting { shop: self.shop(), total: self.total(), left_ms: self.ends_at.saturating_sub(mono) }
             }
-            Stage::Paying(_) => Screen::Paying {
+            Stage::Paying(paying) => Screen::Paying {
                 shop: self.shop(),
                 total: self.total(),
                 struck: self.struck().iter().map(ToString::to_string).collect(),
-                guardian: None,
-                words: None,
+                guardian: home.guardians.get(&paying.decision.guardian).map(ToString::to_string),
+                words: paying.decision.reason.as_ref().map(ToString::to_string),
             },
             Stage::GivenUp(given_up) => {
                 let (kind, reason) = given_up.why.shown();
-                self.ended(kind, reason).screen(balance)
+                self.ended(kind, None, reason).screen(home.balance)
             }
         }
     }
 
-    fn ended(&self, kind: OutcomeKind, reason: Option<EndReason>) -> Ended {
+    fn ended(&self, kind: OutcomeKind, guardian: Option<Text<40>>, reason: Option<EndReason>) -> Ended {
         Ended {
             order: self.id(),
             kind,
             shop: self.certificate.name.clone(),
             total: self.total(),
             struck: self.struck(),
+            guardian,
             reason,
         }
     }
@@ -265,13 +268,13 @@ impl OpenOrder {
         Ok(terms.map(|terms| Approval { decision, requote, terms }))
     }
 
-    /// The service's word on how it ended, checked against what this watch signed itself. Gives the guardian's words.
+    /// The service's word on how it ended, checked against what this watch signed itself. Gives what the guardian said.
     fn check_outcome(
         &self,
         book: &LogBook,
         certificate: &Verified<OutcomeCertificate>,
         parked: &ParkedOutcome,
-    ) -> Result<(Verified<Outcome>, Option<Text<60>>), VerifyError> {
+    ) -> Result<(Verified<Outcome>, Option<Said>), VerifyError> {
         let outcome = verify_outcome(&parked.wire, certificate, &self.order)?;
         if outcome.at < certificate.not_before || outcome.at >= certificate.not_after {
             return Err(VerifyError::CertificateTime);
@@ -288,17 +291,17 @@ impl OpenOrder {
         if decided.is_some() && outcome.decision.is_some() && outcome.decision != decided {
             return Err(VerifyError::OtherDecision);
         }
-        let words = match outcome.outcome {
+        let said = match outcome.outcome {
             OutcomeKind::Paid => {
                 let paying = paying.ok_or(VerifyError::OtherPayment)?;
                 if outcome.total != paying.payment.total {
                     return Err(VerifyError::WrongTotal);
                 }
-                paying.decision.reason.clone()
+                Some(Said::of(&paying.decision))
             }
             OutcomeKind::Refused => {
                 let wire = parked.decision.as_deref().ok_or(VerifyError::OtherDecision)?;
-                self.check_refusal(book, wire, parked.requote.as_deref(), &outcome)?
+                Some(self.check_refusal(book, wire, parked.requote.as_deref(), &outcome)?)
             }
             OutcomeKind::Cancelled => {
                 if outcome.cancel != given_up.map(|given_up| given_up.cancel.digest()) {
@@ -308,7 +311,7 @@ impl OpenOrder {
             }
             OutcomeKind::Failed | OutcomeKind::Expired => None,
         };
-        Ok((outcome, words))
+        Ok((outcome, said))
     }
 
     fn check_refusal(
@@ -317,13 +320,25 @@ impl OpenOrder {
         wire: &str,
         requote: Option<&str>,
         outcome: &Outcome,
-    ) -> Result<Option<Text<60>>, VerifyError> {
+    ) -> Result<Said, VerifyError> {
         let requote = requote.map(|wire| verify_requote(wire, &self.certificate, &self.bill)).transpose()?;
         let (decision, ..) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref())?;
         if decision.verdict != Verdict::Refuse || outcome.decision != Some(decision.digest()) {
             return Err(VerifyError::OtherDecision);
         }
-        Ok(decision.reason.clone())
+        Ok(Said::of(&decision))
+    }
+}
+
+/// Who decided, and their words.
+struct Said {
+    guardian: GuardianId,
+    words: Option<Text<60>>,
+}
+
+impl Said {
+    fn of(decision: &Decision) -> Self {
+        Self { guardian: decision.guardian, words: decision.reason.clone() }
     }
 }
 
@@ -347,19 +362,12 @@ impl GivenUpFor {
 
 impl Ended {
     pub(super) fn screen(&self, balance: Option<Amount>) -> Screen {
-        let kind = match self.kind {
-            OutcomeKind::Paid => EndKind::Paid,
-            OutcomeKind::Failed => EndKind::Failed,
-            OutcomeKind::Refused => EndKind::Refused,
-            OutcomeKind::Expired => EndKind::Expired,
-            OutcomeKind::Cancelled => EndKind::Cancelled,
-        };
         Screen::Ended(Ending {
-            kind,
+            kind: self.kind.into(),
             shop: self.shop.to_string(),
             total: self.total,
             struck: self.struck.iter().map(ToString::to_string).collect(),
-            guardian: None,
+            guardian: self.guardian.as_ref().map(ToString::to_string),
             reason: self.reason.as_ref().map(|reason| reason.notice(balance)),
             balance,
         })
@@ -407,7 +415,7 @@ impl Agent {
     pub(super) fn order_screen(&self, mono: u64) -> Option<Screen> {
         let home = self.household()?;
         if let Some(order) = home.orders.iter().find(|order| !order.dismissed) {
-            return Some(order.screen(mono, home.balance));
+            return Some(order.screen(mono, home));
         }
         home.ended.as_ref().map(|ended| ended.screen(home.balance))
     }
@@ -588,7 +596,7 @@ impl Agent {
         // `errands` asks for the certificate.
         let Some(certificate) = &home.outcome_certificate else { return };
         match order.check_outcome(&home.book, certificate, parked) {
-            Ok((outcome, words)) => self.conclude(id, &outcome, words, turn),
+            Ok((outcome, said)) => self.conclude(id, &outcome, said, turn),
             Err(error) => match doubt(&error) {
                 Doubt::Log if !order.doubted_log => {
                     order.doubted_log = true;
@@ -605,7 +613,7 @@ impl Agent {
     }
 
     /// The verified end: countersigned, journalled, shown.
-    fn conclude(&mut self, id: OrderId, outcome: &Verified<Outcome>, words: Option<Text<60>>, turn: &mut Turn) {
+    fn conclude(&mut self, id: OrderId, outcome: &Verified<Outcome>, said: Option<Said>, turn: &mut Turn) {
         let now = self.clock.now(turn);
         let Owner::Household(home) = &mut self.owner else { return };
         let Some(index) = home.orders.iter().position(|order| order.id() == id) else { return };
@@ -629,14 +637,17 @@ impl Agent {
             Stage::GivenUp(given_up) => Some(given_up.why),
             Stage::Sending | Stage::Waiting | Stage::Paying(_) => None,
         };
+        let guardian = said.as_ref().and_then(|said| home.guardians.get(&said.guardian)).cloned();
+        let words = said.and_then(|said| said.words);
         let (kind, reason) = match (outcome.outcome, given_up) {
             (_, Some(why @ (GivenUpFor::NotGenuine | GivenUpFor::Removed)))
             | (OutcomeKind::Cancelled, Some(why @ (GivenUpFor::Wearer | GivenUpFor::Late))) => why.shown(),
             (kind, _) => (kind, words.map(EndReason::Words).or(outcome.reason.map(EndReason::of))),
         };
+        home.remember(Past { kind, shop: order.certificate.name.clone(), total: outcome.total, at: outcome.at });
         // Who left the screen of an order that was not paid after all need not see it again.
         if !order.dismissed || kind == OutcomeKind::Paid {
-            home.ended = Some(order.ended(kind, reason));
+            home.ended = Some(order.ended(kind, guardian, reason));
         }
         home.reports.push(Report { order: id, result: result.wire().to_owned() });
         if home.reports.len() > MAX_REPORTS {
@@ -699,7 +710,7 @@ impl Agent {
             // The service never got the order that was taken back.
             (Errand::Cancel, Stage::GivenUp(given_up)) if code == "order-unknown" => {
                 let (kind, reason) = given_up.why.shown();
-                let shown = (!order.dismissed).then(|| order.ended(kind, reason));
+                let shown = (!order.dismissed).then(|| order.ended(kind, None, reason));
                 self.forget(id);
                 if let (Some(home), Some(ended)) = (self.household_mut(), shown) {
                     home.ended = Some(ended);

@@ -73,6 +73,7 @@ fn household(record: HouseholdRecord, demo_keys: bool) -> Result<Household, Veri
     }
     let mut home = Household::new(pins, book, record.log);
     home.wearer_name = record.wearer_name;
+    home.guardians = record.guardians;
     home.balance = record.balance;
     home.outcome_certificate =
         record.outcome_certificate.map(|wire| verify_outcome_certificate(&wire, &home.pins.root)).transpose()?;
@@ -84,6 +85,7 @@ fn household(record: HouseholdRecord, demo_keys: bool) -> Result<Household, Veri
     }
     home.ended = record.ended;
     home.reports = record.reports;
+    home.past = record.past;
     Ok(home)
 }
 

@@ -1,7 +1,7 @@
 //! From the home screen to a signed order: scan a code, fetch and verify the bill, show it; `wearer` checks who wears the
 //! watch.
 
-use nodpay_core::{Bill, BillId, MerchantCertificate, Order, V1, WearerCheck};
+use nodpay_core::{Bill, BillId, MerchantCertificate, Occasion, Order, V1, WearerCheck};
 use nodpay_protocol::code::{self, BillReference, CodeKind};
 use nodpay_protocol::{Kind, Verified, VerifyError, sign, verify_bill, verify_merchant_certificate};
 
@@ -15,6 +15,8 @@ use crate::view::{Basket, BasketLine, Notice, OtherSystem, ScanFor, UserAction};
 pub(super) struct Offer {
     certificate: Verified<MerchantCertificate>,
     bill: Verified<Bill>,
+    /// What the wearer chose to say.
+    occasion: Option<Occasion>,
 }
 
 impl Offer {
@@ -34,7 +36,7 @@ impl Offer {
             place: self.certificate.city.to_string(),
             lines: lines.chain(adjustments).collect(),
             total: self.bill.total(),
-            occasion: None,
+            occasion: self.occasion,
         }
     }
 }
@@ -120,6 +122,11 @@ impl Agent {
     pub(super) fn review(&mut self, action: &UserAction, turn: &mut Turn) {
         match action {
             UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
+            UserAction::Occasion(occasion) => {
+                if let Face::Review(offer) = &mut self.face {
+                    offer.occasion = *occasion;
+                }
+            }
             UserAction::Confirm => {
                 let Face::Review(offer) = std::mem::replace(&mut self.face, Face::Idle(None)) else { return };
                 match self.obstacle(&offer) {
@@ -132,7 +139,6 @@ impl Agent {
             | UserAction::Backspace
             | UserAction::History
             | UserAction::Settings
-            | UserAction::Occasion(_)
             | UserAction::AskGuardian
             | UserAction::UsePin => {}
         }
@@ -174,7 +180,7 @@ impl Agent {
             expires: now.plus_ms(self.config.order_life_ms),
             nonce: turn.nonce(),
             reason: None,
-            occasion: None,
+            occasion: offer.occasion,
         };
         match sign(Kind::Order, order, &*self.keys) {
             Ok(order) => {
@@ -200,5 +206,5 @@ fn verify_offer(
     if !named {
         return Err(VerifyError::OtherBill);
     }
-    Ok(Offer { certificate, bill })
+    Ok(Offer { certificate, bill, occasion: None })
 }

@@ -3,7 +3,7 @@
 use crate::world::{Plan, World};
 use nodpay_core::*;
 use nodpay_testkit::{cny, line_id};
-use nodpay_watch::view::{EndKind, Ending, Notice, Screen};
+use nodpay_watch::view::{EndKind, Ending, Notice, Screen, UserAction};
 
 fn ending(world: &World) -> Ending {
     let Screen::Ended(ending) = world.screen() else { panic!("not ended: {:?}", world.screen()) };
@@ -65,6 +65,12 @@ fn the_watch_pays_the_order_without_the_struck_lines() {
     let ending = ending(&world);
     assert_eq!((ending.kind, ending.total), (EndKind::Paid, cny(2450)));
     assert_eq!(ending.struck, ["可乐 Cola", "口香糖 Gum"]);
+    assert_eq!(ending.guardian.as_deref(), Some("妈妈"));
+    let nodded = world.screens.iter().find_map(|screen| match screen {
+        Screen::Paying { guardian, struck, .. } => Some((guardian.clone(), struck.len())),
+        _ => None,
+    });
+    assert_eq!(nodded, Some((Some("妈妈".to_owned()), 2)));
     assert_eq!(world.service.orders[0].payment.as_ref().map(|payment| payment.total), Some(cny(2450)));
 }
 
@@ -105,9 +111,9 @@ fn a_refusal_of_a_requoted_bill_is_verified_too() {
     let bill = world.service.cast.bill_payload(7, Reduction::Requote, Vec::new());
     let bill = world.service.cast.sign_bill(bill);
     world.service.bills = vec![bill.clone()];
-    world.user(nodpay_watch::view::UserAction::Cancel);
+    world.user(UserAction::Cancel);
     world.settle();
-    world.user(nodpay_watch::view::UserAction::Done);
+    world.user(UserAction::Done);
     world.run_until(|world| matches!(world.screen(), Screen::Waiting { .. }));
     world.service.orders[1].requote = Some(world.service.cast.requote(&bill, &[line_id("1")], 2));
     world.service.decide(1, &Plan::Refuse);
@@ -122,4 +128,40 @@ fn an_order_nobody_answers_expires() {
     assert_eq!((ending.kind, ending.reason), (EndKind::Expired, None));
     assert_eq!(world.service.now / 1_000, 600);
     assert_eq!(world.service.orders[0].result.as_ref().map(|result| result.seen), Some(OutcomeKind::Expired));
+}
+
+#[test]
+fn the_occasion_is_signed_and_can_be_taken_back() {
+    let mut world = World::paired();
+    world.run_until(|world| matches!(world.screen(), Screen::Review(_)));
+    let chosen = |world: &World| match world.screen() {
+        Screen::Review(basket) => basket.occasion,
+        screen => panic!("not the bill: {screen:?}"),
+    };
+    world.user(UserAction::Occasion(Some(Occasion::Birthday)));
+    assert_eq!(chosen(&world), Some(Occasion::Birthday));
+    world.user(UserAction::Occasion(None));
+    assert_eq!(chosen(&world), None);
+    world.user(UserAction::Occasion(Some(Occasion::Hungry)));
+    world.run_until(|world| matches!(world.screen(), Screen::Waiting { .. }));
+    assert_eq!(world.service.orders[0].order.occasion, Some(Occasion::Hungry));
+}
+
+#[test]
+fn the_history_shows_what_ended_over_a_reboot() {
+    let mut world = run(Plan::Refuse);
+    world.user(UserAction::Done);
+    world.plan = Plan::Approve { struck: vec!["3"] };
+    let bill = world.service.cast.bill_payload(7, Reduction::LinesSum, Vec::new());
+    world.service.bills = vec![world.service.cast.sign_bill(bill)];
+    world.run_until(|world| matches!(world.screen(), Screen::Ended(_)));
+    world.user(UserAction::Done);
+    world.reboot();
+    world.settle();
+    world.user(UserAction::History);
+    let Screen::History(past) = world.screen() else { panic!("not the history: {:?}", world.screen()) };
+    let told: Vec<_> = past.iter().map(|order| (order.kind, order.total)).collect();
+    assert_eq!(told, [(EndKind::Paid, cny(2950)), (EndKind::Refused, cny(3650))]);
+    world.user(UserAction::Cancel);
+    assert!(matches!(world.screen(), Screen::Home { .. }));
 }

@@ -202,8 +202,11 @@ impl Service {
                     })
                 });
                 let wearer = self.enrolled.then_some(&self.cast.wearer_name);
+                let PersonName { name, salt } = &self.cast.passkey.name;
+                let guardian = self.cast.passkey.guardian.guardian;
+                let guardians = json!([{ "guardian": guardian, "name": name, "salt": salt }]);
                 let answer = json!({
-                    "now": self.time(), "balance": cny(self.balance), "wearer": wearer, "log": log, "order": order,
+                    "now": self.time(), "balance": cny(self.balance), "wearer": wearer, "guardians": guardians, "log": log, "order": order,
                 });
                 (200, answer.to_string().into_bytes())
             }
