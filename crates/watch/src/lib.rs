@@ -14,11 +14,14 @@ mod pin;
 pub mod reader;
 pub mod scan;
 pub mod view;
+mod wearer;
 
 pub use agent::{
-    Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, REQUEST_MS,
+    Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, PinVault,
+    REQUEST_MS, VaultAnswer,
 };
 pub use clock::Moment;
 pub use journal::JournalError;
 pub use net::{Action, Input, MAX_BODY_LEN, Method, Request, StreamRequest};
-pub use pin::{FIRST_LOCK_MS, LONGEST_LOCK_MS, PinCost, TRIES};
+pub use pin::{FIRST_LOCK_MS, GUARDIAN_TRIES, PinCost, TRIES};
+pub use wearer::SENSOR_TRIES;

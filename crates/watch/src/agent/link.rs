@@ -71,6 +71,8 @@ pub(super) enum Errand {
     Bill(BillReference),
     Order(OrderId, OrderErrand),
     Result(OrderId),
+    /// The number of a report.
+    PinReport(u64),
 }
 
 struct Flight {
@@ -107,6 +109,7 @@ pub(super) struct Link {
     pub(super) service: Retry,
     pub(super) state: Retry,
     pub(super) result: Retry,
+    pub(super) pin: Retry,
     /// Fetch the outcome certificate again.
     pub(super) service_wanted: bool,
     /// Fetch the state again.
@@ -151,7 +154,7 @@ impl Link {
     /// The wearer wants something: try now what was to be tried later.
     pub(super) fn hurry(&mut self, mono: u64) {
         self.stream_retry.hurry(mono);
-        for retry in [&mut self.claim, &mut self.service, &mut self.state, &mut self.result] {
+        for retry in [&mut self.claim, &mut self.service, &mut self.state, &mut self.result, &mut self.pin] {
             retry.hurry(mono);
         }
     }
@@ -211,7 +214,14 @@ impl Agent {
         match self.face {
             Face::Checking(_) => errands.push((Errand::Check, link.check.due())),
             Face::Fetching(reference) => errands.push((Errand::Bill(reference), link.bill.due())),
-            Face::Idle(_) | Face::Scan(..) | Face::ChoosePin(_) | Face::Review(_) | Face::History | Face::Pin(..) => {}
+            Face::Idle(_)
+            | Face::Scan(..)
+            | Face::ChoosePin(_)
+            | Face::Review(_)
+            | Face::History
+            | Face::Pin(..)
+            | Face::Recognise(..)
+            | Face::Settings => {}
         }
         match &self.owner {
             Owner::New => {}
@@ -235,6 +245,9 @@ impl Agent {
                 }
                 if let Some(report) = home.reports.first() {
                     errands.push((Errand::Result(report.order), link.result.due()));
+                }
+                if let Some((seq, _)) = self.asks.unsent() {
+                    errands.push((Errand::PinReport(seq), link.pin.due()));
                 }
             }
         }
@@ -324,7 +337,11 @@ impl Agent {
                 let report = home.reports.iter().find(|report| report.order == id)?;
                 Some(post_signed(format!("/api/watch/{watch}/orders/{id}/result"), &report.result))
             }
-            (Errand::Check | Errand::Claim | Errand::Order(..) | Errand::Result(_), _) => None,
+            (Errand::PinReport(_), Owner::Household(_)) => {
+                let (_, report) = self.asks.unsent()?;
+                Some(post_signed(format!("/api/watch/{watch}/pin"), report))
+            }
+            (Errand::Check | Errand::Claim | Errand::Order(..) | Errand::Result(_) | Errand::PinReport(_), _) => None,
         }
     }
 
@@ -381,6 +398,7 @@ impl Agent {
             Errand::State => self.state_answered(reply, turn),
             Errand::Order(order, errand) => self.order_answered(order, errand, reply, turn),
             Errand::Result(order) => self.result_answered(order, &reply, turn),
+            Errand::PinReport(seq) => self.pin_report_answered(seq, &reply, turn),
         }
     }
 
@@ -446,7 +464,7 @@ impl Agent {
         link.stream = Stream::Open { id: stream, since: turn.mono };
         link.stream_corrected = false;
         link.want_state();
-        for retry in [&mut link.claim, &mut link.service, &mut link.state, &mut link.result] {
+        for retry in [&mut link.claim, &mut link.service, &mut link.state, &mut link.result, &mut link.pin] {
             retry.worked();
         }
         for order in self.household_mut().into_iter().flat_map(|home| &mut home.orders) {

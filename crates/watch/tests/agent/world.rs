@@ -77,6 +77,8 @@ pub(crate) struct Service {
     pub(crate) seen_payments: BTreeSet<String>,
     pub(crate) seen_cancels: BTreeSet<String>,
     pub(crate) seen_results: BTreeSet<String>,
+    /// The watch's PIN reports, each once, in their order.
+    pub(crate) pin_reports: Vec<Verified<PinReport>>,
     /// Answers everything of this path ending with this instead.
     pub(crate) refuse: Option<(&'static str, u16, &'static str)>,
     pub(crate) requests: Vec<String>,
@@ -128,6 +130,7 @@ impl Service {
                 }
                 self.get(rest)
             }
+            (Method::Post, ["watch", _, "pin"]) => self.take_pin_report(&body),
             (Method::Post, ["watch", _, "orders"]) => self.take_order(&body),
             (Method::Post, ["watch", _, "orders", id, what]) => self.take_message(id, what, &body),
             other => panic!("no such request: {other:?}"),
@@ -252,6 +255,23 @@ impl Service {
             }
         }
         (202, json!({"expires_in_ms": 600_000}).to_string().into_bytes())
+    }
+
+    fn take_pin_report(&mut self, body: &str) -> (u16, Vec<u8>) {
+        let report = verify_pin_report(body, &self.cast.book(), self.cast.watch).expect("a sound report");
+        match self.pin_reports.last() {
+            Some(last) if *last == report => {}
+            Some(last) if last.seq >= report.seq => return self.problem(409, "pin-report-outdated"),
+            _ => self.pin_reports.push(report),
+        }
+        (202, b"{}".to_vec())
+    }
+
+    /// A guardian answers the newest PIN report.
+    pub(crate) fn answer_pin(&mut self, command: PinConsent) {
+        let report = self.pin_reports.last().expect("reported");
+        let command = PinCommand { watch: report.watch, nonce: report.nonce, command };
+        self.append(self.cast.next_entry(Entry::PinCommand(command)));
     }
 
     fn take_message(&mut self, id: &str, what: &str, body: &str) -> (u16, Vec<u8>) {
@@ -388,6 +408,8 @@ pub(crate) struct World {
     turns: u64,
     pub(crate) stream: Option<(u64, usize)>,
     pub(crate) camera: bool,
+    /// The sensor looks.
+    pub(crate) sensing: bool,
     pub(crate) online: bool,
     /// Delivers each event twice, newest first.
     pub(crate) unruly: bool,
@@ -422,6 +444,7 @@ impl World {
             seen_payments: BTreeSet::new(),
             seen_cancels: BTreeSet::new(),
             seen_results: BTreeSet::new(),
+            pin_reports: Vec::new(),
             refuse: None,
             requests: Vec::new(),
             bytes: 0,
@@ -442,6 +465,7 @@ impl World {
             turns: 0,
             stream: None,
             camera: false,
+            sensing: false,
             online: true,
             unruly: false,
             finished: false,
@@ -530,7 +554,7 @@ impl World {
                 assert!(!text.contains(&Nonce::from_bytes(secret[..16].try_into().expect("16")).to_string()[..20]));
                 self.journal = Some(journal);
             }
-            Action::Recognise(_) => {}
+            Action::Recognise(on) => self.sensing = on,
             Action::Request(request) if !self.online => {
                 self.inputs.push_back(Input::NetworkFailed { request: request.id });
             }
@@ -571,6 +595,7 @@ impl World {
         self.inputs.clear();
         self.stream = None;
         self.camera = false;
+        self.sensing = false;
         self.boot = self.service.now;
         self.crash = None;
         self.agent =

@@ -97,6 +97,13 @@ impl Storage {
         File::open(&self.folder)?.sync_all()
     }
 
+    /// Whether this is the folder at `path`.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        real(path).is_some_and(|path| real(&self.folder) == Some(path))
+    }
+
     /// Where a file of this name lies.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
