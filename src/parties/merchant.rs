@@ -78,6 +78,7 @@ impl Merchant {
             issued,
             valid_until: issued.plus_ms(BILL_LIFE_MS),
             nonce: Nonce::from_bytes(random()?),
+            code: None,
         };
         retotal(&mut bill)?;
         Ok(sign(Kind::Bill, bill, &self.key)?)

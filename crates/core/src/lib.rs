@@ -35,5 +35,5 @@ pub use messages::{
     Verdict, WearerCheck, WearerMethod,
 };
 pub use money::{Amount, Currency, MAX_MINOR, Minor, MoneyError};
-pub use text::{Text, TextError};
+pub use text::{CodeText, MAX_CODE_CHARS, Text, TextError};
 pub use time::Timestamp;

@@ -23,6 +23,8 @@ pub enum Kind {
     MerchantCertificate,
     OutcomeCertificate,
     Bill,
+    /// A bill that a watch made of a printed code.
+    StaticBill,
     PairingClaim,
     Order,
     Payment,
@@ -33,10 +35,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::MerchantCertificate,
         Self::OutcomeCertificate,
         Self::Bill,
+        Self::StaticBill,
         Self::PairingClaim,
         Self::Order,
         Self::Payment,
@@ -52,6 +55,7 @@ impl Kind {
             Self::MerchantCertificate => "merchant-certificate",
             Self::OutcomeCertificate => "outcome-certificate",
             Self::Bill => "bill",
+            Self::StaticBill => "static-bill",
             Self::PairingClaim => "pairing-claim",
             Self::Order => "order",
             Self::Payment => "payment",
