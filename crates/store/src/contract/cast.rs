@@ -461,7 +461,7 @@ impl Shop {
             code: None,
         };
         let message = message("bill", &bill);
-        NewBill { bill, message }
+        NewBill { bill, message, watch: None }
     }
 
     pub(crate) async fn sell(&self, store: &Store, prices: &[i64]) -> BillRow {
