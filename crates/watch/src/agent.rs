@@ -4,7 +4,7 @@
 //!
 //! Never does: I/O, threads, clocks, random numbers, words on a screen.
 //!
-//! Every input is handled in three steps: it changes the state (`pairing`, `shop`, `order`, `household`), then what time
+//! Every input is handled in three steps: it changes the state (`pairing`, `shop`, `sticker`, `order`, `household`), then what time
 //! makes due is done (`settle`), then the state is turned into actions (`flush`): first one [`Action::Persist`] if
 //! anything changed that must outlive a reboot, then the requests that the state asks for (`link`).
 //!
@@ -19,6 +19,7 @@ mod order;
 mod pairing;
 mod restore;
 mod shop;
+mod sticker;
 
 use std::collections::VecDeque;
 
@@ -33,6 +34,7 @@ use self::household::Household;
 use self::link::Link;
 use self::pairing::{Choosing, Pairing};
 use self::shop::Offer;
+use self::sticker::{Pad, Sticker};
 use crate::clock::{Moment, ServiceClock, Turn};
 use crate::journal::{Journal, JournalError};
 use crate::net::{Action, Input};
@@ -108,6 +110,9 @@ enum Face {
     Checking(Box<PairingCode>),
     ChoosePin(Box<Choosing>),
     Fetching(BillReference),
+    /// Asks whose code it is.
+    Asking(Box<Sticker>),
+    Amount(Box<Pad>),
     Review(Box<Offer>),
     Pin(Box<Offer>, Digits),
 }
@@ -198,7 +203,8 @@ impl Agent {
         }
         match (&self.face, &self.owner) {
             (Face::Scan(purpose, notice), _) => Screen::Scan { purpose: *purpose, notice: notice.clone() },
-            (Face::Checking(_) | Face::Fetching(_), _) => Screen::Fetching,
+            (Face::Checking(_) | Face::Fetching(_) | Face::Asking(_), _) => Screen::Fetching,
+            (Face::Amount(pad), _) => Screen::Amount(pad.view()),
             (Face::ChoosePin(choosing), _) => choosing.screen(),
             (Face::Review(offer), _) => Screen::Review(offer.basket()),
             (Face::Pin(_, typed), _) => Screen::Pin {
@@ -233,11 +239,12 @@ impl Agent {
                 }
                 (_, _) => {}
             },
-            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) => match action {
+            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::Asking(_) => match action {
                 UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
                 _ => {}
             },
             Face::ChoosePin(_) => self.choose_pin(action, turn),
+            Face::Amount(_) => self.type_amount(action, turn),
             Face::Review(_) => self.review(action),
             Face::Pin(..) => self.type_pin(action, turn),
         }
@@ -262,6 +269,8 @@ impl Agent {
             | Face::Checking(_)
             | Face::ChoosePin(_)
             | Face::Fetching(_)
+            | Face::Asking(_)
+            | Face::Amount(_)
             | Face::Review(_)
             | Face::Pin(..) => {}
         }
@@ -271,9 +280,9 @@ impl Agent {
     fn face_limit_ms(&self) -> Option<u64> {
         match self.face {
             Face::Scan(..) => Some(SCAN_LIMIT_MS),
-            Face::Review(_) | Face::Pin(..) | Face::ChoosePin(_) => Some(IDLE_LIMIT_MS),
+            Face::Amount(_) | Face::Review(_) | Face::Pin(..) | Face::ChoosePin(_) => Some(IDLE_LIMIT_MS),
             // A notice stays; requests have their own limits.
-            Face::Idle(_) | Face::Checking(_) | Face::Fetching(_) => None,
+            Face::Idle(_) | Face::Checking(_) | Face::Fetching(_) | Face::Asking(_) => None,
         }
     }
 

@@ -4,4 +4,5 @@ mod crash;
 mod flow;
 mod forged;
 mod input;
+mod sticker;
 mod world;
