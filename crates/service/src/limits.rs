@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     PairingClaim,
     /// Opening pairings in one household.
     Pairing,
+    /// Asking whose printed codes are, and making bills of them, with one watch.
+    PrintedCode,
 }
 
 impl Purpose {
@@ -44,6 +46,7 @@ impl Purpose {
             Self::Login => (10, 3_000),
             Self::PairingClaim => (20, 3_000),
             Self::Pairing => (20, 10_000),
+            Self::PrintedCode => (30, 1_000),
         }
     }
 }

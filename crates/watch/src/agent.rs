@@ -239,10 +239,11 @@ impl Agent {
                 }
                 (_, _) => {}
             },
-            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::Asking(_) => match action {
-                UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
-                _ => {}
-            },
+            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::Asking(_) => {
+                if matches!(action, UserAction::Cancel | UserAction::Done) {
+                    self.face = Face::Idle(None);
+                }
+            }
             Face::ChoosePin(_) => self.choose_pin(action, turn),
             Face::Amount(_) => self.type_amount(action, turn),
             Face::Review(_) => self.review(action),
