@@ -99,6 +99,11 @@ fn vectors() -> Value {
             read("BCD\r\n002\r\n1\r\nSCT\r\n\r\n Schulkantine \r\nDE71110220330123456789\r\nEUR12.3\r\n\r\n\r\nMensa"),
             read("BCD\n001\n1\nSCT\nBHBLDEHHXXX\nSchulkantine\nDE71110220330123456789"),
         ],
+        "currencies": (0..=999_u16)
+            .filter_map(iso_currency::Currency::from_numeric)
+            .filter_map(|unit| Some(format!("{:03}{}{}", unit.numeric(), unit.code(), unit.exponent()?)))
+            .collect::<Vec<_>>()
+            .join(" "),
         "derived": {
             "payment_id": payment.payment,
             "check_digits": check_digits(claim.digest()),
