@@ -57,6 +57,10 @@ impl Merchant {
     }
 
     #[must_use]
+    pub const fn id(&self) -> MerchantId {
+        self.merchant
+    }
+
     pub const fn client(&self) -> &Client {
         &self.client
     }

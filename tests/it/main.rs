@@ -6,5 +6,6 @@ mod browser;
 mod claims;
 mod cli;
 mod kill;
+mod printed;
 mod table;
 mod walls;
