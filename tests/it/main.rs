@@ -7,5 +7,6 @@ mod browser;
 mod claims;
 mod cli;
 mod kill;
+mod printed;
 mod table;
 mod walls;

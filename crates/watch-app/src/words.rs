@@ -171,6 +171,9 @@ pub fn notice(language: Language, notice: &Notice) -> Sentence {
     Sentence { what, next: next.to_owned() }
 }
 
+/// After what a code of another system is: this watch cannot pay it, and what to do.
+const CANNOT_PAY: (&str, &str) = ("手表付不了，请商店给点头付的码", "I can't pay that. Ask for a Nodpay code.");
+
 fn english(notice: &Notice) -> (String, &'static str) {
     let (what, next) = match notice {
         Notice::NotAPaymentCode => ("That isn't a payment code.", "Look for the shop's code."),
@@ -178,11 +181,12 @@ fn english(notice: &Notice) -> (String, &'static str) {
             let what = match system {
                 OtherSystem::Alipay => "That's an Alipay code.",
                 OtherSystem::WeChat => "That's a WeChat code.",
-                OtherSystem::Emv => "That code is for bank apps.",
+                OtherSystem::Emv(None) => "That code is for bank apps.",
+                OtherSystem::Emv(Some(scheme)) => return (format!("That code is for {scheme}."), CANNOT_PAY.1),
                 OtherSystem::Epc => "That's a bank transfer code.",
                 OtherSystem::WebAddress => "That's a web page.",
             };
-            (what, "Ask the shop for a Nodpay code.")
+            (what, CANNOT_PAY.1)
         }
         Notice::BrokenCode => ("That code is broken.", "Ask the shop for a new one."),
         Notice::NotAPairingCode => ("That isn't the right code.", "Use the one on your parent's phone."),
@@ -228,11 +232,12 @@ fn chinese(notice: &Notice) -> (String, &'static str) {
             let what = match system {
                 OtherSystem::Alipay => "这是支付宝的码",
                 OtherSystem::WeChat => "这是微信的码",
-                OtherSystem::Emv => "这是银行软件的码",
+                OtherSystem::Emv(None) => "这是银行软件的码",
+                OtherSystem::Emv(Some(scheme)) => return (format!("这是 {scheme} 的码"), CANNOT_PAY.0),
                 OtherSystem::Epc => "这是银行转账的码",
                 OtherSystem::WebAddress => "这是一个网址",
             };
-            (what, "请商店给你点头付的码")
+            (what, CANNOT_PAY.0)
         }
         Notice::BrokenCode => ("这个码坏了", "请商店换一个新的"),
         Notice::NotAPairingCode => ("这个码不对", "请扫家长手机上的码"),

@@ -4,7 +4,7 @@
 //!
 //! Never does: I/O, threads, clocks, random numbers, words on a screen.
 //!
-//! Every input is handled in three steps: it changes the state (`pairing`, `shop`, `order`, `household`), then what time
+//! Every input is handled in three steps: it changes the state (`pairing`, `shop`, `sticker`, `order`, `household`), then what time
 //! makes due is done (`settle`), then the state is turned into actions (`flush`): first one [`Action::Persist`] if
 //! anything changed that must outlive a reboot, then the requests that the state asks for (`link`).
 //!
@@ -19,6 +19,7 @@ mod order;
 mod pairing;
 mod restore;
 mod shop;
+mod sticker;
 mod wearer;
 
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ use self::household::Household;
 use self::link::Link;
 use self::pairing::{Choosing, Pairing};
 use self::shop::Offer;
+use self::sticker::{Pad, Sticker};
 pub(crate) use self::wearer::PinAsk;
 use crate::clock::{Moment, ServiceClock, Turn};
 use crate::journal::{Journal, JournalError};
@@ -153,6 +155,9 @@ enum Face {
     Checking(Box<PairingCode>),
     ChoosePin(Box<Choosing>),
     Fetching(BillReference),
+    /// Asks whose code it is.
+    Asking(Box<Sticker>),
+    Amount(Box<Pad>),
     Review(Box<Offer>),
     History,
     Pin(Box<Offer>, Digits),
@@ -248,7 +253,8 @@ impl Agent {
         }
         match (&self.face, &self.owner) {
             (Face::Scan(purpose, notice), _) => Screen::Scan { purpose: *purpose, notice: notice.clone() },
-            (Face::Checking(_) | Face::Fetching(_), _) => Screen::Fetching,
+            (Face::Checking(_) | Face::Fetching(_) | Face::Asking(_), _) => Screen::Fetching,
+            (Face::Amount(pad), _) => Screen::Amount(pad.view()),
             (Face::ChoosePin(choosing), _) => choosing.screen(),
             (Face::Review(offer), _) => Screen::Review(offer.basket()),
             (Face::History, _) => Screen::History(self.household().map(Household::history).unwrap_or_default()),
@@ -281,11 +287,13 @@ impl Agent {
                 }
                 (_, _) => {}
             },
-            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::History => match action {
-                UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
-                _ => {}
-            },
+            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::Asking(_) | Face::History => {
+                if matches!(action, UserAction::Cancel | UserAction::Done) {
+                    self.face = Face::Idle(None);
+                }
+            }
             Face::ChoosePin(_) => self.choose_pin(action, turn),
+            Face::Amount(_) => self.type_amount(action, turn),
             Face::Review(_) => self.review(action, turn),
             Face::Pin(..) => self.type_pin(action, turn),
             Face::Recognise(..) => self.recognise(action),
@@ -312,6 +320,8 @@ impl Agent {
             | Face::Checking(_)
             | Face::ChoosePin(_)
             | Face::Fetching(_)
+            | Face::Asking(_)
+            | Face::Amount(_)
             | Face::Review(_)
             | Face::History
             | Face::Pin(..)
@@ -324,14 +334,15 @@ impl Agent {
     fn face_limit_ms(&self) -> Option<u64> {
         match self.face {
             Face::Scan(..) => Some(SCAN_LIMIT_MS),
-            Face::Review(_)
+            Face::Amount(_)
+            | Face::Review(_)
             | Face::Pin(..)
             | Face::Recognise(..)
             | Face::ChoosePin(_)
             | Face::History
             | Face::Settings => Some(IDLE_LIMIT_MS),
             // A notice stays; requests have their own limits.
-            Face::Idle(_) | Face::Checking(_) | Face::Fetching(_) => None,
+            Face::Idle(_) | Face::Checking(_) | Face::Fetching(_) | Face::Asking(_) => None,
         }
     }
 

@@ -4,7 +4,7 @@
 //! Never decides anything about money. Limits: one request of each kind under way, [`REQUEST_MS`] a request, waiting
 //! times from [`FIRST_WAIT_MS`] doubling up to [`LONGEST_WAIT_MS`], with jitter.
 
-use nodpay_core::OrderId;
+use nodpay_core::{Digest, OrderId};
 use nodpay_protocol::{code::BillReference, sign_request};
 
 use super::order::{Errand as OrderErrand, Stage};
@@ -69,6 +69,8 @@ pub(super) enum Errand {
     Service,
     State,
     Bill(BillReference),
+    /// Whose printed code this is.
+    Payee(Digest),
     Order(OrderId, OrderErrand),
     Result(OrderId),
     /// The number of a report.
@@ -214,9 +216,11 @@ impl Agent {
         match self.face {
             Face::Checking(_) => errands.push((Errand::Check, link.check.due())),
             Face::Fetching(reference) => errands.push((Errand::Bill(reference), link.bill.due())),
+            Face::Asking(ref sticker) => errands.push((Errand::Payee(sticker.payee), link.bill.due())),
             Face::Idle(_)
             | Face::Scan(..)
             | Face::ChoosePin(_)
+            | Face::Amount(_)
             | Face::Review(_)
             | Face::History
             | Face::Pin(..)
@@ -290,7 +294,7 @@ impl Agent {
         };
         let watch = pins.watch;
         let proved_get = |path: String, turn: &mut Turn| {
-            let proof = self.proof(&path, turn)?;
+            let proof = self.proof(Method::Get, &path, turn)?;
             Some(get(&pins.service, path, vec![("DPoP", proof)]))
         };
         let post = |path: String, kind: &str, body: Vec<u8>| Request {
@@ -321,10 +325,21 @@ impl Agent {
                 let bill = nodpay_core::BillId::from_bytes(reference.bill);
                 proved_get(format!("/api/watch/{watch}/bills/{bill}"), turn)
             }
-            (Errand::Order(id, _), Owner::Household(home)) => {
+            (Errand::Payee(_), _) => {
+                let Face::Asking(sticker) = &self.face else { return None };
+                let path = format!("/api/watch/{watch}/payee");
+                let proof = self.proof(Method::Post, &path, turn)?;
+                let mut request = post(path, "text/plain; charset=utf-8", sticker.text.as_str().as_bytes().to_vec());
+                request.headers.push(("DPoP", proof));
+                Some(request)
+            }
+            (Errand::Order(id, errand), Owner::Household(home)) => {
                 let order = home.orders.iter().find(|order| order.id() == id)?;
                 let path = format!("/api/watch/{watch}/orders");
                 match &order.stage {
+                    Stage::Sending if errand == OrderErrand::Bill => {
+                        Some(post_signed(format!("/api/watch/{watch}/bills"), order.bill.wire()))
+                    }
                     Stage::Sending => Some(post_signed(path, order.order.wire())),
                     Stage::Waiting => None,
                     Stage::GivenUp(given_up) => {
@@ -345,8 +360,8 @@ impl Agent {
         }
     }
 
-    fn proof(&self, path: &str, turn: &mut Turn) -> Option<String> {
-        sign_request("GET", path, self.clock.now(turn), turn.nonce(), &*self.keys).ok()
+    fn proof(&self, method: Method, path: &str, turn: &mut Turn) -> Option<String> {
+        sign_request(method.as_str(), path, self.clock.now(turn), turn.nonce(), &*self.keys).ok()
     }
 
     pub(super) fn response(&mut self, request: u64, status: u16, body: Vec<u8>, turn: &mut Turn) {
@@ -393,6 +408,15 @@ impl Agent {
                 }
                 self.bill_answered(reference, reply, turn);
             }
+            Errand::Payee(payee) => {
+                if !matches!(&self.face, Face::Asking(sticker) if sticker.payee == payee) {
+                    return;
+                }
+                if self.is_patient(errand, &reply, turn) {
+                    return;
+                }
+                self.payee_answered(reply, turn);
+            }
             Errand::Claim => self.claimed(reply, turn),
             Errand::Service => self.service_answered(reply, turn),
             Errand::State => self.state_answered(reply, turn),
@@ -431,7 +455,7 @@ impl Agent {
         };
         let path = format!("/api/watch/{}/events", pins.watch);
         let service = pins.service.clone();
-        let Some(proof) = self.proof(&path, turn) else {
+        let Some(proof) = self.proof(Method::Get, &path, turn) else {
             self.link.stream_retry.failed(turn);
             return;
         };

@@ -4,5 +4,6 @@ mod crash;
 mod flow;
 mod forged;
 mod input;
+mod sticker;
 mod wearer;
 mod world;
