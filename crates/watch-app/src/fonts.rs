@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use skrifa::MetadataProvider;
+use skrifa::instance::{LocationRef, Size};
 use slint::fontique_011::{fontique, shared_collection};
 
 /// What a merchant's text may hold: Latin, Greek, Cyrillic, 10,300 Hanzi (the general standard table, GB/T 2312, the
@@ -14,6 +15,9 @@ use slint::fontique_011::{fontique, shared_collection};
 static REGULAR: &[u8] = include_bytes!("../fonts/Nodpay-Regular.otf");
 /// Alphabets, figures, and the Hanzi of our own words.
 static BOLD: &[u8] = include_bytes!("../fonts/Nodpay-Bold.otf");
+
+/// Of both faces: see `fonts/make.py`.
+const UNITS_PER_EM: f32 = 1000.0;
 
 /// What the fonts take of the program's size, in bytes.
 pub const FONT_BYTES: usize =
@@ -47,6 +51,20 @@ pub fn displayable(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether the bold face has every letter of `text`.
+pub(crate) fn is_bold(text: &str) -> bool {
+    text.chars().all(|character| draws(BOLD, character))
+}
+
+/// Width of `text` on one line, in ems of the bold face, or of the regular one where the bold one lacks a letter.
+pub(crate) fn ems(text: &str) -> f32 {
+    let face = if is_bold(text) { BOLD } else { REGULAR };
+    let Ok(font) = skrifa::FontRef::new(face) else { return 0.0 };
+    let metrics = font.glyph_metrics(Size::unscaled(), LocationRef::default());
+    let advance = |character| metrics.advance_width(font.charmap().map(character)?);
+    text.chars().filter_map(advance).sum::<f32>() / UNITS_PER_EM
 }
 
 fn draws(face: &[u8], character: char) -> bool {
