@@ -15,7 +15,7 @@ The Nodpay watch.
 
   run --simulator      run the watch with glass, touches and camera on a pipe (stdin, stdout)
     --data FOLDER        journal and key (default: nodpay-watch-data)
-    --language zh|en     language of the screens (default: zh)
+    --language zh|en     language of the screens until the wearer chooses one (default: zh)
     --shape round|square shape of the glass (default: round)
     --root-certificate FILE  trust this certificate authority (PEM) only
     --order-life-ms MS   how long a guardian may take (default: 600000, at most 3600000)
@@ -68,9 +68,7 @@ fn simulate(mut args: pico_args::Arguments) -> Result<(), AnyError> {
         agent.order_life_ms = life;
     }
     agent.demo_keys = args.contains("--demo-keys");
-    let language = |text: &str| {
-        Language::ALL.into_iter().find(|language| language.tag() == text).ok_or("the language is zh or en")
-    };
+    let language = |text: &str| Language::from_tag(text).ok_or("the language is zh or en");
     let shape =
         |text: &str| Shape::ALL.into_iter().find(|shape| shape.tag() == text).ok_or("the shape is round or square");
     let path = |text: &std::ffi::OsStr| Ok::<_, std::convert::Infallible>(PathBuf::from(text));

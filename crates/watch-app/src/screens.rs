@@ -902,16 +902,20 @@ mod tests {
         for shape in Shape::ALL {
             for language in Language::ALL {
                 let mut screens = Screens::new(shape, language);
+                for entry in gallery::gallery() {
+                    entry.show(&mut screens);
+                    test(&format!("{} {language:?} {shape:?}", entry.name), &screens);
+                }
                 let notices = gallery::notices().into_iter().flat_map(|notice| {
                     let home =
                         Screen::Home { wearer: "小明".to_owned(), balance: None, notice: Some(notice.clone()) };
                     let scan =
                         Screen::Scan { purpose: nodpay_watch::view::ScanFor::Paying, notice: Some(notice.clone()) };
                     let welcome = Screen::Welcome { notice: Some(notice) };
-                    [home, scan, welcome].map(|screen| ("a notice", View { screen, online: true }))
+                    [home, scan, welcome].map(|screen| ("a notice", screen))
                 });
-                for (name, view) in gallery::gallery().into_iter().chain(notices) {
-                    screens.show(&view);
+                for (name, screen) in notices.chain(gallery::extremes()) {
+                    screens.show(&View { screen, online: true });
                     screens.draw();
                     test(&format!("{name} {language:?} {shape:?}"), &screens);
                 }
@@ -975,6 +979,53 @@ mod tests {
                 assert!(share == 255 || is_ground, "{name}");
             }
         });
+    }
+
+    /// WCAG 2.2, 1.4.3 (AA): text stands out from what it is on by 4.5 to 1.
+    #[test]
+    fn every_ink_can_be_read_on_its_paper() {
+        fn luminance(colour: slint::Color) -> f32 {
+            let linear = |byte: u8| {
+                let share = f32::from(byte) / 255.0;
+                if share <= 0.04045 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
+            };
+            0.2126 * linear(colour.red()) + 0.7152 * linear(colour.green()) + 0.0722 * linear(colour.blue())
+        }
+        let screens = Screens::new(Shape::Round, Language::English);
+        let theme = screens.watch.global::<ui::Theme>();
+        let mut pairs = vec![(theme.get_mint_ink(), theme.get_mint()), (theme.get_amber_ink(), theme.get_amber())];
+        let inks = [
+            theme.get_text(),
+            theme.get_quiet(),
+            theme.get_mint(),
+            theme.get_amber(),
+            theme.get_coral(),
+            theme.get_sky(),
+            theme.get_lilac(),
+        ];
+        for paper in [theme.get_ground(), theme.get_card(), theme.get_key()] {
+            pairs.extend(inks.map(|ink| (ink, paper)));
+        }
+        for (ink, paper) in pairs {
+            let (one, two) = (luminance(ink) + 0.05, luminance(paper) + 0.05);
+            assert!(one.max(two) / one.min(two) >= 4.5, "{ink:?} on {paper:?}");
+        }
+    }
+
+    /// The renderer draws each of them, and none as the box that stands for a missing one.
+    #[test]
+    fn letters_of_every_kind_are_drawn() {
+        let picture = |text: &str| caption(text, 64, 48).rgb;
+        let _platform = Screens::new(Shape::Round, Language::English);
+        let (blank, missing) = (picture(""), picture("\u{10ffff}"));
+        let table = include_str!("../fonts/hanzi-tgh-2013.txt").chars().filter(|c| !c.is_whitespace());
+        let others = "łŻőßøÆþĐşǻẾợΩλςάῷЖщїґўћ№€£₩₹₺½∞→★♥①㎏あカ龍龘。，！";
+        let mut seen = std::collections::HashSet::new();
+        for character in table.step_by(97).chain(others.chars()) {
+            let drawn = picture(&character.to_string());
+            assert!(drawn != blank && drawn != missing, "{character} U+{:04X}", u32::from(character));
+            assert!(seen.insert(drawn), "{character} looks like another");
+        }
     }
 
     #[test]

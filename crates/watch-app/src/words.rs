@@ -3,7 +3,8 @@
 //! [`Words`] is one struct literal a language and [`notice`] one exhaustive `match` a language, so that a missing
 //! sentence does not compile. Nothing here knows screens; nothing in `screens` or `ui/` holds a sentence.
 //!
-//! The bold font holds only the Hanzi that occur in this file: after a change run `fonts/make.sh`. A test says so.
+//! The bold font holds only the Hanzi that occur in this file: after a change run `fonts/make.sh`. A test says so. So these
+//! names, which guardians choose, are bold in a heading: 妈妈、爸爸、爷爷、奶奶、外公、外婆、姥姥、姥爷、哥哥、姐姐、叔叔、阿姨、老师.
 
 use jiff::tz::TimeZone;
 use nodpay_core::{Amount, Occasion, Timestamp};
@@ -27,6 +28,11 @@ impl Language {
             Self::Chinese => "zh",
             Self::English => "en",
         }
+    }
+
+    #[must_use]
+    pub fn from_tag(tag: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.tag() == tag)
     }
 
     /// The language's own name for itself.
@@ -138,7 +144,7 @@ const ENGLISH: Words = Words {
     pin: "Your PIN",
     locked: "PIN locked",
     locked_hint: "Too many tries. Wait a bit.",
-    locked_guardian_hint: "Only your parent can unlock it.",
+    locked_guardian_hint: "Your parent can unlock it.",
     asked: "I asked your parent.",
     recognise: "Is it you?",
     recognise_hint: "Touch your watch or look at it.",
