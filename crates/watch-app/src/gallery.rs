@@ -195,63 +195,61 @@ pub fn notices() -> Vec<Notice> {
 pub(crate) fn extremes() -> Vec<(&'static str, Screen)> {
     const LONGEST_NAME: usize = 60;
     let mut screens = Vec::new();
-    for letter in ["W", "龘", "Ш", "i", "🍫", "Wm "] {
+    let (most, most_mils) = (amount(nodpay_core::MAX_MINOR, "CNY"), amount(nodpay_core::MAX_MINOR, "KWD"));
+    for (letter, total) in [("W", most_mils), ("龘", most), ("🍫", most_mils), ("Wm ", yuan(1))] {
         let name: String = letter.repeat(LONGEST_NAME).chars().take(LONGEST_NAME).collect();
         let name = name.trim();
-        for total in [amount(nodpay_core::MAX_MINOR, "CNY"), amount(nodpay_core::MAX_MINOR, "KWD"), yuan(1)] {
-            let lines = vec![line(name, 999_999, total.minor()); 64];
-            let basket = Basket { shop: name.to_owned(), place: name.to_owned(), lines, total, occasion: None };
-            let struck = vec![name; 64];
-            let said = Notice::Words(name.to_owned());
-            let past =
-                PastOrder { kind: EndKind::Failed, shop: name.to_owned(), total, at: Timestamp::from_unix_ms(0) };
-            let home = Screen::Home { wearer: name.to_owned(), balance: Some(total), notice: None };
-            let end = |kind, struck: &[&str], guardian| Ending {
-                kind,
-                shop: name.to_owned(),
-                total,
-                struck: names(struck),
-                guardian,
-                reason: Some(said.clone()),
-                balance: Some(total),
-            };
-            let too_large = Some(Notice::AmountTooLarge { most: total });
-            screens.extend([
-                ("long home", home),
-                ("long review", Screen::Review(basket)),
-                ("long waiting", waiting(name, total, 3_600_000)),
-                ("long paying", paying(name, total, &struck, Some(name), Some(name))),
-                ("long paying, nothing struck", paying(name, total, &[], Some(name), Some(name))),
-                ("long paid", Screen::Ended(end(EndKind::Paid, &struck, Some(name.to_owned())))),
-                ("long refused", Screen::Ended(end(EndKind::Refused, &[], Some(name.to_owned())))),
-                ("long failed", Screen::Ended(end(EndKind::Failed, &[], None))),
-                ("long history", Screen::History(vec![past; 64])),
-                (
-                    "long amount",
-                    Screen::Amount(AmountPad {
-                        shop: name.to_owned(),
-                        place: name.to_owned(),
-                        typed: total,
-                        least: total,
-                        most: total,
-                        notice: None,
-                    }),
-                ),
-                (
-                    "amount too large",
-                    Screen::Amount(AmountPad { typed: total, shop: name.to_owned(), ..pad(1, too_large) }),
-                ),
-                (
-                    "long settings",
-                    Screen::Settings(About {
-                        service: format!("https://{}.example", "w".repeat(200)),
-                        watch: name.to_owned(),
-                        session_ms: u64::MAX,
-                        pin_change_asked: false,
-                    }),
-                ),
-            ]);
-        }
+        let lines = vec![line(name, 999_999, total.minor()); 64];
+        let basket = Basket { shop: name.to_owned(), place: name.to_owned(), lines, total, occasion: None };
+        let struck = vec![name; 64];
+        let said = Notice::Words(name.to_owned());
+        let past = PastOrder { kind: EndKind::Failed, shop: name.to_owned(), total, at: Timestamp::from_unix_ms(0) };
+        let home = Screen::Home { wearer: name.to_owned(), balance: Some(total), notice: None };
+        let end = |kind, struck: &[&str], guardian| Ending {
+            kind,
+            shop: name.to_owned(),
+            total,
+            struck: names(struck),
+            guardian,
+            reason: Some(said.clone()),
+            balance: Some(total),
+        };
+        let too_large = Some(Notice::AmountTooLarge { most: total });
+        screens.extend([
+            ("long home", home),
+            ("long review", Screen::Review(basket)),
+            ("long waiting", waiting(name, total, 3_600_000)),
+            ("long paying", paying(name, total, &struck, Some(name), Some(name))),
+            ("long paying, nothing struck", paying(name, total, &[], Some(name), Some(name))),
+            ("long paid", Screen::Ended(end(EndKind::Paid, &struck, Some(name.to_owned())))),
+            ("long refused", Screen::Ended(end(EndKind::Refused, &[], Some(name.to_owned())))),
+            ("long failed", Screen::Ended(end(EndKind::Failed, &[], None))),
+            ("long history", Screen::History(vec![past; 64])),
+            (
+                "long amount",
+                Screen::Amount(AmountPad {
+                    shop: name.to_owned(),
+                    place: name.to_owned(),
+                    typed: total,
+                    least: total,
+                    most: total,
+                    notice: None,
+                }),
+            ),
+            (
+                "amount too large",
+                Screen::Amount(AmountPad { typed: total, shop: name.to_owned(), ..pad(1, too_large) }),
+            ),
+            (
+                "long settings",
+                Screen::Settings(About {
+                    service: format!("https://{}.example", "w".repeat(200)),
+                    watch: name.to_owned(),
+                    session_ms: u64::MAX,
+                    pin_change_asked: false,
+                }),
+            ),
+        ]);
     }
     screens
 }
