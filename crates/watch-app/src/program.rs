@@ -19,7 +19,7 @@ The Nodpay watch.
                            file:[FOLDER][?secret=PATH]
                            pkcs11:token=LABEL?module-path=PATH&pin-source=PATH
                            tpm:device:/dev/tpmrm0[?lockout=PATH]
-    --language zh|en     language of the screens (default: zh)
+    --language zh|en     language of the screens until the wearer chooses one (default: zh)
     --shape round|square shape of the glass (default: round)
     --root-certificate FILE  trust this certificate authority (PEM) only
     --order-life-ms MS   how long a guardian may take (default: 600000, at most 3600000)
@@ -72,9 +72,7 @@ fn simulate(mut args: pico_args::Arguments) -> Result<(), AnyError> {
         agent.order_life_ms = life;
     }
     agent.demo_keys = args.contains("--demo-keys");
-    let language = |text: &str| {
-        Language::ALL.into_iter().find(|language| language.tag() == text).ok_or("the language is zh or en")
-    };
+    let language = |text: &str| Language::from_tag(text).ok_or("the language is zh or en");
     let shape =
         |text: &str| Shape::ALL.into_iter().find(|shape| shape.tag() == text).ok_or("the shape is round or square");
     let path = |text: &std::ffi::OsStr| Ok::<_, std::convert::Infallible>(PathBuf::from(text));

@@ -48,7 +48,7 @@ pub struct SimulatorOptions {
     pub runtime: RuntimeOptions,
     /// Of the glass.
     pub shape: Shape,
-    /// At the start; the pipe may change it.
+    /// Until the wearer chooses one; the pipe may change it.
     pub language: Language,
 }
 
@@ -72,15 +72,11 @@ pub fn run_simulator(options: &SimulatorOptions) -> Result<(), SimulatorError> {
     let frames = Arc::clone(&newest);
     let read = move || read_pipe(&mut io::stdin().lock(), &frames, &sender);
     std::thread::Builder::new().name("pipe".to_owned()).spawn(read)?;
-    let screens = Screens::new(options.shape, options.language);
-    let mut simulator = Simulator {
-        runtime: Runtime::start(&options.runtime, tell)?,
-        screens,
-        reader: Reader::new(),
-        newest,
-        out: io::stdout(),
-        elements: String::new(),
-    };
+    let runtime = Runtime::start(&options.runtime, tell)?;
+    let mut screens = Screens::new(options.shape, runtime.language()?.unwrap_or(options.language));
+    screens.set_zone(jiff::tz::TimeZone::system());
+    let mut simulator =
+        Simulator { runtime, screens, reader: Reader::new(), newest, out: io::stdout(), elements: String::new() };
     simulator.run(&queue)
 }
 
@@ -144,6 +140,9 @@ impl<W: Write> Simulator<W> {
         }
         for action in self.screens.take_actions() {
             self.runtime.handle(Input::User(action))?;
+        }
+        if let Some(language) = self.screens.take_language() {
+            self.runtime.keep_language(language)?;
         }
         Ok(())
     }
@@ -298,7 +297,7 @@ fn touch(payload: &[u8]) -> Option<Touch> {
 }
 
 fn language(payload: &[u8]) -> Option<Language> {
-    Language::ALL.into_iter().find(|language| language.tag().as_bytes() == payload)
+    Language::from_tag(std::str::from_utf8(payload).ok()?)
 }
 
 fn frame(mut payload: Vec<u8>) -> Option<Frame> {
