@@ -13,7 +13,6 @@ pub mod sim;
 pub mod storage;
 pub mod words;
 
-pub use fonts::FONT_BYTES;
 pub use program::main_with_args;
 
 /// What Slint makes of `ui/*.slint`.
