@@ -5,6 +5,7 @@
 pub mod fonts;
 pub mod gallery;
 pub mod keys;
+mod memory;
 pub mod net;
 mod program;
 pub mod runtime;
