@@ -1,5 +1,5 @@
-// The rules of UAX 14 and UAX 29 as they come. Left out: the word lists (3.1 MB) of Chinese and Japanese, with which no line
-// is broken but a double click selects a word, and of Burmese, Khmer, Lao and Thai, which the watch's fonts do not hold.
+// The rules of UAX 14 and UAX 29 as they come. Left out: the word lists (3.1 MB) of Chinese and Japanese, by which no line is
+// broken but a double click selects a word, and of Burmese, Khmer, Lao and Thai, whose letters the watch's fonts lack.
 macro_rules! own_data {
     ($($name:literal)*) => { $(include!(concat!(env!("CARGO_MANIFEST_DIR"), "/data/", $name, ".rs.data"));)* };
 }
@@ -26,18 +26,24 @@ macro_rules! __make_provider {
 #[doc(inline)]
 pub use __make_provider as make_provider;
 
-/// A provider that has no word list for any script.
+/// For every script a list without words: each letter is one.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __no_word_lists {
+macro_rules! __no_words {
     ($provider:ty, $marker:ident) => {
         impl icu_provider::DataProvider<icu::segmenter::provider::$marker> for $provider {
             fn load(
                 &self,
-                request: icu_provider::DataRequest,
+                _: icu_provider::DataRequest,
             ) -> Result<icu_provider::DataResponse<icu::segmenter::provider::$marker>, icu_provider::DataError> {
-                let marker = <icu::segmenter::provider::$marker as icu_provider::DataMarker>::INFO;
-                Err(icu_provider::DataErrorKind::IdentifierNotFound.with_req(marker, request))
+                use icu::collections::char16trie::Char16Trie;
+                use icu::segmenter::provider::DictionaryBreakData;
+                const NO_WORDS: &DictionaryBreakData<'static> =
+                    &DictionaryBreakData::Char16Trie(Char16Trie { data: zerovec::ZeroVec::new() });
+                Ok(icu_provider::DataResponse {
+                    payload: icu_provider::DataPayload::from_static_ref(NO_WORDS),
+                    metadata: Default::default(),
+                })
             }
         }
     };
@@ -47,7 +53,7 @@ macro_rules! __no_word_lists {
 #[macro_export]
 macro_rules! __impl_segmenter_dictionary_auto_v2 {
     ($provider:ty) => {
-        $crate::__no_word_lists!($provider, SegmenterDictionaryAutoV2);
+        $crate::__no_words!($provider, SegmenterDictionaryAutoV2);
     };
 }
 #[doc(inline)]
@@ -57,7 +63,7 @@ pub use __impl_segmenter_dictionary_auto_v2 as impl_segmenter_dictionary_auto_v2
 #[macro_export]
 macro_rules! __impl_segmenter_dictionary_extended_v2 {
     ($provider:ty) => {
-        $crate::__no_word_lists!($provider, SegmenterDictionaryExtendedV2);
+        $crate::__no_words!($provider, SegmenterDictionaryExtendedV2);
     };
 }
 #[doc(inline)]
