@@ -83,6 +83,7 @@ pub(super) fn measure(binary: Option<&Path>, idle: Duration) -> Result<Vec<Figur
         Figure::millis("pin_to_sent_ms", median(orders.iter().map(|order| order.pin_to_sent))),
         Figure::millis("frame_to_sent_ms", median(sent.clone())).at_most(150),
         Figure::millis("frame_to_sent_worst_ms", sent.max().unwrap_or_default()),
+        Figure::millis("frame_to_sent_cpu_ms", median(orders.iter().map(|order| order.cpu))),
         Figure::millis("tap_to_paid_shown_ms", tap_to_paid),
     ])
 }
@@ -93,6 +94,8 @@ struct Order {
     frame_to_bill: Duration,
     /// From confirming the PIN until the watch, the order signed and taken by the service, waits for the guardian.
     pin_to_sent: Duration,
+    /// The watch's time on a processor in both, which other programs on this machine hardly change.
+    cpu: Duration,
     /// Then.
     rss_waiting: Memory,
 }
@@ -102,10 +105,12 @@ fn order(cast: &mut Cast, fonts: &Fonts) -> Result<Order> {
     let frame = photograph(&cast.merchant.charge(snack()?)?.code, None)?;
     cast.watch.tap("Pay")?;
     cast.watch.wait("the camera", |shown| shown["camera"] == true)?;
+    let before = Activity::of(cast.watch.pid())?;
     let started = Instant::now();
     cast.watch.show_frame(&frame)?;
     cast.watch.wait_screen("review")?;
     let frame_to_bill = started.elapsed();
+    let cpu_to_bill = Activity::of(cast.watch.pid())?.since(&before).cpu;
 
     cast.watch.tap("Confirm")?;
     cast.watch.wait_screen("pin")?;
@@ -114,15 +119,17 @@ fn order(cast: &mut Cast, fonts: &Fonts) -> Result<Order> {
     }
     let typed = format!("{} digits typed", PIN.len());
     cast.watch.wait("the PIN", |shown| label_with(shown, &typed))?;
+    let before = Activity::of(cast.watch.pid())?;
     let started = Instant::now();
     cast.watch.tap("Confirm")?;
     cast.watch.wait_screen("waiting")?;
     let pin_to_sent = started.elapsed();
+    let cpu = cpu_to_bill + Activity::of(cast.watch.pid())?.since(&before).cpu;
 
     let rss_waiting = Memory::of(cast.watch.pid(), fonts)?;
     let event = cast.events.wait_for("order", |_| true)?;
     let id = event["order"].as_str().ok_or("no order id")?.to_owned();
-    Ok(Order { id, frame_to_bill, pin_to_sent, rss_waiting })
+    Ok(Order { id, frame_to_bill, pin_to_sent, cpu, rss_waiting })
 }
 
 fn median(times: impl Iterator<Item = Duration>) -> Duration {

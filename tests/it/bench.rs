@@ -27,6 +27,7 @@ fn the_watch_is_measured_whole() {
     assert!(figure("idle_wakeups_per_minute") >= 0.0);
     assert!(figure("frame_to_bill_ms") > 0.0 && figure("pin_to_sent_ms") > 0.0);
     assert!(figure("frame_to_sent_worst_ms") >= figure("frame_to_sent_ms"));
+    assert!(figure("frame_to_sent_cpu_ms") > 0.0);
     assert!(figure("tap_to_paid_shown_ms") > 0.0);
     for bounded in [
         "size_without_fonts_bytes",
