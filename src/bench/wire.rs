@@ -23,6 +23,8 @@ impl CountingProxy {
         std::thread::spawn(move || {
             for incoming in listener.incoming().flatten() {
                 if let Ok(onward) = TcpStream::connect(&target) {
+                    // A head and a body that come one after the other go on so, without waiting for each other.
+                    let _ = (incoming.set_nodelay(true), onward.set_nodelay(true));
                     pass(&incoming, &onward, &counter);
                     pass(&onward, &incoming, &counter);
                 }
