@@ -19,16 +19,18 @@ static BOLD: &[u8] = include_bytes!("../fonts/Nodpay-Bold.otf");
 /// Of both faces: see `fonts/make.py`.
 const UNITS_PER_EM: f32 = 1000.0;
 
-/// What the fonts take of the program's size, in bytes.
-pub const FONT_BYTES: usize =
-    include_bytes!("../fonts/Nodpay-Regular.otf").len() + include_bytes!("../fonts/Nodpay-Bold.otf").len();
+/// Both, as they lie in the program.
+#[must_use]
+pub const fn faces() -> [&'static [u8]; 2] {
+    [REGULAR, BOLD]
+}
 
 /// Hands both faces to Slint, and makes the regular one what a letter missing from the bold one falls back to. The
 /// system's fonts are never asked for: pictures are the same everywhere.
 pub(crate) fn register() {
     let mut collection = shared_collection();
     let mut families = Vec::new();
-    for face in [REGULAR, BOLD] {
+    for face in faces() {
         let registered = collection.register_fonts(fontique::Blob::new(Arc::new(face)), None);
         families.extend(registered.into_iter().map(|(family, _)| family));
     }

@@ -4,6 +4,7 @@
 
 pub mod fonts;
 pub mod gallery;
+mod memory;
 pub mod net;
 mod program;
 pub mod runtime;
@@ -11,7 +12,6 @@ pub mod screens;
 pub mod sim;
 pub mod words;
 
-pub use fonts::FONT_BYTES;
 pub use nodpay_keys::storage;
 pub use program::main_with_args;
 

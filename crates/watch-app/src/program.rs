@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use nodpay_watch::AgentConfig;
 
+use crate::memory;
 use crate::runtime::RuntimeOptions;
 use crate::screens::Shape;
 use crate::sim::{SimulatorOptions, run_simulator};
@@ -87,6 +88,7 @@ fn simulate(mut args: pico_args::Arguments) -> Result<(), AnyError> {
         language: args.opt_value_from_fn("--language", language)?.unwrap_or(Language::Chinese),
     };
     nothing_left(args)?;
+    memory::give_back_large_blocks();
     Ok(run_simulator(&options)?)
 }
 

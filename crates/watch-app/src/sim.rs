@@ -38,8 +38,6 @@ const MAX_MESSAGE_LEN: u32 = 4 * 1024 * 1024 + 4;
 const MAX_FRAME_SIDE: usize = 640;
 /// Messages that wait; a fuller queue holds up its sender.
 const QUEUE_LEN: usize = 64;
-/// Nothing sleeps longer, so that a lost wake-up cannot stop the watch.
-const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// How to simulate a watch.
 #[derive(Clone, Debug)]
@@ -115,9 +113,10 @@ impl<W: Write> Simulator<W> {
         }
     }
 
+    /// Without an end where nothing is due: an idle watch is woken by events alone.
     fn sleep(&self) -> Duration {
         let wait = [self.runtime.wait_ms(), self.screens.wake_in_ms()].into_iter().flatten().min();
-        wait.map_or(LONGEST_SLEEP, |ms| Duration::from_millis(ms).min(LONGEST_SLEEP))
+        wait.map_or(Duration::MAX, Duration::from_millis)
     }
 
     fn take(&mut self, event: Event) -> Result<(), SimulatorError> {
@@ -304,8 +303,8 @@ fn frame(mut payload: Vec<u8>) -> Option<Frame> {
     let (head, _) = payload.split_first_chunk::<4>()?;
     let [w1, w0, h1, h0] = *head;
     let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
-    let luma = payload.split_off(4);
-    Frame::new(usize::from(width), usize::from(height), luma).ok().map(|frame| frame.scaled_to(MAX_FRAME_SIDE))
+    payload.drain(..4);
+    Frame::new(usize::from(width), usize::from(height), payload).ok().map(|frame| frame.scaled_to(MAX_FRAME_SIDE))
 }
 
 #[cfg(test)]
