@@ -16,8 +16,8 @@ pub mod scan;
 pub mod view;
 
 pub use agent::{
-    Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, PinVault, REQUEST_MS,
-    VaultAnswer,
+    Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, PinVault,
+    REQUEST_MS, VaultAnswer,
 };
 pub use clock::Moment;
 pub use journal::JournalError;
