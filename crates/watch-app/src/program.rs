@@ -77,10 +77,13 @@ fn simulate(mut args: pico_args::Arguments) -> Result<(), AnyError> {
     let shape =
         |text: &str| Shape::ALL.into_iter().find(|shape| shape.tag() == text).ok_or("the shape is round or square");
     let path = |text: &std::ffi::OsStr| Ok::<_, std::convert::Infallible>(PathBuf::from(text));
+    // Parsed here: the argument parser's own errors repeat the whole line, and somebody may have put a PIN into it.
+    let keys =
+        args.opt_value_from_str::<_, String>("--keys")?.map(|line| line.parse()).transpose()?.unwrap_or_default();
     let options = SimulatorOptions {
         runtime: RuntimeOptions {
             data: args.opt_value_from_os_str("--data", path)?.unwrap_or_else(|| "nodpay-watch-data".into()),
-            keys: args.opt_value_from_str("--keys")?.unwrap_or_default(),
+            keys,
             agent,
             root_certificate: args.opt_value_from_os_str("--root-certificate", path)?,
         },
@@ -134,6 +137,8 @@ mod tests {
         assert!(error(&["run", "--simulator", "--language", "fr"]).contains("zh or en"));
         assert!(error(&["run", "--simulator", "--wings"]).contains("--wings"));
         assert!(error(&["run", "--simulator", "--keys", "cloud:"]).contains("file:…, pkcs11:… or tpm:…"));
+        let pin = error(&["run", "--simulator", "--keys", "pkcs11:?module-path=m.so&pin-value=2718"]);
+        assert!(pin.contains("pin-source") && !pin.contains("2718"), "{pin}");
         assert!(error(&["screens"]).contains("--out"));
     }
 }

@@ -65,7 +65,8 @@ pub trait KeyStore: Signer {
 /// A PIN that hardware checks, and whose wrong tries hardware counts: no rolled back file, no changed clock and no reboot
 /// gives a try back.
 pub trait PinVault {
-    /// Keeps this PIN in place of any other, with no wrong tries; durable before it returns.
+    /// Keeps this PIN in place of any other, durable before it returns, and forgets the wrong tries where it may. On an
+    /// error the old PIN stays.
     fn set(&mut self, pin: &[u8]) -> Result<(), KeyStoreError>;
 
     /// An error when no PIN is set or the hardware does not answer.
@@ -81,7 +82,7 @@ pub trait PinVault {
 /// What a [`PinVault`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VaultAnswer {
-    /// The wrong tries before it are forgotten.
+    /// The wrong tries before it are forgotten, where the vault may do that; else with time.
     Right,
     Wrong {
         /// Before the lock; at least one.
