@@ -271,3 +271,84 @@ fn follow(source: &mut dyn FrameSource, sight: &Sight) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use nodpay_watch::view::{Screen, UserAction, View};
+
+    use super::*;
+    use crate::gallery::gallery;
+    use crate::screens::{Area, Role};
+
+    /// What a glass of this size holds after each drawing, if only what changed is brought to it.
+    fn after_each(glass: (u32, u32), shape: Shape, mut look: impl FnMut(&str, &[Vec<u8>], &Drawing<'_>)) {
+        let fit = Fit::new(glass, shape.size());
+        let mut screens = Screens::scaled(shape, Language::Chinese, fit.scale);
+        let row_len = usize::try_from(glass.0).unwrap() * 3;
+        let mut held = vec![vec![0; row_len]; usize::try_from(glass.1).unwrap()];
+        for (name, view) in gallery() {
+            screens.show(&view);
+            if screens.draw().is_some() {
+                let drawing = fit.place(screens.picture(), screens.changed());
+                let (top, left) =
+                    (usize::try_from(drawing.area().y).unwrap(), usize::try_from(drawing.area().x).unwrap());
+                for (row, rgb) in held[top..].iter_mut().zip(drawing.rows()) {
+                    row[left * 3..left * 3 + rgb.len()].copy_from_slice(rgb);
+                }
+            }
+            let (width, height) = (screens.picture().width, screens.picture().height);
+            look(name, &held, &fit.place(screens.picture(), Area { x: 0, y: 0, width, height }));
+        }
+    }
+
+    #[test]
+    fn what_changed_is_all_that_a_glass_needs() {
+        for (glass, shape) in [
+            ((360, 360), Shape::Round),
+            ((454, 454), Shape::Round),
+            ((480, 480), Shape::Square),
+            ((240, 300), Shape::Square),
+        ] {
+            after_each(glass, shape, |name, held, whole| {
+                let area = whole.area();
+                assert!(area.width == glass.0 || area.height == glass.1, "{glass:?}: as large as it fits");
+                let (left, top) = (usize::try_from(area.x).unwrap(), usize::try_from(area.y).unwrap());
+                assert_eq!(whole.rows().count(), usize::try_from(area.height).unwrap());
+                for (y, (held, row)) in held[top..].iter().zip(whole.rows()).enumerate() {
+                    assert!(held[left * 3..left * 3 + row.len()] == *row, "{name} on {glass:?}: row {y}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_finger_meets_the_button_on_a_glass_of_any_size() {
+        for (glass, shape) in [((454, 454), Shape::Round), ((1280, 720), Shape::Round), ((240, 300), Shape::Square)] {
+            let fit = Fit::new(glass, shape.size());
+            let mut screens = Screens::scaled(shape, Language::English, fit.scale);
+            screens.show(&View { screen: Screen::Welcome { notice: None }, online: false });
+            screens.draw();
+            let button = screens.elements().into_iter().find(|element| element.role == Role::Button).unwrap();
+            let (x, y) = (button.x + button.width / 2.0, button.y + button.height / 2.0);
+            // Where that is on the glass.
+            let Touch::Pressed { x: left, y: top } = fit.touch(Touch::Pressed { x: 0.0, y: 0.0 }) else { panic!() };
+            let (x, y) = ((x - left) * fit.scale, (y - top) * fit.scale);
+            for signal in [Touch::Pressed { x, y }, Touch::Released { x, y }].map(Signal::Touch) {
+                let Event::Touch(touch) = event(signal, fit) else { panic!("a touch") };
+                screens.touch(touch);
+            }
+            assert_eq!(screens.take_actions(), [UserAction::Start], "{glass:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let error = |spec: &str| Camera::parse(spec).and_then(|camera| camera.open().map(drop)).expect_err("refused");
+        assert!(error("webcam").to_string().contains("no camera webcam"));
+        assert!(error("y4m").to_string().contains("no camera y4m"));
+        assert_eq!(error("y4m:/no/such.y4m").kind(), io::ErrorKind::NotFound);
+        assert_eq!(error("folder:/no/such").kind(), io::ErrorKind::NotFound);
+        assert_eq!(split("kms:/dev/dri/card1"), ("kms", Some(Path::new("/dev/dri/card1"))));
+        assert_eq!(split("kms"), ("kms", None));
+    }
+}
