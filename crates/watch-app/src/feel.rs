@@ -2,7 +2,7 @@
 
 use std::io;
 
-use nodpay_watch::view::{EndKind, Screen, View};
+use nodpay_watch::view::{EndKind, PinGate, Screen, View};
 
 /// Something worth a short vibration or sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,9 +102,9 @@ pub fn cue(before: &View, after: &View) -> Option<Cue> {
         (Screen::ChoosePin { notice: old, .. }, Screen::ChoosePin { notice: new, .. }) => {
             (new.is_some() && new != old).then_some(Cue::NotTaken)
         }
-        (Screen::Pin { tries_left: old, locked_ms: was, .. }, Screen::Pin { tries_left: new, locked_ms: is, .. }) => {
-            let fewer = new.is_some_and(|new| old.is_none_or(|old| new < old));
-            (fewer || (*was == 0 && *is > 0)).then_some(Cue::WrongPin)
+        (Screen::Pin { gate: old, .. }, Screen::Pin { gate: new, .. }) => is_worse(*old, *new).then_some(Cue::WrongPin),
+        (Screen::Recognise { notice: old }, Screen::Recognise { notice: new }) => {
+            (new.is_some() && new != old).then_some(Cue::NotTaken)
         }
         (Screen::Scan { .. }, after) => (!turned_away(after)).then_some(Cue::CodeRead),
         (Screen::Pairing { .. }, Screen::Home { .. }) => Some(Cue::Paired),
@@ -114,6 +114,19 @@ pub fn cue(before: &View, after: &View) -> Option<Cue> {
             (!turned_away(before)).then_some(Cue::NotTaken)
         }
         (_, _) => None,
+    }
+}
+
+/// Whether a PIN was tried in between and was wrong.
+const fn is_worse(old: PinGate, new: PinGate) -> bool {
+    match (old, new) {
+        (PinGate::Open { tries_left: old }, PinGate::Open { tries_left: Some(new) }) => match old {
+            Some(old) => new < old,
+            None => true,
+        },
+        (PinGate::Open { .. }, PinGate::Wait { .. } | PinGate::Guardian)
+        | (PinGate::Wait { .. }, PinGate::Guardian) => true,
+        (_, PinGate::Open { .. }) | (PinGate::Wait { .. }, PinGate::Wait { .. }) | (PinGate::Guardian, _) => false,
     }
 }
 
@@ -131,7 +144,9 @@ mod tests {
     #[test]
     fn each_change_has_its_cue() {
         let scan = |notice| Screen::Scan { purpose: ScanFor::Paying, notice };
-        let pin = |digits, tries_left, locked_ms| Screen::Pin { digits, tries_left, locked_ms };
+        let pin = |digits, gate| Screen::Pin { digits, gate, asked: false };
+        let open = |tries_left| PinGate::Open { tries_left };
+        let wait = |left_ms| PinGate::Wait { left_ms };
         let home = |notice| Screen::Home { wearer: "小明".to_owned(), balance: None, notice };
         let ended = |kind| match shown("paid") {
             Screen::Ended(ending) => Screen::Ended(nodpay_watch::view::Ending { kind, ..ending }),
@@ -149,13 +164,21 @@ mod tests {
             (Screen::Fetching, shown("review"), None),
             (Screen::Fetching, home(Some(Notice::BillExpired)), Some(Cue::NotTaken)),
             (home(None), scan(None), None),
-            (pin(3, None, 0), pin(4, None, 0), None),
-            (pin(4, None, 0), pin(0, Some(2), 0), Some(Cue::WrongPin)),
-            (pin(4, Some(2), 0), pin(0, Some(1), 0), Some(Cue::WrongPin)),
-            (pin(0, Some(1), 0), pin(1, Some(1), 0), None),
-            (pin(4, Some(1), 0), pin(0, Some(1), 30_000), Some(Cue::WrongPin)),
-            (pin(0, None, 30_000), pin(0, None, 29_000), None),
-            (pin(4, None, 0), Screen::Sending, None),
+            (pin(3, open(None)), pin(4, open(None)), None),
+            (pin(4, open(None)), pin(0, open(Some(2))), Some(Cue::WrongPin)),
+            (pin(4, open(Some(2))), pin(0, open(Some(1))), Some(Cue::WrongPin)),
+            (pin(0, open(Some(1))), pin(1, open(Some(1))), None),
+            (pin(4, open(Some(1))), pin(0, wait(30_000)), Some(Cue::WrongPin)),
+            (pin(0, wait(30_000)), pin(0, wait(29_000)), None),
+            (pin(0, wait(10)), pin(0, open(Some(1))), None),
+            (pin(4, open(Some(1))), pin(0, PinGate::Guardian), Some(Cue::WrongPin)),
+            (pin(0, PinGate::Guardian), pin(0, open(None)), None),
+            (pin(4, open(None)), Screen::Sending, None),
+            (
+                Screen::Recognise { notice: None },
+                Screen::Recognise { notice: Some(Notice::NotRecognised) },
+                Some(Cue::NotTaken),
+            ),
             (Screen::Sending, waiting.clone(), Some(Cue::Sent)),
             (waiting.clone(), paying.clone(), Some(Cue::Nodded)),
             (paying.clone(), paying.clone(), None),

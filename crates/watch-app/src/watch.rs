@@ -147,17 +147,19 @@ impl Watch {
     }
 }
 
-/// Start where there is something to start, back out of the viewfinder, done with what is over. Never a step of a payment.
+/// Start where there is something to start, back out of what is only looked at, done with what is over. Never a step of a payment.
 fn side_button(screen: &Screen) -> Option<UserAction> {
     match screen {
         Screen::Welcome { .. } | Screen::Home { .. } => Some(UserAction::Start),
-        Screen::Scan { .. } => Some(UserAction::Cancel),
+        Screen::Scan { .. } | Screen::History(_) | Screen::Settings(_) => Some(UserAction::Cancel),
         Screen::Ended(_) => Some(UserAction::Done),
         Screen::ChoosePin { .. }
         | Screen::Pairing { .. }
         | Screen::Fetching
+        | Screen::Amount(_)
         | Screen::Review(_)
         | Screen::Pin { .. }
+        | Screen::Recognise { .. }
         | Screen::Sending
         | Screen::Waiting { .. }
         | Screen::Paying { .. } => None,
@@ -174,7 +176,7 @@ mod tests {
         for (name, view) in gallery() {
             let expected = match name.split('-').next().expect("a word") {
                 "welcome" | "home" => Some(UserAction::Start),
-                "scan" => Some(UserAction::Cancel),
+                "scan" | "history" | "settings" => Some(UserAction::Cancel),
                 "paid" | "refused" | "failed" | "expired" | "cancelled" => Some(UserAction::Done),
                 _ => None,
             };

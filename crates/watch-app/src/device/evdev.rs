@@ -1,8 +1,10 @@
-//! Touch screens and side buttons by the kernel's evdev protocol (`/dev/input/event*`).
+//! Touch screens, side buttons and the sensor on the watch's back by the kernel's evdev protocol (`/dev/input/event*`).
 //!
 //! One finger counts: the first on the glass, until it leaves. Screens of several fingers are followed by slots (multi-touch
 //! protocol B), others by `BTN_TOUCH` and `ABS_X`, `ABS_Y`, which also those of protocol A send. A screen that is turned
 //! or mirrored against its display is put right where the kernel knows of it (`touchscreen-*` in the device tree).
+//!
+//! Whether the watch is worn is `SW_FRONT_PROXIMITY`: on while something is close to the sensor.
 //!
 //! Not run where this was written: there was no such device; [`Translator`] is tested with events as a kernel sends them.
 
@@ -10,7 +12,9 @@ use std::io;
 use std::path::PathBuf;
 
 use ::evdev::raw_stream::{RawDevice, enumerate};
-use ::evdev::{AbsInfo, AbsoluteAxisCode as Axis, EventSummary, InputEvent, KeyCode, PropType, SynchronizationCode};
+use ::evdev::{
+    AbsInfo, AbsoluteAxisCode as Axis, EventSummary, InputEvent, KeyCode, PropType, SwitchCode, SynchronizationCode,
+};
 
 use super::{Signal, TouchSource};
 use crate::screens::Touch;
@@ -20,13 +24,18 @@ const MAX_SLOTS: usize = 16;
 /// What watches have on their side.
 const SIDE_BUTTONS: [KeyCode; 4] = [KeyCode::KEY_POWER, KeyCode::KEY_HOMEPAGE, KeyCode::KEY_BACK, KeyCode::KEY_PROG1];
 
-/// A screen, a button, or both.
+/// On while the watch is worn.
+const WORN: SwitchCode = SwitchCode::SW_FRONT_PROXIMITY;
+
+/// A screen, a button, a sensor, or several of them.
 pub(crate) struct Evdev {
     device: RawDevice,
     translator: Translator,
+    /// What is so at the start, until it is told.
+    first: Option<Signal>,
 }
 
-/// Every touch screen and side button of this machine; an error without a touch screen.
+/// Every touch screen, side button and wearing sensor of this machine; an error without a touch screen.
 pub(crate) fn find(glass: (u32, u32)) -> io::Result<Vec<Evdev>> {
     let mut found = Vec::new();
     let mut any_screen = false;
@@ -34,7 +43,7 @@ pub(crate) fn find(glass: (u32, u32)) -> io::Result<Vec<Evdev>> {
         let has_button = device.supported_keys().is_some_and(|keys| SIDE_BUTTONS.iter().any(|key| keys.contains(*key)));
         let is_screen = is_screen(&device);
         any_screen |= is_screen;
-        if is_screen || has_button {
+        if is_screen || has_button || has_sensor(&device) {
             found.push(Evdev::new(device, glass)?);
         }
     }
@@ -56,6 +65,10 @@ fn is_screen(device: &RawDevice) -> bool {
     (touched || slots) && !device.properties().contains(PropType::POINTER)
 }
 
+fn has_sensor(device: &RawDevice) -> bool {
+    device.supported_switches().is_some_and(|switches| switches.contains(WORN))
+}
+
 impl Evdev {
     fn new(device: RawDevice, glass: (u32, u32)) -> io::Result<Self> {
         let by_slots = device.supported_absolute_axes().is_some_and(|axes| axes.contains(Axis::ABS_MT_SLOT));
@@ -71,12 +84,17 @@ impl Evdev {
                 }
             }
         }
-        Ok(Self { device, translator: Translator::new(by_slots, ranges) })
+        let first = has_sensor(&device).then(|| device.get_switch_state()).transpose()?;
+        let first = first.map(|on| Signal::Worn(on.contains(WORN)));
+        Ok(Self { device, translator: Translator::new(by_slots, ranges), first })
     }
 }
 
 impl TouchSource for Evdev {
     fn wait(&mut self) -> io::Result<Vec<Signal>> {
+        if let Some(signal) = self.first.take() {
+            return Ok(vec![signal]);
+        }
         let events = self.device.fetch_events()?;
         Ok(events.filter_map(|event| self.translator.take(event)).collect())
     }
@@ -133,6 +151,7 @@ impl Translator {
             EventSummary::Synchronization(_, SynchronizationCode::SYN_DROPPED, _) => return self.lose(),
             EventSummary::Synchronization(_, SynchronizationCode::SYN_REPORT, _) => return self.report(),
             EventSummary::Key(_, key, 1) if SIDE_BUTTONS.contains(&key) => return Some(Signal::SideButton),
+            EventSummary::Switch(_, WORN, value) => return Some(Signal::Worn(value != 0)),
             _ if self.lost => {}
             EventSummary::AbsoluteAxis(_, axis, value) if self.by_slots => match axis {
                 Axis::ABS_MT_SLOT => self.slot = usize::try_from(value).unwrap_or(MAX_SLOTS),
@@ -305,6 +324,13 @@ mod tests {
         .concat();
         assert_eq!(signals(true, &events), [pressed(100.25, 50.5), released(-1.0, -1.0), pressed(100.25, 70.5)]);
         assert_eq!(signals(true, &[syn(SynchronizationCode::SYN_DROPPED), report()]), []);
+    }
+
+    #[test]
+    fn the_sensor_says_whether_the_watch_is_worn() {
+        let switch = |code: SwitchCode, value| InputEvent::new(EventType::SWITCH.0, code.0, value);
+        let events = [switch(WORN, 1), report(), switch(SwitchCode::SW_LID, 1), report(), switch(WORN, 0), report()];
+        assert_eq!(signals(true, &events), [Signal::Worn(true), Signal::Worn(false)]);
     }
 
     #[test]

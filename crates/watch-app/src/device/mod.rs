@@ -46,11 +46,13 @@ pub(crate) trait Glass {
     fn present(&mut self, drawing: &Drawing<'_>) -> io::Result<()>;
 }
 
-/// What the wearer's hands do; positions are pixels of the glass.
+/// What the wearer does; positions are pixels of the glass.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Signal {
     Touch(Touch),
     SideButton,
+    /// The watch is on a wrist, or not.
+    Worn(bool),
     /// The window was closed.
     #[cfg(feature = "window")]
     Closed,
@@ -80,7 +82,7 @@ pub struct DeviceOptions {
     pub display: String,
     /// `v4l[:/dev/video0]`, `y4m:FILE` or `folder:FOLDER`; without it the viewfinder stays dark.
     pub camera: Option<String>,
-    /// `evdev:/dev/input/eventN`; without any, every touch screen and side button that is found.
+    /// `evdev:/dev/input/eventN`; without any, every touch screen, side button and wearing sensor that is found.
     pub touch: Vec<String>,
     /// A vibrator of the kernel's LED class; without it the usual one, if there is one.
     pub vibrator: Option<PathBuf>,
@@ -212,6 +214,7 @@ fn event(signal: Signal, fit: Fit) -> Event {
     match signal {
         Signal::Touch(touch) => Event::Touch(fit.touch(touch)),
         Signal::SideButton => Event::SideButton,
+        Signal::Worn(worn) => Event::Worn(worn),
         #[cfg(feature = "window")]
         Signal::Closed => Event::End(None),
     }

@@ -1,5 +1,5 @@
 //! A window on an X11 desktop (Wayland desktops run one too), for work on the screens: the mouse is the finger, the space
-//! bar the button on the side.
+//! bar the button on the side, and the watch is worn while the mouse is over it.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use x11rb::connection::Connection as _;
 use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{
     AtomEnum, ConnectionExt as _, CreateGCAux, CreateWindowAux, EventMask, Gcontext, ImageFormat, ImageOrder, Keycode,
-    PropMode, Window, WindowClass,
+    NotifyMode, PropMode, Window, WindowClass,
 };
 use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
@@ -48,7 +48,9 @@ pub(crate) fn open(size: (u32, u32)) -> io::Result<(Face, Mouse)> {
         | EventMask::KEY_PRESS
         | EventMask::BUTTON_PRESS
         | EventMask::BUTTON_RELEASE
-        | EventMask::BUTTON1_MOTION;
+        | EventMask::BUTTON1_MOTION
+        | EventMask::ENTER_WINDOW
+        | EventMask::LEAVE_WINDOW;
     let aux = CreateWindowAux::new().background_pixel(screen.black_pixel).event_mask(events);
     let (x, class) = (&shown.connection, WindowClass::INPUT_OUTPUT);
     let (root, visual) = (screen.root, screen.root_visual);
@@ -160,6 +162,9 @@ impl TouchSource for Mouse {
                 let (x, y) = at(event.event_x, event.event_y);
                 Signal::Touch(Touch::Released { x, y })
             }
+            // Not when a button merely holds the mouse.
+            Event::EnterNotify(event) if event.mode == NotifyMode::NORMAL => Signal::Worn(true),
+            Event::LeaveNotify(event) if event.mode == NotifyMode::NORMAL => Signal::Worn(false),
             Event::KeyPress(event) if event.detail == self.space => Signal::SideButton,
             Event::ClientMessage(event) if event.data.as_data32().first() == Some(&self.close) => Signal::Closed,
             _ => return Ok(Vec::new()),
