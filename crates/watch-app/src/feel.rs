@@ -148,9 +148,9 @@ mod tests {
         let open = |tries_left| PinGate::Open { tries_left };
         let wait = |left_ms| PinGate::Wait { left_ms };
         let home = |notice| Screen::Home { wearer: "小明".to_owned(), balance: None, notice };
-        let ended = |kind| match shown("paid") {
-            Screen::Ended(ending) => Screen::Ended(nodpay_watch::view::Ending { kind, ..ending }),
-            other => panic!("{other:?}"),
+        let ended = |kind| {
+            let Screen::Ended(ending) = shown("paid") else { panic!("paid is an end") };
+            Screen::Ended(nodpay_watch::view::Ending { kind, ..ending })
         };
         let (waiting, paying) = (shown("waiting"), shown("paying"));
         let table = [

@@ -15,7 +15,7 @@
 //! | --- | --- |
 //! | `P` | picture: width, height (16 bits each), three bytes RGB a pixel |
 //! | `E` | what is shown: JSON `{"screen","online","camera","elements":[{"label","role","x","y","width","height","enabled"}…]}` |
-//! | `H` | something to feel or hear: the tag of a [`Cue`] |
+//! | `H` | something to feel or hear: JSON `{"cue","pulses":[…]}`, a [`Cue`]'s tag, and ms of vibration and rest in turn |
 //!
 //! A picture comes before the elements it shows, and both only when they changed. The end of the input ends the program. Of
 //! camera frames that come faster than they are read only the newest is kept.
@@ -90,7 +90,8 @@ impl<W: Write> Page<W> {
 
 impl<W: Write> Feel for Page<W> {
     fn feel(&mut self, cue: Cue) -> io::Result<()> {
-        send(&mut self.out, b'H', cue.tag().as_bytes())
+        let felt = serde_json::json!({ "cue": cue.tag(), "pulses": cue.pulses() });
+        send(&mut self.out, b'H', felt.to_string().as_bytes())
     }
 }
 

@@ -106,9 +106,8 @@ struct Y4mHead {
 
 impl Y4mHead {
     fn parse(line: &str) -> Option<Self> {
-        let mut words = line.strip_prefix("YUV4MPEG2 ")?.split(' ');
         let (mut width, mut height, mut rate, mut colours) = (0, 0, (25, 1), "420");
-        while let Some(word) = words.next() {
+        for word in line.strip_prefix("YUV4MPEG2 ")?.split(' ') {
             let (key, value) = word.split_at_checked(1)?;
             match key {
                 "W" => width = value.parse().ok()?,

@@ -170,14 +170,15 @@ fn evdev_sources(touch: &[String], glass: (u32, u32)) -> io::Result<Vec<Box<dyn 
         paths.push(path.to_owned());
     }
     let sources = if paths.is_empty() { evdev::find(glass)? } else { evdev::open(&paths, glass)? };
-    Ok(sources.into_iter().map(|source| Box::new(source) as Box<dyn TouchSource>).collect())
+    Ok(sources.into_iter().map(|source| -> Box<dyn TouchSource> { Box::new(source) }).collect())
 }
 
 #[cfg(feature = "device")]
 fn vibrator(options: &DeviceOptions) -> io::Result<Option<Box<dyn Feel>>> {
     let found = || Some(PathBuf::from("/sys/class/leds/vibrator")).filter(|usual| usual.exists());
     let folder = options.vibrator.clone().or_else(found);
-    folder.map(|folder| vibrator::Vibrator::start(folder).map(|it| Box::new(it) as Box<dyn Feel>)).transpose()
+    let start = |folder| -> io::Result<Box<dyn Feel>> { Ok(Box::new(vibrator::Vibrator::start(folder)?)) };
+    folder.map(start).transpose()
 }
 
 #[cfg(not(feature = "device"))]
