@@ -1,4 +1,4 @@
-//! From camera frames to the picture under the viewfinder and the text of a code, off the thread that draws.
+//! From camera frames to the picture under the viewfinder and the texts of codes, off the thread that draws.
 //!
 //! Whoever has a camera calls [`Sight::see`] while frames are [wanted](Sight::wait_until_wanted). Of frames that come faster
 //! than they are shown or read only the newest is kept, so the queue is one frame long and a slow reader is never behind.
@@ -32,7 +32,7 @@ struct State {
 }
 
 impl Sight {
-    /// Starts the reading thread. Of each frame the queue gets [`Event::Frame`], of each code [`Event::Code`].
+    /// Starts the reading thread. Of each frame the queue gets [`Event::Frame`], of each that holds codes [`Event::Codes`].
     pub(crate) fn start(queue: SyncSender<Event>) -> io::Result<Arc<Self>> {
         let sight = Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), queue });
         let reading = Arc::clone(&sight);
@@ -92,8 +92,11 @@ impl Sight {
                 reader = Reader::new();
                 reader_session = session;
             }
-            let Some(text) = reader.read(&frame) else { continue };
-            if self.state().session == session && self.queue.send(Event::Code(text)).is_err() {
+            let texts: Vec<String> = reader.read(&frame).into_iter().collect();
+            if texts.is_empty() || self.state().session != session {
+                continue;
+            }
+            if self.queue.send(Event::Codes(texts)).is_err() {
                 return;
             }
         }
@@ -154,7 +157,7 @@ mod tests {
         let side = picture.lines().count();
         assert!(sight.see(&Frame::new(side, side, luma).expect("square")));
         assert!(matches!(queue.recv(), Ok(Event::Frame)));
-        assert!(matches!(queue.recv(), Ok(Event::Code(text)) if text == "NODPAY"));
+        assert!(matches!(queue.recv(), Ok(Event::Codes(texts)) if texts == ["NODPAY"]));
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub(crate) enum Event {
     Language(Language),
     /// There is a frame to be shown.
     Frame,
-    /// A frame held this code.
-    Code(String),
+    /// A frame held codes with these texts.
+    Codes(Vec<String>),
     /// Glass, touch or pipe are gone; without an error on purpose.
     End(Option<io::Error>),
 }
@@ -58,7 +58,7 @@ pub enum WatchError {
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     /// Glass, touch, camera or pipe.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
 }
 
@@ -125,9 +125,9 @@ impl Watch {
             Event::Worn(worn) => self.runtime.handle(Input::Worn(worn))?,
             Event::Language(language) => self.screens.set_language(language),
             Event::Frame => self.look(),
-            Event::Code(text) => {
+            Event::Codes(texts) => {
                 if self.runtime.camera() {
-                    self.runtime.handle(Input::CodesRead(vec![text]))?;
+                    self.runtime.handle(Input::CodesRead(texts))?;
                 }
             }
             Event::End(_) => {}
