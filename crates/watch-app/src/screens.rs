@@ -78,6 +78,15 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
+/// A part of a picture, in its pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Area {
+    pub x: u32,
+    pub y: u32,
+    pub width: u32,
+    pub height: u32,
+}
+
 /// Something to read or to tap, for a screen reader or for a test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Element {
@@ -134,6 +143,7 @@ pub struct Screens {
     /// What of each pixel the glass shows, 0 to 255; empty where all of it is.
     mask: Vec<u8>,
     picture: Picture,
+    changed: Area,
 }
 
 #[derive(Clone, Copy)]
@@ -148,12 +158,25 @@ impl Screens {
     /// If another Slint platform was set on this thread.
     #[must_use]
     pub fn new(shape: Shape, language: Language) -> Self {
+        Self::scaled(shape, language, 1.0)
+    }
+
+    /// For a glass of finer or coarser pixels: pictures are `scale` times the size of the shape, everything else, touches
+    /// among it, stays in the shape's own pixels.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn scaled(shape: Shape, language: Language, scale: f32) -> Self {
         let (watch, window, now_ms) = open_window(ui::Watch::new);
         let (width, height) = shape.size();
         let face = watch.global::<ui::Face>();
         face.set_round(shape == Shape::Round);
         face.set_width(pixels(width));
         face.set_height(pixels(height));
+        let (width, height) = (scaled(width, scale), scaled(height, scale));
+        window.dispatch_event(WindowEvent::ScaleFactorChanged { scale_factor: scale });
         window.set_size(PhysicalSize::new(width, height));
 
         let actions = Rc::new(RefCell::new(Vec::new()));
@@ -198,6 +221,7 @@ impl Screens {
             pixels: vec![Rgb8Pixel::new(0, 0, 0); area],
             mask: if shape == Shape::Round { circle(width) } else { Vec::new() },
             picture: Picture { width, height, rgb: vec![0; area * 3] },
+            changed: Area::default(),
         };
         screens.set_language(language);
         screens
@@ -365,9 +389,12 @@ impl Screens {
     /// The picture, if it changed since the last call.
     pub fn draw(&mut self) -> Option<&Picture> {
         let stride = usize::try_from(self.picture.width).unwrap_or(0);
-        let canvas = &mut self.pixels;
+        let (canvas, changed) = (&mut self.pixels, &mut self.changed);
         let drawn = self.window.draw_if_needed(|renderer| {
-            renderer.render(canvas, stride);
+            let region = renderer.render(canvas, stride);
+            let (origin, size) = (region.bounding_box_origin(), region.bounding_box_size());
+            let start = |start: i32| u32::try_from(start).unwrap_or(0);
+            *changed = Area { x: start(origin.x), y: start(origin.y), width: size.width, height: size.height };
         });
         if !drawn {
             return None;
@@ -389,6 +416,12 @@ impl Screens {
     #[must_use]
     pub fn picture(&self) -> &Picture {
         &self.picture
+    }
+
+    /// What the last drawing changed of it.
+    #[must_use]
+    pub fn changed(&self) -> Area {
+        self.changed
     }
 
     /// What can be read and tapped now, in reading order.
@@ -821,6 +854,12 @@ fn circle(size: u32) -> Vec<u8> {
         }
     }
     mask
+}
+
+/// At least one pixel.
+#[allow(clippy::as_conversions)] // As below; a negative or endless product saturates.
+fn scaled(count: u32, scale: f32) -> u32 {
+    ((pixels(count) * scale).round() as u32).max(1)
 }
 
 #[allow(clippy::as_conversions)] // Display sizes are far below the integers an f32 holds exactly.
