@@ -100,6 +100,8 @@ fn a_code_of_another_system_is_named_until_the_operator_knows_it() {
     let frame = nodpay::parties::photograph(&sealed(FPS), Some(&png)).expect("a picture");
     scan(&mut table, &frame);
     table.cast.watch.wait("its name", |shown| label_with(shown, "FPS")).expect("names the scheme");
+    table.cast.watch.tap("OK").expect("taps");
+    table.cast.watch.wait_screen("home").expect("home");
 
     let path = png.to_string_lossy().into_owned();
     let name = code(&table, &["add", "--merchant", &merchant, "--image", &path]).expect("registers it");
