@@ -100,6 +100,8 @@ fn a_code_of_another_system_is_named_until_the_operator_knows_it() {
     let frame = nodpay::parties::photograph(&sealed(FPS), Some(&png)).expect("a picture");
     scan(&mut table, &frame);
     table.cast.watch.wait("its name", |shown| label_with(shown, "FPS")).expect("names the scheme");
+    table.cast.watch.tap("OK").expect("taps");
+    table.cast.watch.wait_screen("home").expect("home");
 
     let path = png.to_string_lossy().into_owned();
     let name = code(&table, &["add", "--merchant", &merchant, "--image", &path]).expect("registers it");
@@ -107,7 +109,6 @@ fn a_code_of_another_system_is_named_until_the_operator_knows_it() {
     assert!(listed.lines().any(|line| line.contains(&name) && line.contains("FPS")), "{listed}");
     scan(&mut table, &frame);
     table.cast.watch.wait_screen("amount").expect("now it is the shop's");
-    table.cast.watch.tap("Back").expect("taps");
 
     code(&table, &["remove", "--merchant", &merchant, "--code", &name]).expect("forgets it");
     let again = code(&table, &["remove", "--merchant", &merchant, "--code", &name]).expect_err("only once");

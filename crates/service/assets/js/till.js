@@ -385,7 +385,7 @@ function printedCard() {
     ...own.map((text, at) => h("details", {},
       h("summary", { testid: "printed-code" }, t("till.printed-code")),
       h("p.soft", {}, t("till.printed-more")),
-      codeBox(`printed-${at}`, `printed-code-${at}`, () => qrCanvas(text, t("till.printed-code"), "Q")))));
+      codeBox(`printed-${at}`, `printed-code-${at}`, () => qrCanvas(text, t("till.printed-code"), "M")))));
 }
 
 /** The same colour for a category every time: one of 6 in the style sheet. */

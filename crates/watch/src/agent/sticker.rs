@@ -21,7 +21,6 @@ const BILL_LIFE_MS: i64 = MAX_ORDER_LIFE_MS + MAX_DECISION_AGE_MS;
 const LEAST: i64 = 1;
 
 /// A code as it was read, and what the bill will take from it.
-#[derive(Clone)]
 pub(super) struct Sticker {
     pub(super) text: CodeText,
     /// Whom it names, for the service to look up.
