@@ -16,7 +16,8 @@ pub mod scan;
 pub mod view;
 
 pub use agent::{
-    Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, REQUEST_MS,
+    Agent, AgentConfig, FETCH_LIMIT_MS, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_IDLE_WAIT_MS, LONGEST_WAIT_MS,
+    MAX_FLIGHTS, OUTCOME_GRACE_MS, REQUEST_MS,
 };
 pub use clock::Moment;
 pub use journal::JournalError;

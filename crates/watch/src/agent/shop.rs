@@ -64,8 +64,8 @@ impl Agent {
             Err(_) => not_ours(Notice::BrokenCode),
             Ok(code) => match (code.kind, code.bill) {
                 (CodeKind::NodpayBill, Some(reference)) => {
-                    self.link.forget_bill();
-                    self.link.hurry(turn.mono);
+                    self.link.hurry();
+                    self.touched = turn.mono;
                     Face::Fetching(reference)
                 }
                 (CodeKind::NodpayBill, None) => not_ours(Notice::BrokenCode),
@@ -87,7 +87,6 @@ impl Agent {
                 self.bill_refused(&code);
                 return;
             }
-            Reply::ProofAge(_) | Reply::Trouble => return,
         };
         let offer = serde_json::from_slice::<BillAnswer>(&body)
             .map_err(|error| VerifyError::Payload(error.to_string()))

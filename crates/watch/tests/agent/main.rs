@@ -4,4 +4,6 @@ mod crash;
 mod flow;
 mod forged;
 mod input;
+mod network;
+mod weather;
 mod world;
