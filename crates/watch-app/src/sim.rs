@@ -38,8 +38,6 @@ const MAX_MESSAGE_LEN: u32 = 4 * 1024 * 1024 + 4;
 const MAX_FRAME_SIDE: usize = 640;
 /// Messages that wait; a fuller queue holds up its sender.
 const QUEUE_LEN: usize = 64;
-/// Nothing sleeps longer, so that a lost wake-up cannot stop the watch.
-const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// How to simulate a watch.
 #[derive(Clone, Debug)]
@@ -110,7 +108,7 @@ impl<W: Write> Simulator<W> {
     fn run(&mut self, queue: &Receiver<Event>) -> Result<(), SimulatorError> {
         loop {
             self.show()?;
-            match queue.recv_timeout(self.sleep()) {
+            match self.next(queue) {
                 Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Ok(event) => self.take(event)?,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -119,9 +117,12 @@ impl<W: Write> Simulator<W> {
         }
     }
 
-    fn sleep(&self) -> Duration {
-        let wait = [self.runtime.wait_ms(), self.screens.wake_in_ms()].into_iter().flatten().min();
-        wait.map_or(LONGEST_SLEEP, |ms| Duration::from_millis(ms).min(LONGEST_SLEEP))
+    /// Sleeps until something happens or is due: for ever on a watch that nobody uses.
+    fn next(&self, queue: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
+        match [self.runtime.wait_ms(), self.screens.wake_in_ms()].into_iter().flatten().min() {
+            Some(ms) => queue.recv_timeout(Duration::from_millis(ms)),
+            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
     }
 
     fn take(&mut self, event: Event) -> Result<(), SimulatorError> {

@@ -389,12 +389,24 @@ pub(crate) enum Crash {
     After,
 }
 
+/// Where journal and key lie, if power may go while they are written.
+pub(crate) trait Flash {
+    fn save(&mut self, journal: &[u8]);
+    /// The power went: nothing that follows happens.
+    fn is_off(&self) -> bool;
+    /// Power is back: what can be read.
+    fn boot(&mut self) -> (Option<Vec<u8>>, Box<dyn KeyStore>);
+}
+
 pub(crate) struct World {
     pub(crate) service: Service,
     pub(crate) keys: TestKeys,
     pub(crate) agent: Agent,
     pub(crate) config: AgentConfig,
     pub(crate) journal: Option<Vec<u8>>,
+    /// Length of each journal that was written.
+    pub(crate) written: Vec<usize>,
+    flash: Option<Box<dyn Flash>>,
     pub(crate) inputs: VecDeque<Input>,
     /// What is under way, and when it arrives.
     pub(crate) later: Vec<(i64, Input)>,
@@ -407,6 +419,8 @@ pub(crate) struct World {
     foreign: BTreeSet<u64>,
     /// The last that the agent heard was the service.
     reached: bool,
+    /// The stream that was opened last.
+    followed: u64,
     /// Paths of all requests and stream openings so far.
     pub(crate) attempts: Vec<String>,
     pub(crate) plan: Plan,
@@ -433,6 +447,11 @@ pub(crate) fn config() -> AgentConfig {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::on(TestKeys(Rc::new(RefCell::new(nodpay_testkit::key(200)))), None)
+    }
+
+    /// `keys` must be what `flash` holds, if there is one.
+    pub(crate) fn on(keys: TestKeys, mut flash: Option<Box<dyn Flash>>) -> Self {
         let mut cast = Cast::new(0);
         cast.log.truncate(1);
         let bill = cast.bill(1);
@@ -455,14 +474,17 @@ impl World {
             bytes: 0,
             any_time: false,
         };
-        let keys = TestKeys(Rc::new(RefCell::new(nodpay_testkit::key(200))));
-        let agent = Agent::new(config(), None, Box::new(keys.clone())).expect("a new watch");
+        let (journal, key_store) =
+            flash.as_mut().map_or_else(|| (None, Box::new(keys.clone()) as Box<dyn KeyStore>), |flash| flash.boot());
+        let agent = Agent::new(config(), journal.as_deref(), key_store).expect("a new watch");
         let mut world = Self {
             service,
             keys,
             agent,
             config: config(),
-            journal: None,
+            journal,
+            written: Vec::new(),
+            flash,
             inputs: VecDeque::new(),
             later: Vec::new(),
             weather: Weather::Fine,
@@ -470,6 +492,7 @@ impl World {
             in_flight: BTreeSet::new(),
             foreign: BTreeSet::new(),
             reached: false,
+            followed: 0,
             attempts: Vec::new(),
             plan: Plan::Approve { struck: Vec::new() },
             pin: PIN.to_owned(),
@@ -540,6 +563,9 @@ impl World {
         let moment = self.moment();
         self.watch_link(&input);
         self.agent.handle(input, &moment);
+        if self.is_off() {
+            return self.reboot();
+        }
         while let Some(action) = self.agent.poll_action() {
             self.actions += 1;
             if self.crash == Some((self.actions, Crash::Before)) {
@@ -547,6 +573,9 @@ impl World {
                 return;
             }
             self.act(action);
+            if self.is_off() {
+                return self.reboot();
+            }
             if self.crash == Some((self.actions, Crash::After)) {
                 self.reboot();
                 return;
@@ -564,6 +593,10 @@ impl World {
                 let text = std::str::from_utf8(&journal).expect("text").to_owned();
                 let secret = self.keys.0.borrow().secret();
                 assert!(!text.contains(&Nonce::from_bytes(secret[..16].try_into().expect("16")).to_string()[..20]));
+                self.written.push(journal.len());
+                if let Some(flash) = &mut self.flash {
+                    flash.save(&journal);
+                }
                 self.journal = Some(journal);
             }
             Action::Recognise(_) => {}
@@ -641,17 +674,21 @@ impl World {
     fn watch_link(&mut self, input: &Input) {
         match input {
             Input::Response { request: id, .. } | Input::StreamRefused { stream: id, .. } => {
-                self.in_flight.remove(id);
-                self.reached = !self.foreign.contains(id);
+                if self.in_flight.remove(id) {
+                    self.reached = !self.foreign.contains(id);
+                }
             }
             Input::StreamOpened { stream } => {
-                self.in_flight.remove(stream);
-                self.reached = true;
+                if self.in_flight.remove(stream) {
+                    self.reached = true;
+                    self.followed = *stream;
+                }
             }
-            Input::StreamEvent { .. } => self.reached = true,
+            Input::StreamEvent { stream, .. } => self.reached |= self.followed == *stream,
             Input::NetworkFailed { request: id } | Input::StreamClosed { stream: id } => {
-                self.in_flight.remove(id);
-                self.reached = false;
+                if self.in_flight.remove(id) || self.followed == *id {
+                    self.reached = false;
+                }
             }
             Input::Start
             | Input::User(_)
@@ -669,19 +706,28 @@ impl World {
         }
     }
 
+    fn is_off(&self) -> bool {
+        self.flash.as_ref().is_some_and(|flash| flash.is_off())
+    }
+
     /// Power off and on: only journal and keys survive.
     pub(crate) fn reboot(&mut self) {
         self.crashed = true;
         self.inputs.clear();
         self.later.clear();
         self.in_flight.clear();
+        self.foreign.clear();
         self.reached = false;
+        self.followed = 0;
         self.stream = None;
         self.camera = false;
         self.boot = self.service.now;
         self.crash = None;
-        self.agent =
-            Agent::new(self.config, self.journal.as_deref(), Box::new(self.keys.clone())).expect("a sound journal");
+        let mut keys: Box<dyn KeyStore> = Box::new(self.keys.clone());
+        if let Some(flash) = &mut self.flash {
+            (self.journal, keys) = flash.boot();
+        }
+        self.agent = Agent::new(self.config, self.journal.as_deref(), keys).expect("a sound journal");
         self.handle(Input::Start);
     }
 
