@@ -28,6 +28,8 @@ use world::{Flash, Plan, TestKeys, World};
 const JOURNAL: &str = "journal.json";
 const KEY: &str = "key";
 
+/// What becomes of bytes that were not durable.
+type Damage = fn(&[u8]) -> Vec<u8>;
 type Names = BTreeMap<String, usize>;
 /// What can be read: content by name.
 type Image = BTreeMap<String, Vec<u8>>;
@@ -96,7 +98,7 @@ impl Platter {
 
     /// All that may be found after a power cut now.
     fn images(&self) -> Vec<Image> {
-        let damages: [fn(&[u8]) -> Vec<u8>; 7] = [
+        let damages: [Damage; 7] = [
             |bytes| bytes.to_vec(),
             |_| Vec::new(),
             |bytes| bytes[..1.min(bytes.len())].to_vec(),
@@ -105,7 +107,7 @@ impl Platter {
             |bytes| vec![0; bytes.len()],
             |bytes| [&bytes[..bytes.len() / 2], &vec![0xA5; bytes.len() - bytes.len() / 2]].concat(),
         ];
-        let read = |names: &Names, damage: fn(&[u8]) -> Vec<u8>| {
+        let read = |names: &Names, damage: Damage| {
             let content = |index: usize| {
                 let content = &self.contents[index];
                 if content.synced { content.written.clone() } else { damage(&content.written) }
@@ -316,5 +318,6 @@ fn a_payment_survives_a_power_cut_at_every_step_of_every_write() {
             }
         }
     }
+    eprintln!("{stories} power cuts in {steps} steps");
     assert!(stories > steps * 2, "{stories} of {steps} steps");
 }

@@ -239,10 +239,11 @@ impl Agent {
                 }
                 (_, _) => {}
             },
-            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::History => match action {
-                UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
-                _ => {}
-            },
+            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::History => {
+                if matches!(action, UserAction::Cancel | UserAction::Done) {
+                    self.face = Face::Idle(None);
+                }
+            }
             Face::ChoosePin(_) => self.choose_pin(action, turn),
             Face::Review(_) => self.review(action),
             Face::Pin(..) => self.type_pin(action, turn),

@@ -474,8 +474,10 @@ impl World {
             bytes: 0,
             any_time: false,
         };
-        let (journal, key_store) =
-            flash.as_mut().map_or_else(|| (None, Box::new(keys.clone()) as Box<dyn KeyStore>), |flash| flash.boot());
+        let (journal, key_store): (_, Box<dyn KeyStore>) = match &mut flash {
+            None => (None, Box::new(keys.clone())),
+            Some(flash) => flash.boot(),
+        };
         let agent = Agent::new(config(), journal.as_deref(), key_store).expect("a new watch");
         let mut world = Self {
             service,
@@ -915,10 +917,10 @@ impl World {
     pub(crate) fn restart_service(&mut self) {
         self.service.nonces.clear();
         for (_, input) in &mut self.later {
-            match *input {
-                Input::Response { request, .. } => *input = Input::NetworkFailed { request },
-                Input::StreamOpened { stream } => *input = Input::StreamClosed { stream },
-                _ => {}
+            if let Input::Response { request, .. } = *input {
+                *input = Input::NetworkFailed { request };
+            } else if let Input::StreamOpened { stream } = *input {
+                *input = Input::StreamClosed { stream };
             }
         }
         self.break_stream();
