@@ -318,6 +318,8 @@ fn storm(seed: u64) -> EndKind {
                 decide_at = None;
             }
         }
+        // One order is enough for this child.
+        world.finished |= !world.service.orders.is_empty();
         if !world.step() && !world.child() {
             // Nobody looks away for long in a storm.
             let end = decide_at.unwrap_or(i64::MAX).min(world.service.now + 20 * SECOND_MS);
@@ -327,10 +329,15 @@ fn storm(seed: u64) -> EndKind {
     // The storm is over; nobody touches anything.
     world.go_online();
     leave(&mut world, 30 * MINUTE_MS);
-    let Screen::Ended(ending) = world.screen() else { panic!("{:?}", world.screen()) };
     assert!(world.view().online);
     let service = &world.service;
     assert!(service.orders.len() <= 1, "one order");
+    let Screen::Ended(ending) = world.screen() else {
+        // A payment in the dark left the screen, and was not paid after all.
+        let outcome = service.orders[0].outcome.as_ref().map(|outcome| outcome.outcome);
+        assert!(matches!(world.screen(), Screen::Home { .. }) && outcome == Some(OutcomeKind::Expired));
+        return EndKind::Expired;
+    };
     assert!(service.seen_payments.len() <= 1, "one payment, always the same bytes");
     if let [order] = &service.orders[..] {
         let outcome = order.outcome.as_ref().expect("ended");
