@@ -4,12 +4,12 @@
 use nodpay_core::{
     Amount, Bill, CredentialId, Currency, Decision, Digest, EnrolledWatch, Entry, Guardian as Person, GuardianId,
     HouseholdId, LineId, LogEntry, MerchantCertificate, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Order, PairingId,
-    PersonName, PublicKey, Salt, Text, V1, Verdict, WatchId, WearerId,
+    PersonName, PinCommand, PinConsent, PinReport, PublicKey, Salt, Text, V1, Verdict, WatchId, WearerId,
 };
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, RelyingParty, Signer as _,
     SoftwareKey, Verified, check_digits, name_digest, verify_bill, verify_merchant_certificate, verify_order,
-    verify_pairing_claim, verify_requote,
+    verify_pairing_claim, verify_pin_report, verify_requote,
 };
 use serde_json::{Value, json};
 
@@ -146,6 +146,23 @@ impl Guardian {
         };
         self.log(Entry::EnrolWatch(watch), Some(&name), Some(code.pairing))?;
         Ok((claim.watch, check_digits(claim.digest())))
+    }
+
+    /// What each watch of the household says of its PIN, verified.
+    pub fn pin_reports(&self) -> Result<Vec<Verified<PinReport>>> {
+        let household = self.client.get("/api/guardian/household")?;
+        let reports = household["pin_reports"].as_array().ok_or("no PIN reports")?;
+        let verify = |view: &Value| {
+            let watch = view["watch"].as_str().ok_or("no watch")?.parse()?;
+            Ok(verify_pin_report(view["report"].as_str().ok_or("no report")?, &self.book, watch)?)
+        };
+        reports.iter().map(verify).collect()
+    }
+
+    /// Consents to what a watch asks.
+    pub fn answer_pin(&mut self, report: &PinReport, command: PinConsent) -> Result<()> {
+        let command = PinCommand { watch: report.watch, nonce: report.nonce, command };
+        self.log(Entry::PinCommand(command), None, None)
     }
 
     pub fn remove_watch(&mut self, watch: WatchId) -> Result<()> {

@@ -16,7 +16,7 @@ use super::{Basket, Client, Guardian, Merchant, PostedBill, Result, Sse, WatchOp
 /// The child of the demo's household.
 pub const CHILD_NAME: &str = "小明 Ming";
 /// What the child types.
-pub const PIN: &str = "2580";
+pub const PIN: &str = "4827";
 /// What the simulated camera sees: 640 × 480.
 const CAMERA: (u32, u32) = (640, 480);
 

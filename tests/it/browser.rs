@@ -280,9 +280,9 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.text("[data-testid=pairing-code] canvas").await;
     window.tap("Scan").await;
     window.watch_says("Choose a PIN").await;
-    window.type_pin("2580").await;
+    window.type_pin("4827").await;
     window.watch_says("PIN once more").await;
-    window.type_pin("2580").await;
+    window.type_pin("4827").await;
     window.phone().await;
     let digits = window.text("[data-testid=check-digits]").await;
     window.watch_says(&digits).await;
@@ -304,7 +304,31 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.tap("Pay").await;
     window.tap("Confirm").await;
     window.watch_says("Your PIN").await;
-    window.type_pin("2580").await;
+
+    // Somebody tries PINs; the guardian hears of it, and unlocks the watch.
+    for _ in 0..5 {
+        window.type_pin("1379").await;
+    }
+    window.watch_says("PIN locked").await;
+    window.phone().await;
+    assert!(window.text("[data-testid=pin-report]").await.contains("5 wrong PINs"));
+    window.click("[data-testid=pin-report]").await;
+    window.click("[data-testid=pin-unlock]").await;
+    window.page().await;
+    window.picture("pin").await;
+    window.phone().await;
+    window.click("[data-testid=pin-sign]").await;
+    window.watch_says("Your PIN").await;
+    window.phone().await;
+    window.until("all is well", "!document.querySelector('.notice.wait')").await;
+    // From now on one PIN serves for a quarter of an hour on the wrist.
+    let choose = "const session = document.querySelector('[data-testid=session]'); session.value = '15'; \
+                  session.dispatchEvent(new Event('change'))";
+    window.client.execute(choose, vec![]).await.expect("chooses");
+    window.click("[data-testid=pin-sign]").await;
+    window.until("the log", "document.querySelector('.log').textContent.includes('15 minutes')").await;
+    window.client.execute("location.hash = '#/'", vec![]).await.expect("goes");
+    window.type_pin("4827").await;
     window.watch_says("Waiting for a nod").await;
 
     // The phone says first how the wearer was known, then shows the order; the guardian strikes the cola and nods.

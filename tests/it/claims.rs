@@ -1,7 +1,7 @@
 //! The eleven claims, one or more tests each, named after them (CN108694578A in our words; see docs/CLAIMS.md).
 
 use nodpay::parties::{Approval, WatchOptions, WatchProcess, label_with, line_id, photograph};
-use nodpay_core::{OutcomeKind, Text};
+use nodpay_core::{OutcomeKind, PinConsent, PinState, Text};
 use serde_json::Value;
 
 use crate::table::{Table, program, requotable, small_snack};
@@ -58,6 +58,27 @@ fn claim_2_no_order_leaves_the_watch_before_the_wearer_is_known() {
     table.cast.watch.type_pin(nodpay::parties::PIN, "Confirm").expect("the right PIN");
     table.cast.events.wait_for("order", |_| true).expect("now it is");
     assert_eq!(orders(&table).len(), 1);
+}
+
+#[test]
+fn claim_2_a_guardian_hears_of_wrong_pins_and_unlocks_the_watch() {
+    let mut table = Table::lay();
+    up_to_pin(&mut table);
+    for _ in 0..5 {
+        table.cast.watch.type_pin("1379", "Confirm").expect("a wrong PIN");
+    }
+    table.cast.watch.wait("the lock", |shown| label_with(shown, "locked")).expect("locks");
+    table.cast.events.wait_for("pin", |_| true).expect("the guardian hears");
+    let reports = table.cast.guardian.pin_reports().expect("verified");
+    let [report] = reports.as_slice() else { panic!("{reports:?}") };
+    assert_eq!((report.state, report.wrong), (PinState::Waiting, 5));
+    table.cast.guardian.answer_pin(report, PinConsent::Unlock).expect("signed");
+    table.cast.watch.wait("the keypad", |shown| !label_with(shown, "locked")).expect("opens");
+    table.cast.events.wait_for("pin", |_| true).expect("the guardian hears that it is well again");
+    table.cast.watch.type_pin(nodpay::parties::PIN, "Confirm").expect("the right PIN");
+    table.cast.events.wait_for("order", |_| true).expect("ordered");
+    let reports = table.cast.guardian.pin_reports().expect("verified");
+    assert_eq!(reports.first().map(|report| report.state), Some(PinState::Ok));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod bindings;
 mod browser;
 mod claims;
 mod cli;

@@ -6,13 +6,15 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Normal dependencies of each of our packages among themselves.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("nodpay-core", &[]),
     ("nodpay-protocol", &["nodpay-core"]),
     ("nodpay-store", &["nodpay-core"]),
     ("nodpay-service", &["nodpay-core", "nodpay-protocol", "nodpay-store"]),
     ("nodpay-watch", &["nodpay-core", "nodpay-protocol"]),
-    ("nodpay-watch-app", &["nodpay-core", "nodpay-protocol", "nodpay-watch"]),
+    ("nodpay-bindings", &["nodpay-core", "nodpay-protocol", "nodpay-watch"]),
+    ("nodpay-keys", &["nodpay-core", "nodpay-protocol", "nodpay-watch"]),
+    ("nodpay-watch-app", &["nodpay-core", "nodpay-keys", "nodpay-protocol", "nodpay-watch"]),
     ("nodpay-testkit", &["nodpay-core", "nodpay-protocol"]),
     (
         "nodpay",
@@ -21,12 +23,15 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// What must not be reachable, even through others.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+const FORBIDDEN: [(&str, &[&str]); 8] = [
     ("nodpay-core", &["tokio", "rusqlite", "axum", "ureq", "getrandom", "ring", "slint"]),
     ("nodpay-protocol", &["tokio", "rusqlite", "axum", "ureq", "slint"]),
     ("nodpay-store", &["axum", "hyper", "ureq", "slint"]),
     ("nodpay-watch", &["tokio", "rusqlite", "axum", "hyper", "ureq", "slint"]),
-    ("nodpay-watch-app", &["tokio", "rusqlite", "axum", "hyper"]),
+    ("nodpay-bindings", &["tokio", "rusqlite", "axum", "hyper", "ureq", "slint"]),
+    // The last two need a C library or a module of the machine: only features bring them.
+    ("nodpay-keys", &["tokio", "rusqlite", "axum", "hyper", "ureq", "slint", "tss-esapi", "cryptoki"]),
+    ("nodpay-watch-app", &["tokio", "rusqlite", "axum", "hyper", "tss-esapi", "cryptoki"]),
     ("nodpay-service", &["slint", "ureq"]),
 ];
 

@@ -8,11 +8,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, PublicKey, Salt, Text, Timestamp, V1, WatchId, WearerId,
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, Nonce, PublicKey, Salt, Text, Timestamp, V1, WatchId,
+    WearerId,
 };
 
 /// How long a new watch has a lower cap, unless the household tightens it: 24 hours.
 pub const NEW_WATCH_COOLING_OFF_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The longest on-wrist session a guardian may allow: eight hours.
+pub const MAX_SESSION_MS: i64 = 8 * 60 * 60 * 1000;
 
 /// Entries a household may have; a fold never reads more.
 const MAX_ENTRIES: u64 = 100_000;
@@ -42,6 +46,37 @@ pub enum Entry {
     Found(Guardian),
     EnrolWatch(EnrolledWatch),
     RemoveWatch(WatchId),
+    PinCommand(PinCommand),
+    SetSession(WatchSession),
+}
+
+/// A guardian answers a watch's [`PinReport`](crate::PinReport). Good once: the watch obeys only while `nonce` is the one
+/// it made for what it reported, and then forgets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinCommand {
+    pub watch: WatchId,
+    pub nonce: Nonce,
+    pub command: PinConsent,
+}
+
+/// What a guardian consents to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PinConsent {
+    /// The wrong tries are forgiven; the PIN stays.
+    Unlock,
+    /// The wearer may choose a new PIN, once.
+    NewPin,
+}
+
+/// For how long after a wearer check the worn watch needs no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchSession {
+    pub watch: WatchId,
+    /// 0 to [`MAX_SESSION_MS`]; 0 is no session, as before the first entry.
+    pub session_ms: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +147,8 @@ pub enum HouseholdError {
     WatchExists,
     #[error("the watch is not enrolled")]
     WatchUnknown,
+    #[error("the session is not between none and eight hours")]
+    SessionLength,
     #[error("the log has reached its {MAX_ENTRIES} entries")]
     Full,
 }
@@ -126,6 +163,8 @@ pub struct HouseholdLog {
     guardians: BTreeMap<GuardianId, Guardian>,
     watches: BTreeMap<WatchId, EnrolledWatch>,
     removed: BTreeMap<WatchId, EnrolledWatch>,
+    /// From which entry on which session holds, oldest first: what was signed under an older one stays checkable.
+    sessions: BTreeMap<WatchId, Vec<(u64, i64)>>,
 }
 
 impl HouseholdLog {
@@ -147,6 +186,7 @@ impl HouseholdLog {
             guardians: BTreeMap::from([(guardian.guardian, guardian.clone())]),
             watches: BTreeMap::new(),
             removed: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         })
     }
 
@@ -185,6 +225,16 @@ impl HouseholdLog {
             Entry::RemoveWatch(watch) => {
                 let gone = self.watches.remove(watch).ok_or(HouseholdError::WatchUnknown)?;
                 self.removed.insert(*watch, gone);
+            }
+            Entry::PinCommand(PinCommand { watch, .. }) => {
+                self.watch(*watch).ok_or(HouseholdError::WatchUnknown)?;
+            }
+            Entry::SetSession(WatchSession { watch, session_ms }) => {
+                self.watch(*watch).ok_or(HouseholdError::WatchUnknown)?;
+                if !(0..=MAX_SESSION_MS).contains(session_ms) {
+                    return Err(HouseholdError::SessionLength);
+                }
+                self.sessions.entry(*watch).or_default().push((entry.seq, *session_ms));
             }
         }
         self.heads.push(digest);
@@ -231,6 +281,13 @@ impl HouseholdLog {
     #[must_use]
     pub fn watch(&self, watch: WatchId) -> Option<&EnrolledWatch> {
         self.watches.get(&watch)
+    }
+
+    /// How long an on-wrist session of the watch lasts by the entries up to number `seq`, in milliseconds; 0 is none.
+    #[must_use]
+    pub fn session_ms(&self, watch: WatchId, seq: u64) -> i64 {
+        let set = self.sessions.get(&watch).into_iter().flatten();
+        set.take_while(|(from, _)| *from <= seq).last().map_or(0, |(_, session_ms)| *session_ms)
     }
 
     pub fn watches(&self) -> impl Iterator<Item = &EnrolledWatch> {

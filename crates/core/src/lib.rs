@@ -21,8 +21,8 @@ pub use bill::{
     Reduction, RequoteError, StrikeError,
 };
 pub use household::{
-    EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, NEW_WATCH_COOLING_OFF_MS, NewWatchCap,
-    PersonName,
+    EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, MAX_SESSION_MS, NEW_WATCH_COOLING_OFF_MS,
+    NewWatchCap, PersonName, PinCommand, PinConsent, WatchSession,
 };
 pub use id::{
     AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId,
@@ -32,8 +32,8 @@ pub use ledger::{LedgerError, Wallet};
 pub use lifecycle::{Event, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Money, OrderState, StateError, Step};
 pub use merchant::{Country, Mcc, MerchantCertificate, OutcomeCertificate};
 pub use messages::{
-    Cancel, CancelReason, Decision, FailReason, Occasion, Order, Outcome, OutcomeKind, Payment, ResultReport, V1,
-    Verdict, WearerCheck, WearerMethod,
+    Cancel, CancelReason, Decision, FailReason, Occasion, Order, Outcome, OutcomeKind, Payment, PinReport, PinState,
+    ResultReport, V1, Verdict, WearerCheck, WearerMethod,
 };
 pub use money::{Amount, Currency, MAX_MINOR, Minor, MoneyError};
 pub use text::{Text, TextError};

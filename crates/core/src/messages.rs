@@ -247,3 +247,38 @@ pub struct ResultReport {
     pub watch: WatchId,
     pub at: Timestamp,
 }
+
+/// The watch tells the guardians how its PIN stands, whenever they should know. Signed by the watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinReport {
+    pub v: V1,
+    pub household: HouseholdId,
+    pub watch: WatchId,
+    /// Counts this watch's reports from 1: the highest one holds.
+    pub seq: u64,
+    /// What a guardian's [`PinCommand`](crate::PinCommand) must name.
+    pub nonce: Nonce,
+    pub state: PinState,
+    /// Wrong tries in a row, once they are so many that the watch makes its wearer wait; else 0.
+    pub wrong: u32,
+    /// When the watch may be tried again, by the service's clock as the watch knows it; present exactly when `waiting`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PinState {
+    /// Nothing to do, nothing asked.
+    Ok,
+    /// Too many wrong tries; the watch makes its wearer wait.
+    Waiting,
+    /// Far too many: only a guardian unlocks it.
+    Locked,
+    /// Locked, and the wearer asks a guardian to unlock it.
+    AskedUnlock,
+    /// The wearer asks to choose a new PIN.
+    AskedNewPin,
+}

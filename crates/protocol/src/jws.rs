@@ -29,11 +29,12 @@ pub enum Kind {
     Cancel,
     Outcome,
     Result,
+    PinReport,
     RequestProof,
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::MerchantCertificate,
         Self::OutcomeCertificate,
         Self::Bill,
@@ -43,6 +44,7 @@ impl Kind {
         Self::Cancel,
         Self::Outcome,
         Self::Result,
+        Self::PinReport,
         Self::RequestProof,
     ];
 
@@ -58,6 +60,7 @@ impl Kind {
             Self::Cancel => "cancel",
             Self::Outcome => "outcome",
             Self::Result => "result",
+            Self::PinReport => "pin-report",
             Self::RequestProof => "request-proof",
         }
     }

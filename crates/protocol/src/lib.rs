@@ -25,5 +25,5 @@ pub use proof::{MAX_PROOF_AGE_MS, RequestProof, sign_request, verify_request};
 pub use verify::{
     LogBook, MAX_WEARER_CHECK_AGE_MS, VerifyError, bill_of_order, verify_bill, verify_cancel, verify_decision,
     verify_merchant_certificate, verify_order, verify_outcome, verify_outcome_certificate, verify_payment,
-    verify_requote, verify_result,
+    verify_pin_report, verify_requote, verify_result,
 };

@@ -9,13 +9,13 @@ use std::ops::Deref;
 use nodpay_core::{
     Bill, BillError, BillTerms, Cancel, Decision, Digest, EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog,
     LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantCertificate, Order, Outcome, OutcomeCertificate,
-    OutcomeKind, Payment, PublicKey, RequoteError, ResultReport, StrikeError, Verdict, WatchId,
+    OutcomeKind, Payment, PinReport, PinState, PublicKey, RequoteError, ResultReport, StrikeError, Verdict, WatchId,
 };
 
 use crate::jws::open;
 use crate::{Assertion, AssertionKind, Kind, RelyingParty, Verified, payment_id};
 
-/// An order follows its wearer check within this time.
+/// An order follows its wearer check within this time, or within the watch's on-wrist session where that is longer.
 pub const MAX_WEARER_CHECK_AGE_MS: i64 = 120_000;
 
 /// Why a message is not believed. `code` is stable; `Display` is one plain sentence.
@@ -102,6 +102,8 @@ pub enum VerifyError {
     WearerCheck,
     #[error("the outcome contradicts itself")]
     OutcomeShape,
+    #[error("the PIN report contradicts itself")]
+    PinReport,
 
     #[error("the proof is for another request")]
     OtherRequest,
@@ -155,6 +157,7 @@ impl VerifyError {
             Self::DecisionLife => "bad-decision-life",
             Self::WearerCheck => "bad-wearer-check",
             Self::OutcomeShape => "bad-outcome",
+            Self::PinReport => "bad-pin-report",
             Self::OtherRequest => "proof-other-request",
             Self::ProofAge => "proof-age",
         }
@@ -287,13 +290,14 @@ pub fn verify_order(
     if bill.revision != 1 || order.bill != bill.digest() {
         return Err(VerifyError::OtherBill);
     }
-    if book.seq_of(order.log_head).is_none() {
+    let Some(ordered_at) = book.seq_of(order.log_head) else {
         return Err(VerifyError::UnknownLogHead);
-    }
+    };
     if !(1..=MAX_ORDER_LIFE_MS).contains(&order.expires.ms_since(order.created)) {
         return Err(VerifyError::OrderLife);
     }
-    if !(0..=MAX_WEARER_CHECK_AGE_MS).contains(&order.created.ms_since(order.wearer_check.at)) {
+    let longest_ms = MAX_WEARER_CHECK_AGE_MS.max(book.session_ms(watch, ordered_at));
+    if !(0..=longest_ms).contains(&order.created.ms_since(order.wearer_check.at)) {
         return Err(VerifyError::WearerCheck);
     }
     Ok(order)
@@ -462,6 +466,22 @@ pub fn verify_result(
     }
     same_watch(order, result.household == order.household, result.watch)?;
     Ok(result)
+}
+
+/// How the PIN of `watch` stands, as the watch says. Whether it is the newest report is the caller's to know.
+pub fn verify_pin_report(wire: &str, book: &LogBook, watch: WatchId) -> Result<Verified<PinReport>, VerifyError> {
+    let enrolled = book.watch_ever(watch).ok_or(VerifyError::UnknownWatch)?;
+    let report: Verified<PinReport> = open(Kind::PinReport, wire, &enrolled.key)?;
+    if report.watch != watch {
+        return Err(VerifyError::OtherWatch);
+    }
+    if report.household != book.household() {
+        return Err(VerifyError::OtherHousehold);
+    }
+    if report.seq == 0 || report.until.is_some() != (report.state == PinState::Waiting) {
+        return Err(VerifyError::PinReport);
+    }
+    Ok(report)
 }
 
 /// The key that signed `order`, also when the watch was removed since: whether it may still act is the payment side's

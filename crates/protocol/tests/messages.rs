@@ -1,14 +1,15 @@
 //! Every message is believed only whole: honest ones verify, bent ones do not, each for its own reason.
 
 use nodpay_core::{
-    Adjustment, AdjustmentKind, Bill, Cancel, Decision, Digest, Entry, HouseholdId, MerchantId, Nonce, Order, OrderId,
-    Outcome, OutcomeKind, Payment, PaymentId, Reduction, ResultReport, Text, TransferId, Verdict, WatchId, WearerId,
+    Adjustment, AdjustmentKind, Bill, Cancel, Decision, Digest, Entry, HouseholdId, MAX_SESSION_MS, MerchantId, Nonce,
+    Order, OrderId, Outcome, OutcomeKind, Payment, PaymentId, PinCommand, PinConsent, PinReport, PinState, Reduction,
+    ResultReport, Text, TransferId, Verdict, WatchId, WatchSession, WearerId,
 };
 use nodpay_protocol::{
     AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Verified, VerifyError, challenge, sign,
     sign_request, verify_bill, verify_cancel, verify_decision, verify_evidence, verify_merchant_certificate,
-    verify_order, verify_outcome, verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_request,
-    verify_requote, verify_result,
+    verify_order, verify_outcome, verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_pin_report,
+    verify_request, verify_requote, verify_result,
 };
 use nodpay_testkit::{Cast, START, SoftPasskey, Story, cny, key, line_id, minor, rp, some_digest};
 
@@ -398,6 +399,89 @@ fn the_household_log_only_grows_by_its_guardians() {
     let book = cast.book();
     assert_eq!(book.enrolled(cast.watch).err(), Some(VerifyError::RevokedWatch));
     assert!(verify_order(cast.order(&bill, 1).wire(), &book, cast.watch, &bill).is_ok(), "stays checkable");
+}
+
+#[test]
+fn an_order_within_its_session_is_believed_as_its_log_head_says() {
+    const MINUTE_MS: i64 = 60_000;
+    let mut cast = Cast::default();
+    let bill = cast.bill(1);
+    let order_after = |cast: &Cast, ms: i64| {
+        let mut order = cast.order_payload(&bill, 1);
+        order.wearer_check.at = order.created.plus_ms(-ms);
+        cast.sign_order(order)
+    };
+    let set =
+        |cast: &mut Cast, session_ms| cast.append(Entry::SetSession(WatchSession { watch: cast.watch, session_ms }));
+    let before = order_after(&cast, 20 * MINUTE_MS);
+    set(&mut cast, 30 * MINUTE_MS);
+    let during = order_after(&cast, 30 * MINUTE_MS);
+    let late = order_after(&cast, 30 * MINUTE_MS + 1);
+    set(&mut cast, 0);
+    let after = order_after(&cast, 20 * MINUTE_MS);
+    let fresh = order_after(&cast, 2 * MINUTE_MS);
+    let book = cast.book();
+    let verify = |order: &Verified<Order>| verify_order(order.wire(), &book, cast.watch, &bill).err();
+    assert_eq!(verify(&before), Some(VerifyError::WearerCheck), "the session came later");
+    assert_eq!(verify(&during), None, "it was set when the order was signed");
+    assert_eq!(verify(&late), Some(VerifyError::WearerCheck));
+    assert_eq!(verify(&after), Some(VerifyError::WearerCheck), "it was taken back");
+    assert_eq!(verify(&fresh), None);
+}
+
+#[test]
+fn sessions_and_pin_commands_are_for_enrolled_watches_and_bounded() {
+    let mut cast = Cast::default();
+    let (watch, nonce) = (cast.watch, Nonce::from_bytes([1; 16]));
+    let session = |watch, session_ms| Entry::SetSession(WatchSession { watch, session_ms });
+    let command = |watch| Entry::PinCommand(PinCommand { watch, nonce, command: PinConsent::NewPin });
+    let other = WatchId::from_bytes([99; 16]);
+    let takes = |cast: &Cast, entry: Entry| {
+        let wire = cast.passkey.assert(AssertionKind::Log, &cast.next_entry(entry));
+        cast.book().append(&wire).is_ok()
+    };
+    for (entry, taken) in [
+        (session(watch, 0), true),
+        (session(watch, MAX_SESSION_MS), true),
+        (session(watch, MAX_SESSION_MS + 1), false),
+        (session(watch, -1), false),
+        (session(other, 0), false),
+        (command(watch), true),
+        (command(other), false),
+    ] {
+        assert_eq!(takes(&cast, entry.clone()), taken, "{entry:?}");
+    }
+    cast.append(Entry::RemoveWatch(watch));
+    assert!(!takes(&cast, session(watch, 0)) && !takes(&cast, command(watch)), "a removed watch gets none");
+}
+
+#[test]
+fn a_pin_report_is_its_watchs_own() {
+    let cast = Cast::default();
+    let book = cast.book();
+    for state in [PinState::Ok, PinState::Waiting, PinState::Locked, PinState::AskedUnlock, PinState::AskedNewPin] {
+        let report = cast.pin_report(1, state);
+        assert_eq!(verify_pin_report(report.wire(), &book, cast.watch).as_ref(), Ok(&report));
+    }
+    let good = cast.pin_report(1, PinState::Waiting).into_payload();
+    type Bend = fn(&mut PinReport);
+    let bends: [(Bend, VerifyError); 5] = [
+        (|r| r.watch = WatchId::from_bytes([99; 16]), VerifyError::OtherWatch),
+        (|r| r.household = HouseholdId::from_bytes([99; 16]), VerifyError::OtherHousehold),
+        (|r| r.seq = 0, VerifyError::PinReport),
+        (|r| r.until = None, VerifyError::PinReport),
+        (|r| r.state = PinState::Locked, VerifyError::PinReport),
+    ];
+    for (bend, error) in bends {
+        let mut bent = good.clone();
+        bend(&mut bent);
+        let bent = sign(Kind::PinReport, bent, &cast.watch_key).expect("signs");
+        assert_eq!(verify_pin_report(bent.wire(), &book, cast.watch), Err(error));
+    }
+    let foreign = sign(Kind::PinReport, good, &key(200)).expect("signs");
+    assert_eq!(verify_pin_report(foreign.wire(), &book, cast.watch), Err(VerifyError::Signature));
+    let unknown = verify_pin_report(foreign.wire(), &book, WatchId::from_bytes([99; 16]));
+    assert_eq!(unknown, Err(VerifyError::UnknownWatch));
 }
 
 #[test]

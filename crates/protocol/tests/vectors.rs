@@ -1,7 +1,9 @@
 //! `docs/vectors.json`: one signed message of each kind, and forgeries with the code each is refused with. Other
 //! implementations (the phone page is one) check themselves against it. `UPDATE_VECTORS=1` writes it anew.
 
-use nodpay_core::{Adjustment, AdjustmentKind, Nonce, Reduction, Text, Verdict};
+use nodpay_core::{
+    Adjustment, AdjustmentKind, Entry, Nonce, PinCommand, PinConsent, PinState, Reduction, Text, Verdict, WatchSession,
+};
 use nodpay_protocol::{AssertionKind, Kind, Signer as _, challenge, check_digits, sign, sign_request, verify_decision};
 use nodpay_testkit::{Cast, START, cny, key, line_id, minor};
 use serde_json::{Value, json};
@@ -37,6 +39,22 @@ fn vectors() -> Value {
     let claim = cast.pairing_claim();
     let proof = sign_request("GET", "/api/watch/x/state?from=2", START, Nonce::from_bytes([7; 16]), &cast.watch_key);
 
+    // The same household later: a session was set, an order was made within it, and a guardian answered a PIN report.
+    let mut later = Cast::default();
+    let session_ms = 30 * 60_000;
+    later.append(Entry::SetSession(WatchSession { watch: later.watch, session_ms }));
+    let mut in_session = later.order_payload(&story.bill, 3);
+    in_session.wearer_check.at = in_session.created.plus_ms(-session_ms);
+    let mut after_session = in_session.clone();
+    after_session.wearer_check.at = in_session.created.plus_ms(-session_ms - 1);
+    let (in_session, after_session) = (later.sign_order(in_session), later.sign_order(after_session));
+    let report = later.pin_report(1, PinState::AskedUnlock);
+    let (watch, nonce) = (later.watch, report.nonce);
+    later.append(Entry::PinCommand(PinCommand { watch, nonce, command: PinConsent::Unlock }));
+    let mut until = nodpay_core::PinReport::clone(&report);
+    until.until = Some(until.at);
+    let until = sign(Kind::PinReport, until, &cast.watch_key).expect("signs");
+
     let message = |wire: &str, digest: String| json!({ "wire": wire, "digest": digest });
     json!({
         "about": "Nodpay protocol version 1: one message of each kind. See PROTOCOL.md.",
@@ -71,6 +89,9 @@ fn vectors() -> Value {
             "requote": message(requote.wire(), requote.digest().to_string()),
             "requoted-order": message(requoted.order.wire(), requoted.order.digest().to_string()),
             "requoted-decision": message(requoted_decision.wire(), requoted_decision.digest().to_string()),
+            "later-log": later.log[cast.log.len()..],
+            "session-order": message(in_session.wire(), in_session.digest().to_string()),
+            "pin-report": message(report.wire(), report.digest().to_string()),
             "request-proof": { "wire": proof.expect("signs") },
         },
         "derived": {
@@ -84,6 +105,8 @@ fn vectors() -> Value {
             { "as": "requote", "why": "a price went up", "code": "bad-requote", "wire": cast.sign_bill(dear).wire() },
             { "as": "order", "why": "signed with a foreign key", "code": "bad-signature", "wire": foreign_order.wire() },
             { "as": "order", "why": "a result sent as an order", "code": "wrong-message-kind", "wire": story.result.wire() },
+            { "as": "session-order", "why": "the session is over", "code": "bad-wearer-check", "wire": after_session.wire() },
+            { "as": "pin-report", "why": "a time to wait for without waiting", "code": "bad-pin-report", "wire": until.wire() },
             { "as": "decision", "why": "another total", "code": "wrong-total", "wire": cast.sign_decision(&wrong_total) },
             { "as": "outcome", "why": "signed by the watch", "code": "bad-signature",
               "wire": sign(Kind::Outcome, nodpay_core::Outcome::clone(&story.outcome), &cast.watch_key).expect("signs").wire() },

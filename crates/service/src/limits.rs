@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     PairingClaim,
     /// Opening pairings in one household.
     Pairing,
+    /// Reports of one watch on its PIN.
+    PinReport,
 }
 
 impl Purpose {
@@ -44,6 +46,7 @@ impl Purpose {
             Self::Login => (10, 3_000),
             Self::PairingClaim => (20, 3_000),
             Self::Pairing => (20, 10_000),
+            Self::PinReport => (30, 10_000),
         }
     }
 }

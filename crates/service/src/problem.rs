@@ -253,6 +253,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::DecisionLife
         | VerifyError::WearerCheck
         | VerifyError::OutcomeShape
+        | VerifyError::PinReport
         | VerifyError::OtherRequest
         | VerifyError::ProofAge => StatusCode::UNPROCESSABLE_ENTITY,
     };
@@ -297,6 +298,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::LogMoved { .. }
         | StoreError::WatchExists
         | StoreError::WearerConflict
+        | StoreError::PinReportOutdated
         | StoreError::PairingExists
         | StoreError::PairingTaken
         | StoreError::PairingClosed

@@ -26,6 +26,7 @@ macro_rules! store_contract {
             founding_a_household
             appending_to_the_log
             a_removed_watch_ends_its_order
+            pin_reports_and_their_answers
             pairing_a_watch
             invitations_and_tills
             sessions_and_logins

@@ -30,6 +30,8 @@ pub enum StoreError {
     WatchUnknown,
     #[error("the watch was removed from its household")]
     RevokedWatch,
+    #[error("the watch made a newer report on its PIN")]
+    PinReportOutdated,
     #[error("an enrolment comes with the wearer's name")]
     WearerNameMissing,
     #[error("the wearer has another name or salt already")]
@@ -171,6 +173,7 @@ impl StoreError {
             Self::WatchExists => "watch-exists",
             Self::WatchUnknown => "unknown-watch",
             Self::RevokedWatch => "revoked-watch",
+            Self::PinReportOutdated => "pin-report-outdated",
             Self::WearerNameMissing => "wearer-name-missing",
             Self::WearerConflict => "wearer-conflict",
             Self::PairingUnknown => "pairing-unknown",
@@ -241,6 +244,7 @@ impl StoreError {
             | Self::WatchExists
             | Self::WatchUnknown
             | Self::RevokedWatch
+            | Self::PinReportOutdated
             | Self::WearerNameMissing
             | Self::WearerConflict
             | Self::PairingUnknown

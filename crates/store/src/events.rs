@@ -3,7 +3,7 @@
 //! A household's events are numbered by a counter in its row, so their order is the order of commits on any database.
 //! A merchant's are numbered over all merchants, so that no row is written by every payment.
 
-use nodpay_core::{AskId, BillId, HouseholdId, MerchantId, OrderId, PairingId, Timestamp};
+use nodpay_core::{AskId, BillId, HouseholdId, MerchantId, OrderId, PairingId, Timestamp, WatchId};
 use rusqlite::{Connection, params};
 
 use crate::households::Books;
@@ -15,7 +15,7 @@ use crate::{Audience, EventRow, HouseholdEvent, MAX_EVENTS_PAGE, MerchantEvent, 
 #[derive(Clone, Copy)]
 pub(crate) enum To {
     Guardians,
-    Watch(nodpay_core::WatchId),
+    Watch(WatchId),
     AllWatches,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn tell(
     event: HouseholdEvent,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let (mut order, mut pairing, mut entry) = (None, None, None);
+    let (mut order, mut pairing, mut entry, mut pin_of) = (None, None, None, None);
     match event {
         HouseholdEvent::Log(seq) => entry = Some(sql_int(seq)?),
         HouseholdEvent::Pairing(id) => pairing = Some(id),
@@ -52,13 +52,14 @@ pub(crate) fn tell(
         | HouseholdEvent::Decision(id)
         | HouseholdEvent::Outcome(id)
         | HouseholdEvent::Result(id) => order = Some(id),
+        HouseholdEvent::Pin(id) => pin_of = Some(id),
         HouseholdEvent::Balance => {}
     }
     books.last_event += 1;
     run(
         tx.db,
-        "INSERT INTO events (household, audience, watch, seq, kind, order_id, pairing, log_seq, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO events (household, audience, watch, seq, kind, order_id, pairing, log_seq, pin_of, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             books.household.as_bytes(),
             to.audience(),
@@ -68,6 +69,7 @@ pub(crate) fn tell(
             order.as_ref().map(OrderId::as_bytes),
             pairing.as_ref().map(PairingId::as_bytes),
             entry,
+            pin_of.as_ref().map(WatchId::as_bytes),
             now.unix_ms(),
         ],
     )?;
@@ -108,7 +110,7 @@ pub(crate) fn household_after(
             db,
             "events",
             household,
-            "SELECT seq, at, kind, order_id, pairing, log_seq FROM events
+            "SELECT seq, at, kind, order_id, pairing, log_seq, pin_of FROM events
              WHERE household = ?1 AND audience = 'guardian' AND watch = x'' AND seq > ?2 ORDER BY seq LIMIT ?3",
             params![household.as_bytes(), after, limit],
             build,
@@ -117,10 +119,10 @@ pub(crate) fn household_after(
             db,
             "events",
             household,
-            "SELECT seq, at, kind, order_id, pairing, log_seq FROM events
+            "SELECT seq, at, kind, order_id, pairing, log_seq, pin_of FROM events
              WHERE household = ?1 AND audience = 'watch' AND watch = ?2 AND seq > ?3
              UNION ALL
-             SELECT seq, at, kind, order_id, pairing, log_seq FROM events
+             SELECT seq, at, kind, order_id, pairing, log_seq, pin_of FROM events
              WHERE household = ?1 AND audience = 'watch' AND watch = x'' AND seq > ?3
              ORDER BY seq LIMIT ?4",
             params![household.as_bytes(), watch.as_bytes(), after, limit],
@@ -131,16 +133,17 @@ pub(crate) fn household_after(
 
 fn build(cells: &Cells<'_>) -> Result<EventRow, StoreError> {
     let (seq, at, kind) = (cells.number()?, cells.time()?, cells.string()?);
-    let (order, pairing, entry) = (cells.opt_id()?, cells.opt_id()?, cells.opt_number()?);
-    let event = match (kind.as_str(), order, pairing, entry) {
-        ("log", None, None, Some(entry)) => HouseholdEvent::Log(entry),
-        ("pairing", None, Some(pairing), None) => HouseholdEvent::Pairing(pairing),
-        ("order", Some(order), None, None) => HouseholdEvent::Order(order),
-        ("requote", Some(order), None, None) => HouseholdEvent::Requote(order),
-        ("decision", Some(order), None, None) => HouseholdEvent::Decision(order),
-        ("outcome", Some(order), None, None) => HouseholdEvent::Outcome(order),
-        ("result", Some(order), None, None) => HouseholdEvent::Result(order),
-        ("balance", None, None, None) => HouseholdEvent::Balance,
+    let (order, pairing, entry, pin_of) = (cells.opt_id()?, cells.opt_id()?, cells.opt_number()?, cells.opt_id()?);
+    let event = match (kind.as_str(), order, pairing, entry, pin_of) {
+        ("log", None, None, Some(entry), None) => HouseholdEvent::Log(entry),
+        ("pairing", None, Some(pairing), None, None) => HouseholdEvent::Pairing(pairing),
+        ("order", Some(order), None, None, None) => HouseholdEvent::Order(order),
+        ("requote", Some(order), None, None, None) => HouseholdEvent::Requote(order),
+        ("decision", Some(order), None, None, None) => HouseholdEvent::Decision(order),
+        ("outcome", Some(order), None, None, None) => HouseholdEvent::Outcome(order),
+        ("result", Some(order), None, None, None) => HouseholdEvent::Result(order),
+        ("balance", None, None, None, None) => HouseholdEvent::Balance,
+        ("pin", None, None, None, Some(watch)) => HouseholdEvent::Pin(watch),
         _ => return Err(cells.wrong(format!("event {seq}: a {kind} with other references"))),
     };
     Ok(EventRow { seq, at, event })

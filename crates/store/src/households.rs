@@ -2,7 +2,7 @@
 
 use nodpay_core::{
     CredentialId, Currency, Digest, EnrolledWatch, Entry, FailReason, GuardianId, HouseholdId, NewWatchCap, PersonName,
-    Timestamp, Wallet, WatchId, WearerId,
+    PinCommand, Timestamp, Wallet, WatchId, WatchSession, WearerId,
 };
 use rusqlite::{Connection, params};
 
@@ -124,6 +124,9 @@ pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) ->
             remove(tx.db, entry.household, *watch)?;
             removed = Some(*watch);
         }
+        Entry::PinCommand(PinCommand { watch, .. }) | Entry::SetSession(WatchSession { watch, .. }) => {
+            enrolled(tx.db, entry.household, *watch)?;
+        }
     }
     insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
     books.head = append.message.digest;
@@ -179,11 +182,14 @@ fn enrol(tx: &mut Tx<'_>, append: &AppendLog, enrolled: &EnrolledWatch, now: Tim
 }
 
 fn remove(db: &Connection, household: HouseholdId, gone: WatchId) -> Result<(), StoreError> {
-    let enrolled = watch(db, gone)?.filter(|row| row.household == household && !row.removed);
-    if enrolled.is_none() {
-        return Err(StoreError::WatchUnknown);
-    }
+    enrolled(db, household, gone)?;
     run_one(db, "watches", gone, "UPDATE watches SET removed = 1 WHERE watch = ?1", params![gone.as_bytes()])
+}
+
+/// The watch is one of the household's, and was not removed.
+fn enrolled(db: &Connection, household: HouseholdId, id: WatchId) -> Result<(), StoreError> {
+    let row = watch(db, id)?.filter(|row| row.household == household && !row.removed);
+    row.map(|_| ()).ok_or(StoreError::WatchUnknown)
 }
 
 fn insert_entry(

@@ -31,6 +31,7 @@ mod households;
 mod ledger;
 mod merchants;
 mod orders;
+mod pins;
 mod requotes;
 mod sqlite;
 #[cfg(test)]
@@ -55,7 +56,7 @@ pub use types::{
     BillStatus, CancelOrder, Claim, ClaimPairing, Decide, Ended, EventRow, EvidenceParts, Finding, Good, GuardianRow,
     HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent, MerchantEventRow, MerchantRow, Message, NewBill,
     NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSession, OrderRow, PairingRow, PairingState, Pay,
-    PlaceOrder, ReportResult, Requote, SessionOf, Ticked, TokenHash, TopUp, Topic, WatchRow,
+    PlaceOrder, ReportPin, ReportResult, Requote, SessionOf, Ticked, TokenHash, TopUp, Topic, WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.
@@ -140,6 +141,18 @@ impl Store {
     /// A watch that was ever enrolled, and whose it is.
     pub async fn household_of_watch(&self, watch: WatchId) -> Result<Option<WatchRow>, StoreError> {
         self.sqlite.read(move |db| households::watch(db, watch)).await
+    }
+
+    /// Records a watch's newest report on its PIN. Event: `pin` for guardians.
+    ///
+    /// Errors: `WatchUnknown` (also for another household's), `RevokedWatch`, `PinReportOutdated`.
+    pub async fn report_pin(&self, report: ReportPin, now: Timestamp) -> Result<(), StoreError> {
+        self.sqlite.write(move |tx| pins::report(tx, &report, now)).await
+    }
+
+    /// The newest report of each watch that has made one and was not removed.
+    pub async fn pin_reports(&self, household: HouseholdId) -> Result<Vec<(WatchId, Message)>, StoreError> {
+        self.sqlite.read(move |db| pins::reports(db, household)).await
     }
 
     pub async fn guardian_by_credential(&self, credential: CredentialId) -> Result<Option<GuardianRow>, StoreError> {

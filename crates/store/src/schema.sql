@@ -63,6 +63,15 @@ CREATE TABLE watches (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX watches_of_household ON watches (household);
 
+-- The newest report of each watch on its PIN.
+CREATE TABLE pin_reports (
+    household BLOB NOT NULL REFERENCES households (household),
+    watch BLOB NOT NULL REFERENCES watches (watch),
+    seq INTEGER NOT NULL CHECK (seq >= 1),
+    message INTEGER NOT NULL REFERENCES messages (id),
+    PRIMARY KEY (household, watch)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE pairings (
     pairing BLOB PRIMARY KEY CHECK (length(pairing) = 16),
     household BLOB NOT NULL REFERENCES households (household),
@@ -261,15 +270,17 @@ CREATE TABLE events (
     watch BLOB NOT NULL CHECK (length(watch) IN (0, 16)),
     seq INTEGER NOT NULL CHECK (seq >= 1),
     kind TEXT NOT NULL
-        CHECK (kind IN ('log', 'pairing', 'order', 'requote', 'decision', 'outcome', 'result', 'balance')),
+        CHECK (kind IN ('log', 'pairing', 'order', 'requote', 'decision', 'outcome', 'result', 'balance', 'pin')),
     order_id BLOB CHECK (length(order_id) = 16),
     pairing BLOB CHECK (length(pairing) = 16),
     log_seq INTEGER,
+    pin_of BLOB CHECK (length(pin_of) = 16),
     at INTEGER NOT NULL,
     PRIMARY KEY (household, audience, watch, seq),
     CHECK ((kind IN ('order', 'requote', 'decision', 'outcome', 'result')) = (order_id IS NOT NULL)),
     CHECK ((kind = 'pairing') = (pairing IS NOT NULL)),
-    CHECK ((kind = 'log') = (log_seq IS NOT NULL))
+    CHECK ((kind = 'log') = (log_seq IS NOT NULL)),
+    CHECK ((kind = 'pin') = (pin_of IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- Append-only. Numbered over all merchants: no row of a busy merchant is written twice.
@@ -298,6 +309,7 @@ CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE (ABORT, 'e
 CREATE TRIGGER events_keep BEFORE DELETE ON events BEGIN SELECT RAISE (ABORT, 'events is append-only'); END;
 CREATE TRIGGER merchant_events_stay BEFORE UPDATE ON merchant_events BEGIN SELECT RAISE (ABORT, 'merchant_events is append-only'); END;
 CREATE TRIGGER merchant_events_keep BEFORE DELETE ON merchant_events BEGIN SELECT RAISE (ABORT, 'merchant_events is append-only'); END;
+CREATE TRIGGER pin_reports_rise BEFORE UPDATE ON pin_reports WHEN NEW.seq <= OLD.seq BEGIN SELECT RAISE (ABORT, 'a PIN report is newer than the last'); END;
 -- An order's end is final.
 CREATE TRIGGER orders_end BEFORE UPDATE ON orders
 WHEN OLD.state = 'ended' AND (NEW.state <> 'ended' OR NEW.outcome <> OLD.outcome OR (OLD.result IS NOT NULL AND NEW.result IS NOT OLD.result))

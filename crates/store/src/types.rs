@@ -4,7 +4,8 @@
 use nodpay_core::{
     Amount, AskId, Bill, BillId, Cancel, Country, CredentialId, Currency, Decision, Digest, EnrolledWatch, FailReason,
     GuardianId, HouseholdId, LineId, LogEntry, Mcc, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind,
-    PairingId, Payment, PersonName, PublicKey, ResultReport, Text, Timestamp, TransferId, Wallet, WatchId, WearerId,
+    PairingId, Payment, PersonName, PinReport, PublicKey, ResultReport, Text, Timestamp, TransferId, Wallet, WatchId,
+    WearerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,13 @@ pub struct GuardianRow {
     pub guardian: GuardianId,
     pub credential: CredentialId,
     pub counter: u32,
+}
+
+/// A watch's report on its PIN.
+#[derive(Clone, Debug)]
+pub struct ReportPin {
+    pub report: PinReport,
+    pub message: Message,
 }
 
 /// A household's wallet and its currency.
@@ -507,6 +515,8 @@ pub enum HouseholdEvent {
     Outcome(OrderId),
     Result(OrderId),
     Balance,
+    /// The watch reported on its PIN.
+    Pin(WatchId),
 }
 
 impl HouseholdEvent {
@@ -521,6 +531,7 @@ impl HouseholdEvent {
             Self::Outcome(_) => "outcome",
             Self::Result(_) => "result",
             Self::Balance => "balance",
+            Self::Pin(_) => "pin",
         }
     }
 }

@@ -6,8 +6,8 @@ use nodpay_core::{
     Adjustment, Amount, Bill, BillId, Cancel, CancelReason, Country, CredentialId, Currency, Decision, Digest,
     EnrolledWatch, Entry, FailReason, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry, Mcc,
     MerchantCertificate, MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Nonce, Occasion, Order, OrderId,
-    Outcome, OutcomeCertificate, OutcomeKind, PairingId, Payment, PersonName, Reduction, ResultReport, Salt, Text,
-    Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
+    Outcome, OutcomeCertificate, OutcomeKind, PairingId, Payment, PersonName, PinReport, PinState, Reduction,
+    ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
 };
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, Evidence, Kind, LogBook, PairingClaim, PairingSecret,
@@ -217,6 +217,12 @@ impl Cast {
             at: START.plus_ms(-30 * MINUTE_MS),
             entry,
         }
+    }
+
+    /// The guardian signs the next entry of the log.
+    pub fn append(&mut self, entry: Entry) {
+        let entry = self.next_entry(entry);
+        self.log.push(self.passkey.assert(AssertionKind::Log, &entry));
     }
 
     /// The household log as every verifier folds it.
@@ -435,6 +441,24 @@ impl Cast {
             at: START.plus_ms(2 * MINUTE_MS + 500),
         };
         sign(Kind::Result, result, &self.watch_key).expect("signs")
+    }
+
+    /// The watch's report number `seq`, with a nonce of that number.
+    #[must_use]
+    pub fn pin_report(&self, seq: u8, state: PinState) -> Verified<PinReport> {
+        let at = START.plus_ms(MINUTE_MS);
+        let report = PinReport {
+            v: V1,
+            household: self.household,
+            watch: self.watch,
+            seq: u64::from(seq),
+            nonce: Nonce::from_bytes([seq; 16]),
+            state,
+            wrong: if state == PinState::Ok { 0 } else { 5 },
+            until: (state == PinState::Waiting).then(|| at.plus_ms(MINUTE_MS)),
+            at,
+        };
+        sign(Kind::PinReport, report, &self.watch_key).expect("signs")
     }
 
     /// A whole paid order with these lines struck, through the merchant's requote if the bill needs one.

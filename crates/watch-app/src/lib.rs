@@ -4,16 +4,15 @@
 
 pub mod fonts;
 pub mod gallery;
-pub mod keys;
 pub mod net;
 mod program;
 pub mod runtime;
 pub mod screens;
 pub mod sim;
-pub mod storage;
 pub mod words;
 
 pub use fonts::FONT_BYTES;
+pub use nodpay_keys::storage;
 pub use program::main_with_args;
 
 /// What Slint makes of `ui/*.slint`.

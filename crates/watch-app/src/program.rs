@@ -15,6 +15,10 @@ The Nodpay watch.
 
   run --simulator      run the watch with glass, touches and camera on a pipe (stdin, stdout)
     --data FOLDER        journal and key (default: nodpay-watch-data)
+    --keys LINE          where the device key is (default: file: in the folder):
+                           file:[FOLDER][?secret=PATH]
+                           pkcs11:token=LABEL?module-path=PATH&pin-source=PATH
+                           tpm:device:/dev/tpmrm0[?lockout=PATH]
     --language zh|en     language of the screens (default: zh)
     --shape round|square shape of the glass (default: round)
     --root-certificate FILE  trust this certificate authority (PEM) only
@@ -77,6 +81,7 @@ fn simulate(mut args: pico_args::Arguments) -> Result<(), AnyError> {
     let options = SimulatorOptions {
         runtime: RuntimeOptions {
             data: args.opt_value_from_os_str("--data", path)?.unwrap_or_else(|| "nodpay-watch-data".into()),
+            keys: args.opt_value_from_str("--keys")?.unwrap_or_default(),
             agent,
             root_certificate: args.opt_value_from_os_str("--root-certificate", path)?,
         },
@@ -128,6 +133,7 @@ mod tests {
         assert!(error(&["run"]).contains("--simulator"));
         assert!(error(&["run", "--simulator", "--language", "fr"]).contains("zh or en"));
         assert!(error(&["run", "--simulator", "--wings"]).contains("--wings"));
+        assert!(error(&["run", "--simulator", "--keys", "cloud:"]).contains("file:…, pkcs11:… or tpm:…"));
         assert!(error(&["screens"]).contains("--out"));
     }
 }

@@ -4,24 +4,26 @@
 //! starts again from the journal it has.
 
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use nodpay_core::Timestamp;
+use nodpay_keys::storage::{Storage, StorageError};
+use nodpay_keys::{KeyConfig, KeyError};
 use nodpay_watch::view::View;
 use nodpay_watch::{Action, Agent, AgentConfig, Input, JournalError, Moment};
 
-use crate::keys::{FileKeys, KeyError};
 use crate::net::{Net, NetError, Tell};
-use crate::storage::{Storage, StorageError};
 
 const JOURNAL: &str = "journal.json";
 
 /// What a watch runs on.
 #[derive(Clone, Debug)]
 pub struct RuntimeOptions {
-    /// Journal and key.
+    /// Journal, and what the key store keeps.
     pub data: PathBuf,
+    /// Where the device key is.
+    pub keys: KeyConfig,
     /// What the agent is to allow.
     pub agent: AgentConfig,
     /// PEM file of the one certificate authority to trust, for services with an own one.
@@ -57,7 +59,7 @@ pub enum RuntimeError {
 #[derive(Debug)]
 pub struct Runtime {
     agent: Agent,
-    storage: Rc<Storage>,
+    storage: Arc<Storage>,
     net: Net,
     started: Instant,
     camera: bool,
@@ -67,10 +69,10 @@ impl Runtime {
     /// Opens the folder, takes up the journal and starts. `tell` is called from the network's threads; what it takes is to
     /// be given to [`Self::handle`].
     pub fn start(options: &RuntimeOptions, tell: Tell) -> Result<Self, RuntimeError> {
-        let storage = Rc::new(Storage::open(&options.data)?);
-        let keys = FileKeys::open(Rc::clone(&storage))?;
+        let storage = Arc::new(Storage::open(&options.data)?);
+        let keys = nodpay_keys::open(&options.keys, &storage)?;
         let journal = storage.read(JOURNAL)?;
-        let agent = Agent::new(options.agent, journal.as_deref(), Box::new(keys))
+        let agent = Agent::new(options.agent, journal.as_deref(), keys)
             .map_err(|source| RuntimeError::Journal { path: storage.path(JOURNAL), source })?;
         let net = Net::start(options.root_certificate.as_deref(), tell)?;
         let mut runtime = Self { agent, storage, net, started: Instant::now(), camera: false };

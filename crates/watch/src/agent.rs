@@ -19,6 +19,7 @@ mod order;
 mod pairing;
 mod restore;
 mod shop;
+mod wearer;
 
 use std::collections::VecDeque;
 
@@ -33,17 +34,19 @@ use self::household::Household;
 use self::link::Link;
 use self::pairing::{Choosing, Pairing};
 use self::shop::Offer;
+pub(crate) use self::wearer::PinAsk;
 use crate::clock::{Moment, ServiceClock, Turn};
 use crate::journal::{Journal, JournalError};
 use crate::net::{Action, Input};
-use crate::pin::{Digits, PinCost, PinLock, PinRecord};
-use crate::view::{Notice, PinGate, ScanFor, Screen, UserAction, View};
+use crate::pin::{Digits, PinCost};
+use crate::view::{Notice, ScanFor, Screen, UserAction, View};
+use crate::wearer::Wearer;
 
 /// A scan screen without a code turns the camera off again after this long.
 const SCAN_LIMIT_MS: u64 = 3 * 60 * 1000;
 /// A code is asked about this long while there is no network, or while the service has no time.
 pub const FETCH_LIMIT_MS: u64 = 10 * 60 * 1000;
-/// Review and PIN screens are left after this long without a touch.
+/// Review, PIN and settings screens are left after this long without a touch.
 const IDLE_LIMIT_MS: u64 = 5 * 60 * 1000;
 
 /// Holds the watch's device key: a file, a secure element, a TPM.
@@ -51,11 +54,49 @@ pub trait KeyStore: Signer {
     /// Makes a new key in place of the old one, durable before it returns. A software store may take `secret` as the
     /// scalar; hardware draws its own. On an error the old key stays.
     fn renew(&mut self, secret: &[u8; 32]) -> Result<PublicKey, KeyStoreError>;
+
+    /// Where the hardware itself checks PINs. The device key signs without one: requests carry its proofs while nobody
+    /// looks at the watch.
+    fn pin_vault(&mut self) -> Option<&mut dyn PinVault> {
+        None
+    }
+}
+
+/// A PIN that hardware checks, and whose wrong tries hardware counts: no rolled back file, no changed clock and no reboot
+/// gives a try back.
+pub trait PinVault {
+    /// Keeps this PIN in place of any other, with no wrong tries; durable before it returns.
+    fn set(&mut self, pin: &[u8]) -> Result<(), KeyStoreError>;
+
+    /// An error when no PIN is set or the hardware does not answer.
+    fn check(&mut self, pin: &[u8]) -> Result<VaultAnswer, KeyStoreError>;
+
+    /// Forgets the wrong tries: what a guardian's signed consent allows.
+    fn unlock(&mut self) -> Result<(), KeyStoreError>;
+
+    /// Forgets the PIN.
+    fn clear(&mut self) -> Result<(), KeyStoreError>;
+}
+
+/// What a [`PinVault`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VaultAnswer {
+    /// The wrong tries before it are forgotten.
+    Right,
+    Wrong {
+        /// Before the lock; at least one.
+        tries_left: Option<u32>,
+    },
+    /// Nothing was tried, or this try was the last one.
+    Locked {
+        /// At most this long, in milliseconds, until one more try is allowed.
+        for_ms: Option<u64>,
+    },
 }
 
 /// The key store is locked, removed or broken; in words for a log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key store could not make a key: {0}")]
+#[error("the key store failed: {0}")]
 pub struct KeyStoreError(pub String);
 
 /// What the maker or the operator of a watch decides.
@@ -67,12 +108,14 @@ pub struct AgentConfig {
     pub demo_keys: bool,
     /// For PINs chosen from now on; one that was chosen keeps its own.
     pub pin_cost: PinCost,
+    /// The platform has a sensor that knows its wearer, and answers [`Action::Recognise`].
+    pub sensor: bool,
 }
 
 impl Default for AgentConfig {
-    /// Ten minutes, no demo keys, the device's PIN cost.
+    /// Ten minutes, no demo keys, the device's PIN cost, no sensor.
     fn default() -> Self {
-        Self { order_life_ms: 10 * 60 * 1000, demo_keys: false, pin_cost: PinCost::DEVICE }
+        Self { order_life_ms: 10 * 60 * 1000, demo_keys: false, pin_cost: PinCost::DEVICE, sensor: false }
     }
 }
 
@@ -81,8 +124,8 @@ pub struct Agent {
     config: AgentConfig,
     keys: Box<dyn KeyStore>,
     clock: ServiceClock,
-    pin: Option<PinRecord>,
-    lock: PinLock,
+    wearer: Wearer,
+    asks: PinAsk,
     owner: Owner,
     face: Face,
     /// When the face was last changed or touched, on the monotonic clock.
@@ -90,6 +133,8 @@ pub struct Agent {
     link: Link,
     actions: VecDeque<Action>,
     camera: bool,
+    /// The sensor was asked and has not answered.
+    sensing: bool,
     /// Something changed that must outlive a reboot.
     dirty: bool,
     started: bool,
@@ -113,6 +158,9 @@ enum Face {
     Review(Box<Offer>),
     History,
     Pin(Box<Offer>, Digits),
+    /// The platform's sensor looks who it is.
+    Recognise(Box<Offer>, Option<Notice>),
+    Settings,
 }
 
 impl Agent {
@@ -126,14 +174,15 @@ impl Agent {
             config,
             keys,
             clock: ServiceClock::new(0),
-            pin: None,
-            lock: PinLock::default(),
+            wearer: Wearer::new(config.sensor),
+            asks: PinAsk::default(),
             owner: Owner::New,
             face: Face::Idle(None),
             touched: 0,
             link: Link::default(),
             actions: VecDeque::new(),
             camera: false,
+            sensing: false,
             dirty: false,
             started: false,
         };
@@ -158,8 +207,8 @@ impl Agent {
             }
             Input::User(action) => self.user(&action, turn),
             Input::CodesRead(texts) => self.codes_read(&texts, turn),
-            // No session and no sensor yet.
-            Input::Worn(_) | Input::Recognised(_) => {}
+            Input::Worn(worn) => self.worn(worn),
+            Input::Recognised(known) => self.recognised(known, turn),
             Input::Response { request, status, body } => self.response(request, status, body, turn),
             Input::NetworkFailed { request } => self.network_failed(request, turn),
             Input::StreamOpened { stream } => self.stream_opened(stream, turn),
@@ -186,7 +235,7 @@ impl Agent {
             Owner::New | Owner::Household(_) => None,
         };
         let orders = self.household().into_iter().flat_map(|home| &home.orders).filter_map(order::OpenOrder::due);
-        [face, pairing, self.lock.ends_at(), self.link_due()].into_iter().flatten().chain(orders).min()
+        [face, pairing, self.wearer.pin.wait_ends(), self.link_due()].into_iter().flatten().chain(orders).min()
     }
 
     /// What to show at `monotonic_ms`.
@@ -205,14 +254,9 @@ impl Agent {
             (Face::ChoosePin(choosing), _) => choosing.screen(),
             (Face::Review(offer), _) => Screen::Review(offer.basket()),
             (Face::History, _) => Screen::History(self.household().map(Household::history).unwrap_or_default()),
-            (Face::Pin(_, typed), _) => Screen::Pin {
-                digits: typed.len(),
-                gate: match self.lock.left_ms(mono) {
-                    0 => PinGate::Open { tries_left: self.lock.tries_left(mono) },
-                    left_ms => PinGate::Wait { left_ms },
-                },
-                asked: false,
-            },
+            (Face::Pin(_, typed), _) => self.pin_screen(typed, mono),
+            (Face::Recognise(_, notice), _) => Screen::Recognise { notice: notice.clone() },
+            (Face::Settings, _) => Screen::Settings(self.about()),
             (Face::Idle(notice), Owner::New) => Screen::Welcome { notice: notice.clone() },
             (Face::Idle(_), Owner::Pairing(pairing)) => pairing.screen(mono),
             (Face::Idle(notice), Owner::Household(home)) => Screen::Home {
@@ -232,6 +276,7 @@ impl Agent {
         match self.face {
             Face::Idle(_) => match (action, &self.owner) {
                 (UserAction::Start, _) => self.start_scan(),
+                (UserAction::Settings, Owner::New | Owner::Household(_)) => self.face = Face::Settings,
                 (UserAction::History, Owner::Household(_)) => self.face = Face::History,
                 (UserAction::Cancel, Owner::Pairing(_)) => self.unpair(None),
                 (UserAction::Done | UserAction::Cancel, Owner::New | Owner::Household(_)) => {
@@ -245,8 +290,10 @@ impl Agent {
                 }
             }
             Face::ChoosePin(_) => self.choose_pin(action, turn),
-            Face::Review(_) => self.review(action),
+            Face::Review(_) => self.review(action, turn),
             Face::Pin(..) => self.type_pin(action, turn),
+            Face::Recognise(..) => self.recognise(action),
+            Face::Settings => self.settings(action, turn),
         }
     }
 
@@ -270,7 +317,9 @@ impl Agent {
             | Face::Fetching(_)
             | Face::Review(_)
             | Face::History
-            | Face::Pin(..) => {}
+            | Face::Pin(..)
+            | Face::Recognise(..)
+            | Face::Settings => {}
         }
     }
 
@@ -278,7 +327,12 @@ impl Agent {
     fn face_limit_ms(&self) -> Option<u64> {
         match self.face {
             Face::Scan(..) => Some(SCAN_LIMIT_MS),
-            Face::Review(_) | Face::Pin(..) | Face::ChoosePin(_) | Face::History => Some(IDLE_LIMIT_MS),
+            Face::Review(_)
+            | Face::Pin(..)
+            | Face::Recognise(..)
+            | Face::ChoosePin(_)
+            | Face::History
+            | Face::Settings => Some(IDLE_LIMIT_MS),
             Face::Checking(_) | Face::Fetching(_) => Some(FETCH_LIMIT_MS),
             // A notice stays.
             Face::Idle(_) => None,
@@ -293,12 +347,10 @@ impl Agent {
             let why = if self.link.is_up() { Notice::ServiceTrouble } else { Notice::NoNetwork };
             self.face = Face::Idle(asking.then_some(why));
         }
-        if self.lock.expire(turn) {
-            self.dirty = true;
-        }
         self.settle_pairing(turn);
         self.settle_orders(turn);
         self.settle_removal();
+        self.settle_pin(turn);
     }
 
     /// The state as actions, what must be durable first.
@@ -310,7 +362,13 @@ impl Agent {
             let journal = Action::Persist(self.journal().to_bytes());
             self.actions.insert(before, journal);
         }
-        let camera = matches!(self.face, Face::Scan(..)) && self.order_screen(turn.mono).is_none();
+        let shown = self.order_screen(turn.mono).is_none();
+        let sensing = shown && matches!(self.face, Face::Recognise(..));
+        if sensing != self.sensing {
+            self.sensing = sensing;
+            self.actions.push_back(Action::Recognise(sensing));
+        }
+        let camera = shown && matches!(self.face, Face::Scan(..));
         if camera != self.camera {
             self.camera = camera;
             self.actions.push_back(Action::Camera(camera));
@@ -318,11 +376,13 @@ impl Agent {
     }
 
     fn journal(&self) -> Journal {
+        let (pin, lock) = self.wearer.pin.record();
         Journal {
             v: V1,
             clock_offset_ms: self.clock.offset_ms(),
-            pin: self.pin.clone(),
-            lock: self.lock,
+            pin,
+            lock,
+            asks: self.asks.clone(),
             owner: self.owner.record(),
         }
     }
@@ -344,8 +404,7 @@ impl Agent {
     /// Belongs to nobody from now on.
     fn unpair(&mut self, notice: Option<Notice>) {
         self.owner = Owner::New;
-        self.pin = None;
-        self.lock.right();
+        self.forget_pin();
         self.link.reset();
         self.face = Face::Idle(notice);
         self.dirty = true;

@@ -11,6 +11,7 @@ use nodpay_core::{
 use nodpay_protocol::VerifyError;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::PinAsk;
 use crate::pin::{PinLock, PinRecord};
 
 /// Longest journal taken, in bytes.
@@ -39,6 +40,8 @@ pub(crate) struct Journal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pin: Option<PinRecord>,
     pub(crate) lock: PinLock,
+    #[serde(default)]
+    pub(crate) asks: PinAsk,
     pub(crate) owner: OwnerRecord,
 }
 

@@ -14,12 +14,14 @@ mod pin;
 pub mod reader;
 pub mod scan;
 pub mod view;
+mod wearer;
 
 pub use agent::{
     Agent, AgentConfig, FETCH_LIMIT_MS, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_IDLE_WAIT_MS, LONGEST_WAIT_MS,
-    MAX_FLIGHTS, OUTCOME_GRACE_MS, REQUEST_MS,
+    MAX_FLIGHTS, OUTCOME_GRACE_MS, PinVault, REQUEST_MS, VaultAnswer,
 };
 pub use clock::Moment;
 pub use journal::JournalError;
 pub use net::{Action, Input, MAX_BODY_LEN, Method, Request, StreamRequest};
-pub use pin::{FIRST_LOCK_MS, LONGEST_LOCK_MS, PinCost, TRIES};
+pub use pin::{FIRST_LOCK_MS, GUARDIAN_TRIES, PinCost, TRIES};
+pub use wearer::SENSOR_TRIES;

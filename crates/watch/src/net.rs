@@ -19,7 +19,7 @@ pub enum Input {
     CodesRead(Vec<String>),
     /// Whether the watch is on a wrist: the platform's signal, at the start and at each change.
     Worn(bool),
-    /// The watch's sensor knew the wearer, or did not. Answers [`Action::Recognise`].
+    /// The watch's sensor knew the wearer, or did not. Answers one [`Action::Recognise`]; a further try is asked for anew.
     Recognised(bool),
     /// The answer to a request: any status, and the body up to [`MAX_BODY_LEN`].
     Response {

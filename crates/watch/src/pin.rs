@@ -1,25 +1,28 @@
 //! The wearer's PIN: what is typed, what is kept of it, and the lock after wrong tries.
 //!
 //! A PIN of four digits is not protected by its hash but by the lock; the lock is in the journal, so that a reboot does
-//! not lift it. The PIN itself is never stored and is wiped from memory.
+//! not lift it. When it is asked for, and who else may tell who the wearer is: `wearer`. The PIN itself is never stored and is wiped from memory.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use nodpay_core::{Digest, Salt, Timestamp};
+use nodpay_core::{Digest, Salt};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::clock::{Turn, unsigned};
+use crate::clock::Turn;
+use crate::view::PinGate;
 
 pub(crate) const MIN_DIGITS: usize = 4;
 pub(crate) const MAX_DIGITS: usize = 8;
 
-/// Wrong tries in a row before the first lock. After a lock each further wrong try locks again.
+/// Wrong tries in a row before the first wait. After a wait each further wrong try makes another.
 pub const TRIES: u32 = 5;
-/// The first lock: one minute. Each later one is twice as long.
+/// Wrong tries in a row after which only a guardian unlocks the PIN.
+pub const GUARDIAN_TRIES: u32 = 10;
+/// The first wait: one minute. Each later one is twice as long; the last, sixteen minutes.
 pub const FIRST_LOCK_MS: u64 = 60_000;
-/// The longest lock: one hour.
-pub const LONGEST_LOCK_MS: u64 = 60 * 60 * 1000;
+/// PINs that many people choose, which no rule below tells: a column of the pad, and well-known sounds.
+const POPULAR: [&[u8]; 4] = [&[2, 5, 8, 0], &[0, 8, 5, 2], &[1, 3, 1, 4], &[5, 2, 0, 1, 3, 1, 4]];
 
 /// Capacity of the hash's memory, in blocks of 1 KiB: above glibc's largest mmap threshold (32 MiB), so that the memory
 /// is mapped for this one hash and goes back to the system after it. Only what the hash uses is ever touched.
@@ -79,13 +82,26 @@ impl Digits {
         self.0.len()
     }
 
-    /// All digits the same, or a run up or down (0 follows 9).
+    /// Each 0 to 9.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Easy: fewer than three different digits, a run up or down (0 follows 9), a block said again, a year of birth, and
+    /// a few that everybody knows.
     pub(crate) fn weakness(&self) -> Option<Weakness> {
         if self.len() < MIN_DIGITS {
             return Some(Weakness::TooShort);
         }
-        let steps_by = |step: u8| self.0.windows(2).all(|pair| matches!(pair, [a, b] if (a + step) % 10 == *b));
-        [0, 1, 9].into_iter().any(steps_by).then_some(Weakness::TooEasy)
+        let digits = self.0.as_slice();
+        let few = (0..=9).filter(|digit| digits.contains(digit)).count() < 3;
+        let runs = |step: u8| digits.windows(2).all(|pair| matches!(pair, [a, b] if (a + step) % 10 == *b));
+        let repeats = (1..=digits.len() / 2).any(|block| {
+            digits.len().is_multiple_of(block) && digits.iter().zip(digits.iter().skip(block)).all(|(a, b)| a == b)
+        });
+        let year = matches!(digits, [1, 9, _, _] | [2, 0, _, _]);
+        let easy = few || runs(1) || runs(9) || repeats || year || POPULAR.contains(&digits);
+        easy.then_some(Weakness::TooEasy)
     }
 }
 
@@ -126,73 +142,70 @@ fn hash(pin: &Digits, salt: Salt, cost: PinCost) -> Option<Digest> {
     Some(Digest::from_bytes(*out))
 }
 
-/// Wrong tries and the lock they led to.
+/// Wrong tries and the lock they led to. It knows no calendar: a wait that a reboot interrupts starts anew in full, so
+/// that no clock shortens it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PinLock {
     /// In a row.
     wrong: u32,
+    /// Length of the wait that is not over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    locked: Option<Locked>,
-    /// End on the monotonic clock of this run.
+    wait_ms: Option<u64>,
+    /// End of the wait on the monotonic clock of this run.
     #[serde(skip)]
     until: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Locked {
-    /// By the wall clock.
-    since: Timestamp,
-    for_ms: u64,
-}
-
 impl PinLock {
-    /// After a reboot only the wall clock tells how much of a lock is over; where it went back, the lock starts anew.
-    pub(crate) fn resume(&mut self, turn: &Turn) {
-        let Some(locked) = &mut self.locked else { return };
-        let passed = turn.wall.ms_since(locked.since);
-        if passed < 0 {
-            locked.since = turn.wall;
+    pub(crate) fn resume(&mut self, mono: u64) {
+        self.until = self.wait_ms.map(|wait_ms| mono.saturating_add(wait_ms));
+    }
+
+    pub(crate) fn gate(&self, mono: u64) -> PinGate {
+        let left_ms = self.until.map_or(0, |until| until.saturating_sub(mono));
+        match self.wrong {
+            GUARDIAN_TRIES.. => PinGate::Guardian,
+            _ if left_ms > 0 => PinGate::Wait { left_ms },
+            0 => PinGate::Open { tries_left: None },
+            wrong => PinGate::Open { tries_left: Some(TRIES.saturating_sub(wrong).max(1)) },
         }
-        let left = locked.for_ms.min(LONGEST_LOCK_MS).saturating_sub(unsigned(passed));
-        self.until = Some(turn.mono.saturating_add(left));
     }
 
-    pub(crate) fn left_ms(&self, mono: u64) -> u64 {
-        self.until.map_or(0, |until| until.saturating_sub(mono))
-    }
-
-    pub(crate) fn ends_at(&self) -> Option<u64> {
+    pub(crate) const fn ends_at(&self) -> Option<u64> {
         self.until
     }
 
-    /// `None` before the first wrong try.
-    pub(crate) fn tries_left(&self, mono: u64) -> Option<u32> {
-        match (self.wrong, self.left_ms(mono)) {
-            (0, _) => None,
-            (_, left) if left > 0 => Some(0),
-            (wrong, _) => Some(TRIES.saturating_sub(wrong).max(1)),
-        }
+    pub(crate) const fn wrong(&self) -> u32 {
+        self.wrong
     }
 
-    pub(crate) fn wrong(&mut self, turn: &Turn) {
+    pub(crate) fn count_wrong(&mut self, mono: u64) {
         self.wrong = self.wrong.saturating_add(1);
-        let Some(further) = self.wrong.checked_sub(TRIES) else { return };
-        let for_ms = FIRST_LOCK_MS.saturating_mul(1 << further.min(16)).min(LONGEST_LOCK_MS);
-        self.locked = Some(Locked { since: turn.wall, for_ms });
-        self.until = Some(turn.mono.saturating_add(for_ms));
+        let waits = (TRIES..GUARDIAN_TRIES).contains(&self.wrong);
+        self.wait_ms = waits.then(|| FIRST_LOCK_MS << (self.wrong - TRIES));
+        self.resume(mono);
     }
 
-    pub(crate) fn right(&mut self) {
+    /// A lock that hardware set: at least this long, or (`None`) until a guardian unlocks it.
+    pub(crate) fn wait_at_least(&mut self, wait_ms: Option<u64>, mono: u64) {
+        match wait_ms {
+            Some(wait_ms) => self.wait_ms = self.wait_ms.max(Some(wait_ms)),
+            None => *self = Self { wrong: GUARDIAN_TRIES, ..Self::default() },
+        }
+        self.resume(mono);
+    }
+
+    /// The PIN was right, or a guardian forgave.
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Lets a lock end; true when one did.
-    pub(crate) fn expire(&mut self, turn: &Turn) -> bool {
-        let over = self.until.is_some_and(|until| turn.mono >= until);
+    /// Lets a wait end; true when one did.
+    pub(crate) fn expire(&mut self, mono: u64) -> bool {
+        let over = self.until.is_some_and(|until| mono >= until);
         if over {
-            self.locked = None;
+            self.wait_ms = None;
             self.until = None;
         }
         over
@@ -203,6 +216,7 @@ impl PinLock {
 mod tests {
     use super::*;
     use crate::clock::Moment;
+    use nodpay_core::Timestamp;
 
     fn digits(text: &str) -> Digits {
         let mut digits = Digits::new();
@@ -216,13 +230,16 @@ mod tests {
 
     #[test]
     fn easy_pins_are_told() {
-        for text in ["1111", "1234", "4321", "7890", "2109", "00000000", "23456789"] {
+        for text in [
+            "1111", "1234", "4321", "7890", "2109", "00000000", "23456789", "1212", "1122", "7778", "12341234",
+            "520520", "731731", "2014", "1987", "2580", "1314", "5201314",
+        ] {
             assert_eq!(digits(text).weakness(), Some(Weakness::TooEasy), "{text}");
         }
         for text in ["", "1", "739"] {
             assert_eq!(digits(text).weakness(), Some(Weakness::TooShort), "{text}");
         }
-        for text in ["7391", "1212", "1235", "90210", "27182818"] {
+        for text in ["7391", "1235", "90210", "27182818", "73173", "201407", "8461"] {
             assert_eq!(digits(text).weakness(), None, "{text}");
         }
     }
@@ -253,38 +270,56 @@ mod tests {
     }
 
     #[test]
-    fn locks_double_up_to_an_hour() {
+    fn every_wrong_try_has_its_price() {
+        let open = |tries_left| PinGate::Open { tries_left };
+        let wait = |minutes: u64| PinGate::Wait { left_ms: minutes * 60_000 };
         let mut lock = PinLock::default();
         let mut mono = 0;
-        for left in [4, 3, 2, 1] {
-            lock.wrong(&turn(mono, 0));
-            assert_eq!((lock.tries_left(mono), lock.left_ms(mono)), (Some(left), 0));
+        assert_eq!(lock.gate(mono), open(None));
+        // After each wrong try, and after the wait that it may bring.
+        let steps = [
+            (open(Some(4)), None),
+            (open(Some(3)), None),
+            (open(Some(2)), None),
+            (open(Some(1)), None),
+            (wait(1), Some(60_000)),
+            (wait(2), Some(120_000)),
+            (wait(4), Some(240_000)),
+            (wait(8), Some(480_000)),
+            (wait(16), Some(960_000)),
+            (PinGate::Guardian, None),
+            (PinGate::Guardian, None),
+        ];
+        for (index, (gate, pause)) in steps.into_iter().enumerate() {
+            lock.count_wrong(mono);
+            assert_eq!(lock.gate(mono), gate, "wrong try {}", index + 1);
+            assert_eq!(lock.ends_at().is_some(), pause.is_some());
+            if let Some(pause) = pause {
+                assert!(!lock.expire(mono + pause - 1));
+                mono += pause;
+                assert!(lock.expire(mono));
+                assert_eq!(lock.gate(mono), open(Some(1)));
+            }
         }
-        for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
-            lock.wrong(&turn(mono, 0));
-            assert_eq!((lock.tries_left(mono), lock.left_ms(mono)), (Some(0), minutes * 60_000));
-            assert!(!lock.expire(&turn(mono + minutes * 60_000 - 1, 0)));
-            mono += minutes * 60_000;
-            assert!(lock.expire(&turn(mono, 0)));
-            assert_eq!((lock.tries_left(mono), lock.left_ms(mono)), (Some(1), 0));
-        }
-        lock.right();
-        assert_eq!(lock.tries_left(mono), None);
+        assert_eq!(lock.gate(u64::MAX), PinGate::Guardian, "time does not lift it");
+        lock.clear();
+        assert_eq!(lock.gate(mono), open(None));
     }
 
     #[test]
-    fn a_lock_outlives_a_reboot_and_a_clock_put_back_starts_it_anew() {
-        let mut lock = PinLock::default();
-        (0..TRIES).for_each(|_| lock.wrong(&turn(1_000, 500_000)));
-        let text = serde_json::to_string(&lock).expect("serialises");
-        let reboot = |wall: i64| {
+    fn a_reboot_starts_a_wait_anew_and_forgets_no_try() {
+        let reboot = |lock: &PinLock| {
+            let text = serde_json::to_string(lock).expect("serialises");
             let mut lock: PinLock = serde_json::from_str(&text).expect("parses");
-            lock.resume(&turn(0, wall));
-            lock.left_ms(0)
+            lock.resume(5);
+            lock
         };
-        assert_eq!(reboot(520_000), 40_000);
-        assert_eq!(reboot(560_000), 0);
-        assert_eq!(reboot(499_999), 60_000);
-        assert_eq!(reboot(0), 60_000);
+        let mut lock = PinLock::default();
+        (0..TRIES).for_each(|_| lock.count_wrong(1_000));
+        assert_eq!(reboot(&lock).gate(5), PinGate::Wait { left_ms: FIRST_LOCK_MS });
+        assert!(lock.expire(61_000));
+        assert_eq!(reboot(&lock).gate(5), PinGate::Open { tries_left: Some(1) }, "a wait that is over is over");
+        (TRIES..GUARDIAN_TRIES).for_each(|_| lock.count_wrong(61_000));
+        assert_eq!(reboot(&lock).gate(5), PinGate::Guardian);
     }
 }

@@ -7,13 +7,14 @@ import { follow } from "./events.js";
 import { avatar, busyButton, icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
 import { VerifyError, fromBase64Url, parseAssertion, utf8 } from "./messages.js";
 import { endingSaid, orderPage } from "./order.js";
+import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
 import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
 import { anchorFile, believe, readPin } from "./trust.js";
 import { verifyOrderView } from "./verify.js";
 
-const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "balance"];
+const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "balance", "pin"];
 const ASK_MS = 30_000;
 
 const state = {
@@ -37,7 +38,7 @@ let root;
 let stopFollowing = null;
 let usedCredential = null;
 
-const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, minorOf };
+const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf };
 
 // ---- start, login --------------------------------------------------------------------------------------------------------------
 
@@ -142,7 +143,8 @@ async function refreshAll() {
 
 async function onEvent(kind, data) {
   try {
-    if (kind === "log" || kind === "balance") await refreshHome();
+    if (["log", "balance", "pin"].includes(kind)) await refreshHome();
+    if (kind === "pin") tellPin(data.watch);
     if (kind === "pairing") await pairingChanged(ctx);
     if (data.order) {
       await refreshOrder(data.order);
@@ -161,6 +163,12 @@ function tellOrder(id) {
   if (!entry?.order || entry.view.state !== "waiting") return;
   announce(t("home.asks-said", { name: nameOf(entry.order), total: money(askedTotal(entry.order)) }));
   if (inDemo() && ["home", "pair"].includes(route().page)) location.hash = `#/order/${id}`;
+}
+
+function tellPin(watch) {
+  const report = openReport(state.home, watch);
+  const wearer = state.home.book.watches.get(watch)?.wearer;
+  if (report && !report.answer) announce(reportWords(report, state.home.names.get(wearer)?.name ?? t("wearer.unknown")));
 }
 
 async function refreshHome() {
@@ -245,13 +253,21 @@ function minorOf(major) {
   return major * 10 ** exponentOf(state.home.balance.currency);
 }
 
-async function removeWatch(watch) {
+function removeWatch(watch) {
+  return act({ "remove-watch": watch }, () => {
+    announce(t("household.removed"));
+    state.removing = null;
+  });
+}
+
+/** Signs an entry at a person's touch; `done` follows when the service has it. */
+async function act(entry, done) {
+  if (state.busy) return;
   Object.assign(state, { busy: true, problem: null });
   render();
   try {
-    await signEntry({ "remove-watch": watch }, {});
-    announce(t("household.removed"));
-    state.removing = null;
+    await signEntry(entry, {});
+    done();
   } catch (error) {
     trouble(error);
     state.problem = error;
@@ -271,6 +287,7 @@ async function onRoute() {
   const { page, id } = route();
   if (page !== "pair") leavePairing();
   state.removing = null;
+  forgetPinAsk();
   state.problem = null;
   render();
   focusHeading();
@@ -359,6 +376,7 @@ function homePage() {
     h("h1.unseen", {}, t("home.title")),
     state.problem && notice("bad", problemText(state.problem)),
     ...waiting.map(waitingCard),
+    ...watches.map((watch) => reportCard(state.home, watch)),
     h("section.card.balance", { "aria-label": t("home.balance") },
       h("p", {}, t("home.balance")),
       h("p.amount", { testid: "balance" }, money(balance)),
@@ -450,6 +468,7 @@ function watchRow(watch, name) {
       h("p.name", {}, t("household.watch-of", { name })),
       h("p.soft", {}, t("household.since", { day: day(enrolled.at) })),
       capped && h("p.soft", {}, t("household.capped", { cap: money(watch.new_watch_cap.per_payment), until: when(watch.new_watch_cap.until) })),
+      ...pinControls(ctx, watch, name),
       asking && h("div.ask", {},
         h("p", {}, t("household.remove-sure", { name })),
         h("div.buttons", {},
@@ -460,8 +479,9 @@ function watchRow(watch, name) {
 
 function logWords(entry) {
   const { kind, content } = entry.entry;
-  const watch = kind === "enrol-watch" ? content : state.home.book.watchEver(content);
+  const watch = kind === "enrol-watch" ? content : state.home.book.watchEver(content.watch ?? content);
   const name = watch && (state.home.names.get(watch.wearer)?.name ?? t("wearer.unknown"));
+  if (kind === "pin-command" || kind === "set-session") return pinEntryWords(entry.entry, name);
   return t(`log.${kind}`, { name });
 }
 

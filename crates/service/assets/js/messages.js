@@ -370,7 +370,11 @@ const enrolledWatch = fields({
 const entry = (value) => {
   if (!(value instanceof Map) || value.size !== 1) bad("not an entry");
   const [[kind, content]] = value;
-  const readers = { found: guardian, "enrol-watch": enrolledWatch, "remove-watch": id };
+  const readers = {
+    found: guardian, "enrol-watch": enrolledWatch, "remove-watch": id,
+    "pin-command": fields({ watch: id, nonce: id, command: oneOf("unlock", "new-pin") }),
+    "set-session": fields({ watch: id, session_ms: at }),
+  };
   return Object.hasOwn(readers, kind) ? { kind, content: readers[kind](content) } : bad("an unknown kind of entry");
 };
 
@@ -406,6 +410,10 @@ const FORMS = {
     log_head: digest, at,
   }),
   result: fields({ v: v1, order: digest, outcome: digest, seen: oneOf(...OUTCOMES), household: id, watch: id, at }),
+  "pin-report": fields({
+    v: v1, household: id, watch: id, seq: whole(0, Number.MAX_SAFE_INTEGER), nonce: id,
+    state: oneOf("ok", "waiting", "locked", "asked-unlock", "asked-new-pin"), wrong: whole(0, 0xffffffff), until: maybe(at), at,
+  }),
   "request-proof": fields({ v: v1, htm: anyString, htu: anyString, iat: at, jti: id }),
   log: fields({ v: v1, household: id, seq: whole(0, Number.MAX_SAFE_INTEGER), prev: maybe(digest), guardian: id, at, entry }),
   decision: fields({

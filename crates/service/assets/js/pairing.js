@@ -154,6 +154,7 @@ function compare(ctx, mine) {
         oninput: (event) => { mine.name = event.target.value; },
       })),
     notice("info", t("pair.cap", { cap: money({ minor: ctx.minorOf(CAP_MAJOR), currency: home.balance.currency }) })),
+    h("p.soft", {}, t("pair.pin")),
     mine.problem && notice("bad", problemText(mine.problem)),
     busyButton("button.main", { type: "button", testid: "pair-confirm", onclick: () => enrol(ctx) }, mine.busy, icon("key"), t("pair.confirm")),
     h("button.plain", { type: "button", testid: "pair-differ", onclick: () => { location.hash = "#/"; } }, t("pair.differ")),

@@ -8,7 +8,7 @@ import {
 import {
   LogBook, billTerms, checkBill, checkDigits, checkRequote, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyMerchantCertificate,
   verifyOrder, verifyOrderOfAnyWatch, verifyOrderView, verifyOutcome, verifyOutcomeCertificate, verifyPairingClaim,
-  verifyPayment, verifyRequote, verifyResult,
+  verifyPayment, verifyPinReport, verifyRequote, verifyResult,
 } from "./verify.js";
 import { basketLines, priced, requoted } from "./basket.js";
 import { encodeQr } from "./qr.js";
@@ -66,6 +66,13 @@ export async function runVectors(vectors) {
     verifyPairingClaim(wire("pairing-claim"), trust.watch_key, {
       pairing: claimedPairing(wire("pairing-claim")), household: trust.household, secret: fromBase64Url(trust.pairing_secret),
     }));
+  await message("pin-report", () => verifyPinReport(wire("pin-report"), held.book, trust.watch));
+  await check("later log", async () => {
+    held.later = await LogBook.found(messages.log[0], trust.founding, rp);
+    for (const entry of [...messages.log.slice(1), ...messages["later-log"]]) await held.later.append(entry);
+    return refused(verifyOrder(wire("session-order"), held.book, trust.watch, held.bill), "unknown-log-head");
+  });
+  await message("session-order", () => verifyOrder(wire("session-order"), held.later, trust.watch, held.bill));
   await check("request-proof", async () => {
     await openJws("request-proof", wire("request-proof"), trust.watch_key);
   });
@@ -89,6 +96,8 @@ export async function runVectors(vectors) {
     bill: (forged) => verifyBill(forged, certificate),
     requote: (forged) => verifyRequote(forged, certificate, held["requotable-bill"]),
     order: (forged) => verifyOrder(forged, held.book, trust.watch, held.bill),
+    "session-order": (forged) => verifyOrder(forged, held.later, trust.watch, held.bill),
+    "pin-report": (forged) => verifyPinReport(forged, held.book, trust.watch),
     decision: (forged) => verifyDecision(forged, held.book, held.order, held.bill, null),
     payment: (forged) => verifyPayment(forged, held.book, held.order, held.decision),
     cancel: (forged) => verifyCancel(forged, held.book, held.order),

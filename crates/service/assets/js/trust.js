@@ -3,7 +3,7 @@
 // household and founding entry must stay the same and the log never goes back.
 
 import { VerifyError } from "./messages.js";
-import { LogBook, nameDigest, verifyOutcomeCertificate } from "./verify.js";
+import { LogBook, nameDigest, verifyOutcomeCertificate, verifyPinReport } from "./verify.js";
 
 const PIN = "nodpay.household";
 
@@ -33,7 +33,7 @@ export function relyingParty(service, pin) {
 
 /**
  * Checks the household as the service gives it. `usedCredential` is the passkey that just logged in on this page, or null.
- * Gives `{book, trust, names}` and moves the pin forward.
+ * Gives `{book, trust, names, pins, guardian}` and moves the pin forward.
  */
 export async function believe(household, usedCredential) {
   let pin = readPin();
@@ -56,6 +56,7 @@ export async function believe(household, usedCredential) {
   await verifyOutcomeCertificate(household.outcome_certificate, household.root);
   const guardian = book.guardians.get(household.guardian);
   if (!guardian) throw new VerifyError("unknown-guardian");
+  const pins = await pinReports(household, book);
   writePin({
     household: book.household,
     founding: book.heads[0],
@@ -66,7 +67,7 @@ export async function believe(household, usedCredential) {
     credential: guardian.credential,
   });
   const trust = { root: household.root, outcome_certificate: household.outcome_certificate };
-  return { book, trust, names: await wearerNames(household, book), guardian };
+  return { book, trust, names: await wearerNames(household, book), pins, guardian };
 }
 
 /** Names that open the digests in the log; a name that does not is not shown. */
@@ -78,6 +79,16 @@ async function wearerNames(household, book) {
     if (enrolled) names.set(wearer, { name, salt });
   }
   return names;
+}
+
+/** By watch, what each says of its PIN. */
+async function pinReports(household, book) {
+  const pins = new Map();
+  for (const { watch, report } of household.pin_reports) {
+    // The service reads log and reports one after the other: a watch may be in one of them only.
+    if (book.watches.has(watch)) pins.set(watch, (await verifyPinReport(report, book, watch)).payload);
+  }
+  return pins;
 }
 
 /** The anchor file that `nodpay verify` trusts: from this page's verified state, in the one form of `Anchor`. */

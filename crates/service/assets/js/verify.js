@@ -13,6 +13,7 @@ export const MAX_ORDER_LIFE_MS = 60 * 60 * 1000;
 export const MAX_DECISION_AGE_MS = 10 * 60 * 1000;
 export const MAX_WEARER_CHECK_AGE_MS = 120_000;
 export const NEW_WATCH_COOLING_OFF_MS = 24 * 60 * 60 * 1000;
+const MAX_SESSION_MS = 8 * 60 * 60 * 1000;
 const MAX_LOG_ENTRIES = 100_000;
 const MAX_LINES = 64;
 const MAX_ADJUSTMENTS = 8;
@@ -51,6 +52,7 @@ export class LogBook {
       guardians: new Map([[guardian.guardian, guardian]]),
       watches: new Map(),
       removed: new Map(),
+      sessions: [],
     });
     return book;
   }
@@ -80,6 +82,11 @@ export class LogBook {
       wrong(gone, "the watch is not enrolled");
       this.watches.delete(content);
       this.removed.set(content, gone);
+    }
+    if (kind === "pin-command" || kind === "set-session") wrong(this.watches.has(content.watch), "the watch is not enrolled");
+    if (kind === "set-session") {
+      wrong(content.session_ms >= 0 && content.session_ms <= MAX_SESSION_MS, "not a session's length");
+      this.sessions.push({ ...content, seq: entry.seq });
     }
     this.heads.push(digest);
     this.wires.push(wire);
@@ -112,6 +119,11 @@ export class LogBook {
 
   watchesEver() {
     return [...this.watches.values(), ...this.removed.values()];
+  }
+
+  /** How long an on-wrist session of the watch lasts by the entries up to number `seq`; 0 is none. */
+  sessionMs(watch, seq) {
+    return this.sessions.findLast((set) => set.watch === watch && set.seq <= seq)?.session_ms ?? 0;
   }
 
   /** The watch, if it may act now. */
@@ -242,11 +254,12 @@ export async function verifyOrder(wire, book, watch, bill) {
   need(said.household === book.household, "other-household");
   need(said.wearer === enrolled.wearer, "other-wearer");
   need(bill.payload.revision === 1 && said.bill === bill.digest, "other-bill");
-  need(book.seqOf(said.log_head) >= 0, "unknown-log-head");
+  const orderedAt = book.seqOf(said.log_head);
+  need(orderedAt >= 0, "unknown-log-head");
   const life = said.expires - said.created;
   need(life >= 1 && life <= MAX_ORDER_LIFE_MS, "bad-order-life");
   const checked = said.created - said.wearer_check.at;
-  need(checked >= 0 && checked <= MAX_WEARER_CHECK_AGE_MS, "bad-wearer-check");
+  need(checked >= 0 && checked <= Math.max(MAX_WEARER_CHECK_AGE_MS, book.sessionMs(watch, orderedAt)), "bad-wearer-check");
   return order;
 }
 
@@ -346,6 +359,17 @@ export async function verifyResult(wire, book, order, outcome) {
   need(same, "other-outcome");
   sameWatch(order, result.payload);
   return result;
+}
+
+/** How the PIN of `watch` stands, as the watch says. */
+export async function verifyPinReport(wire, book, watch) {
+  const enrolled = book.watchEver(watch) ?? fail("unknown-watch");
+  const report = await openJws("pin-report", wire, enrolled.key);
+  const said = report.payload;
+  need(said.watch === watch, "other-watch");
+  need(said.household === book.household, "other-household");
+  need(said.seq > 0 && (said.until !== undefined) === (said.state === "waiting"), "bad-pin-report");
+  return report;
 }
 
 function watchKey(book, order) {

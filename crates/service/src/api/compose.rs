@@ -245,6 +245,10 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
     struct Pairing {
         pairing: PairingId,
     }
+    #[derive(Serialize)]
+    struct Pin {
+        watch: WatchId,
+    }
     let rows = app.store().events_after(household, nodpay_store::Audience::Guardian, after, PAGE).await?;
     let mut page = Page::new(after);
     for row in rows {
@@ -257,6 +261,7 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
             | HouseholdEvent::Outcome(order)
             | HouseholdEvent::Result(order) => json(&Order { order })?,
             HouseholdEvent::Balance => json(&BalanceEvent { balance: balance(app, household).await? })?,
+            HouseholdEvent::Pin(watch) => json(&Pin { watch })?,
         };
         page.push(row.seq, Some(Sent { seq: row.seq, at: row.at, kind: row.event.kind(), data }));
     }
@@ -344,7 +349,8 @@ async fn watch_events(
             HouseholdEvent::Pairing(_)
             | HouseholdEvent::Order(_)
             | HouseholdEvent::Requote(_)
-            | HouseholdEvent::Result(_) => None,
+            | HouseholdEvent::Result(_)
+            | HouseholdEvent::Pin(_) => None,
         };
         let kind = row.event.kind();
         page.push(row.seq, data.map(|data| Sent { seq: row.seq, at: row.at, kind, data }));

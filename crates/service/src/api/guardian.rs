@@ -143,6 +143,13 @@ struct Wearer {
     name: PersonName,
 }
 
+#[derive(Serialize)]
+struct PinReportView {
+    watch: WatchId,
+    /// As the watch signed it, for the page to verify.
+    report: String,
+}
+
 /// Everything a guardian's page starts from.
 #[derive(Serialize)]
 pub(super) struct Household {
@@ -155,6 +162,8 @@ pub(super) struct Household {
     root: PublicKey,
     outcome_certificate: String,
     wearers: Vec<Wearer>,
+    /// The newest one of each watch.
+    pin_reports: Vec<PinReportView>,
     guardians: Vec<NamedGuardian>,
     balance: Amount,
     currency: Currency,
@@ -166,6 +175,7 @@ pub(super) struct Household {
 pub(super) async fn household(State(app): State<App>, session: GuardianSession) -> Result<Json<Household>, ApiError> {
     let row = households::row(&app, session.household).await?;
     let log = app.store().log(session.household, 0).await?;
+    let pins = app.store().pin_reports(session.household).await?;
     let balance = Balance { wallet: row.wallet, currency: row.currency };
     let wearers = row.wearers.iter().map(|(wearer, name)| Wearer { wearer: *wearer, name: name.clone() });
     Ok(Json(Household {
@@ -177,6 +187,7 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         root: app.keys().root(),
         outcome_certificate: app.keys().outcome_certificate().wire().to_owned(),
         wearers: wearers.collect(),
+        pin_reports: pins.into_iter().map(|(watch, report)| PinReportView { watch, report: report.wire }).collect(),
         guardians: named(&row),
         balance: available(balance)?,
         currency: row.currency,
@@ -368,7 +379,7 @@ pub(super) async fn append(
                 return Err(ApiError::PersonName);
             }
         }
-        Entry::RemoveWatch(_) => {}
+        Entry::RemoveWatch(_) | Entry::PinCommand(_) | Entry::SetSession(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let append = AppendLog { entry, message, counter, wearer: body.wearer, pairing: body.pairing };

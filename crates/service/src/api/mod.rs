@@ -61,6 +61,7 @@ routes! {
     get "/api/watch/{watch}/state" watch::state, WatchProof;
     get "/api/watch/{watch}/events" watch::events, WatchProof;
     get "/api/watch/{watch}/bills/{bill}" watch::bill, WatchProof;
+    post "/api/watch/{watch}/pin" watch::report_pin, WatchMessage;
     post "/api/watch/{watch}/orders" watch::place, WatchMessage;
     post "/api/watch/{watch}/orders/{order}/payment" watch::pay, WatchMessage;
     post "/api/watch/{watch}/orders/{order}/cancel" watch::cancel, WatchMessage;

@@ -12,10 +12,10 @@ use nodpay_core::{
 };
 use nodpay_protocol::{
     LogBook, bill_of_order, sha256, verify_cancel, verify_order, verify_outcome, verify_pairing_claim, verify_payment,
-    verify_result,
+    verify_pin_report, verify_result,
 };
 use nodpay_store::{
-    BillState, CancelOrder, ClaimPairing, OrderRow, Pay, PlaceOrder, ReportResult, StoreError, WatchRow,
+    BillState, CancelOrder, ClaimPairing, OrderRow, Pay, PlaceOrder, ReportPin, ReportResult, StoreError, WatchRow,
 };
 use serde::{Deserialize, Serialize};
 
@@ -263,6 +263,21 @@ pub(super) async fn report(
     let result = verify_result(&wire, &book, &known.order, &outcome)?;
     let report = ReportResult { order, result: (*result).clone(), message: message(&result) };
     app.store().report_result(report, app.now()).await?;
+    Ok(accepted())
+}
+
+/// How the watch's PIN stands, for the guardians.
+pub(super) async fn report_pin(
+    State(app): State<App>,
+    Path(watch): Path<WatchId>,
+    Wire(wire): Wire,
+) -> Result<Accepted, ApiError> {
+    let household = watch_row(&app, watch).await?.household;
+    let book = households::book(&app, household).await?;
+    let report = verify_pin_report(&wire, &book, watch)?;
+    limit(&app, Purpose::PinReport, Digest::from_bytes(sha256(watch.as_bytes())))?;
+    let message = message(&report);
+    app.store().report_pin(ReportPin { report: report.into_payload(), message }, app.now()).await?;
     Ok(accepted())
 }
 

@@ -4,6 +4,7 @@ mod app;
 mod bad_input;
 mod flow;
 mod network;
+mod pins;
 mod races;
 mod roles;
 mod streams;

@@ -1,7 +1,8 @@
 //! Households, pairings, invitations, sessions, merchants and bills before any order.
 
 use nodpay_core::{
-    Bytes, CredentialId, Currency, Digest, Entry, FailReason, LineId, OrderState, OutcomeKind, PairingId, PersonName,
+    Bytes, CredentialId, Currency, Digest, Entry, FailReason, LineId, Nonce, OrderState, OutcomeKind, PairingId,
+    PersonName, PinCommand, PinConsent, PinReport, PinState, V1, WatchSession,
 };
 use nodpay_core::{GuardianId, HouseholdId, Salt, Text, WatchId};
 
@@ -10,7 +11,8 @@ use super::cast::{
 };
 use crate::{
     Audience, BillState, BillStatus, Claim, ClaimPairing, Good, HouseholdEvent, InvitationKind, MAX_GOODS,
-    MerchantEvent, NewInvitation, NewPairing, NewSession, PairingState, SessionOf, Store, StoreError, TokenHash, Topic,
+    MerchantEvent, NewInvitation, NewPairing, NewSession, PairingState, ReportPin, SessionOf, Store, StoreError,
+    TokenHash, Topic,
 };
 
 pub async fn founding_a_household(store: &Store) {
@@ -157,6 +159,75 @@ pub async fn a_removed_watch_ends_its_order(store: &Store) {
     assert_eq!(error, StoreError::RevokedWatch);
     store.place_order(family.order_from(other, &bill, START), START).await.expect("the other watch still may");
     assert_eq!(store.evidence(family.household, row.order).await.expect("evidence").log.len(), 4);
+}
+
+pub async fn pin_reports_and_their_answers(store: &Store) {
+    let mut family = Family::settle(store, 0).await;
+    let other = family.add_watch(store).await;
+    let foreign = Family::settle(store, 0).await;
+    let report = |household, watch, seq, state| {
+        let report = PinReport {
+            v: V1,
+            household,
+            watch,
+            seq,
+            nonce: Nonce::from_bytes(fresh()),
+            state,
+            wrong: 10,
+            until: None,
+            at: START,
+        };
+        let message = message("pin-report", &report);
+        ReportPin { report, message }
+    };
+    let (household, watch) = (family.household, family.watch);
+    assert_eq!(store.pin_reports(household).await, Ok(Vec::new()));
+    let last = store.household(household).await.expect("a read").expect("it is there").last_event;
+    let locked = report(household, watch, 2, PinState::Locked);
+    store.report_pin(locked.clone(), START).await.expect("a report");
+    store.report_pin(locked.clone(), START).await.expect("the same again");
+    for seq in [0, 1, 2] {
+        let old = report(household, watch, seq, PinState::Ok);
+        assert_eq!(refused(store.report_pin(old, START).await), StoreError::PinReportOutdated, "{seq}");
+    }
+    let endless = report(household, watch, u64::MAX, PinState::Ok);
+    assert_eq!(refused(store.report_pin(endless, START).await), StoreError::PinReportOutdated);
+    assert_eq!(store.pin_reports(household).await, Ok(vec![(watch, locked.message)]));
+    let asked = report(household, watch, 3, PinState::AskedUnlock);
+    store.report_pin(asked.clone(), START).await.expect("a newer report");
+    let beside = report(household, other, 1, PinState::AskedNewPin);
+    store.report_pin(beside.clone(), START).await.expect("another watch's");
+    let mut expected = vec![(watch, asked.message), (other, beside.message)];
+    expected.sort_by_key(|(watch, _)| *watch);
+    assert_eq!(store.pin_reports(household).await.as_ref(), Ok(&expected));
+    let events = store.events_after(household, Audience::Guardian, last, 10).await.expect("a read");
+    let told: Vec<_> = events.iter().map(|row| row.event).collect();
+    assert_eq!(told, [HouseholdEvent::Pin(watch), HouseholdEvent::Pin(watch), HouseholdEvent::Pin(other)]);
+    let events = store.events_after(household, Audience::Watch(watch), last, 10).await.expect("a read");
+    assert_eq!(events, [], "not for watches");
+
+    for elsewhere in
+        [report(foreign.household, watch, 9, PinState::Ok), report(household, foreign.watch, 9, PinState::Ok)]
+    {
+        assert_eq!(refused(store.report_pin(elsewhere, START).await), StoreError::WatchUnknown);
+    }
+
+    let command =
+        |watch| Entry::PinCommand(PinCommand { watch, nonce: asked.report.nonce, command: PinConsent::Unlock });
+    let session = |watch| Entry::SetSession(WatchSession { watch, session_ms: MINUTE_MS });
+    for entry in [command(watch), session(watch)] {
+        let append = family.append(entry, None);
+        family.send(store, append).await.expect("an entry");
+    }
+    family.remove(store, watch, START).await.expect("a removal");
+    for entry in [command(watch), session(watch), command(foreign.watch), session(foreign.watch)] {
+        let append = family.append(entry, None);
+        assert_eq!(refused(store.append_log(append, START).await), StoreError::WatchUnknown);
+    }
+    let late = report(household, watch, 9, PinState::Ok);
+    assert_eq!(refused(store.report_pin(late, START).await), StoreError::RevokedWatch);
+    expected.retain(|(reporter, _)| *reporter == other);
+    assert_eq!(store.pin_reports(household).await, Ok(expected), "a removed watch reports no more");
 }
 
 pub async fn pairing_a_watch(store: &Store) {

@@ -45,7 +45,7 @@ pub(super) struct Household {
 
 enum Followed {
     Known,
-    Appended,
+    Appended(Box<LogEntry>),
     /// Entries before it are missing.
     Gap,
     /// It does not follow from what this watch knows.
@@ -122,9 +122,9 @@ impl Household {
             Some(_) => {}
         }
         match self.book.append(wire) {
-            Ok(_) => {
+            Ok(entry) => {
                 self.log.push(wire.to_owned());
-                Followed::Appended
+                Followed::Appended(Box::new(entry))
             }
             Err(_) => Followed::Forged,
         }
@@ -214,7 +214,7 @@ impl Agent {
                     self.face = Face::Idle(None);
                 }
                 for wire in std::mem::take(&mut answer.log) {
-                    self.log_entry(&wire);
+                    self.log_entry(&wire, turn);
                 }
                 self.align_orders(turn);
                 if let Some(order) = answer.order.take() {
@@ -246,7 +246,7 @@ impl Agent {
             (_, Owner::Pairing(_)) => {}
             ("log", Owner::Household(_)) => {
                 if let Ok(event) = serde_json::from_str::<LogEvent>(data) {
-                    self.log_entry(&event.entry);
+                    self.log_entry(&event.entry, turn);
                 }
             }
             ("decision", Owner::Household(_)) => {
@@ -272,11 +272,14 @@ impl Agent {
         }
     }
 
-    fn log_entry(&mut self, wire: &str) {
+    fn log_entry(&mut self, wire: &str, turn: &Turn) {
         let Owner::Household(home) = &mut self.owner else { return };
         match home.follow(wire) {
             Followed::Known => {}
-            Followed::Appended => self.dirty = true,
+            Followed::Appended(entry) => {
+                self.dirty = true;
+                self.obey(&entry, turn);
+            }
             Followed::Gap => self.link.want_state(),
             Followed::Forged => {
                 if matches!(self.face, Face::Idle(_)) {

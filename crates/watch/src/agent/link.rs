@@ -77,6 +77,8 @@ pub(super) enum Errand {
     Bill(BillReference),
     Order(OrderId, OrderErrand),
     Result(OrderId),
+    /// The number of a report.
+    PinReport(u64),
     Stream,
 }
 
@@ -91,9 +93,10 @@ impl Errand {
             Self::Check => 4,
             Self::Claim => 5,
             Self::Result(_) => 6,
-            Self::State => 7,
-            Self::Service => 8,
-            Self::Stream => 9,
+            Self::PinReport(_) => 7,
+            Self::State => 8,
+            Self::Service => 9,
+            Self::Stream => 10,
         }
     }
 }
@@ -274,7 +277,14 @@ impl Agent {
         match self.face {
             Face::Checking(_) => errands.push(Errand::Check),
             Face::Fetching(reference) => errands.push(Errand::Bill(reference)),
-            Face::Idle(_) | Face::Scan(..) | Face::ChoosePin(_) | Face::Review(_) | Face::History | Face::Pin(..) => {}
+            Face::Idle(_)
+            | Face::Scan(..)
+            | Face::ChoosePin(_)
+            | Face::Review(_)
+            | Face::History
+            | Face::Pin(..)
+            | Face::Recognise(..)
+            | Face::Settings => {}
         }
         match &self.owner {
             Owner::New => {}
@@ -295,6 +305,9 @@ impl Agent {
                 }
                 if let Some(report) = home.reports.first() {
                     errands.push(Errand::Result(report.order));
+                }
+                if let Some((seq, _)) = self.asks.unsent() {
+                    errands.push(Errand::PinReport(seq));
                 }
             }
         }
@@ -400,7 +413,12 @@ impl Agent {
                 let report = home.reports.iter().find(|report| report.order == id)?;
                 Some(post_signed(format!("/api/watch/{watch}/orders/{id}/result"), &report.result))
             }
-            (Errand::Check | Errand::Claim | Errand::Order(..) | Errand::Result(_) | Errand::Stream, _) => None,
+            (Errand::PinReport(_), Owner::Household(_)) => {
+                let (_, report) = self.asks.unsent()?;
+                Some(post_signed(format!("/api/watch/{watch}/pin"), report))
+            }
+            (Errand::Check | Errand::Claim | Errand::Order(..) | Errand::Result(_) | Errand::PinReport(_), _)
+            | (Errand::Stream, _) => None,
         }
     }
 
@@ -475,6 +493,7 @@ impl Agent {
             Errand::State => return self.state_answered(reply, turn),
             Errand::Order(order, errand) => return self.order_answered(order, errand, reply, turn),
             Errand::Result(order) => self.result_answered(order),
+            Errand::PinReport(seq) => self.pin_report_answered(seq),
             Errand::Stream => {
                 if let Reply::Refused(code) = reply {
                     self.disown(&code);

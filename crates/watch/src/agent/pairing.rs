@@ -8,19 +8,20 @@ use nodpay_protocol::{
 
 use super::household::Household;
 use super::link::Link;
-use super::{Agent, Face, Owner};
+use super::{Agent, Face, Owner, PinAsk};
 use crate::clock::{Turn, unsigned};
 use crate::journal::{PairingRecord, Pins};
 use crate::net::{Reply, ServiceAnswer, StateAnswer};
-use crate::pin::{Digits, PinLock, PinRecord, Weakness};
+use crate::pin::{Digits, Weakness};
 use crate::view::{Notice, Screen, UserAction};
 
 /// After the code's expiry an enrolment that is under way may still arrive.
 const GRACE_MS: i64 = 30_000;
 
-/// The wearer chooses a PIN for the household of `code`.
+/// The wearer chooses a PIN.
 pub(super) struct Choosing {
-    code: PairingCode,
+    /// For the household of this code; `None`: a new one, which a guardian allowed.
+    code: Option<PairingCode>,
     /// Typed and confirmed once.
     first: Option<Digits>,
     typed: Digits,
@@ -28,6 +29,10 @@ pub(super) struct Choosing {
 }
 
 impl Choosing {
+    pub(super) fn new(code: Option<PairingCode>) -> Self {
+        Self { code, first: None, typed: Digits::new(), notice: None }
+    }
+
     pub(super) fn screen(&self) -> Screen {
         Screen::ChoosePin { digits: self.typed.len(), again: self.first.is_some(), notice: self.notice.clone() }
     }
@@ -108,9 +113,8 @@ impl Agent {
         }
         let code = PairingCode::clone(code);
         self.clock.learn(answer.now, turn);
-        let choosing = Choosing { code, first: None, typed: Digits::new(), notice: None };
         self.touched = turn.mono;
-        self.face = Face::ChoosePin(Box::new(choosing));
+        self.face = Face::ChoosePin(Box::new(Choosing::new(Some(code))));
     }
 
     pub(super) fn choose_pin(&mut self, action: &UserAction, turn: &mut Turn) {
@@ -136,10 +140,10 @@ impl Agent {
                         Some(Weakness::TooEasy) => choosing.notice = Some(Notice::PinTooEasy),
                         None => choosing.first = Some(typed),
                     },
-                    Some(first) if first == typed => {
-                        let code = choosing.code.clone();
-                        self.claim(code, &typed, turn);
-                    }
+                    Some(first) if first == typed => match choosing.code.take() {
+                        Some(code) => self.claim(code, &typed, turn),
+                        None => self.change_pin(&typed, turn),
+                    },
                     Some(_) => choosing.notice = Some(Notice::PinsDiffer),
                 }
             }
@@ -148,8 +152,8 @@ impl Agent {
 
     /// A key of its own for each household: an old one opens nothing in a new place.
     fn claim(&mut self, code: PairingCode, pin: &Digits, turn: &mut Turn) {
-        let record = PinRecord::new(pin, self.config.pin_cost, turn);
-        let (Some(record), Ok(key)) = (record, self.keys.renew(&turn.bytes32())) else {
+        let key = self.keys.renew(&turn.bytes32());
+        let (true, Ok(key)) = (self.keep_pin(pin, turn), key) else {
             self.tell(Notice::PairingFailed);
             return;
         };
@@ -181,8 +185,7 @@ impl Agent {
         pairing.resume(self.clock.now(turn), turn.mono);
         self.link = Link::after(&self.link);
         self.owner = Owner::Pairing(Box::new(pairing));
-        self.pin = Some(record);
-        self.lock = PinLock::default();
+        self.asks = PinAsk::default();
         self.face = Face::Idle(None);
         self.dirty = true;
     }

@@ -12,12 +12,13 @@ use super::{Agent, Owner};
 use crate::clock::{ServiceClock, Turn};
 use crate::journal::{HouseholdRecord, Journal, JournalError, OrderRecord, OwnerRecord, PairingRecord, StageRecord};
 use crate::view::Notice;
+use crate::wearer::PinCheck;
 
 impl Agent {
     pub(super) fn restore(&mut self, journal: Journal) -> Result<(), JournalError> {
         self.clock = ServiceClock::new(journal.clock_offset_ms);
-        self.pin = journal.pin;
-        self.lock = journal.lock;
+        self.wearer.pin = PinCheck::restored(journal.pin, journal.lock);
+        self.asks = journal.asks;
         self.owner = match journal.owner {
             OwnerRecord::New => Owner::New,
             OwnerRecord::Pairing(record) => Owner::Pairing(Box::new(pairing(*record)?)),
@@ -29,7 +30,7 @@ impl Agent {
     /// The first moment of this run: deadlines go on where the last run left them.
     pub(super) fn resume(&mut self, turn: &Turn) {
         self.touched = turn.mono;
-        self.lock.resume(turn);
+        self.wearer.pin.resume(turn.mono);
         let key = match &self.owner {
             Owner::New => None,
             Owner::Pairing(pairing) => Some(pairing.pins.key),

@@ -1,6 +1,7 @@
-//! From the home screen to a signed order: scan a code, fetch and verify the bill, show it, check who wears the watch.
+//! From the home screen to a signed order: scan a code, fetch and verify the bill, show it; `wearer` checks who wears the
+//! watch.
 
-use nodpay_core::{Bill, BillId, MerchantCertificate, Occasion, Order, V1, WearerCheck, WearerMethod};
+use nodpay_core::{Bill, BillId, MerchantCertificate, Occasion, Order, V1, WearerCheck};
 use nodpay_protocol::code::{self, BillReference, CodeKind};
 use nodpay_protocol::{Kind, Verified, VerifyError, sign, verify_bill, verify_merchant_certificate};
 
@@ -8,7 +9,6 @@ use super::order::{OpenOrder, Stage};
 use super::{Agent, Face, Owner};
 use crate::clock::Turn;
 use crate::net::{BillAnswer, Reply};
-use crate::pin::{Digits, MIN_DIGITS};
 use crate::view::{Basket, BasketLine, Notice, OtherSystem, ScanFor, UserAction};
 
 /// A bill that was verified and is what the code said.
@@ -118,7 +118,7 @@ impl Agent {
         self.disown(code);
     }
 
-    pub(super) fn review(&mut self, action: &UserAction) {
+    pub(super) fn review(&mut self, action: &UserAction, turn: &mut Turn) {
         match action {
             UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
             UserAction::Occasion(occasion) => {
@@ -128,10 +128,10 @@ impl Agent {
             }
             UserAction::Confirm => {
                 let Face::Review(offer) = std::mem::replace(&mut self.face, Face::Idle(None)) else { return };
-                self.face = match self.obstacle(&offer) {
-                    Some(notice) => Face::Idle(Some(notice)),
-                    None => Face::Pin(offer, Digits::new()),
-                };
+                match self.obstacle(&offer) {
+                    Some(notice) => self.tell(notice),
+                    None => self.check_wearer(offer, turn),
+                }
             }
             UserAction::Start
             | UserAction::Digit(_)
@@ -150,42 +150,8 @@ impl Agent {
         short.then_some(Notice::NotEnoughMoney { balance })
     }
 
-    pub(super) fn type_pin(&mut self, action: &UserAction, turn: &mut Turn) {
-        let locked = self.lock.left_ms(turn.mono) > 0;
-        let Face::Pin(_, typed) = &mut self.face else { return };
-        match action {
-            UserAction::Digit(digit) if !locked => typed.push(*digit),
-            UserAction::Backspace => typed.pop(),
-            UserAction::Cancel | UserAction::Done => self.face = Face::Idle(None),
-            UserAction::Confirm if !locked && typed.len() >= MIN_DIGITS => self.check_pin(turn),
-            UserAction::Confirm
-            | UserAction::Digit(_)
-            | UserAction::Start
-            | UserAction::History
-            | UserAction::Settings
-            | UserAction::Occasion(_)
-            | UserAction::AskGuardian
-            | UserAction::UsePin => {}
-        }
-    }
-
-    /// The count of wrong tries is journalled before anyone learns that this one was wrong.
-    fn check_pin(&mut self, turn: &mut Turn) {
-        let Face::Pin(_, typed) = &mut self.face else { return };
-        self.dirty = true;
-        if !self.pin.as_ref().is_some_and(|pin| pin.fits(typed)) {
-            typed.clear();
-            self.lock.wrong(turn);
-            return;
-        }
-        self.lock.right();
-        if let Face::Pin(offer, _) = std::mem::replace(&mut self.face, Face::Idle(None)) {
-            self.place_order(*offer, turn);
-        }
-    }
-
-    /// The wearer was authenticated just now.
-    fn place_order(&mut self, offer: Offer, turn: &mut Turn) {
+    /// `check` is how and when the wearer was last made sure of.
+    pub(super) fn place_order(&mut self, offer: Offer, check: WearerCheck, turn: &mut Turn) {
         let now = self.clock.now(turn);
         let Owner::Household(home) = &self.owner else { return };
         let Ok(enrolled) = home.book.enrolled(home.pins.watch) else {
@@ -207,7 +173,7 @@ impl Agent {
             household: home.pins.household,
             watch: home.pins.watch,
             wearer: enrolled.wearer,
-            wearer_check: WearerCheck { method: WearerMethod::Pin, at: now },
+            wearer_check: check,
             log_head: home.book.head(),
             created: now,
             expires: now.plus_ms(self.config.order_life_ms),

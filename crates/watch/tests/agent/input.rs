@@ -2,7 +2,7 @@
 
 use nodpay_core::*;
 use nodpay_testkit::{START, cny};
-use nodpay_watch::view::{EndKind, Notice, OtherSystem, PinGate, ScanFor, Screen, UserAction};
+use nodpay_watch::view::{EndKind, Notice, OtherSystem, ScanFor, Screen, UserAction};
 use nodpay_watch::{Agent, Input, JournalError};
 
 use crate::weather::Weather;
@@ -54,47 +54,6 @@ fn codes_of_other_systems_are_named() {
     for (text, notice) in cases {
         assert_eq!(scanned(text), Some(notice), "{text}");
     }
-}
-
-#[test]
-fn a_wrong_pin_counts_and_locks_over_a_reboot() {
-    let mut world = World::paired();
-    world.run_until(|world| matches!(world.screen(), Screen::Pin { .. }));
-    let pin = |gate| Screen::Pin { digits: 0, gate, asked: false };
-    let open = |tries_left| pin(PinGate::Open { tries_left });
-    let locked = |left_ms| pin(PinGate::Wait { left_ms });
-    world.user(UserAction::Confirm);
-    assert_eq!(world.screen(), open(None), "nothing typed is no try");
-    for left in [4, 3, 2, 1] {
-        world.type_pin("7392");
-        assert_eq!(world.screen(), open(Some(left)));
-    }
-    world.type_pin("7392");
-    assert_eq!(world.screen(), locked(60_000));
-    world.pass(10_000);
-    world.type_pin("7391");
-    assert_eq!(world.screen(), locked(50_000), "not even the right one");
-
-    world.reboot();
-    world.settle();
-    world.run_until(|world| matches!(world.screen(), Screen::Pin { .. }));
-    assert_eq!(world.screen(), locked(50_000), "a reboot lifts no lock");
-
-    world.skew_ms = -2 * HOUR_MS;
-    world.reboot();
-    world.settle();
-    world.run_until(|world| matches!(world.screen(), Screen::Pin { .. }));
-    assert_eq!(world.screen(), locked(60_000), "a clock put back starts it anew");
-
-    world.pass(60_000);
-    assert_eq!(world.screen(), open(Some(1)));
-    world.type_pin("0000");
-    assert_eq!(world.screen(), locked(120_000));
-    world.pass(120_000);
-    assert!(world.service.seen_orders.is_empty(), "no wearer, no order");
-    world.type_pin("7391");
-    world.settle();
-    assert_eq!(world.service.seen_orders.len(), 1);
 }
 
 #[test]

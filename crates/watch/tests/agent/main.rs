@@ -5,5 +5,6 @@ mod flow;
 mod forged;
 mod input;
 mod network;
+mod wearer;
 mod weather;
 mod world;

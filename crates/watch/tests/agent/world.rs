@@ -83,6 +83,8 @@ pub(crate) struct Service {
     pub(crate) seen_payments: BTreeSet<String>,
     pub(crate) seen_cancels: BTreeSet<String>,
     pub(crate) seen_results: BTreeSet<String>,
+    /// The watch's PIN reports, each once, in their order.
+    pub(crate) pin_reports: Vec<Verified<PinReport>>,
     /// Answers everything of this path ending with this instead.
     pub(crate) refuse: Option<(&'static str, u16, &'static str)>,
     pub(crate) requests: Vec<String>,
@@ -139,6 +141,7 @@ impl Service {
                 }
                 self.get(rest)
             }
+            (Method::Post, ["watch", _, "pin"]) => self.take_pin_report(&body),
             (Method::Post, ["watch", _, "orders"]) => self.take_order(&body),
             (Method::Post, ["watch", _, "orders", id, what]) => self.take_message(id, what, &body),
             other => panic!("no such request: {other:?}"),
@@ -263,6 +266,23 @@ impl Service {
             }
         }
         (202, json!({"expires_in_ms": 600_000}).to_string().into_bytes())
+    }
+
+    fn take_pin_report(&mut self, body: &str) -> (u16, Vec<u8>) {
+        let report = verify_pin_report(body, &self.cast.book(), self.cast.watch).expect("a sound report");
+        match self.pin_reports.last() {
+            Some(last) if *last == report => {}
+            Some(last) if last.seq >= report.seq => return self.problem(409, "pin-report-outdated"),
+            _ => self.pin_reports.push(report),
+        }
+        (202, b"{}".to_vec())
+    }
+
+    /// A guardian answers the newest PIN report.
+    pub(crate) fn answer_pin(&mut self, command: PinConsent) {
+        let report = self.pin_reports.last().expect("reported");
+        let command = PinCommand { watch: report.watch, nonce: report.nonce, command };
+        self.append(self.cast.next_entry(Entry::PinCommand(command)));
     }
 
     fn take_message(&mut self, id: &str, what: &str, body: &str) -> (u16, Vec<u8>) {
@@ -431,6 +451,8 @@ pub(crate) struct World {
     turns: u64,
     pub(crate) stream: Option<(u64, usize)>,
     pub(crate) camera: bool,
+    /// The sensor looks.
+    pub(crate) sensing: bool,
     /// Delivers each event twice, newest first.
     pub(crate) unruly: bool,
     /// The child has pressed Done on an ended order.
@@ -469,6 +491,7 @@ impl World {
             seen_payments: BTreeSet::new(),
             seen_cancels: BTreeSet::new(),
             seen_results: BTreeSet::new(),
+            pin_reports: Vec::new(),
             refuse: None,
             requests: Vec::new(),
             bytes: 0,
@@ -503,6 +526,7 @@ impl World {
             turns: 0,
             stream: None,
             camera: false,
+            sensing: false,
             unruly: false,
             finished: false,
             actions: 0,
@@ -601,7 +625,7 @@ impl World {
                 }
                 self.journal = Some(journal);
             }
-            Action::Recognise(_) => {}
+            Action::Recognise(on) => self.sensing = on,
             Action::Request(request) => {
                 self.begin(request.id, &request.path);
                 self.service.tick();
@@ -723,6 +747,7 @@ impl World {
         self.followed = 0;
         self.stream = None;
         self.camera = false;
+        self.sensing = false;
         self.boot = self.service.now;
         self.crash = None;
         let mut keys: Box<dyn KeyStore> = Box::new(self.keys.clone());

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use nodpay_core::PublicKey;
+use nodpay_keys::storage::{Disk, Storage};
 use nodpay_protocol::{SignError, Signer, SoftwareKey};
 use nodpay_testkit::cny;
 use nodpay_watch::view::{EndKind, Screen, UserAction};
 use nodpay_watch::{KeyStore, KeyStoreError};
-use nodpay_watch_app::keys::FileKeys;
-use nodpay_watch_app::storage::{Disk, Storage};
 
 // The world of the agent's own tests: each test program uses a part of it.
 #[allow(dead_code)]
@@ -58,13 +58,17 @@ struct Platter {
 }
 
 #[derive(Clone, Debug)]
-struct Power(Rc<RefCell<Platter>>);
+struct Power(Arc<Mutex<Platter>>);
 
 impl Power {
     fn new(image: &Image) -> Self {
         let mut platter = Platter::default();
         platter.load(image);
-        Self(Rc::new(RefCell::new(platter)))
+        Self(Arc::new(Mutex::new(platter)))
+    }
+
+    fn platter(&self) -> MutexGuard<'_, Platter> {
+        self.0.lock().expect("whole")
     }
 
     fn storage(&self) -> Storage {
@@ -72,7 +76,7 @@ impl Power {
     }
 
     fn step<T>(&self, step: impl FnOnce(&mut Platter) -> T) -> io::Result<T> {
-        let platter = &mut *self.0.borrow_mut();
+        let platter = &mut *self.platter();
         if platter.off {
             return Err(io::Error::other("no power"));
         }
@@ -121,7 +125,7 @@ impl Platter {
 
 impl Disk for Power {
     fn read(&self, name: &str, _limit: u64) -> io::Result<Option<Vec<u8>>> {
-        let platter = self.0.borrow();
+        let platter = self.platter();
         Ok(platter.names.get(name).map(|index| platter.contents[*index].written.clone()))
     }
 
@@ -168,11 +172,11 @@ fn found(careless: bool, done: bool) -> BTreeSet<Vec<u8>> {
     let mut found = BTreeSet::new();
     for cut in 1.. {
         let power = Power::new(&old);
-        power.0.borrow_mut().careless = careless;
-        power.0.borrow_mut().cut_after = Some(cut);
+        power.platter().careless = careless;
+        power.platter().cut_after = Some(cut);
         let over = power.storage().replace(JOURNAL, b"two").is_ok();
         if over == done {
-            let images = power.0.borrow().images();
+            let images = power.platter().images();
             found.extend(images.into_iter().map(|image| image[JOURNAL].clone()));
         }
         if over {
@@ -194,8 +198,6 @@ fn a_file_is_the_old_one_or_the_new_one_and_after_success_the_new_one() {
 struct Device {
     power: Power,
     keys: TestKeys,
-    /// Of all keys there were.
-    secrets: Rc<RefCell<Vec<[u8; 32]>>>,
     /// Which of the images that may be found is found.
     choice: usize,
     /// How many there were.
@@ -210,51 +212,50 @@ impl Flash for Device {
     }
 
     fn is_off(&self) -> bool {
-        self.power.0.borrow().off
+        self.power.platter().off
     }
 
     fn boot(&mut self) -> (Option<Vec<u8>>, Box<dyn KeyStore>) {
         if self.is_off() {
-            let images = self.power.0.borrow().images();
+            let images = self.power.platter().images();
             *self.choices.borrow_mut() = images.len();
-            let mut platter = self.power.0.borrow_mut();
+            let mut platter = self.power.platter();
             platter.load(&images[self.choice]);
             platter.cut_after = None;
         }
-        let storage = Rc::new(self.power.storage());
-        let store = FileKeys::open(Rc::clone(&storage)).expect("a key");
-        let secrets = self.secrets.borrow();
-        let keys = secrets.iter().filter_map(SoftwareKey::from_secret);
-        let key = keys.into_iter().find(|key| key.public_key() == store.public_key()).expect("a key of this watch");
-        *self.keys.0.borrow_mut() = key;
+        let storage = self.power.storage();
         let journal = storage.read(JOURNAL).expect("reads");
-        (journal, Box::new(Keys { store, known: self.keys.clone(), secrets: Rc::clone(&self.secrets) }))
+        let secret = storage.read(KEY).expect("reads").expect("a key");
+        *self.keys.0.borrow_mut() = key(secret.as_slice().try_into().expect("a whole key"));
+        (journal, Box::new(Keys { storage, key: self.keys.clone() }))
     }
 }
 
-/// The file's key store, which tells the test what it does.
+fn key(secret: &[u8; 32]) -> SoftwareKey {
+    SoftwareKey::from_secret(secret).expect("a scalar")
+}
+
+/// A key in a file, replaced as `file::FileKeys` replaces its own.
 struct Keys {
-    store: FileKeys,
-    known: TestKeys,
-    secrets: Rc<RefCell<Vec<[u8; 32]>>>,
+    storage: Storage,
+    key: TestKeys,
 }
 
 impl Signer for Keys {
     fn public_key(&self) -> PublicKey {
-        self.store.public_key()
+        self.key.public_key()
     }
 
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
-        self.store.sign(message)
+        self.key.sign(message)
     }
 }
 
 impl KeyStore for Keys {
     fn renew(&mut self, secret: &[u8; 32]) -> Result<PublicKey, KeyStoreError> {
-        self.secrets.borrow_mut().push(*secret);
-        let key = self.store.renew(secret)?;
-        *self.known.0.borrow_mut() = SoftwareKey::from_secret(secret).expect("a scalar");
-        Ok(key)
+        self.storage.replace(KEY, secret).map_err(|error| KeyStoreError(error.to_string()))?;
+        *self.key.0.borrow_mut() = key(secret);
+        Ok(self.public_key())
     }
 }
 
@@ -268,11 +269,10 @@ struct Told {
 fn story(cut_after: Option<usize>, choice: usize) -> Told {
     let secret = [200; 32];
     let power = Power::new(&Image::from([(KEY.to_owned(), secret.to_vec())]));
-    power.0.borrow_mut().cut_after = cut_after;
-    let keys = TestKeys(Rc::new(RefCell::new(SoftwareKey::from_secret(&secret).expect("a scalar"))));
+    power.platter().cut_after = cut_after;
+    let keys = TestKeys(Rc::new(RefCell::new(key(&secret))));
     let choices = Rc::new(RefCell::new(0));
-    let secrets = Rc::new(RefCell::new(vec![secret]));
-    let device = Device { power: power.clone(), keys: keys.clone(), secrets, choice, choices: Rc::clone(&choices) };
+    let device = Device { power: power.clone(), keys: keys.clone(), choice, choices: Rc::clone(&choices) };
     let mut world = World::on(keys, Some(Box::new(device)));
     world.plan = Plan::Approve { struck: vec!["3"] };
     world.run_until(|world| matches!(world.screen(), Screen::Ended(_)));
@@ -295,7 +295,7 @@ fn story(cut_after: Option<usize>, choice: usize) -> Told {
 #[test]
 fn a_payment_survives_a_power_cut_at_every_step_of_every_write() {
     let undisturbed = story(None, 0);
-    let steps = undisturbed.power.0.borrow().steps;
+    let steps = undisturbed.power.platter().steps;
     assert!(steps > 40, "{steps}");
     let mut stories = 0;
     for cut in 1..=steps {

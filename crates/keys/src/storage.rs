@@ -38,7 +38,7 @@ pub enum StorageError {
 }
 
 /// What a watch asks of a file system; names are those of files in its one folder. In tests one that loses power.
-pub trait Disk: Debug {
+pub trait Disk: Debug + Send + Sync {
     /// `None` if there is no such file. At most `limit` bytes and one more, which tells that there are more.
     fn read(&self, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>>;
     /// Makes a file that is not there yet. Nothing of it needs to outlive a power cut.
@@ -97,6 +97,13 @@ impl Storage {
         self.disk.sync(&fresh)?;
         self.disk.rename(&fresh, name)?;
         self.disk.sync_folder()
+    }
+
+    /// Whether this is the folder at `path`.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        real(path).is_some_and(|path| real(&self.folder) == Some(path))
     }
 
     /// Where a file of this name lies.

@@ -1,0 +1,179 @@
+//! What the watch shows, field by field as `nodpay_watch::view` has it: facts, no sentences.
+
+use nodpay_core::{Amount, Occasion, Timestamp};
+use nodpay_watch::view::{
+    About, AmountPad, Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, PastOrder, PinGate, ScanFor, Screen,
+    UserAction, View,
+};
+
+uniffi::custom_type!(usize, u32, {
+    remote,
+    try_lift: |count| Ok(usize::try_from(count)?),
+    lower: |count| u32::try_from(count).unwrap_or(u32::MAX),
+});
+
+#[uniffi::remote(Enum)]
+pub enum Occasion {
+    School,
+    Hungry,
+    Thirsty,
+    Birthday,
+    Present,
+    Journey,
+}
+
+#[uniffi::remote(Record)]
+pub struct View {
+    pub screen: Screen,
+    pub online: bool,
+}
+
+#[uniffi::remote(Enum)]
+pub enum Screen {
+    Welcome { notice: Option<Notice> },
+    Scan { purpose: ScanFor, notice: Option<Notice> },
+    ChoosePin { digits: usize, again: bool, notice: Option<Notice> },
+    Pairing { check: String, left_ms: u64 },
+    Home { wearer: String, balance: Option<Amount>, notice: Option<Notice> },
+    Fetching,
+    Amount(AmountPad),
+    Review(Basket),
+    Pin { digits: usize, gate: PinGate, asked: bool },
+    Recognise { notice: Option<Notice> },
+    Sending,
+    Waiting { shop: String, total: Amount, left_ms: u64 },
+    Paying { shop: String, total: Amount, struck: Vec<String>, guardian: Option<String>, words: Option<String> },
+    Ended(Ending),
+    History(Vec<PastOrder>),
+    Settings(About),
+}
+
+#[uniffi::remote(Enum)]
+pub enum PinGate {
+    Open { tries_left: Option<u32> },
+    Wait { left_ms: u64 },
+    Guardian,
+}
+
+#[uniffi::remote(Record)]
+pub struct AmountPad {
+    pub shop: String,
+    pub place: String,
+    pub typed: Amount,
+    pub least: Amount,
+    pub most: Amount,
+    pub notice: Option<Notice>,
+}
+
+#[uniffi::remote(Record)]
+pub struct PastOrder {
+    pub kind: EndKind,
+    pub shop: String,
+    pub total: Amount,
+    pub at: Timestamp,
+}
+
+#[uniffi::remote(Record)]
+pub struct About {
+    pub service: String,
+    pub watch: String,
+    pub session_ms: u64,
+    pub pin_change_asked: bool,
+}
+
+#[uniffi::remote(Enum)]
+pub enum ScanFor {
+    Pairing,
+    Paying,
+}
+
+#[uniffi::remote(Record)]
+pub struct Basket {
+    pub shop: String,
+    pub place: String,
+    pub lines: Vec<BasketLine>,
+    pub total: Amount,
+    pub occasion: Option<Occasion>,
+}
+
+#[uniffi::remote(Record)]
+pub struct BasketLine {
+    pub name: String,
+    pub quantity: u32,
+    pub amount_minor: i64,
+}
+
+#[uniffi::remote(Record)]
+pub struct Ending {
+    pub kind: EndKind,
+    pub shop: String,
+    pub total: Amount,
+    pub struck: Vec<String>,
+    pub guardian: Option<String>,
+    pub reason: Option<Notice>,
+    pub balance: Option<Amount>,
+}
+
+#[uniffi::remote(Enum)]
+pub enum EndKind {
+    Paid,
+    Failed,
+    Refused,
+    Expired,
+    Cancelled,
+}
+
+#[uniffi::remote(Enum)]
+pub enum Notice {
+    NotAPaymentCode,
+    OtherSystem(OtherSystem),
+    BrokenCode,
+    NotAPairingCode,
+    PairingExpired,
+    PairingFailed,
+    BillExpired,
+    BillAlreadyPaid,
+    BillCancelled,
+    BillNotGenuine,
+    BillUnknown,
+    NotEnoughMoney { balance: Option<Amount> },
+    SeveralCodes,
+    AmountTooLarge { most: Amount },
+    PinUnlocked,
+    PinChanged,
+    NotRecognised,
+    PinsDiffer,
+    PinTooShort,
+    PinTooEasy,
+    Words(String),
+    WatchNotEnrolled,
+    NotGenuine,
+    OverNewWatchCap,
+    TooLate,
+    NoNetwork,
+    ServiceTrouble,
+}
+
+#[uniffi::remote(Enum)]
+pub enum OtherSystem {
+    Alipay,
+    WeChat,
+    Emv,
+    Epc,
+    WebAddress,
+}
+
+#[uniffi::remote(Enum)]
+pub enum UserAction {
+    Start,
+    Digit(u8),
+    Backspace,
+    Confirm,
+    Cancel,
+    Done,
+    History,
+    Settings,
+    Occasion(Option<Occasion>),
+    AskGuardian,
+    UsePin,
+}

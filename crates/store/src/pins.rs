@@ -1,0 +1,61 @@
+//! How each watch's PIN stands: its newest report, as the watch signed it.
+
+use nodpay_core::{HouseholdId, Timestamp, WatchId};
+use rusqlite::{Connection, params};
+
+use crate::events::{To, tell};
+use crate::households::{self, Books};
+use crate::sqlite::{insert_message, many, one, run, run_one, sql_int};
+use crate::writer::{Fault, Tx};
+use crate::{HouseholdEvent, Message, ReportPin, StoreError};
+
+pub(crate) fn report(tx: &mut Tx<'_>, new: &ReportPin, now: Timestamp) -> Result<(), Fault> {
+    let report = &new.report;
+    let (household, watch) = (report.household, report.watch);
+    let row = households::watch(tx.db, watch)?.filter(|row| row.household == household);
+    if row.ok_or(StoreError::WatchUnknown)?.removed {
+        return Err(StoreError::RevokedWatch.into());
+    }
+    let newest = one(
+        tx.db,
+        "pin_reports",
+        watch,
+        "SELECT p.seq, m.wire, m.digest FROM pin_reports p JOIN messages m ON m.id = p.message
+         WHERE p.household = ?1 AND p.watch = ?2",
+        params![household.as_bytes(), watch.as_bytes()],
+        |cells| Ok((cells.number::<u64>()?, cells.message()?)),
+    )?;
+    let before = newest.as_ref().map_or(0, |(seq, _)| *seq);
+    if newest.is_some_and(|(_, message)| message.digest == new.message.digest) {
+        return Ok(());
+    }
+    let seq = sql_int(report.seq).map_err(|_| StoreError::PinReportOutdated)?;
+    if report.seq <= before {
+        return Err(StoreError::PinReportOutdated.into());
+    }
+    let message = insert_message(tx.db, &new.message)?;
+    let values = params![household.as_bytes(), watch.as_bytes(), seq, message];
+    if before == 0 {
+        run(tx.db, "INSERT INTO pin_reports (household, watch, seq, message) VALUES (?1, ?2, ?3, ?4)", values)?;
+    } else {
+        let update = "UPDATE pin_reports SET seq = ?3, message = ?4 WHERE household = ?1 AND watch = ?2";
+        run_one(tx.db, "pin_reports", watch, update, values)?;
+    }
+    let mut books = Books::load(tx.db, household)?;
+    tell(tx, &mut books, To::Guardians, HouseholdEvent::Pin(watch), now)?;
+    books.save(tx)?;
+    Ok(())
+}
+
+/// Of the watches that were not removed.
+pub(crate) fn reports(db: &Connection, household: HouseholdId) -> Result<Vec<(WatchId, Message)>, StoreError> {
+    many(
+        db,
+        "pin_reports",
+        household,
+        "SELECT p.watch, m.wire, m.digest FROM pin_reports p JOIN messages m ON m.id = p.message
+         JOIN watches w ON w.watch = p.watch WHERE p.household = ?1 AND w.removed = 0 ORDER BY p.watch",
+        params![household.as_bytes()],
+        |cells| Ok((cells.id()?, cells.message()?)),
+    )
+}
