@@ -1,6 +1,9 @@
 //! HTTP for the agent: one thread does the requests, one after the other on a kept connection; one reads the event
 //! stream. What happens comes back as [`Input`]s, in any thread's own time.
 //!
+//! Both threads sleep in the operating system until something comes; nothing polls. At most one connection is being made
+//! for requests and one for the stream; the agent keeps it to one altogether while nothing gets through.
+//!
 //! Never decides anything: no retries, no redirects, no cookies, no headers but those the agent asks for.
 
 use std::io::{BufRead, BufReader, Read};
@@ -16,7 +19,11 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// For each connection and direction; a bill of five lines fits.
 const BUFFER_LEN: usize = 8 * 1024;
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the head of the answer to a stream's request.
+const STREAM_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const EVENT_STREAM: &str = "text/event-stream";
 /// Messages of more than this many lines are not events of ours.
 const MAX_EVENT_LINES: usize = 64;
 
@@ -58,6 +65,7 @@ impl Net {
             .output_buffer_size(BUFFER_LEN)
             .max_response_header_size(BUFFER_LEN)
             .max_idle_connections(2)
+            .timeout_resolve(Some(RESOLVE_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT));
         if let Some(path) = root {
             let refused = || NetError::Certificate(path.to_owned());
@@ -153,7 +161,7 @@ fn follow_stream(http: &ureq::Agent, request: &StreamRequest, tell: &Tell, is_wa
     let silence = Some(Duration::from_millis(request.silence_ms));
     let url = format!("{}{}", request.service, request.path);
     let mut call =
-        http.get(url).config().timeout_recv_response(Some(CONNECT_TIMEOUT)).timeout_per_read(silence).build();
+        http.get(url).config().timeout_recv_response(Some(STREAM_ANSWER_TIMEOUT)).timeout_per_read(silence).build();
     for (name, value) in &request.headers {
         call = call.header(*name, value);
     }
@@ -165,7 +173,8 @@ fn follow_stream(http: &ureq::Agent, request: &StreamRequest, tell: &Tell, is_wa
         }
     };
     let status = response.status().as_u16();
-    if status != 200 {
+    // A captive portal's page is no stream.
+    if status != 200 || response.body().mime_type() != Some(EVENT_STREAM) {
         let limit = u64::try_from(MAX_BODY_LEN).unwrap_or(0);
         let body = response.body_mut().with_config().limit(limit).read_to_vec().unwrap_or_default();
         tell(Input::StreamRefused { stream, status, body });
@@ -417,13 +426,27 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_no_stream() {
+        let (address, asked) = server(vec![
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 7\r\nconnection: close\r\n\r\nwelcome",
+        ]);
+        let (net, inputs) = net();
+        net.open_stream(stream(&address));
+        let refused = Input::StreamRefused { stream: 4, status: 200, body: b"welcome".to_vec() };
+        assert_eq!(inputs.recv(), Ok(refused));
+        drop(asked);
+    }
+
+    #[test]
     fn a_silent_stream_is_closed() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let serving = std::thread::spawn(move || {
             let (mut socket, _) = listener.accept().expect("a connection");
             let _ = socket.read(&mut [0; 4096]);
-            socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n: hello\n\n").expect("answers");
+            socket
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: hello\n\n")
+                .expect("answers");
             socket
         });
         let (net, inputs) = net();

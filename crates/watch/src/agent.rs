@@ -28,7 +28,7 @@ use nodpay_core::{MAX_ORDER_LIFE_MS, PublicKey, V1};
 use nodpay_protocol::code::BillReference;
 use nodpay_protocol::{PairingCode, Signer};
 
-pub use self::link::{FIRST_WAIT_MS, LONGEST_WAIT_MS, REQUEST_MS};
+pub use self::link::{FIRST_WAIT_MS, LONGEST_IDLE_WAIT_MS, LONGEST_WAIT_MS, MAX_FLIGHTS, REQUEST_MS};
 pub use self::order::OUTCOME_GRACE_MS;
 
 use self::household::Household;
@@ -46,6 +46,8 @@ use crate::wearer::Wearer;
 
 /// A scan screen without a code turns the camera off again after this long.
 const SCAN_LIMIT_MS: u64 = 3 * 60 * 1000;
+/// A code is asked about this long while there is no network, or while the service has no time.
+pub const FETCH_LIMIT_MS: u64 = 10 * 60 * 1000;
 /// Review, PIN and settings screens are left after this long without a touch.
 const IDLE_LIMIT_MS: u64 = 5 * 60 * 1000;
 
@@ -245,7 +247,7 @@ impl Agent {
     /// What to show at `monotonic_ms`.
     #[must_use]
     pub fn view(&self, monotonic_ms: u64) -> View {
-        View { screen: self.screen(monotonic_ms), online: self.link.is_online() }
+        View { screen: self.screen(monotonic_ms), online: self.is_online() }
     }
 
     fn screen(&self, mono: u64) -> Screen {
@@ -274,12 +276,13 @@ impl Agent {
 
     fn user(&mut self, action: &UserAction, turn: &mut Turn) {
         self.touched = turn.mono;
+        self.link.hurry();
         if self.order_action(action, turn) {
             return;
         }
         match self.face {
             Face::Idle(_) => match (action, &self.owner) {
-                (UserAction::Start, _) => self.start_scan(turn),
+                (UserAction::Start, _) => self.start_scan(),
                 (UserAction::Settings, Owner::New | Owner::Household(_)) => self.face = Face::Settings,
                 (UserAction::History, Owner::Household(_)) => self.face = Face::History,
                 (UserAction::Cancel, Owner::Pairing(_)) => self.unpair(None),
@@ -302,14 +305,13 @@ impl Agent {
         }
     }
 
-    fn start_scan(&mut self, turn: &Turn) {
+    fn start_scan(&mut self) {
         let purpose = match &self.owner {
             Owner::Pairing(_) => return,
             Owner::New => ScanFor::Pairing,
             Owner::Household(home) if home.disowned => ScanFor::Pairing,
             Owner::Household(_) => ScanFor::Paying,
         };
-        self.link.hurry(turn.mono);
         self.face = Face::Scan(purpose, None);
     }
 
@@ -342,8 +344,9 @@ impl Agent {
             | Face::ChoosePin(_)
             | Face::History
             | Face::Settings => Some(IDLE_LIMIT_MS),
-            // A notice stays; requests have their own limits.
-            Face::Idle(_) | Face::Checking(_) | Face::Fetching(_) | Face::Asking(_) => None,
+            Face::Checking(_) | Face::Fetching(_) | Face::Asking(_) => Some(FETCH_LIMIT_MS),
+            // A notice stays.
+            Face::Idle(_) => None,
         }
     }
 
@@ -351,7 +354,9 @@ impl Agent {
     fn settle(&mut self, turn: &mut Turn) {
         let idle = self.face_limit_ms().is_some_and(|limit| turn.mono >= self.touched.saturating_add(limit));
         if idle {
-            self.face = Face::Idle(None);
+            let asking = matches!(self.face, Face::Checking(_) | Face::Fetching(_));
+            let why = if self.link.is_up() { Notice::ServiceTrouble } else { Notice::NoNetwork };
+            self.face = Face::Idle(asking.then_some(why));
         }
         self.settle_pairing(turn);
         self.settle_orders(turn);

@@ -17,8 +17,8 @@ pub mod view;
 mod wearer;
 
 pub use agent::{
-    Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, PinVault,
-    REQUEST_MS, VaultAnswer,
+    Agent, AgentConfig, FETCH_LIMIT_MS, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_IDLE_WAIT_MS, LONGEST_WAIT_MS,
+    MAX_FLIGHTS, OUTCOME_GRACE_MS, PinVault, REQUEST_MS, VaultAnswer,
 };
 pub use clock::Moment;
 pub use journal::JournalError;

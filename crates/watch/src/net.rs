@@ -144,16 +144,27 @@ pub struct StreamRequest {
     pub silence_ms: u64,
 }
 
-/// An answer, sorted by what to do about it.
+/// What came back, sorted by what it says about the way to the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
-    Done(Vec<u8>),
-    /// Asking again gives the same answer.
-    Refused(String),
+pub(crate) enum Answer {
+    Reply(Reply),
     /// The proof's time was wrong; the service's own time.
     ProofAge(Timestamp),
-    /// Not our fault: try again later.
-    Trouble,
+    /// The service's fault, or too much for it: not before this long.
+    Busy {
+        retry_ms: u64,
+    },
+    /// Nothing, or nothing of the service's: a captive portal, a proxy whose service is away.
+    Nobody,
+}
+
+/// What the service says to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// A JSON object.
+    Done(Vec<u8>),
+    /// Asking again gives the same answer; the problem's code.
+    Refused(String),
 }
 
 /// RFC 9457, as far as the watch needs it.
@@ -161,21 +172,27 @@ pub(crate) enum Reply {
 struct Problem {
     code: String,
     now: Option<Timestamp>,
+    retry_ms: Option<u64>,
 }
 
-impl Reply {
+impl Answer {
     pub(crate) fn read(status: u16, body: Vec<u8>) -> Self {
-        match status {
-            200..=299 => Self::Done(body),
+        /// Every answer of the service's is a JSON object; a portal's page is not.
+        #[derive(Deserialize)]
+        struct Object {}
+        if let 200..=299 = status {
+            return match serde_json::from_slice::<Object>(&body) {
+                Ok(Object {}) => Self::Reply(Reply::Done(body)),
+                Err(_) => Self::Nobody,
+            };
+        }
+        let Ok(Problem { code, now, retry_ms }) = serde_json::from_slice(&body) else { return Self::Nobody };
+        match (status, now) {
+            (401, Some(now)) if code == "proof-age" => Self::ProofAge(now),
             // Time-out, too early, too many requests.
-            408 | 425 | 429 => Self::Trouble,
-            400..=499 => match serde_json::from_slice::<Problem>(&body) {
-                Ok(Problem { code, now: Some(now) }) if code == "proof-age" => Self::ProofAge(now),
-                Ok(Problem { code, .. }) => Self::Refused(code),
-                // Some proxy's answer, not the service's.
-                Err(_) => Self::Trouble,
-            },
-            _ => Self::Trouble,
+            (408 | 425 | 429 | 500..=599, _) => Self::Busy { retry_ms: retry_ms.unwrap_or(0) },
+            (400..=499, _) => Self::Reply(Reply::Refused(code)),
+            (_, _) => Self::Nobody,
         }
     }
 }

@@ -10,7 +10,8 @@ use nodpay_core::{Amount, Occasion, OutcomeKind, Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     pub screen: Screen,
-    /// Whether the event stream to the service is open.
+    /// Whether the service is reached: its event stream is open and nothing that was asked failed to be answered. A watch
+    /// that has no stream yet counts as online until an attempt fails.
     pub online: bool,
 }
 

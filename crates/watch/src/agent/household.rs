@@ -169,16 +169,14 @@ impl Owner {
 }
 
 impl Agent {
-    pub(super) fn service_answered(&mut self, reply: Reply, turn: &mut Turn) {
-        let Owner::Household(home) = &mut self.owner else { return };
+    /// False when it must be asked for again.
+    pub(super) fn service_answered(&mut self, reply: Reply, turn: &mut Turn) -> bool {
+        let Owner::Household(home) = &mut self.owner else { return true };
         let answer = match reply {
             Reply::Done(body) => serde_json::from_slice::<ServiceAnswer>(&body).ok(),
-            Reply::Refused(_) | Reply::ProofAge(_) | Reply::Trouble => None,
+            Reply::Refused(_) => None,
         };
-        let Some(answer) = answer else {
-            self.link.service.failed(turn);
-            return;
-        };
+        let Some(answer) = answer else { return false };
         self.clock.learn(answer.now, turn);
         match verify_outcome_certificate(&answer.outcome_certificate, &home.pins.root) {
             Ok(certificate) => {
@@ -188,28 +186,26 @@ impl Agent {
                     self.dirty = true;
                 }
                 self.unpark(turn);
+                true
             }
-            Err(_) => self.link.service.failed(turn),
+            Err(_) => false,
         }
     }
 
-    pub(super) fn state_answered(&mut self, reply: Reply, turn: &mut Turn) {
+    /// False when it must be asked for again.
+    pub(super) fn state_answered(&mut self, reply: Reply, turn: &mut Turn) -> bool {
         let answer = match reply {
             Reply::Done(body) => serde_json::from_slice::<StateAnswer>(&body).ok(),
             Reply::Refused(code) => {
                 self.disown(&code);
                 None
             }
-            Reply::ProofAge(_) | Reply::Trouble => None,
         };
-        let Some(mut answer) = answer else {
-            self.link.state.failed(turn);
-            return;
-        };
+        let Some(mut answer) = answer else { return false };
         self.clock.learn(answer.now, turn);
         self.link.got_state();
         match &mut self.owner {
-            Owner::New => return,
+            Owner::New => {}
             Owner::Pairing(_) => self.adopt(answer),
             Owner::Household(home) => {
                 let told = std::mem::take(&mut home.disowned);
@@ -227,6 +223,7 @@ impl Agent {
             }
         }
         self.unpark(turn);
+        true
     }
 
     fn state_order(&mut self, state: StateOrder, turn: &mut Turn) {
@@ -260,6 +257,7 @@ impl Agent {
             ("outcome", Owner::Household(home)) => {
                 if let Ok(event) = serde_json::from_str::<OutcomeEvent>(data) {
                     home.balance = event.balance.or(home.balance);
+                    self.link.got_news();
                     let (decision, requote) = (event.decision.as_deref(), event.requote.as_deref());
                     self.ended(event.order, &event.outcome, decision, requote, turn);
                 }
@@ -267,6 +265,7 @@ impl Agent {
             ("balance", Owner::Household(home)) => {
                 if let Ok(event) = serde_json::from_str::<BalanceEvent>(data) {
                     home.balance = Some(event.balance);
+                    self.link.got_news();
                 }
             }
             (_, Owner::Household(_)) => {}

@@ -1,32 +1,42 @@
-//! Turns the state into requests: asks, for each thing the state still needs, whether it is under way or due, and sends it
-//! again until it is done.
+//! Turns the state into requests: asks, for each thing the state still needs from the service, whether it is under way or
+//! due, and sends it again until it is done.
 //!
-//! Never decides anything about money. Limits: one request of each kind under way, [`REQUEST_MS`] a request, waiting
-//! times from [`FIRST_WAIT_MS`] doubling up to [`LONGEST_WAIT_MS`], with jitter.
+//! The link is *up* from an answer of the service's until an attempt gets none. While it is not (at the start too) there
+//! is one attempt at a time, the event stream's included, with pauses from [`FIRST_WAIT_MS`] doubling, with jitter, up to
+//! [`LONGEST_WAIT_MS`] while someone waits and [`LONGEST_IDLE_WAIT_MS`] while nobody does. A touch ends the pause. What
+//! goes first is in one table (`Errand::rank`); who has failed less often goes before that, so that one request which
+//! never gets through does not hide that others do. While it is up, [`MAX_FLIGHTS`] may be under way, one of each kind.
+//!
+//! An answer that is not the service's (a captive portal's page, a proxy's error) is no answer. A service that is busy or
+//! makes no sense is asked again later for that one thing; the link stays up.
+//!
+//! Never decides anything about money.
 
 use nodpay_core::{Digest, OrderId};
 use nodpay_protocol::{code::BillReference, sign_request};
 
-use super::order::{Errand as OrderErrand, Stage};
+use super::order::{Errand as OrderErrand, OpenOrder, Stage};
 use super::{Agent, Face, Owner};
 use crate::clock::Turn;
-use crate::net::{Action, MAX_BODY_LEN, Method, Reply, Request, StreamRequest};
-use crate::view::Notice;
+use crate::net::{Action, Answer, MAX_BODY_LEN, Method, Reply, Request, StreamRequest};
 
 /// An answer is waited for this long.
 pub const REQUEST_MS: u64 = 10_000;
-/// The runtime's own time-out comes first; this is for a runtime that lost a request.
-const LOST_AFTER_MS: u64 = 20_000;
+/// Requests under way while the link is up; the runtime does them one after the other.
+pub const MAX_FLIGHTS: usize = 4;
+/// The runtime's own time-outs come first; this is for a runtime that lost a request.
+const LOST_AFTER_MS: u64 = 45_000;
 /// The stream sends something every 25 s.
 const SILENCE_MS: u64 = 60_000;
 /// Before the first repetition.
 pub const FIRST_WAIT_MS: u64 = 500;
-/// Before any repetition.
+/// Before any repetition while the wearer waits for something, or touched the watch less than [`ATTENTION_MS`] ago.
 pub const LONGEST_WAIT_MS: u64 = 30_000;
-/// A stream that was open this long worked; the next failure starts with short waits again.
-const GOOD_STREAM_MS: u64 = 10_000;
-/// Tries to fetch a bill, or to reach a pairing code's service, while the wearer waits.
-const PATIENCE: u32 = 2;
+/// Before any other repetition: a month without a network must not empty the battery.
+pub const LONGEST_IDLE_WAIT_MS: u64 = 5 * 60 * 1000;
+const ATTENTION_MS: u64 = 10 * 60 * 1000;
+/// A link that was up this long worked; the next failure starts with short waits again.
+const GOOD_LINK_MS: u64 = 10_000;
 const MAX_EVENT_ID_LEN: usize = 64;
 
 /// When to try again.
@@ -38,17 +48,13 @@ pub(super) struct Retry {
 
 impl Retry {
     pub(super) fn failed(&mut self, turn: &mut Turn) {
-        let wait = FIRST_WAIT_MS.saturating_mul(1 << self.attempts.min(16)).min(LONGEST_WAIT_MS);
+        self.wait(LONGEST_WAIT_MS, turn);
+    }
+
+    fn wait(&mut self, longest_ms: u64, turn: &mut Turn) {
+        let wait = FIRST_WAIT_MS.saturating_mul(1 << self.attempts.min(16)).min(longest_ms);
         self.attempts = self.attempts.saturating_add(1);
         self.not_before = turn.mono.saturating_add(turn.jitter(wait));
-    }
-
-    pub(super) fn worked(&mut self) {
-        *self = Self::default();
-    }
-
-    pub(super) fn hurry(&mut self, mono: u64) {
-        self.not_before = self.not_before.min(mono);
     }
 
     pub(super) const fn is_due(&self, mono: u64) -> bool {
@@ -75,8 +81,29 @@ pub(super) enum Errand {
     Result(OrderId),
     /// The number of a report.
     PinReport(u64),
+    Stream,
 }
 
+impl Errand {
+    /// The smaller, the more it matters: first what money waits for, then what the wearer waits for.
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Order(_, OrderErrand::Payment) => 0,
+            Self::Order(_, OrderErrand::Cancel) => 1,
+            Self::Order(_, OrderErrand::Bill | OrderErrand::Order) => 2,
+            Self::Bill(_) | Self::Payee(_) => 3,
+            Self::Check => 4,
+            Self::Claim => 5,
+            Self::Result(_) => 6,
+            Self::PinReport(_) => 7,
+            Self::State => 8,
+            Self::Service => 9,
+            Self::Stream => 10,
+        }
+    }
+}
+
+/// A request, or a stream being opened.
 struct Flight {
     id: u64,
     errand: Errand,
@@ -85,33 +112,19 @@ struct Flight {
     corrected: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stream {
-    #[default]
-    Closed,
-    Opening(u64),
-    Open {
-        id: u64,
-        since: u64,
-    },
-}
-
 #[derive(Default)]
 pub(super) struct Link {
     last_id: u64,
     flights: Vec<Flight>,
-    stream: Stream,
-    stream_retry: Retry,
-    /// The last attempt to open the stream was the one with a corrected time.
-    stream_corrected: bool,
+    /// The one that is open.
+    stream: Option<u64>,
     close_stream: bool,
-    check: Retry,
-    bill: Retry,
-    pub(super) claim: Retry,
-    pub(super) service: Retry,
-    pub(super) state: Retry,
-    pub(super) result: Retry,
-    pub(super) pin: Retry,
+    /// `None` while it is not known that the service can be reached.
+    up_since: Option<u64>,
+    /// Counts attempts without any answer, and says when the next may be made.
+    outage: Retry,
+    /// Of errands that failed: how often, and when the service may be asked again that would not or could not yet.
+    retries: Vec<(Errand, Retry)>,
     /// Fetch the outcome certificate again.
     pub(super) service_wanted: bool,
     /// Fetch the state again.
@@ -123,12 +136,18 @@ pub(super) struct Link {
 impl Link {
     /// With nothing under way; numbers go on, so that late answers to old requests find no taker.
     pub(super) fn after(old: &Self) -> Self {
-        Self { last_id: old.last_id, close_stream: old.stream != Stream::Closed, ..Self::default() }
+        let close_stream = old.stream.is_some() || old.is_under_way(Errand::Stream);
+        Self { last_id: old.last_id, close_stream, ..Self::default() }
     }
 
     pub(super) fn want_state(&mut self) {
         self.state_wanted = true;
         self.state_outdated = self.flights.iter().any(|flight| flight.errand == Errand::State);
+    }
+
+    /// Something newer than a state under way was heard.
+    pub(super) fn got_news(&mut self) {
+        self.state_outdated |= self.is_under_way(Errand::State);
     }
 
     /// An answer came: it is wanted again only if it may be outdated.
@@ -140,30 +159,49 @@ impl Link {
         *self = Self::after(self);
     }
 
-    pub(super) fn is_online(&self) -> bool {
-        matches!(self.stream, Stream::Open { .. })
-    }
-
-    pub(super) fn forget_check(&mut self, mono: u64) {
-        self.check.worked();
-        self.check.hurry(mono);
-    }
-
-    pub(super) fn forget_bill(&mut self) {
-        self.bill.worked();
-    }
-
     /// The wearer wants something: try now what was to be tried later.
-    pub(super) fn hurry(&mut self, mono: u64) {
-        self.stream_retry.hurry(mono);
-        for retry in [&mut self.claim, &mut self.service, &mut self.state, &mut self.result, &mut self.pin] {
-            retry.hurry(mono);
-        }
+    pub(super) fn hurry(&mut self) {
+        self.outage = Retry::default();
     }
 
-    fn next_id(&mut self) -> u64 {
-        self.last_id = self.last_id.wrapping_add(1);
-        self.last_id
+    pub(super) const fn is_up(&self) -> bool {
+        self.up_since.is_some()
+    }
+
+    /// The service itself answered.
+    fn answers(&mut self, mono: u64) {
+        self.up_since.get_or_insert(mono);
+    }
+
+    /// `errand` got no answer.
+    fn fails(&mut self, errand: Errand, longest_ms: u64, turn: &mut Turn) {
+        if self.up_since.take().is_some_and(|since| turn.mono >= since.saturating_add(GOOD_LINK_MS)) {
+            self.outage = Retry::default();
+        }
+        self.outage.wait(longest_ms, turn);
+        let retry = self.retry_mut(errand);
+        retry.attempts = retry.attempts.saturating_add(1);
+    }
+
+    fn retry(&self, errand: Errand) -> Retry {
+        self.retries.iter().find(|(failed, _)| *failed == errand).map(|(_, retry)| *retry).unwrap_or_default()
+    }
+
+    fn retry_mut(&mut self, errand: Errand) -> &mut Retry {
+        let index = self.retries.iter().position(|(failed, _)| *failed == errand).unwrap_or_else(|| {
+            self.retries.push((errand, Retry::default()));
+            self.retries.len() - 1
+        });
+        &mut self.retries[index].1
+    }
+
+    fn has_room(&self) -> bool {
+        if self.is_up() { self.flights.len() < MAX_FLIGHTS } else { self.flights.is_empty() }
+    }
+
+    /// When the link itself allows the next attempt.
+    fn opens_at(&self) -> u64 {
+        if self.is_up() { 0 } else { self.outage.due() }
     }
 
     fn is_under_way(&self, errand: Errand) -> bool {
@@ -182,23 +220,41 @@ impl Agent {
         if std::mem::take(&mut self.link.close_stream) {
             self.actions.push_back(Action::CloseStream);
         }
-        for (errand, due) in self.errands() {
-            if turn.mono >= due && !self.link.is_under_way(errand) {
-                self.send(errand, false, turn);
-            }
+        let wanted = self.errands();
+        self.link.retries.retain(|(errand, _)| wanted.contains(errand));
+        while let Some(errand) = self.next_errand(turn.mono) {
+            self.send(errand, false, turn);
         }
-        if self.wants_stream() && self.link.stream == Stream::Closed && self.link.stream_retry.is_due(turn.mono) {
-            self.open_stream(turn);
+    }
+
+    fn next_errand(&self, mono: u64) -> Option<Errand> {
+        let link = &self.link;
+        if !link.has_room() || mono < link.opens_at() {
+            return None;
         }
+        let failures = |errand: &Errand| if link.is_up() { 0 } else { link.retry(*errand).attempts };
+        let mut errands = self.errands();
+        errands.retain(|errand| !link.is_under_way(*errand) && link.retry(*errand).is_due(mono));
+        errands.into_iter().min_by_key(|errand| (failures(errand), errand.rank()))
     }
 
     /// When something here is due without another input.
     pub(super) fn link_due(&self) -> Option<u64> {
-        let errands = self.errands();
-        let errands = errands.iter().filter(|(errand, _)| !self.link.is_under_way(*errand)).map(|(_, due)| *due);
-        let flights = self.link.flights.iter().map(|flight| flight.lost_at);
-        let stream = (self.wants_stream() && self.link.stream == Stream::Closed).then(|| self.link.stream_retry.due());
-        errands.chain(flights).chain(stream).min()
+        let link = &self.link;
+        let lost = link.flights.iter().map(|flight| flight.lost_at).min();
+        let waiting = self.errands().into_iter().filter(|errand| !link.is_under_way(*errand));
+        let next = waiting.map(|errand| link.retry(errand).due().max(link.opens_at())).min();
+        [lost, next.filter(|_| link.has_room())].into_iter().flatten().min()
+    }
+
+    /// The stream is open and nothing waits for an answer that failed to come; where there is no stream yet, no attempt
+    /// has failed.
+    pub(super) fn is_online(&self) -> bool {
+        if self.wants_stream() {
+            self.link.stream.is_some() && (self.link.is_up() || self.errands().is_empty())
+        } else {
+            self.link.is_up() || self.link.outage.attempts == 0
+        }
     }
 
     fn wants_stream(&self) -> bool {
@@ -209,14 +265,21 @@ impl Agent {
         }
     }
 
-    /// All that the state needs from the service, and when it may be asked.
-    fn errands(&self) -> Vec<(Errand, u64)> {
+    /// The longest pause between two attempts.
+    fn longest_wait_ms(&self, turn: &Turn) -> u64 {
+        let attended = turn.mono < self.touched.saturating_add(ATTENTION_MS);
+        let awaited = self.household().is_some_and(|home| home.orders.iter().any(OpenOrder::is_awaited));
+        if attended || awaited { LONGEST_WAIT_MS } else { LONGEST_IDLE_WAIT_MS }
+    }
+
+    /// All that the state needs from the service.
+    fn errands(&self) -> Vec<Errand> {
         let link = &self.link;
         let mut errands = Vec::new();
         match self.face {
-            Face::Checking(_) => errands.push((Errand::Check, link.check.due())),
-            Face::Fetching(reference) => errands.push((Errand::Bill(reference), link.bill.due())),
-            Face::Asking(ref sticker) => errands.push((Errand::Payee(sticker.payee), link.bill.due())),
+            Face::Checking(_) => errands.push(Errand::Check),
+            Face::Fetching(reference) => errands.push(Errand::Bill(reference)),
+            Face::Asking(ref sticker) => errands.push(Errand::Payee(sticker.payee)),
             Face::Idle(_)
             | Face::Scan(..)
             | Face::ChoosePin(_)
@@ -229,49 +292,62 @@ impl Agent {
         }
         match &self.owner {
             Owner::New => {}
-            Owner::Pairing(pairing) if !pairing.delivered => errands.push((Errand::Claim, link.claim.due())),
+            Owner::Pairing(pairing) if !pairing.delivered => errands.push(Errand::Claim),
             Owner::Pairing(_) => {
                 if link.state_wanted {
-                    errands.push((Errand::State, link.state.due()));
+                    errands.push(Errand::State);
                 }
             }
             Owner::Household(home) => {
-                for order in &home.orders {
-                    if let Some(errand) = order.errand() {
-                        errands.push((Errand::Order(order.id(), errand), order.retry.due()));
-                    }
-                }
+                let order = |order: &OpenOrder| order.errand().map(|errand| Errand::Order(order.id(), errand));
+                errands.extend(home.orders.iter().filter_map(order));
                 if link.state_wanted {
-                    errands.push((Errand::State, link.state.due()));
+                    errands.push(Errand::State);
                 }
                 if link.service_wanted || home.outcome_certificate.is_none() {
-                    errands.push((Errand::Service, link.service.due()));
+                    errands.push(Errand::Service);
                 }
                 if let Some(report) = home.reports.first() {
-                    errands.push((Errand::Result(report.order), link.result.due()));
+                    errands.push(Errand::Result(report.order));
                 }
                 if let Some((seq, _)) = self.asks.unsent() {
-                    errands.push((Errand::PinReport(seq), link.pin.due()));
+                    errands.push(Errand::PinReport(seq));
                 }
             }
+        }
+        if self.wants_stream() && link.stream.is_none() {
+            errands.push(Errand::Stream);
         }
         errands
     }
 
     fn send(&mut self, errand: Errand, corrected: bool, turn: &mut Turn) {
-        let id = self.link.next_id();
-        match self.request(id, errand, turn) {
-            Some(request) => {
-                let lost_at = turn.mono.saturating_add(LOST_AFTER_MS);
-                if errand == Errand::State {
-                    self.link.state_outdated = false;
-                }
-                self.link.flights.push(Flight { id, errand, lost_at, corrected });
-                self.actions.push_back(Action::Request(request));
-            }
+        self.link.last_id = self.link.last_id.wrapping_add(1);
+        let id = self.link.last_id;
+        let action = if errand == Errand::Stream {
+            self.stream_request(id, turn).map(Action::OpenStream)
+        } else {
+            self.request(id, errand, turn).map(Action::Request)
+        };
+        let Some(action) = action else {
             // The key store did not sign.
-            None => self.answered(errand, Reply::Trouble, turn),
+            self.ask_later(errand, 0, turn);
+            return;
+        };
+        if errand == Errand::State {
+            self.link.state_outdated = false;
         }
+        let lost_at = turn.mono.saturating_add(LOST_AFTER_MS);
+        self.link.flights.push(Flight { id, errand, lost_at, corrected });
+        self.actions.push_back(action);
+    }
+
+    /// In `least_ms` or what the pauses grow to, whichever is more.
+    fn ask_later(&mut self, errand: Errand, least_ms: u64, turn: &mut Turn) {
+        let longest = self.longest_wait_ms(turn);
+        let retry = self.link.retry_mut(errand);
+        retry.wait(longest, turn);
+        retry.not_before = retry.not_before.max(turn.mono.saturating_add(least_ms));
     }
 
     fn request(&self, id: u64, errand: Errand, turn: &mut Turn) -> Option<Request> {
@@ -356,7 +432,8 @@ impl Agent {
                 let (_, report) = self.asks.unsent()?;
                 Some(post_signed(format!("/api/watch/{watch}/pin"), report))
             }
-            (Errand::Check | Errand::Claim | Errand::Order(..) | Errand::Result(_) | Errand::PinReport(_), _) => None,
+            (Errand::Check | Errand::Claim | Errand::Order(..) | Errand::Result(_) | Errand::PinReport(_), _)
+            | (Errand::Stream, _) => None,
         }
     }
 
@@ -364,77 +441,86 @@ impl Agent {
         sign_request(method.as_str(), path, self.clock.now(turn), turn.nonce(), &*self.keys).ok()
     }
 
+    fn stream_request(&self, id: u64, turn: &mut Turn) -> Option<StreamRequest> {
+        let (pins, last_event) = match &self.owner {
+            Owner::New => return None,
+            Owner::Pairing(pairing) => (&pairing.pins, None),
+            Owner::Household(home) => (&home.pins, home.last_event.clone()),
+        };
+        let path = format!("/api/watch/{}/events", pins.watch);
+        let mut headers =
+            vec![("DPoP", self.proof(Method::Get, &path, turn)?), ("Accept", "text/event-stream".to_owned())];
+        headers.extend(last_event.map(|id| ("Last-Event-ID", id)));
+        Some(StreamRequest { id, service: pins.service.clone(), path, headers, silence_ms: SILENCE_MS })
+    }
+
     pub(super) fn response(&mut self, request: u64, status: u16, body: Vec<u8>, turn: &mut Turn) {
-        let reply = if body.len() > MAX_BODY_LEN { Reply::Trouble } else { Reply::read(status, body) };
-        self.landed(request, reply, turn);
+        let answer = if body.len() > MAX_BODY_LEN { Answer::Nobody } else { Answer::read(status, body) };
+        self.landed(request, answer, turn);
     }
 
     pub(super) fn network_failed(&mut self, request: u64, turn: &mut Turn) {
-        self.landed(request, Reply::Trouble, turn);
+        self.landed(request, Answer::Nobody, turn);
     }
 
-    fn landed(&mut self, request: u64, reply: Reply, turn: &mut Turn) {
+    fn landed(&mut self, request: u64, answer: Answer, turn: &mut Turn) {
         let Some(index) = self.link.flights.iter().position(|flight| flight.id == request) else { return };
-        let flight = self.link.flights.swap_remove(index);
-        if let Reply::ProofAge(now) = reply {
-            self.clock.learn(now, turn);
-            self.dirty = true;
-            let still_wanted = self.errands().iter().any(|(errand, _)| *errand == flight.errand);
-            if !flight.corrected {
-                if still_wanted {
-                    self.send(flight.errand, true, turn);
+        let Flight { errand, corrected, .. } = self.link.flights.swap_remove(index);
+        let longest_ms = self.longest_wait_ms(turn);
+        match answer {
+            Answer::Nobody => self.link.fails(errand, longest_ms, turn),
+            Answer::Busy { retry_ms } => {
+                self.link.answers(turn.mono);
+                self.ask_later(errand, retry_ms.min(longest_ms), turn);
+            }
+            Answer::ProofAge(now) => {
+                self.link.answers(turn.mono);
+                self.clock.learn(now, turn);
+                self.dirty = true;
+                if corrected {
+                    self.ask_later(errand, 0, turn);
+                } else if self.errands().contains(&errand) {
+                    self.send(errand, true, turn);
                 }
-                return;
+            }
+            Answer::Reply(reply) => {
+                self.link.answers(turn.mono);
+                if self.answered(errand, reply, turn) {
+                    self.link.retries.retain(|(done, _)| *done != errand);
+                } else {
+                    self.ask_later(errand, 0, turn);
+                }
             }
         }
-        self.answered(flight.errand, reply, turn);
     }
 
-    fn answered(&mut self, errand: Errand, reply: Reply, turn: &mut Turn) {
+    /// False when the same is to be asked again later.
+    fn answered(&mut self, errand: Errand, reply: Reply, turn: &mut Turn) -> bool {
         match errand {
-            Errand::Check => {
-                if self.is_patient(errand, &reply, turn) {
-                    return;
-                }
-                self.checked(reply, turn);
-            }
+            Errand::Check => self.checked(reply, turn),
             Errand::Bill(reference) => {
                 // The wearer may have gone on to something else meanwhile.
-                if !matches!(self.face, Face::Fetching(wanted) if wanted == reference) {
-                    return;
+                if matches!(self.face, Face::Fetching(wanted) if wanted == reference) {
+                    self.bill_answered(reference, reply, turn);
                 }
-                if self.is_patient(errand, &reply, turn) {
-                    return;
-                }
-                self.bill_answered(reference, reply, turn);
             }
             Errand::Payee(payee) => {
-                if !matches!(&self.face, Face::Asking(sticker) if sticker.payee == payee) {
-                    return;
+                if matches!(&self.face, Face::Asking(sticker) if sticker.payee == payee) {
+                    self.payee_answered(reply, turn);
                 }
-                if self.is_patient(errand, &reply, turn) {
-                    return;
-                }
-                self.payee_answered(reply, turn);
             }
-            Errand::Claim => self.claimed(reply, turn),
-            Errand::Service => self.service_answered(reply, turn),
-            Errand::State => self.state_answered(reply, turn),
-            Errand::Order(order, errand) => self.order_answered(order, errand, reply, turn),
-            Errand::Result(order) => self.result_answered(order, &reply, turn),
-            Errand::PinReport(seq) => self.pin_report_answered(seq, &reply, turn),
-        }
-    }
-
-    /// Someone is waiting in front of the screen: a few tries, then a plain word.
-    fn is_patient(&mut self, errand: Errand, reply: &Reply, turn: &mut Turn) -> bool {
-        if !matches!(reply, Reply::Trouble | Reply::ProofAge(_)) {
-            return false;
-        }
-        let retry = if errand == Errand::Check { &mut self.link.check } else { &mut self.link.bill };
-        retry.failed(turn);
-        if retry.attempts >= PATIENCE {
-            self.tell(Notice::NoNetwork);
+            Errand::Claim => self.claimed(reply),
+            Errand::Service => return self.service_answered(reply, turn),
+            Errand::State => return self.state_answered(reply, turn),
+            Errand::Order(order, errand) => return self.order_answered(order, errand, reply, turn),
+            Errand::Result(order) => self.result_answered(order),
+            Errand::PinReport(seq) => self.pin_report_answered(seq),
+            Errand::Stream => {
+                if let Reply::Refused(code) = reply {
+                    self.disown(&code);
+                }
+                return false;
+            }
         }
         true
     }
@@ -447,90 +533,37 @@ impl Agent {
         }
     }
 
-    fn open_stream(&mut self, turn: &mut Turn) {
-        let (pins, last_event) = match &self.owner {
-            Owner::New => return,
-            Owner::Pairing(pairing) => (&pairing.pins, None),
-            Owner::Household(home) => (&home.pins, home.last_event.clone()),
-        };
-        let path = format!("/api/watch/{}/events", pins.watch);
-        let service = pins.service.clone();
-        let Some(proof) = self.proof(Method::Get, &path, turn) else {
-            self.link.stream_retry.failed(turn);
-            return;
-        };
-        let mut headers = vec![("DPoP", proof), ("Accept", "text/event-stream".to_owned())];
-        headers.extend(last_event.map(|id| ("Last-Event-ID", id)));
-        let id = self.link.next_id();
-        self.link.stream = Stream::Opening(id);
-        self.actions.push_back(Action::OpenStream(StreamRequest {
-            id,
-            service,
-            path,
-            headers,
-            silence_ms: SILENCE_MS,
-        }));
-    }
-
-    fn is_current(&self, stream: u64) -> bool {
-        match self.link.stream {
-            Stream::Closed => false,
-            Stream::Opening(id) | Stream::Open { id, .. } => id == stream,
-        }
-    }
-
-    /// The network is back: everything that waited is tried at once. The state closes every gap before the stream.
+    /// The state closes every gap before the stream.
     pub(super) fn stream_opened(&mut self, stream: u64, turn: &Turn) {
-        if !self.is_current(stream) {
-            return;
-        }
+        let opening = |flight: &Flight| flight.id == stream && flight.errand == Errand::Stream;
+        let Some(index) = self.link.flights.iter().position(opening) else { return };
         let link = &mut self.link;
-        link.stream = Stream::Open { id: stream, since: turn.mono };
-        link.stream_corrected = false;
+        link.flights.swap_remove(index);
+        link.retries.retain(|(errand, _)| *errand != Errand::Stream);
+        link.stream = Some(stream);
+        link.answers(turn.mono);
         link.want_state();
-        for retry in [&mut link.claim, &mut link.service, &mut link.state, &mut link.result, &mut link.pin] {
-            retry.worked();
-        }
-        for order in self.household_mut().into_iter().flat_map(|home| &mut home.orders) {
-            order.retry.worked();
-        }
     }
 
     pub(super) fn stream_refused(&mut self, stream: u64, status: u16, body: Vec<u8>, turn: &mut Turn) {
-        if !self.is_current(stream) {
-            return;
-        }
-        self.link.stream = Stream::Closed;
-        match Reply::read(status, body) {
-            Reply::ProofAge(now) => {
-                self.clock.learn(now, turn);
-                self.dirty = true;
-                // At once, but only once.
-                if !std::mem::replace(&mut self.link.stream_corrected, true) {
-                    return;
-                }
-            }
-            Reply::Refused(code) => self.disown(&code),
-            Reply::Done(_) | Reply::Trouble => {}
-        }
-        self.link.stream_retry.failed(turn);
+        self.landed(stream, Answer::read(status, body), turn);
     }
 
     pub(super) fn stream_closed(&mut self, stream: u64, turn: &mut Turn) {
-        if !self.is_current(stream) {
-            return;
+        if self.link.stream == Some(stream) {
+            self.link.stream = None;
+            let longest_ms = self.longest_wait_ms(turn);
+            self.link.fails(Errand::Stream, longest_ms, turn);
+        } else {
+            self.landed(stream, Answer::Nobody, turn);
         }
-        if matches!(self.link.stream, Stream::Open { since, .. } if turn.mono >= since.saturating_add(GOOD_STREAM_MS)) {
-            self.link.stream_retry.worked();
-        }
-        self.link.stream = Stream::Closed;
-        self.link.stream_retry.failed(turn);
     }
 
     pub(super) fn stream_event(&mut self, stream: u64, id: Option<String>, kind: &str, data: &str, turn: &mut Turn) {
-        if !self.is_current(stream) || data.len() > MAX_BODY_LEN {
+        if self.link.stream != Some(stream) || data.len() > MAX_BODY_LEN {
             return;
         }
+        self.link.answers(turn.mono);
         self.event(kind, data, turn);
         let sound =
             |id: &String| (1..=MAX_EVENT_ID_LEN).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
@@ -539,7 +572,7 @@ impl Agent {
             home.last_event = Some(id);
         }
         // What waits for a certificate or a log entry must come again after a reboot.
-        if !home.orders.iter().any(super::order::OpenOrder::is_parked) {
+        if !home.orders.iter().any(OpenOrder::is_parked) {
             home.settled_event.clone_from(&home.last_event);
         }
     }

@@ -49,7 +49,6 @@ pub(super) struct OpenOrder {
     pub(super) ends_at: u64,
     /// When a payment that got no outcome stops holding the screen.
     pub(super) shown_until: u64,
-    pub(super) retry: Retry,
     /// Messages that could not be judged yet.
     pub(super) parked_decision: Option<ParkedDecision>,
     pub(super) parked_outcome: Option<ParkedOutcome>,
@@ -130,7 +129,6 @@ impl OpenOrder {
             dismissed: false,
             ends_at: 0,
             shown_until: 0,
-            retry: Retry::default(),
             parked_decision: None,
             parked_outcome: None,
             doubted_log: false,
@@ -157,6 +155,11 @@ impl OpenOrder {
 
     pub(super) fn is_parked(&self) -> bool {
         self.parked_decision.is_some() || self.parked_outcome.is_some()
+    }
+
+    /// The wearer looks at it and waits for its end.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.dismissed && !matches!(self.stage, Stage::GivenUp(_))
     }
 
     pub(super) fn errand(&self) -> Option<Errand> {
@@ -501,7 +504,6 @@ impl Agent {
         };
         order.stage = Stage::GivenUp(GivenUp { cancel, why, delivered: false });
         order.parked_decision = None;
-        order.retry.worked();
         self.dirty = true;
     }
 
@@ -571,7 +573,6 @@ impl Agent {
         };
         order.stage = Stage::Paying(Box::new(Paying { requote, decision, terms, payment, delivered: false }));
         order.parked_decision = None;
-        order.retry.worked();
         order.hold_screen(turn);
         self.dirty = true;
     }
@@ -677,24 +678,21 @@ impl Agent {
         }
     }
 
-    /// The answer to an order, a cancellation or a payment.
-    pub(super) fn order_answered(&mut self, id: OrderId, errand: Errand, reply: Reply, turn: &mut Turn) {
-        let Some(order) = self.order_mut(id) else { return };
+    /// The answer to an order, a cancellation or a payment. False when it must be sent again.
+    pub(super) fn order_answered(&mut self, id: OrderId, errand: Errand, reply: Reply, turn: &Turn) -> bool {
+        let Some(order) = self.order_mut(id) else { return true };
         match reply {
             Reply::Done(body) => {
-                order.retry.worked();
-                let now = turn.mono;
-                order.acknowledge(errand);
-                if errand == Errand::Order
-                    && let Ok(answer) = serde_json::from_slice::<OrderAnswer>(&body)
-                {
-                    order.ends_at = order.ends_at.min(now.saturating_add(answer.expires_in_ms));
+                if errand == Errand::Order {
+                    let Ok(answer) = serde_json::from_slice::<OrderAnswer>(&body) else { return false };
+                    order.ends_at = order.ends_at.min(turn.mono.saturating_add(answer.expires_in_ms));
                 }
+                order.acknowledge(errand);
                 self.dirty = true;
             }
             Reply::Refused(code) => self.order_refused(id, errand, &code),
-            Reply::ProofAge(_) | Reply::Trouble => order.retry.failed(turn),
         }
+        true
     }
 
     fn order_refused(&mut self, id: OrderId, errand: Errand, code: &str) {
@@ -743,18 +741,12 @@ impl Agent {
         self.dirty = true;
     }
 
-    pub(super) fn result_answered(&mut self, id: OrderId, reply: &Reply, turn: &mut Turn) {
-        match reply {
-            // Refused means that it will never be taken; the outcome stands without it.
-            Reply::Done(_) | Reply::Refused(_) => {
-                self.link.result.worked();
-                if let Some(home) = self.household_mut() {
-                    home.reports.retain(|report| report.order != id);
-                }
-                self.dirty = true;
-            }
-            Reply::ProofAge(_) | Reply::Trouble => self.link.result.failed(turn),
+    /// Taken, or never to be taken: the outcome stands without it.
+    pub(super) fn result_answered(&mut self, id: OrderId) {
+        if let Some(home) = self.household_mut() {
+            home.reports.retain(|report| report.order != id);
         }
+        self.dirty = true;
     }
 
     /// What time makes due.

@@ -83,7 +83,8 @@ impl Agent {
         let scan = |notice| Face::Scan(crate::view::ScanFor::Pairing, Some(notice));
         self.face = match (codes.next(), codes.next()) {
             (Some(code), None) => {
-                self.link.forget_check(turn.mono);
+                self.link.hurry();
+                self.touched = turn.mono;
                 Face::Checking(Box::new(code))
             }
             (Some(_), Some(_)) => scan(Notice::SeveralCodes),
@@ -189,7 +190,7 @@ impl Agent {
         self.dirty = true;
     }
 
-    pub(super) fn claimed(&mut self, reply: Reply, turn: &mut Turn) {
+    pub(super) fn claimed(&mut self, reply: Reply) {
         let Owner::Pairing(pairing) = &mut self.owner else { return };
         match reply {
             Reply::Done(_) => {
@@ -198,7 +199,6 @@ impl Agent {
             }
             Reply::Refused(code) if code == "pairing-expired" => self.unpair(Some(Notice::PairingExpired)),
             Reply::Refused(_) => self.unpair(Some(Notice::PairingFailed)),
-            Reply::ProofAge(_) | Reply::Trouble => self.link.claim.failed(turn),
         }
     }
 

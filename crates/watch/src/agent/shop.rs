@@ -68,8 +68,8 @@ impl Agent {
         match code::parse(text) {
             Err(_) => self.face = Face::Scan(ScanFor::Paying, Some(Notice::BrokenCode)),
             Ok(PaymentCode { bill: Some(reference), .. }) => {
-                self.link.forget_bill();
-                self.link.hurry(turn.mono);
+                self.link.hurry();
+                self.touched = turn.mono;
                 self.face = Face::Fetching(reference);
             }
             Ok(code) => self.sticker_read(text, &code, turn),
@@ -84,7 +84,6 @@ impl Agent {
                 self.bill_refused(&code);
                 return;
             }
-            Reply::ProofAge(_) | Reply::Trouble => return,
         };
         let offer = serde_json::from_slice::<BillAnswer>(&body)
             .map_err(|error| VerifyError::Payload(error.to_string()))

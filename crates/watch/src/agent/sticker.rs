@@ -112,8 +112,8 @@ impl Agent {
     pub(super) fn sticker_read(&mut self, text: &str, code: &PaymentCode, turn: &Turn) {
         self.face = match Sticker::read(text, code) {
             Some(sticker) => {
-                self.link.forget_bill();
-                self.link.hurry(turn.mono);
+                self.link.hurry();
+                self.touched = turn.mono;
                 Face::Asking(Box::new(sticker))
             }
             None => Face::Scan(ScanFor::Paying, Some(unknown(code))),
@@ -133,7 +133,6 @@ impl Agent {
                 self.bill_refused(&code);
                 return;
             }
-            Reply::ProofAge(_) | Reply::Trouble => return,
         };
         let now = self.clock.now(turn);
         let Owner::Household(home) = &self.owner else { return };

@@ -12,7 +12,6 @@ use super::pairing::Choosing;
 use super::shop::Offer;
 use super::{Agent, Face, Owner, PinVault};
 use crate::clock::{Turn, signed, unsigned};
-use crate::net::Reply;
 use crate::pin::{Digits, MIN_DIGITS, TRIES};
 use crate::view::{About, Notice, PinGate, Screen, UserAction};
 use crate::wearer::{Passed, PinCheck, Proof};
@@ -212,7 +211,7 @@ impl Agent {
             self.asks.asked = true;
             self.dirty = true;
         }
-        self.link.hurry(turn.mono);
+        self.link.hurry();
     }
 
     fn choose_new_pin(&mut self, turn: &Turn) {
@@ -327,17 +326,12 @@ impl Agent {
         self.dirty = true;
     }
 
-    pub(super) fn pin_report_answered(&mut self, seq: u64, reply: &Reply, turn: &mut Turn) {
-        match reply {
-            Reply::Done(_) | Reply::Refused(_) => {
-                self.link.pin.worked();
-                // Otherwise a newer one is on its way.
-                if seq == self.asks.told.seq {
-                    self.asks.report = None;
-                    self.dirty = true;
-                }
-            }
-            Reply::ProofAge(_) | Reply::Trouble => self.link.pin.failed(turn),
+    /// Taken, or never to be taken.
+    pub(super) fn pin_report_answered(&mut self, seq: u64) {
+        // Otherwise a newer one is on its way.
+        if seq == self.asks.told.seq {
+            self.asks.report = None;
+            self.dirty = true;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Power goes at every point of the whole flow: before and after everything the watch does.
 
 use nodpay_core::{AdjustmentKind, OutcomeKind, Reduction, Text};
+use nodpay_protocol::Signer as _;
 use nodpay_testkit::cny;
 use nodpay_watch::view::{EndKind, Screen, UserAction};
 
@@ -158,4 +159,39 @@ fn a_lost_network_delays_and_changes_nothing() {
         assert_eq!(ending.kind, EndKind::Paid, "action {at}");
         assert_eq!((world.service.seen_orders.len(), world.service.seen_payments.len()), (1, 1), "action {at}");
     }
+}
+
+/// What a payment costs the flash memory: the journal is written whole, so the log's length counts each time.
+#[test]
+fn a_payment_writes_little() {
+    let paid = |entries: u8| {
+        let mut world = World::paired();
+        for number in 0..entries {
+            let mut enrolled = world.service.cast.enrolled_watch();
+            enrolled.watch = nodpay_core::WatchId::from_bytes([number + 100; 16]);
+            enrolled.key = nodpay_testkit::key(number + 100).public_key();
+            let entry = world.service.cast.next_entry(nodpay_core::Entry::EnrolWatch(enrolled));
+            world.service.append(entry);
+        }
+        world.settle();
+        world.written.clear();
+        world.run_until(|world| matches!(world.screen(), Screen::Ended(_)));
+        world.settle();
+        world.finished = true;
+        world.user(UserAction::Done);
+        let written = world.written;
+        eprintln!(
+            "{} entries: {} writes, {} bytes: {written:?}",
+            entries + 2,
+            written.len(),
+            written.iter().sum::<usize>()
+        );
+        written
+    };
+    let (short, long) = (paid(0), paid(40));
+    assert_eq!(short.len(), long.len());
+    assert!(short.len() <= 7, "{short:?}");
+    assert!(short.iter().all(|bytes| *bytes < 12_000), "{short:?}");
+    let entry = (long[0] - short[0]) / 40;
+    assert!(entry < 1_300, "{entry} bytes an entry");
 }

@@ -307,7 +307,7 @@ fn an_outcome_that_does_not_verify_ends_nothing() {
 #[test]
 fn a_paid_outcome_of_another_total_is_not_believed() {
     let mut world = World::waiting();
-    world.online = false;
+    world.weather = crate::weather::Weather::Out;
     world.service.decide(0, &Plan::Approve { struck: vec![] });
     // The payment is signed, but does not get through.
     let event = world.service.events.last().expect("a decision").1.clone();

@@ -5,6 +5,7 @@ use nodpay_testkit::{START, cny};
 use nodpay_watch::view::{EndKind, Notice, OtherSystem, ScanFor, Screen, UserAction};
 use nodpay_watch::{Agent, Input, JournalError};
 
+use crate::weather::Weather;
 use crate::world::{Plan, World, config};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -133,33 +134,6 @@ fn pairing_ends_when_nobody_enrols_or_the_child_cancels() {
 }
 
 #[test]
-fn without_a_network_the_child_hears_so() {
-    let mut world = World::new();
-    world.online = false;
-    world.user(UserAction::Start);
-    let code = world.pairing_code().to_text();
-    world.handle(Input::CodesRead(vec![code]));
-    (0..4).for_each(|_| {
-        world.settle();
-        world.sleep();
-    });
-    assert_eq!(world.screen(), Screen::Welcome { notice: Some(Notice::NoNetwork) });
-
-    let mut world = World::paired();
-    world.go_offline();
-    assert!(!world.view().online);
-    world.user(UserAction::Start);
-    let code = world.bill_code(0);
-    world.handle(Input::CodesRead(vec![code]));
-    assert_eq!(world.screen(), Screen::Fetching);
-    for _ in 0..6 {
-        world.settle();
-        world.sleep();
-    }
-    assert_eq!(home_notice(&world), Some(Notice::NoNetwork));
-}
-
-#[test]
 fn an_order_that_never_reached_the_service_ends_as_expired() {
     let mut world = World::paired();
     world.plan = Plan::Nothing;
@@ -214,7 +188,7 @@ fn a_payment_in_the_dark_lets_go_of_the_screen_and_is_told_later() {
     let stream = world.stream.expect("open").0;
     world.service.decide(0, &Plan::Approve { struck: vec![] });
     let data = world.service.events.last().expect("a decision").1.clone();
-    world.online = false;
+    world.weather = Weather::Out;
     world.handle(Input::StreamEvent { stream, id: None, kind: "decision".to_owned(), data });
     world.go_offline();
     assert!(matches!(world.screen(), Screen::Paying { .. }));
@@ -380,7 +354,7 @@ fn a_removed_watch_belongs_to_nobody() {
     world.service.append(entry);
     world.settle();
     assert_eq!(world.screen(), Screen::Welcome { notice: Some(Notice::WatchNotEnrolled) });
-    assert!(!world.view().online);
+    assert_eq!(world.stream, None);
     world.reboot();
     world.settle();
     assert_eq!(world.screen(), Screen::Welcome { notice: None });

@@ -4,6 +4,8 @@ mod crash;
 mod flow;
 mod forged;
 mod input;
+mod network;
 mod sticker;
 mod wearer;
+mod weather;
 mod world;

@@ -243,6 +243,7 @@ fn a_report_waits_for_the_network_and_only_the_newest_is_sent() {
     world.go_offline();
     to_pin_offline(&mut world);
     (0..5).for_each(|_| world.type_pin(WRONG));
+    world.settle();
     world.pass(60_000);
     world.type_pin(WRONG);
     world.reboot();

@@ -1,5 +1,5 @@
 //! A whole world around one agent: a service in memory that verifies everything, a guardian, a till, a child, a clock
-//! without sleeping, and a power switch.
+//! without sleeping, and a power switch. The network between is as good as its [`Weather`].
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -10,10 +10,16 @@ use nodpay_protocol::code::{self, BillCode, write_bill_code};
 use nodpay_protocol::*;
 use nodpay_testkit::{Cast, START, cny, line_id};
 use nodpay_watch::view::{PinGate, ScanFor, Screen, UserAction, View};
-use nodpay_watch::{Action, Agent, AgentConfig, Input, KeyStore, KeyStoreError, Method, Moment, PinCost, Request};
+use nodpay_watch::{
+    Action, Agent, AgentConfig, Input, KeyStore, KeyStoreError, MAX_FLIGHTS, Method, Moment, PinCost, Request,
+};
 use serde_json::json;
 
+use crate::weather::{Fate, Weather};
+
 pub(crate) const PIN: &str = "7391";
+/// What the service says with 429.
+pub(crate) const RETRY_MS: i64 = 20_000;
 pub(crate) const SERVICE: &str = "http://localhost:8080";
 
 /// A key store that survives a reboot.
@@ -86,6 +92,8 @@ pub(crate) struct Service {
     pub(crate) refuse: Option<(&'static str, u16, &'static str)>,
     pub(crate) requests: Vec<String>,
     pub(crate) bytes: usize,
+    /// Orders may come late, and of a watch that does not know the time.
+    pub(crate) any_time: bool,
 }
 
 impl Service {
@@ -98,7 +106,10 @@ impl Service {
     }
 
     fn problem(&self, status: u16, code: &str) -> (u16, Vec<u8>) {
-        let body = json!({"type": "about:blank", "title": code, "status": status, "code": code, "now": self.time()});
+        let retry_ms = (status == 429).then_some(RETRY_MS);
+        let body = json!({
+            "type": "about:blank", "title": code, "status": status, "code": code, "now": self.time(), "retry_ms": retry_ms,
+        });
         (status, body.to_string().into_bytes())
     }
 
@@ -256,7 +267,7 @@ impl Service {
             .find_map(|bill| verify_order(body, &book, self.cast.watch, bill).ok().map(|order| (order, bill.clone())));
         let (order, bill) = found.expect("the watch sends sound orders");
         assert!(
-            (-120_000..1_000).contains(&order.created.ms_since(self.time())),
+            self.any_time || (-120_000..1_000).contains(&order.created.ms_since(self.time())),
             "{:?} {:?}",
             order.created,
             self.time()
@@ -411,6 +422,11 @@ impl Service {
         }
     }
 
+    /// The stream starts at its end for who asks for anything older.
+    pub(crate) fn forget_events(&mut self) {
+        self.events.iter_mut().for_each(|event| *event = ("forgotten", "{}".to_owned()));
+    }
+
     pub(crate) fn tick(&mut self) {
         for index in 0..self.orders.len() {
             let order = &self.orders[index];
@@ -427,13 +443,40 @@ pub(crate) enum Crash {
     After,
 }
 
+/// Where journal and key lie, if power may go while they are written.
+pub(crate) trait Flash {
+    fn save(&mut self, journal: &[u8]);
+    /// The power went: nothing that follows happens.
+    fn is_off(&self) -> bool;
+    /// Power is back: what can be read.
+    fn boot(&mut self) -> (Option<Vec<u8>>, Box<dyn KeyStore>);
+}
+
 pub(crate) struct World {
     pub(crate) service: Service,
     pub(crate) keys: TestKeys,
     pub(crate) agent: Agent,
     pub(crate) config: AgentConfig,
     pub(crate) journal: Option<Vec<u8>>,
+    /// Length of each journal that was written.
+    pub(crate) written: Vec<usize>,
+    flash: Option<Box<dyn Flash>>,
     pub(crate) inputs: VecDeque<Input>,
+    /// What is under way, and when it arrives.
+    pub(crate) later: Vec<(i64, Input)>,
+    pub(crate) weather: Weather,
+    /// Requests of paths ending with this never arrive.
+    pub(crate) swallow: Option<&'static str>,
+    /// Requests and stream openings that the agent waits for.
+    in_flight: BTreeSet<u64>,
+    /// Answers that are not the service's.
+    foreign: BTreeSet<u64>,
+    /// The last that the agent heard was the service.
+    reached: bool,
+    /// The stream that was opened last.
+    followed: u64,
+    /// Paths of all requests and stream openings so far.
+    pub(crate) attempts: Vec<String>,
     pub(crate) plan: Plan,
     pub(crate) pin: String,
     /// What the child scans instead of the first bill's code, and types where it is asked for an amount.
@@ -447,7 +490,6 @@ pub(crate) struct World {
     pub(crate) camera: bool,
     /// The sensor looks.
     pub(crate) sensing: bool,
-    pub(crate) online: bool,
     /// Delivers each event twice, newest first.
     pub(crate) unruly: bool,
     /// The child has pressed Done on an ended order.
@@ -464,6 +506,11 @@ pub(crate) fn config() -> AgentConfig {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::on(TestKeys(Rc::new(RefCell::new(nodpay_testkit::key(200)))), None)
+    }
+
+    /// `keys` must be what `flash` holds, if there is one.
+    pub(crate) fn on(keys: TestKeys, mut flash: Option<Box<dyn Flash>>) -> Self {
         let mut cast = Cast::new(0);
         cast.log.truncate(1);
         let bill = cast.bill(1);
@@ -488,16 +535,30 @@ impl World {
             refuse: None,
             requests: Vec::new(),
             bytes: 0,
+            any_time: false,
         };
-        let keys = TestKeys(Rc::new(RefCell::new(nodpay_testkit::key(200))));
-        let agent = Agent::new(config(), None, Box::new(keys.clone())).expect("a new watch");
+        let (journal, key_store): (_, Box<dyn KeyStore>) = match &mut flash {
+            None => (None, Box::new(keys.clone())),
+            Some(flash) => flash.boot(),
+        };
+        let agent = Agent::new(config(), journal.as_deref(), key_store).expect("a new watch");
         let mut world = Self {
             service,
             keys,
             agent,
             config: config(),
-            journal: None,
+            journal,
+            written: Vec::new(),
+            flash,
             inputs: VecDeque::new(),
+            later: Vec::new(),
+            weather: Weather::Fine,
+            swallow: None,
+            in_flight: BTreeSet::new(),
+            foreign: BTreeSet::new(),
+            reached: false,
+            followed: 0,
+            attempts: Vec::new(),
             plan: Plan::Approve { struck: Vec::new() },
             pin: PIN.to_owned(),
             sticker: None,
@@ -508,7 +569,6 @@ impl World {
             stream: None,
             camera: false,
             sensing: false,
-            online: true,
             unruly: false,
             finished: false,
             actions: 0,
@@ -569,7 +629,11 @@ impl World {
     /// Hands in one input and does what the agent says, in order, up to a crash.
     pub(crate) fn handle(&mut self, input: Input) {
         let moment = self.moment();
+        self.watch_link(&input);
         self.agent.handle(input, &moment);
+        if self.is_off() {
+            return self.reboot();
+        }
         while let Some(action) = self.agent.poll_action() {
             self.actions += 1;
             if self.crash == Some((self.actions, Crash::Before)) {
@@ -577,6 +641,9 @@ impl World {
                 return;
             }
             self.act(action);
+            if self.is_off() {
+                return self.reboot();
+            }
             if self.crash == Some((self.actions, Crash::After)) {
                 self.reboot();
                 return;
@@ -594,59 +661,148 @@ impl World {
                 let text = std::str::from_utf8(&journal).expect("text").to_owned();
                 let secret = self.keys.0.borrow().secret();
                 assert!(!text.contains(&Nonce::from_bytes(secret[..16].try_into().expect("16")).to_string()[..20]));
+                self.written.push(journal.len());
+                if let Some(flash) = &mut self.flash {
+                    flash.save(&journal);
+                }
                 self.journal = Some(journal);
             }
             Action::Recognise(on) => self.sensing = on,
-            Action::Request(request) if !self.online => {
-                self.inputs.push_back(Input::NetworkFailed { request: request.id });
-            }
             Action::Request(request) => {
+                self.begin(request.id, &request.path);
                 self.service.tick();
-                let (status, body) = self.service.handle(&request);
-                self.service.bytes += request.path.len() + request.body.len() + body.len();
-                self.inputs.push_back(Input::Response { request: request.id, status, body });
-            }
-            Action::OpenStream(stream) if !self.online => {
-                self.inputs.push_back(Input::StreamClosed { stream: stream.id });
+                let (fate, delay_ms) = match self.swallow {
+                    Some(end) if request.path.ends_with(end) => (Fate::Lost, 0),
+                    _ => self.weather.fate(),
+                };
+                let lost = Input::NetworkFailed { request: request.id };
+                let input = match fate {
+                    Fate::Lost => lost,
+                    Fate::AnswerLost => {
+                        self.service.handle(&request);
+                        lost
+                    }
+                    Fate::Portal(status, body) => {
+                        self.foreign.insert(request.id);
+                        Input::Response { request: request.id, status, body: body.into() }
+                    }
+                    Fate::Through { twice } => {
+                        let (status, body) = self.service.handle(&request);
+                        if twice && request.method == Method::Post {
+                            self.service.handle(&request);
+                        }
+                        self.service.bytes += request.path.len() + request.body.len() + body.len();
+                        Input::Response { request: request.id, status, body }
+                    }
+                };
+                self.arrive(delay_ms, input);
             }
             Action::OpenStream(request) => {
-                let header = |name: &str| request.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value);
-                let watch = request.path.split('/').nth(3).expect("a watch").to_owned();
-                let proof = header("DPoP").expect("a proof").clone();
                 let stream = request.id;
-                match self.service.check_proof(&watch, "GET", &request.path, &proof) {
-                    Ok(()) => {
-                        let from = header("Last-Event-ID").map_or(0, |id| id.parse().expect("a number"));
-                        self.stream = Some((stream, from));
-                        self.inputs.push_back(Input::StreamOpened { stream });
+                self.begin(stream, &request.path);
+                let (fate, delay_ms) = self.weather.fate();
+                let input = match fate {
+                    Fate::Lost | Fate::AnswerLost => Input::StreamClosed { stream },
+                    Fate::Portal(status, body) => {
+                        self.foreign.insert(stream);
+                        Input::StreamRefused { stream, status, body: body.into() }
                     }
-                    Err((status, code)) => {
-                        let (status, body) = self.service.problem(status, code);
-                        self.inputs.push_back(Input::StreamRefused { stream, status, body });
+                    Fate::Through { .. } => {
+                        let header = |name: &str| request.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v);
+                        let watch = request.path.split('/').nth(3).expect("a watch").to_owned();
+                        match self.service.check_proof(&watch, "GET", &request.path, header("DPoP").expect("a proof")) {
+                            Ok(()) => {
+                                let from = header("Last-Event-ID").map_or(0, |id| id.parse().expect("a number"));
+                                self.stream = Some((stream, from));
+                                Input::StreamOpened { stream }
+                            }
+                            Err((status, code)) => {
+                                let (status, body) = self.service.problem(status, code);
+                                Input::StreamRefused { stream, status, body }
+                            }
+                        }
                     }
-                }
+                };
+                self.arrive(delay_ms, input);
             }
             Action::CloseStream => self.stream = None,
             Action::Camera(on) => self.camera = on,
         }
     }
 
+    /// One more attempt: only one while the service is not known to be reached.
+    fn begin(&mut self, id: u64, path: &str) {
+        let most = if self.reached { MAX_FLIGHTS } else { 1 };
+        self.in_flight.insert(id);
+        self.attempts.push(path.to_owned());
+        assert!(self.in_flight.len() <= most, "{:?} in flight, reached: {}", self.in_flight, self.reached);
+    }
+
+    /// Follows what the agent hears about the way to the service.
+    fn watch_link(&mut self, input: &Input) {
+        match input {
+            Input::Response { request: id, .. } | Input::StreamRefused { stream: id, .. } => {
+                if self.in_flight.remove(id) {
+                    self.reached = !self.foreign.contains(id);
+                }
+            }
+            Input::StreamOpened { stream } => {
+                if self.in_flight.remove(stream) {
+                    self.reached = true;
+                    self.followed = *stream;
+                }
+            }
+            Input::StreamEvent { stream, .. } => self.reached |= self.followed == *stream,
+            Input::NetworkFailed { request: id } | Input::StreamClosed { stream: id } => {
+                if self.in_flight.remove(id) || self.followed == *id {
+                    self.reached = false;
+                }
+            }
+            Input::Start
+            | Input::User(_)
+            | Input::CodesRead(_)
+            | Input::Worn(_)
+            | Input::Recognised(_)
+            | Input::Tick => {}
+        }
+    }
+
+    fn arrive(&mut self, delay_ms: i64, input: Input) {
+        match delay_ms {
+            0 => self.inputs.push_back(input),
+            _ => self.later.push((self.service.now + delay_ms, input)),
+        }
+    }
+
+    fn is_off(&self) -> bool {
+        self.flash.as_ref().is_some_and(|flash| flash.is_off())
+    }
+
     /// Power off and on: only journal and keys survive.
     pub(crate) fn reboot(&mut self) {
         self.crashed = true;
         self.inputs.clear();
+        self.later.clear();
+        self.in_flight.clear();
+        self.foreign.clear();
+        self.reached = false;
+        self.followed = 0;
         self.stream = None;
         self.camera = false;
         self.sensing = false;
         self.boot = self.service.now;
         self.crash = None;
-        self.agent =
-            Agent::new(self.config, self.journal.as_deref(), Box::new(self.keys.clone())).expect("a sound journal");
+        let mut keys: Box<dyn KeyStore> = Box::new(self.keys.clone());
+        if let Some(flash) = &mut self.flash {
+            (self.journal, keys) = flash.boot();
+        }
+        self.agent = Agent::new(self.config, self.journal.as_deref(), keys).expect("a sound journal");
         self.handle(Input::Start);
     }
 
     fn pull_events(&mut self) -> bool {
-        let Some((stream, from)) = self.stream else { return false };
+        // It is answered before it brings anything.
+        let Some((stream, from)) = self.stream.filter(|(id, _)| !self.in_flight.contains(id)) else { return false };
         let fresh: Vec<_> =
             self.service.events.iter().enumerate().skip(from).map(|(i, e)| (i + 1, e.clone())).collect();
         if fresh.is_empty() {
@@ -671,8 +827,10 @@ impl World {
     }
 
     /// One thing that happens next; false when only time can go on.
-    fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         self.service.tick();
+        let arrived = self.later.iter().position(|(due, _)| *due <= self.service.now);
+        self.inputs.extend(arrived.map(|index| self.later.remove(index).1));
         if let Some(input) = self.inputs.pop_front() {
             self.handle(input);
             return true;
@@ -710,7 +868,7 @@ impl World {
     }
 
     /// The child's next touch, by what is on the screen.
-    fn child(&mut self) -> bool {
+    pub(crate) fn child(&mut self) -> bool {
         match self.screen() {
             Screen::Welcome { .. } => self.user(UserAction::Start),
             Screen::Scan { purpose: ScanFor::Pairing, .. } => {
@@ -768,16 +926,21 @@ impl World {
         }
     }
 
-    /// To the next moment that the agent or the service waits for.
+    /// To the next moment that the agent, the network or the service waits for.
     pub(crate) fn sleep(&mut self) {
+        self.sleep_until(i64::MAX);
+    }
+
+    pub(crate) fn sleep_until(&mut self, end: i64) {
         let service = self.service.orders.iter().filter(|order| order.outcome.is_none()).map(|order| order.ends);
         let agent = self.agent.poll_timeout().map(|at| {
             let at = i64::try_from(at).expect("soon") - 1_000 + self.boot;
             assert!(at > self.service.now, "a deadline in the past keeps the watch busy: {at} {}", self.service.now);
             at
         });
+        let network = self.later.iter().map(|(due, _)| *due);
         // With nothing to wait for, the child looks at the screen for a while.
-        let next = service.chain(agent).min().unwrap_or(self.service.now + 1_000);
+        let next = service.chain(agent).chain(network).min().unwrap_or(self.service.now + 1_000).min(end);
         self.pass(next - self.service.now);
     }
 
@@ -809,14 +972,32 @@ impl World {
     }
 
     pub(crate) fn go_offline(&mut self) {
-        self.online = false;
+        self.weather = Weather::Out;
+        self.break_stream();
+    }
+
+    /// The connection of the stream ends; the watch notices now.
+    pub(crate) fn break_stream(&mut self) {
         if let Some((stream, _)) = self.stream.take() {
             self.handle(Input::StreamClosed { stream });
         }
     }
 
+    /// The service starts anew with what it has stored: connections end, answers under way are lost.
+    pub(crate) fn restart_service(&mut self) {
+        self.service.nonces.clear();
+        for (_, input) in &mut self.later {
+            if let Input::Response { request, .. } = *input {
+                *input = Input::NetworkFailed { request };
+            } else if let Input::StreamOpened { stream } = *input {
+                *input = Input::StreamClosed { stream };
+            }
+        }
+        self.break_stream();
+    }
+
     pub(crate) fn go_online(&mut self) {
-        self.online = true;
+        self.weather = Weather::Fine;
     }
 }
 
