@@ -1,21 +1,29 @@
 //! `nodpay admin`: what the operator does. None of it can change a household's keys.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use jiff::Timestamp as Date;
 use nodpay::parties::{Result, now};
-use nodpay_core::{Amount, Country, Currency, HouseholdId, Mcc, MerchantId, Minor, Text};
+use nodpay_core::{Amount, Country, Currency, Digest, HouseholdId, Mcc, MerchantId, Minor, Text};
+use nodpay_protocol::code;
 use nodpay_service::admin::{self, MerchantDetails};
 use nodpay_service::{ServiceKeys, init_keys, load_root_key};
 use nodpay_store::Store;
+use nodpay_watch::reader::{load_image, read_code};
+use qrcode::{EcLevel, QrCode};
 use serde_json::json;
 
 use crate::serve::{Place, runtime};
 
 /// Only for links when no origin is given.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// Pictures of printed codes are read at this many pixels on their long side.
+const CODE_PICTURE_SIDE: usize = 1_280;
+/// Pixels a module of a printed code.
+const MODULE: u32 = 12;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -66,12 +74,54 @@ enum MerchantCommand {
     List,
     /// Make another link for a merchant's till.
     Till { merchant: MerchantId },
+    /// A merchant's printed codes.
+    #[command(subcommand)]
+    Code(CodeCommand),
     /// Sign the certificate of a till that enrolled while the root key was elsewhere.
     Certify {
         merchant: MerchantId,
         /// Where the root key lies now.
         #[arg(long)]
         key: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum CodeCommand {
+    /// Register a printed code that the merchant has already (EMV or EPC, of any scheme): prints the name to remove it by.
+    Add {
+        #[arg(long)]
+        merchant: MerchantId,
+        /// What the code says.
+        #[arg(long, conflicts_with = "image", required_unless_present = "image")]
+        text: Option<String>,
+        /// A picture of it (PNG, JPEG).
+        #[arg(long)]
+        image: Option<PathBuf>,
+    },
+    /// A merchant's printed codes, one JSON object a line.
+    List {
+        #[arg(long)]
+        merchant: MerchantId,
+    },
+    /// Forget a code.
+    Remove {
+        #[arg(long)]
+        merchant: MerchantId,
+        /// As `add` and `list` print it.
+        #[arg(long)]
+        code: Digest,
+    },
+    /// Make and register a code for the merchant to print.
+    Make {
+        #[arg(long)]
+        merchant: MerchantId,
+        /// In minor units: 450 is ¥4.50. Without it the child types the amount.
+        #[arg(long)]
+        amount: Option<i64>,
+        /// The picture to write: .svg or .png.
+        #[arg(long)]
+        out: PathBuf,
     },
 }
 
@@ -129,6 +179,7 @@ async fn act(store: &Store, place: &Place, command: Command) -> Result<()> {
         Command::Merchant(MerchantCommand::Till { merchant }) => {
             println!("{}", admin::invite_till(store, origin, merchant, now()).await?.link);
         }
+        Command::Merchant(MerchantCommand::Code(command)) => act_on_code(store, command).await?,
         Command::Merchant(MerchantCommand::Certify { merchant, key }) => {
             let certificate = admin::certify_merchant(store, &load_root_key(&key)?, merchant, now()).await?;
             println!("certified {} until {}", certificate.name, until(certificate.not_after)?);
@@ -148,6 +199,59 @@ async fn act(store: &Store, place: &Place, command: Command) -> Result<()> {
             }
             println!("The books are right.");
         }
+    }
+    Ok(())
+}
+
+async fn act_on_code(store: &Store, command: CodeCommand) -> Result<()> {
+    match command {
+        CodeCommand::Add { merchant, text, image } => {
+            let text = match (text, image) {
+                (Some(text), _) => text,
+                (None, Some(path)) => {
+                    let picture = load_image(&std::fs::read(&path)?)?.scaled_to(CODE_PICTURE_SIDE);
+                    read_code(&picture).ok_or("no code can be read in this picture")?
+                }
+                (None, None) => return Err("give a text or an image".into()),
+            };
+            println!("{}", admin::add_code(store, merchant, &text, now()).await?);
+        }
+        CodeCommand::List { merchant } => {
+            for row in store.codes(merchant).await? {
+                let said = code::parse(row.text.as_str())?;
+                let (payee, scheme) = (said.payee, said.scheme);
+                println!("{}", json!({ "code": row.payee, "payee": payee, "scheme": scheme, "text": row.text }));
+            }
+        }
+        CodeCommand::Remove { merchant, code } => store.remove_code(merchant, code).await?,
+        CodeCommand::Make { merchant, amount, out } => {
+            let text = admin::make_code(store, merchant, amount.map(Minor::new).transpose()?, now()).await?;
+            print_code(&text, &out)?;
+            println!("{text}");
+        }
+    }
+    Ok(())
+}
+
+/// Writes the picture of a code: level Q, because paper gets dirty, and a quiet zone of four modules (ISO/IEC 18004).
+fn print_code(text: &str, out: &Path) -> Result<()> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::Q)?;
+    match out.extension().and_then(std::ffi::OsStr::to_str) {
+        Some("svg") => {
+            let picture = code.render::<qrcode::render::svg::Color<'_>>().min_dimensions(600, 600).build();
+            std::fs::write(out, picture)?;
+        }
+        Some("png") => {
+            let side = u32::try_from(code.width())?;
+            let dark = code.to_colors();
+            let picture = image::GrayImage::from_fn((side + 8) * MODULE, (side + 8) * MODULE, |x, y| {
+                let at = |pixel: u32| (pixel / MODULE).checked_sub(4).filter(|module| *module < side);
+                let module = at(x).zip(at(y)).and_then(|(x, y)| usize::try_from(y * side + x).ok());
+                image::Luma([module.and_then(|index| dark.get(index)).map_or(255, |color| color.select(0, 255))])
+            });
+            picture.save(out)?;
+        }
+        _ => return Err("the picture's name must end in .svg or .png".into()),
     }
     Ok(())
 }

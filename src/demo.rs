@@ -146,6 +146,7 @@ async fn shop(app: &App, origin: &str) -> Result<MerchantId> {
         })
     });
     app.store().set_goods(added.merchant, goods.into_iter().collect::<Result<_>>()?).await?;
+    admin::make_code(app.store(), added.merchant, None, app.now()).await?;
     Ok(added.merchant)
 }
 

@@ -9,7 +9,7 @@ use nodpay_core::{
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, RelyingParty, Signer as _,
     SoftwareKey, Verified, check_digits, name_digest, verify_bill, verify_merchant_certificate, verify_order,
-    verify_pairing_claim, verify_pin_report, verify_requote,
+    verify_ordered_bill, verify_pairing_claim, verify_pin_report, verify_requote,
 };
 use serde_json::{Value, json};
 
@@ -197,15 +197,15 @@ impl Guardian {
         let view = self.client.get(&format!("/api/guardian/orders/{order}"))?;
         let text = |name: &str| view[name].as_str().ok_or_else(|| format!("the order has no {name}"));
         let certificate = verify_merchant_certificate(text("certificate")?, &self.root)?;
-        let bill = verify_bill(text("bill")?, &certificate)?;
-        let requote = view["requote"].as_str().map(|wire| verify_requote(wire, &certificate, &bill)).transpose()?;
         let wire = text("order")?;
-        let watch = self
-            .book
-            .watches()
-            .find(|watch| verify_order(wire, &self.book, watch.watch, &bill).is_ok())
-            .ok_or("no watch of this household signed the order")?;
-        let order = verify_order(wire, &self.book, watch.watch, &bill)?;
+        let bill_wire = text("bill")?;
+        let by = |watch: &EnrolledWatch| {
+            let bill = verify_ordered_bill(bill_wire, &certificate, &watch.key)?;
+            verify_order(wire, &self.book, watch.watch, &bill).map(|order| (bill, order))
+        };
+        let found = self.book.watches().find_map(|watch| by(watch).ok());
+        let (bill, order) = found.ok_or("no watch of this household signed the order")?;
+        let requote = view["requote"].as_str().map(|wire| verify_requote(wire, &certificate, &bill)).transpose()?;
         Ok(OrderView { certificate, bill, requote, order })
     }
 

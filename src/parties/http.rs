@@ -96,7 +96,7 @@ impl Client {
         if let Some(last) = last {
             request = request.header("last-event-id", last.to_string());
         }
-        let response = request.config().timeout_recv_body(Some(STREAM_TIMEOUT)).build().call()?;
+        let response = request.config().timeout_per_read(Some(STREAM_TIMEOUT)).build().call()?;
         if !response.status().is_success() {
             return Err(format!("{path}: {}", response.status()).into());
         }

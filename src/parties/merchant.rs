@@ -57,6 +57,10 @@ impl Merchant {
     }
 
     #[must_use]
+    pub const fn id(&self) -> MerchantId {
+        self.merchant
+    }
+
     pub const fn client(&self) -> &Client {
         &self.client
     }
@@ -78,6 +82,7 @@ impl Merchant {
             issued,
             valid_until: issued.plus_ms(BILL_LIFE_MS),
             nonce: Nonce::from_bytes(random()?),
+            code: None,
         };
         retotal(&mut bill)?;
         Ok(sign(Kind::Bill, bill, &self.key)?)

@@ -292,6 +292,7 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
 
     // The till charges; its code becomes a video for the browser's camera.
     window.till().await;
+    window.text("[data-testid=printed-code-0] canvas").await; // the demo's shop has a printed code
     window.click("[data-testid=clear]").await; // the demo starts with a few things in the basket
     for good in ["bread", "cola", "cola", "gum"] {
         window.click(&format!("[data-testid=good-{good}]")).await;
@@ -393,5 +394,51 @@ async fn the_phones_own_verifier_agrees_with_the_published_vectors() {
     assert!(checks.len() > 20, "{} checks", checks.len());
     let failed: Vec<&Value> = checks.iter().filter(|check| check["ok"] != true).collect();
     assert!(failed.is_empty(), "{failed:#?}");
+    window.client.clone().close().await.expect("closes");
+}
+
+/// What the order page shows of the vectors' order over a printed code; `code_says` stands in for the code's own payee.
+const PRINTED: &str = r"
+const [vectors, codeSays, done] = arguments;
+(async () => {
+  const [{ LogBook, verifyMerchantCertificate, verifyOrderOfAnyWatch }, { orderPage }, { startTexts }] = await Promise.all(
+    ['verify', 'order', 'texts'].map((name) => import(`/static/js/${name}.js`)));
+  await startTexts();
+  const { messages, trust } = vectors;
+  const rp = { rp_id: trust.rp_id, origins: trust.origins, demo_keys: false };
+  const book = await LogBook.found(messages.log[0], trust.founding, rp);
+  for (const entry of messages.log.slice(1)) await book.append(entry);
+  const certificate = await verifyMerchantCertificate(messages['merchant-certificate'].wire, trust.root);
+  const wires = { bill: messages['static-bill'].wire, order: messages['static-order'].wire };
+  const { bill, order } = await verifyOrderOfAnyWatch(wires, book, certificate);
+  if (codeSays) bill.scanned.payee = codeSays;
+  const view = { order_id: order.payload.order, state: 'waiting' };
+  const entry = { view, ends: performance.now() + 60_000, order: { certificate, bill, order, requote: null, decision: null, outcome: null } };
+  const names = new Map([[order.payload.wearer, { name: 'Ming' }]]);
+  const home = { names, balance: { minor: 5000, currency: 'CNY' }, guardian: {} };
+  const page = document.createElement('div');
+  page.append(...orderPage({ state: { orders: new Map([[view.order_id, entry]]), home }, render() {} }, view.order_id).flat().filter(Boolean));
+  const said = (id) => page.querySelector(`[data-testid=${id}]`)?.textContent ?? null;
+  return [said('amount-by'), said('code-payee'), said('total')];
+})().then(done, (error) => done(String(error.stack)));";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_phone_says_that_an_amount_was_typed_and_whom_the_code_names() {
+    let window = Window::open().await;
+    window.client.goto(&window.address.replace("/demo", "/")).await.expect("a page");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/vectors.json");
+    let vectors: Value = serde_json::from_slice(&std::fs::read(path).expect("vectors")).expect("JSON");
+    let shown = async |code_says: Value| {
+        let arguments = vec![vectors.clone(), code_says];
+        let said = window.client.execute_async(PRINTED, arguments).await.expect("runs");
+        said.as_array().unwrap_or_else(|| panic!("{said}")).clone()
+    };
+    let own = shown(Value::Null).await;
+    let typed = own[0].as_str().expect("who chose the amount");
+    assert!(typed.contains("Ming"), "{typed}");
+    assert_eq!(own[1], Value::Null, "the same name is not said twice");
+    assert!(own[2].as_str().is_some_and(|total| total.contains("8.50")), "{own:?}");
+    let other = shown("Łakocie".into()).await;
+    assert!(other[1].as_str().is_some_and(|said| said.contains("Łakocie")), "{other:?}");
     window.client.clone().close().await.expect("closes");
 }

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod bench;
 mod bindings;
 mod browser;
 mod claims;
 mod cli;
 mod kill;
+mod printed;
 mod table;
 mod walls;

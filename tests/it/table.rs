@@ -27,6 +27,10 @@ impl Table {
         Self { cast, service, watch, folder }
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// SIGKILL, then the same service over the same data at the same address.
     pub(crate) fn restart_service(&mut self) {
         let listen = self.service.stage.origin.replace("http://localhost", "127.0.0.1");

@@ -53,18 +53,33 @@ fn the_walls_between_crates_hold() {
 #[test]
 fn what_a_crate_must_not_reach_it_does_not_reach() {
     for (name, forbidden) in FORBIDDEN {
-        // `cargo tree` resolves features for this package alone; `cargo metadata` for the whole workspace.
-        let tree = Command::new(env!("CARGO"))
-            .args(["tree", "--locked", "--edges", "normal", "--target", "all", "--prefix", "none", "--package", name])
-            .output()
-            .expect("cargo tree");
-        let tree = String::from_utf8(tree.stdout).expect("text");
-        let reached: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        let reached = reached(name, "");
         assert!(reached.contains(name), "{name} is in its own tree");
         for crate_name in forbidden {
-            assert!(!reached.contains(crate_name), "{name} reaches {crate_name}");
+            assert!(!reached.contains(*crate_name), "{name} reaches {crate_name}");
         }
     }
+}
+
+#[test]
+fn the_features_of_the_programs_bring_the_key_stores() {
+    for name in ["nodpay", "nodpay-watch-app", "nodpay-keys"] {
+        for (feature, crate_name) in [("pkcs11", "cryptoki"), ("tpm", "tss-esapi")] {
+            assert!(reached(name, feature).contains(crate_name), "{name} --features {feature}");
+        }
+    }
+}
+
+/// Names of all packages in the tree of one. `cargo tree` resolves features for this package alone; `cargo metadata` for the
+/// whole workspace.
+fn reached(package: &str, features: &str) -> BTreeSet<String> {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--edges", "normal", "--target", "all", "--prefix", "none"])
+        .args(["--package", package, "--features", features])
+        .output()
+        .expect("cargo tree");
+    let tree = String::from_utf8(tree.stdout).expect("text");
+    tree.lines().filter_map(|line| line.split(' ').next()).map(ToOwned::to_owned).collect()
 }
 
 /// The agent and everything below it take time and randomness as input.

@@ -13,7 +13,7 @@ use nodpay_core::{
 };
 use nodpay_protocol::{
     Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, Verified, VerifyError, challenge, check_digits,
-    name_digest, verify_bill, verify_cancel, verify_decision, verify_merchant_certificate, verify_order,
+    name_digest, verify_cancel, verify_decision, verify_merchant_certificate, verify_order, verify_ordered_bill,
     verify_outcome, verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_requote,
 };
 
@@ -233,6 +233,8 @@ pub struct VerifiedOrder {
     pub lines: Vec<OrderLine>,
     /// Of the newest revision.
     pub total: Amount,
+    /// The text of the shop's printed code, where the wearer scanned one and typed the amount: nobody else signed the bill.
+    pub printed_code: Option<String>,
     /// The merchant must sign a reduced bill.
     pub needs_requote: bool,
 }
@@ -390,6 +392,7 @@ impl HouseholdLog {
             country: held.certificate.country.to_string(),
             lines: lines.collect(),
             total: newest.total(),
+            printed_code: held.bill.code.as_ref().map(|code| code.as_str().to_owned()),
             needs_requote: held.bill.reduction == nodpay_core::Reduction::Requote,
         })
     }
@@ -537,17 +540,24 @@ struct Held {
 impl Held {
     fn verify(book: &LogBook, messages: &OrderMessages, root: &str) -> Result<Self, Failure> {
         let certificate = verify_merchant_certificate(&messages.certificate, &parse("the root key", root)?)?;
-        let bill = verify_bill(&messages.bill, &certificate)?;
-        let requote = messages.requote.as_ref().map(|wire| verify_requote(wire, &certificate, &bill)).transpose()?;
-        let verify = |watch: WatchId| verify_order(&messages.order, book, watch, &bill);
-        // The sender is whichever watch of the household signed it.
-        let signer = book.watches_ever().map(|watch| watch.watch).find(|watch| verify(*watch).is_ok());
-        let order = match (signer, book.watches_ever().next()) {
-            (Some(watch), _) => verify(watch)?,
-            (None, Some(any)) => return Err(verify(any.watch).err().unwrap_or(VerifyError::UnknownWatch).into()),
-            (None, None) => return Err(VerifyError::UnknownWatch.into()),
+        // The sender is whichever watch of the household signed it; a bill of a printed code is that watch's too.
+        let by = |watch: &EnrolledWatch| {
+            let bill = verify_ordered_bill(&messages.bill, &certificate, &watch.key)?;
+            let order = verify_order(&messages.order, book, watch.watch, &bill)?;
+            Ok::<_, VerifyError>((bill, order))
         };
-        Ok(Self { certificate, bill, requote, order })
+        let mut refused = VerifyError::UnknownWatch;
+        for watch in book.watches_ever() {
+            match by(watch) {
+                Ok((bill, order)) => {
+                    let requote = messages.requote.as_ref();
+                    let requote = requote.map(|wire| verify_requote(wire, &certificate, &bill)).transpose()?;
+                    return Ok(Self { certificate, bill, requote, order });
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused.into())
     }
 
     fn newest(&self) -> &Verified<Bill> {

@@ -154,14 +154,20 @@ pub enum Notice {
     ServiceTrouble,
 }
 
-#[uniffi::remote(Enum)]
-pub enum OtherSystem {
-    Alipay,
-    WeChat,
-    Emv,
-    Epc,
-    WebAddress,
-}
+// `alipay`, `wechat`, `bank-app`, `bank-transfer`, `web-address`, or the scheme's own name: `PayNow`. Never handed in.
+uniffi::custom_type!(OtherSystem, String, {
+    remote,
+    try_lift: |name| uniffi::deps::anyhow::bail!("{name} cannot be handed in"),
+    lower: |system| match system {
+        OtherSystem::Alipay => "alipay",
+        OtherSystem::WeChat => "wechat",
+        OtherSystem::Emv(Some(scheme)) => scheme,
+        OtherSystem::Emv(None) => "bank-app",
+        OtherSystem::Epc => "bank-transfer",
+        OtherSystem::WebAddress => "web-address",
+    }
+    .to_owned(),
+});
 
 #[uniffi::remote(Enum)]
 pub enum UserAction {

@@ -154,8 +154,12 @@ impl WatchAgent {
     #[uniffi::constructor]
     pub fn new(config: WatchConfig, journal: Option<Vec<u8>>, key: Arc<dyn DeviceKey>) -> Result<Arc<Self>, Failure> {
         let keys = HostKeys::new(key)?;
-        let config =
-            AgentConfig { order_life_ms: config.order_life_ms, demo_keys: config.demo_keys, pin_cost: PinCost::DEVICE };
+        let config = AgentConfig {
+            order_life_ms: config.order_life_ms,
+            demo_keys: config.demo_keys,
+            pin_cost: PinCost::DEVICE,
+            sensor: config.sensor,
+        };
         let (jobs, work) = mpsc::channel::<Job>();
         let (ready, started) = mpsc::sync_channel(1);
         std::thread::spawn(move || {

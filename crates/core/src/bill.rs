@@ -9,13 +9,14 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{Amount, BillId, Currency, Digest, MerchantId, Minor, MoneyError, Nonce, Text, Timestamp, V1};
+use crate::{Amount, BillId, CodeText, Currency, Digest, MerchantId, Minor, MoneyError, Nonce, Text, Timestamp, V1};
 
 pub const MAX_LINES: usize = 64;
 pub const MAX_ADJUSTMENTS: usize = 8;
 pub const MAX_QUANTITY: u32 = 9_999;
 
-/// What the merchant asks. Signed by the merchant's key, which `certificate` names by digest.
+/// What the merchant asks. Signed by the merchant's key, which `certificate` names by digest; with a `code`, by the watch
+/// that scanned it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bill {
@@ -41,6 +42,9 @@ pub struct Bill {
     pub issued: Timestamp,
     pub valid_until: Timestamp,
     pub nonce: Nonce,
+    /// The printed code that a watch made this bill of; in no bill of a merchant's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<CodeText>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,7 +282,8 @@ impl Bill {
         let same_terms = requote.merchant == self.merchant
             && requote.certificate == self.certificate
             && requote.currency == self.currency
-            && requote.reduction == self.reduction;
+            && requote.reduction == self.reduction
+            && requote.code == self.code;
         if !same_terms {
             return Err(RequoteError::OtherTerms);
         }
@@ -410,6 +415,7 @@ mod tests {
             issued: Timestamp::from_unix_ms(0),
             valid_until: Timestamp::from_unix_ms(1),
             nonce: Nonce::from_bytes([4; 16]),
+            code: None,
         }
     }
 

@@ -36,5 +36,5 @@ pub use messages::{
     ResultReport, V1, Verdict, WearerCheck, WearerMethod,
 };
 pub use money::{Amount, Currency, MAX_MINOR, Minor, MoneyError};
-pub use text::{Text, TextError};
+pub use text::{CodeText, MAX_CODE_CHARS, Text, TextError};
 pub use time::Timestamp;

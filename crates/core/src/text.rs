@@ -133,6 +133,51 @@ impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     }
 }
 
+/// Longest text of a scanned code that a bill may hold, in characters: that of an EMV code, which is longer than EPC's.
+pub const MAX_CODE_CHARS: usize = 512;
+
+/// The text of a scanned payment code, exactly as it was read: a checksum may cover it, so nothing is normalised. 1 to
+/// [`MAX_CODE_CHARS`] characters as in [`Text`], and besides line ends, no-break and ideographic spaces, in any number and
+/// place. What is shown to people out of it is cut out by `nodpay-protocol`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct CodeText(String);
+
+impl CodeText {
+    /// Takes exactly this text or says why not.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        if text.is_empty() {
+            return Err(TextError::Empty);
+        }
+        if text.chars().take(MAX_CODE_CHARS + 1).count() > MAX_CODE_CHARS {
+            return Err(TextError::TooLong(MAX_CODE_CHARS));
+        }
+        let allowed = |character| matches!(character, '\n' | '\r' | '\u{00A0}' | '\u{3000}');
+        match text.chars().find(|character| is_forbidden(*character) && !allowed(*character)) {
+            Some(character) => Err(TextError::Forbidden(u32::from(character))),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CodeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for CodeText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::new(&text).map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +215,18 @@ mod tests {
         for (text, error) in cases {
             assert_eq!(Text::<6>::new(text), Err(error), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_text_of_a_code_is_kept_as_it_was_read() {
+        for text in ["BCD\n002\r\n", "  a  ", "e\u{301}", "東京\u{3000}店"] {
+            assert_eq!(CodeText::new(text).map(|code| code.as_str().to_owned()), Ok(text.to_owned()));
+        }
+        assert_eq!(CodeText::new(""), Err(TextError::Empty));
+        assert_eq!(CodeText::new("a\u{202E}b"), Err(TextError::Forbidden(0x202E)));
+        assert_eq!(CodeText::new("a\tb"), Err(TextError::Forbidden(9)));
+        assert!(CodeText::new(&"好".repeat(MAX_CODE_CHARS)).is_ok());
+        assert_eq!(CodeText::new(&"a".repeat(MAX_CODE_CHARS + 1)), Err(TextError::TooLong(MAX_CODE_CHARS)));
     }
 
     #[test]

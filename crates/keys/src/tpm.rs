@@ -188,8 +188,11 @@ impl TpmKeys {
     fn try_set(&self, pin: &[u8]) -> Result<(), TpmError> {
         let auth = self.take_lockout()?;
         let sealed = self.linked(|link| link.seal(Some(pin_auth(pin)?), PIN_SEALED))?;
-        sealed.write(&self.storage, PIN_FILE)?;
-        auth.map_or(Ok(()), |auth| self.reset(&auth))
+        if let Some(auth) = auth {
+            self.reset(&auth)?;
+        }
+        // Last: on an error the old PIN is the one.
+        sealed.write(&self.storage, PIN_FILE)
     }
 
     fn try_check(&self, pin: &[u8]) -> Result<VaultAnswer, TpmError> {

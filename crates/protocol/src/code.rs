@@ -1,7 +1,8 @@
 //! What the text of a payment code says, and the text of our own.
 //!
 //! Owns: telling the kinds of code apart, reading payee, amount, currency, country and reference out of the two open
-//! formats (EMVCo merchant-presented, EPC), and writing the code in which a till shows a bill. Never does: network, clock,
+//! formats (EMVCo merchant-presented, EPC), and writing our own: the code in which a till shows a bill, and the one a shop
+//! prints (`printed`, which also says what makes two codes the same payee's). Never does: network, clock,
 //! trust. Nothing read here is verified: even the bill reference of a `nodpay-bill` only names a bill, whose signature and
 //! digest others check.
 //!
@@ -16,6 +17,8 @@
 //! Transfer* v2.1 and v3 (European Payments Council), below "EPC069-12"; ISO 13616 (IBAN), ISO 11649 (RF reference).
 //! Alipay and WeChat publish no format for their links: those are told by scheme and host only.
 
+mod printed;
+
 use std::iter;
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
@@ -24,6 +27,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use iso_currency::Currency;
 use serde::Serialize;
+
+pub use self::printed::{ShopCode, payee_of, write_shop_code};
 
 /// Longest text [`parse`] looks at, in UTF-8 bytes: the 7,089 digits of the largest QR symbol (ISO/IEC 18004, 40-L).
 pub const MAX_TEXT_BYTES: usize = 7_089;
@@ -46,7 +51,8 @@ pub const MAX_CITY_CHARS: usize = 15;
 /// The globally unique identifier of our merchant account information template (MPM tags 26–51, sub-tag 00).
 pub const NODPAY_GUID: &str = "org.nodpay";
 
-/// What a payment code says. Serialised, absent fields are `null`; the bill reference is left out.
+/// What a payment code says. Serialised, absent fields are `null`; bill reference, shop and
+/// scheme are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PaymentCode {
     /// Which format the text is in.
@@ -64,6 +70,12 @@ pub struct PaymentCode {
     /// Present exactly when `kind` is [`CodeKind::NodpayBill`].
     #[serde(skip)]
     pub bill: Option<BillReference>,
+    /// The merchant's id, in the code that a shop of ours prints: one of kind [`CodeKind::EmvStatic`].
+    #[serde(skip)]
+    pub shop: Option<[u8; 16]>,
+    /// The payment scheme, by the name people know it by, where the code tells it.
+    #[serde(skip)]
+    pub scheme: Option<&'static str>,
 }
 
 /// The formats told apart.
@@ -72,7 +84,7 @@ pub struct PaymentCode {
 pub enum CodeKind {
     /// Our own: an EMV code with the [`NODPAY_GUID`] template.
     NodpayBill,
-    /// EMV merchant-presented, made for many payments.
+    /// EMV merchant-presented, made for many payments; also our own, which a shop prints.
     EmvStatic,
     /// EMV merchant-presented, made for one payment.
     EmvDynamic,
@@ -234,7 +246,7 @@ pub fn parse(text: &str) -> Result<PaymentCode, CodeError> {
     {
         return parse_epc(text);
     }
-    Ok(PaymentCode::of_kind(closed_kind(text)))
+    Ok(PaymentCode { scheme: printed::closed_scheme(text), ..PaymentCode::of_kind(closed_kind(text)) })
 }
 
 /// Writes the text in which a till shows a bill: an EMV code (MPM v1.1) of initiation method 12 whose template 26 is
@@ -249,43 +261,71 @@ pub fn parse(text: &str) -> Result<PaymentCode, CodeError> {
 /// [`CodeError::BillUnwritable`] for a field outside the bounds given at [`BillCode`], [`CodeError::HiddenCharacter`] for a
 /// name or city with one.
 pub fn write_bill_code(bill: &BillCode<'_>) -> Result<String, CodeError> {
-    let unwritable = |field, rule| CodeError::BillUnwritable { field, rule };
-    if bill.mcc.len() != 4 || !all_digits(bill.mcc) {
-        return Err(unwritable("merchant category code", "is not four digits"));
-    }
-    if !is_country(bill.country) {
-        return Err(unwritable("country", "is not two capital letters"));
-    }
-    let (currency, exponent) =
-        with_exponent(Currency::from_code(bill.currency)).ok_or(unwritable("currency", CURRENCY_RULE))?;
-    if bill.amount_minor < 1 || bill.amount_minor > MAX_AMOUNT_MINOR {
-        return Err(unwritable("amount", "is not between 1 and 100,000,000,000 minor units"));
-    }
-    let amount = decimal(bill.amount_minor, exponent).ok_or(unwritable("currency", CURRENCY_RULE))?;
-    let name = shorten(bill.name, MAX_NAME_CHARS).ok_or(unwritable("merchant name", BLANK))?;
-    let city = shorten(bill.city, MAX_CITY_CHARS).ok_or(unwritable("merchant city", BLANK))?;
-    refuse_hidden(bill.name)?;
-    refuse_hidden(bill.city)?;
-
     let bill_id = URL_SAFE_NO_PAD.encode(bill.bill);
     let mut account = String::new();
     push_object(&mut account, 0, NODPAY_GUID);
     push_object(&mut account, 1, &bill_id);
     push_object(&mut account, 2, &URL_SAFE_NO_PAD.encode(bill.digest));
-    let mut additional = String::new();
-    push_object(&mut additional, 5, &bill_id);
+    let merchant =
+        Merchant { mcc: bill.mcc, currency: bill.currency, country: bill.country, name: bill.name, city: bill.city };
+    write_emv("12", &account, &merchant, Some(bill.amount_minor), Some(&bill_id))
+}
+
+/// What our codes say about the merchant; the fields of [`BillCode`].
+struct Merchant<'a> {
+    mcc: &'a str,
+    currency: &'a str,
+    country: &'a str,
+    name: &'a str,
+    city: &'a str,
+}
+
+/// A code of ours: `account` is the content of its template 26, `label` its reference label.
+fn write_emv(
+    method: &str,
+    account: &str,
+    merchant: &Merchant<'_>,
+    amount_minor: Option<i64>,
+    label: Option<&str>,
+) -> Result<String, CodeError> {
+    let unwritable = |field, rule| CodeError::BillUnwritable { field, rule };
+    if merchant.mcc.len() != 4 || !all_digits(merchant.mcc) {
+        return Err(unwritable("merchant category code", "is not four digits"));
+    }
+    if !is_country(merchant.country) {
+        return Err(unwritable("country", "is not two capital letters"));
+    }
+    let (currency, exponent) =
+        with_exponent(Currency::from_code(merchant.currency)).ok_or(unwritable("currency", CURRENCY_RULE))?;
+    if amount_minor.is_some_and(|minor| !(1..=MAX_AMOUNT_MINOR).contains(&minor)) {
+        return Err(unwritable("amount", "is not between 1 and 100,000,000,000 minor units"));
+    }
+    let amount = match amount_minor {
+        Some(minor) => Some(decimal(minor, exponent).ok_or(unwritable("currency", CURRENCY_RULE))?),
+        None => None,
+    };
+    let name = shorten(merchant.name, MAX_NAME_CHARS).ok_or(unwritable("merchant name", BLANK))?;
+    let city = shorten(merchant.city, MAX_CITY_CHARS).ok_or(unwritable("merchant city", BLANK))?;
+    refuse_hidden(merchant.name)?;
+    refuse_hidden(merchant.city)?;
 
     let mut text = String::new();
     push_object(&mut text, 0, "01");
-    push_object(&mut text, 1, "12");
-    push_object(&mut text, 26, &account);
-    push_object(&mut text, 52, bill.mcc);
+    push_object(&mut text, 1, method);
+    push_object(&mut text, 26, account);
+    push_object(&mut text, 52, merchant.mcc);
     push_object(&mut text, 53, &format!("{:03}", currency.numeric()));
-    push_object(&mut text, 54, &amount);
-    push_object(&mut text, 58, bill.country);
+    if let Some(amount) = amount {
+        push_object(&mut text, 54, &amount);
+    }
+    push_object(&mut text, 58, merchant.country);
     push_object(&mut text, 59, ascii_or(name, "NODPAY MERCHANT"));
-    push_object(&mut text, 60, ascii_or(city, bill.country));
-    push_object(&mut text, 62, &additional);
+    push_object(&mut text, 60, ascii_or(city, merchant.country));
+    if let Some(label) = label {
+        let mut additional = String::new();
+        push_object(&mut additional, 5, label);
+        push_object(&mut text, 62, &additional);
+    }
     if !name.is_ascii() || !city.is_ascii() {
         let mut local = String::new();
         push_object(&mut local, 0, language_of(name, city));
@@ -302,7 +342,17 @@ pub fn write_bill_code(bill: &BillCode<'_>) -> Result<String, CodeError> {
 impl PaymentCode {
     /// A code of which only the kind is known.
     fn of_kind(kind: CodeKind) -> Self {
-        Self { kind, payee: None, amount_minor: None, currency: None, country: None, reference: None, bill: None }
+        Self {
+            kind,
+            payee: None,
+            amount_minor: None,
+            currency: None,
+            country: None,
+            reference: None,
+            bill: None,
+            shop: None,
+            scheme: None,
+        }
     }
 }
 
@@ -415,7 +465,11 @@ fn read_emv(text: &str, unit: LengthUnit) -> Result<PaymentCode, CodeError> {
         Some(value) => Some(read_local_name(&read_objects(value, unit, LOCAL)?)?),
         None => None,
     };
-    let bill = read_bill(&objects, unit)?;
+    let (bill, shop) = match read_ours(&objects, unit)? {
+        Some(Ours::Bill(bill)) => (Some(bill), None),
+        Some(Ours::Shop(shop)) => (None, Some(shop)),
+        None => (None, None),
+    };
     Ok(PaymentCode {
         kind: if bill.is_some() { CodeKind::NodpayBill } else { kind },
         payee: Some(local_name.unwrap_or(name)),
@@ -424,6 +478,8 @@ fn read_emv(text: &str, unit: LengthUnit) -> Result<PaymentCode, CodeError> {
         country: Some(country.to_owned()),
         reference,
         bill,
+        shop,
+        scheme: printed::emv_scheme(&objects, unit, country),
     })
 }
 
@@ -562,9 +618,16 @@ fn read_local_name(local: &Objects<'_>) -> Result<String, CodeError> {
     emv_text(mandatory(local, 1, LOCAL_NAME)?, LOCAL_NAME, MAX_NAME_CHARS)
 }
 
-/// Finds our template among 26–51. A text that carries our identifier there is a whole Nodpay bill code or broken: what we
-/// never write (another method, a fee, other sub-tags, another reference) is not read as a bill.
-fn read_bill(objects: &Objects<'_>, unit: LengthUnit) -> Result<Option<BillReference>, CodeError> {
+/// What our template says.
+enum Ours {
+    Bill(BillReference),
+    /// The merchant's id.
+    Shop([u8; 16]),
+}
+
+/// Finds our template among 26–51. A text that carries our identifier there is a whole Nodpay code or broken: what we
+/// never write (another method, a fee, other sub-tags, another reference) is not read as one.
+fn read_ours(objects: &Objects<'_>, unit: LengthUnit) -> Result<Option<Ours>, CodeError> {
     let mut ours = objects.0.iter().filter(|&&(tag, value)| (26..=51).contains(&tag) && names_nodpay(value, unit));
     let Some(&(_, template)) = ours.next() else {
         return Ok(None);
@@ -579,6 +642,18 @@ fn read_bill(objects: &Objects<'_>, unit: LengthUnit) -> Result<Option<BillRefer
     let Ok(parts) = read_objects(template, unit, WHOLE) else {
         return broken("the parts of its bill reference do not fit together");
     };
+    if objects.get(55).is_some() {
+        return broken("it asks for a tip or fee");
+    }
+    if let (Some(NODPAY_GUID), Some(shop), 2) = (parts.get(0), parts.get(3), parts.0.len()) {
+        let Some(shop) = sixteen_bytes(shop) else {
+            return broken("its shop is not 16 bytes of base64url");
+        };
+        if objects.get(1) != Some("11") {
+            return broken("it is not marked as made for many payments");
+        }
+        return Ok(Some(Ours::Shop(shop)));
+    }
     let (Some(NODPAY_GUID), Some(bill_text), Some(digest_text), 3) =
         (parts.get(0), parts.get(1), parts.get(2), parts.0.len())
     else {
@@ -593,14 +668,11 @@ fn read_bill(objects: &Objects<'_>, unit: LengthUnit) -> Result<Option<BillRefer
     if objects.get(54).is_none() {
         return broken("it has no amount");
     }
-    if objects.get(55).is_some() {
-        return broken("it asks for a tip or fee");
-    }
     let label = objects.get(62).and_then(|value| read_objects(value, unit, ADDITIONAL).ok()?.get(5));
     if label != Some(bill_text) {
         return broken("its reference label is not the bill");
     }
-    Ok(Some(BillReference { bill, digest }))
+    Ok(Some(Ours::Bill(BillReference { bill, digest })))
 }
 
 /// Whether a merchant account template is meant to be ours: by its identifier, in any case of letters; where the template
@@ -1170,8 +1242,12 @@ mod tests {
                 country: Some(country.to_owned()),
                 reference: reference.map(str::to_owned),
                 bill: None,
+                shop: None,
+                scheme: None,
             };
-            assert_eq!(parse(&text), Ok(expected), "{row}: {text}");
+            // Schemes have a test of their own.
+            let read = parse(&text).map(|code| PaymentCode { scheme: None, ..code });
+            assert_eq!(read, Ok(expected), "{row}: {text}");
         }
     }
 
@@ -1314,6 +1390,8 @@ mod tests {
                 country: Some(country.to_owned()),
                 reference: Some("p6enp6enp6enp6enp6enpw".to_owned()),
                 bill: Some(BillReference { bill: BILL, digest: DIGEST }),
+                shop: None,
+                scheme: None,
             };
             assert_eq!(parse(&text), Ok(expected), "{text}");
         }
@@ -1433,8 +1511,12 @@ mod tests {
                 country: Some(country.to_owned()),
                 reference: reference.map(str::to_owned),
                 bill: None,
+                shop: None,
+                scheme: None,
             };
-            assert_eq!(parse(&text), Ok(expected), "{row}: {text}");
+            // Schemes have a test of their own.
+            let read = parse(&text).map(|code| PaymentCode { scheme: None, ..code });
+            assert_eq!(read, Ok(expected), "{row}: {text}");
         }
     }
 

@@ -5,14 +5,15 @@
 //! a later signed message or be the last one, and nothing may be left over.
 
 use nodpay_core::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, OutcomeKind, PersonName, PublicKey, Timestamp, V1, Verdict,
+    Amount, Bill, CodeText, CredentialId, Digest, GuardianId, HouseholdId, MerchantCertificate, Order, OutcomeKind,
+    PersonName, PublicKey, Timestamp, V1, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LogBook, RelyingParty, VerifyError, name_digest, verify_bill, verify_cancel, verify_decision,
-    verify_merchant_certificate, verify_order, verify_outcome, verify_outcome_certificate, verify_payment,
-    verify_requote, verify_result,
+    LogBook, RelyingParty, Verified, VerifyError, code, name_digest, verify_cancel, verify_decision,
+    verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate,
+    verify_payment, verify_requote, verify_result,
 };
 
 /// Longest evidence file taken, in bytes.
@@ -161,10 +162,9 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
         link("merchant certificate", verify_merchant_certificate(&evidence.merchant_certificate, &anchor.root))?;
     let outcome_certificate =
         link("outcome certificate", verify_outcome_certificate(&evidence.outcome_certificate, &anchor.root))?;
-    let bill = link("bill", verify_bill(&evidence.bill, &certificate))?;
+    let (bill, order) = bill_and_order(&evidence, &book, &certificate)?;
     let requote = evidence.requote.as_deref().map(|wire| verify_requote(wire, &certificate, &bill)).transpose();
     let requote = link("requote", requote)?;
-    let order = link("order", order_of_any_watch(&evidence.order, &book, &bill))?;
     let decision = evidence
         .decision
         .as_deref()
@@ -224,8 +224,14 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     let mut tell = |at, who: String, what: String| story.push(Step { at, who, what });
     tell(
         bill.issued,
-        format!("merchant {}, {}, {}", certificate.name, certificate.city, certificate.country),
-        format!("asked {} for {} lines", bill.total(), bill.lines.len()),
+        match &bill.code {
+            None => format!("merchant {}, {}, {}", certificate.name, certificate.city, certificate.country),
+            Some(_) => format!("{child}'s watch {}", order.watch),
+        },
+        match &bill.code {
+            None => format!("asked {} for {} lines", bill.total(), bill.lines.len()),
+            Some(code) => from_sticker(&bill, code, &certificate),
+        },
     );
     tell(
         order.created,
@@ -289,21 +295,38 @@ fn check_log(evidence: &Evidence, anchor: &Anchor) -> Result<LogBook, EvidenceEr
     Ok(book)
 }
 
-/// Finds the watch by trying: the sender is not taken from the message.
-fn order_of_any_watch(
-    wire: &str,
+/// What became of a printed code, and whose the code says it is.
+fn from_sticker(bill: &Bill, code: &CodeText, certificate: &MerchantCertificate) -> String {
+    let said = code::parse(code.as_str()).ok();
+    let typed = match said.as_ref().and_then(|said| said.amount_minor) {
+        Some(_) => "for the amount on it",
+        None => "with an amount typed by the wearer",
+    };
+    let named = said.and_then(|said| said.payee).unwrap_or_default();
+    let (total, shop) = (bill.total(), &certificate.name);
+    format!("made a bill of {total} to merchant {shop} from the printed code of {named:?}, {typed}")
+}
+
+/// Finds the watch by trying: the sender is not taken from the message. A bill made of a printed code is of that watch.
+fn bill_and_order(
+    evidence: &Evidence,
     book: &LogBook,
-    bill: &crate::Verified<nodpay_core::Bill>,
-) -> Result<crate::Verified<nodpay_core::Order>, VerifyError> {
-    let mut last = VerifyError::UnknownWatch;
+    certificate: &Verified<MerchantCertificate>,
+) -> Result<(Verified<Bill>, Verified<Order>), EvidenceError> {
+    let mut last = ("order", VerifyError::UnknownWatch);
     for watch in book.watches_ever() {
-        match verify_order(wire, book, watch.watch, bill) {
-            Ok(order) => return Ok(order),
-            Err(VerifyError::Signature) if last != VerifyError::UnknownWatch => {}
+        let bill = verify_ordered_bill(&evidence.bill, certificate, &watch.key).map_err(|error| ("bill", error));
+        let found = bill.and_then(|bill| match verify_order(&evidence.order, book, watch.watch, &bill) {
+            Ok(order) => Ok((bill, order)),
+            Err(error) => Err(("order", error)),
+        });
+        match found {
+            Ok(found) => return Ok(found),
+            Err((_, VerifyError::Signature)) if last.1 != VerifyError::UnknownWatch => {}
             Err(error) => last = error,
         }
     }
-    Err(last)
+    link(last.0, Err(last.1))
 }
 
 fn link<T>(link: &'static str, result: Result<T, VerifyError>) -> Result<T, EvidenceError> {

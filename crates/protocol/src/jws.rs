@@ -23,6 +23,8 @@ pub enum Kind {
     MerchantCertificate,
     OutcomeCertificate,
     Bill,
+    /// A bill that a watch made of a printed code.
+    StaticBill,
     PairingClaim,
     Order,
     Payment,
@@ -34,10 +36,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MerchantCertificate,
         Self::OutcomeCertificate,
         Self::Bill,
+        Self::StaticBill,
         Self::PairingClaim,
         Self::Order,
         Self::Payment,
@@ -54,6 +57,7 @@ impl Kind {
             Self::MerchantCertificate => "merchant-certificate",
             Self::OutcomeCertificate => "outcome-certificate",
             Self::Bill => "bill",
+            Self::StaticBill => "static-bill",
             Self::PairingClaim => "pairing-claim",
             Self::Order => "order",
             Self::Payment => "payment",

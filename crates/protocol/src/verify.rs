@@ -7,13 +7,14 @@
 use std::ops::Deref;
 
 use nodpay_core::{
-    Bill, BillError, BillTerms, Cancel, Decision, Digest, EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog,
-    LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantCertificate, Order, Outcome, OutcomeCertificate,
-    OutcomeKind, Payment, PinReport, PinState, PublicKey, RequoteError, ResultReport, StrikeError, Verdict, WatchId,
+    Bill, BillError, BillTerms, Cancel, CodeText, Decision, Digest, EnrolledWatch, Entry, Guardian, HouseholdError,
+    HouseholdLog, LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantCertificate, Order, Outcome,
+    OutcomeCertificate, OutcomeKind, Payment, PinReport, PinState, PublicKey, Reduction, RequoteError, ResultReport,
+    StrikeError, Verdict, WatchId,
 };
 
 use crate::jws::open;
-use crate::{Assertion, AssertionKind, Kind, RelyingParty, Verified, payment_id};
+use crate::{Assertion, AssertionKind, Kind, RelyingParty, Verified, code, payment_id};
 
 /// An order follows its wearer check within this time, or within the watch's on-wrist session where that is longer.
 pub const MAX_WEARER_CHECK_AGE_MS: i64 = 120_000;
@@ -55,6 +56,8 @@ pub enum VerifyError {
     OtherMerchant,
     #[error("the merchant certificate was not valid when the bill was made")]
     CertificateTime,
+    #[error("the scanned code of the bill does not fit it: {0}")]
+    ScannedCode(&'static str),
     #[error("the bill is wrong: {0}")]
     Bill(#[from] BillError),
     #[error("the requote is wrong: {0}")]
@@ -132,6 +135,7 @@ impl VerifyError {
             Self::DemoKey => "demo-key-refused",
             Self::OtherMerchant => "other-merchant",
             Self::CertificateTime => "certificate-not-valid",
+            Self::ScannedCode(_) => "bad-scanned-code",
             Self::Bill(_) => "bad-bill",
             Self::Requote(_) => "bad-requote",
             Self::Strike(StrikeError::Everything) => "everything-struck",
@@ -247,6 +251,65 @@ pub fn verify_outcome_certificate(wire: &str, root: &PublicKey) -> Result<Verifi
 /// A bill of any revision, consistent in itself and made by the certificate's merchant.
 pub fn verify_bill(wire: &str, certificate: &Verified<MerchantCertificate>) -> Result<Verified<Bill>, VerifyError> {
     let bill: Verified<Bill> = open(Kind::Bill, wire, &certificate.key)?;
+    if bill.code.is_some() {
+        return Err(VerifyError::ScannedCode("a merchant's bill holds none"));
+    }
+    check_bill(&bill, certificate)?;
+    Ok(bill)
+}
+
+/// A bill that the watch with this key made of a printed code, in the name of the certificate's merchant. Whose code it
+/// is, the service says; the code itself binds its currency, its amount if it has one, and the merchant if it is ours.
+pub fn verify_static_bill(
+    wire: &str,
+    certificate: &Verified<MerchantCertificate>,
+    watch: &PublicKey,
+) -> Result<Verified<Bill>, VerifyError> {
+    let bill: Verified<Bill> = open(Kind::StaticBill, wire, watch)?;
+    let wrong = VerifyError::ScannedCode;
+    let text = bill.code.as_ref().ok_or(wrong("there is none"))?.as_str();
+    let scanned = code::parse(text).map_err(|_| wrong("it cannot be read"))?;
+    if code::payee_of(text).is_none() {
+        return Err(wrong("it names no payee"));
+    }
+    check_bill(&bill, certificate)?;
+    if scanned.shop.is_some_and(|shop| shop != *certificate.merchant.as_bytes()) {
+        return Err(wrong("it is of another merchant"));
+    }
+    if scanned.currency != Some(bill.currency.code()) {
+        return Err(wrong("it is in another currency"));
+    }
+    if scanned.amount_minor.is_some_and(|minor| minor != bill.total.get()) {
+        return Err(wrong("it asks for another amount"));
+    }
+    let one_line = bill.lines.iter().all(|line| line.quantity == 1 && line.bundle.is_none()) && bill.lines.len() == 1;
+    if !one_line || bill.revision != 1 || bill.reduction != Reduction::LinesSum {
+        return Err(wrong("its bill is one line for one sum"));
+    }
+    Ok(bill)
+}
+
+/// The bill of an order by the watch with this key: the merchant's, or one that this watch made of a printed code.
+pub fn verify_ordered_bill(
+    wire: &str,
+    certificate: &Verified<MerchantCertificate>,
+    watch: &PublicKey,
+) -> Result<Verified<Bill>, VerifyError> {
+    match verify_bill(wire, certificate) {
+        Err(VerifyError::WrongKind) => verify_static_bill(wire, certificate, watch),
+        bill => bill,
+    }
+}
+
+/// The digest of a bill that the watch with this key made, and the code it scanned, for a verifier that looks up whose
+/// code it is. Checks the signature and nothing else.
+pub fn code_of_static_bill(wire: &str, watch: &PublicKey) -> Result<(Digest, CodeText), VerifyError> {
+    let bill: Verified<Bill> = open(Kind::StaticBill, wire, watch)?;
+    let code = bill.code.clone().ok_or(VerifyError::ScannedCode("there is none"))?;
+    Ok((bill.digest(), code))
+}
+
+fn check_bill(bill: &Bill, certificate: &Verified<MerchantCertificate>) -> Result<(), VerifyError> {
     if bill.merchant != certificate.merchant || bill.certificate != certificate.digest() {
         return Err(VerifyError::OtherMerchant);
     }
@@ -254,7 +317,7 @@ pub fn verify_bill(wire: &str, certificate: &Verified<MerchantCertificate>) -> R
         return Err(VerifyError::CertificateTime);
     }
     bill.check()?;
-    Ok(bill)
+    Ok(())
 }
 
 /// A later revision that may stand in for `original` (revision 1).

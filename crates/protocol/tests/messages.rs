@@ -1,15 +1,17 @@
 //! Every message is believed only whole: honest ones verify, bent ones do not, each for its own reason.
 
 use nodpay_core::{
-    Adjustment, AdjustmentKind, Bill, Cancel, Decision, Digest, Entry, HouseholdId, MAX_SESSION_MS, MerchantId, Nonce,
-    Order, OrderId, Outcome, OutcomeKind, Payment, PaymentId, PinCommand, PinConsent, PinReport, PinState, Reduction,
-    ResultReport, Text, TransferId, Verdict, WatchId, WatchSession, WearerId,
+    Adjustment, AdjustmentKind, Bill, Cancel, Currency, Decision, Digest, Entry, HouseholdId, MAX_SESSION_MS,
+    MerchantId, Nonce, Order, OrderId, Outcome, OutcomeKind, Payment, PaymentId, PinCommand, PinConsent, PinReport,
+    PinState, Reduction, ResultReport, Text, TransferId, Verdict, WatchId, WatchSession, WearerId,
 };
+use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::{
-    AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Verified, VerifyError, challenge, sign,
-    sign_request, verify_bill, verify_cancel, verify_decision, verify_evidence, verify_merchant_certificate,
-    verify_order, verify_outcome, verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_pin_report,
-    verify_request, verify_requote, verify_result,
+    AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Signer as _, Verified, VerifyError, challenge,
+    code_of_static_bill, sign, sign_request, verify_bill, verify_cancel, verify_decision, verify_evidence,
+    verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate,
+    verify_pairing_claim, verify_payment, verify_pin_report, verify_request, verify_requote, verify_result,
+    verify_static_bill,
 };
 use nodpay_testkit::{Cast, START, SoftPasskey, Story, cny, key, line_id, minor, rp, some_digest};
 
@@ -26,10 +28,7 @@ fn an_honest_order_verifies_from_bill_to_result() {
     let cast = Cast::default();
     let story = paid(&cast);
     let book = cast.book();
-    let root = {
-        use nodpay_protocol::Signer as _;
-        cast.root.public_key()
-    };
+    let root = cast.root.public_key();
     let certificate = verify_merchant_certificate(cast.certificate.wire(), &root).expect("certificate");
     let outcome_certificate = verify_outcome_certificate(cast.outcome_certificate.wire(), &root).expect("certificate");
     let bill = verify_bill(story.bill.wire(), &certificate).expect("bill");
@@ -67,6 +66,118 @@ fn a_requote_stands_in_and_makes_older_decisions_stale() {
     assert_eq!(older.err(), Some(VerifyError::OtherBill));
     let unknown = verify_decision(&wire, &book, &order, &bill, None);
     assert_eq!(unknown.err(), Some(VerifyError::OtherBill));
+}
+
+#[test]
+fn a_bill_of_a_printed_code_is_the_watchs_and_bound_to_the_code() {
+    let cast = Cast::default();
+    let watch = key(4).public_key();
+    assert_eq!(watch, cast.watch_key.public_key());
+    let ours = cast.shop_code();
+    let verify = |bill: Bill| {
+        let wire = cast.sign_static_bill(bill).wire().to_owned();
+        verify_static_bill(&wire, &cast.certificate, &watch)
+    };
+    let honest = verify(cast.static_bill_payload(1, &ours, 850)).expect("honest");
+    assert_eq!(verify_ordered_bill(honest.wire(), &cast.certificate, &watch), Ok(honest.clone()));
+    let named = (honest.digest(), honest.code.clone().expect("a code"));
+    assert_eq!(code_of_static_bill(honest.wire(), &watch), Ok(named));
+    let epc = "BCD\n002\n1\nSCT\n\nSchulkantine\nDE71110220330123456789\nEUR8.50";
+    let in_euros = |total: i64| {
+        let mut bill = cast.static_bill_payload(1, epc, total);
+        bill.currency = Currency::EUR;
+        bill
+    };
+    verify(in_euros(850)).expect("a fixed amount");
+
+    let scanned = |bill: Bill| match verify(bill) {
+        Err(VerifyError::ScannedCode(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(scanned(in_euros(851)), "it asks for another amount");
+    assert_eq!(scanned(cast.static_bill_payload(1, epc, 850)), "it is in another currency");
+    let other = Cast::new(1).shop_code();
+    assert_eq!(scanned(cast.static_bill_payload(1, &other, 850)), "it is of another merchant");
+    for text in ["https://qr.alipay.com/fkx1", "hello", &bill_code(&cast.bill(1))] {
+        assert_eq!(scanned(cast.static_bill_payload(1, text, 3650)), "it names no payee", "{text}");
+    }
+    assert_eq!(scanned(cast.static_bill_payload(1, &ours[..40], 850)), "it cannot be read");
+    type Bend = fn(&mut Bill);
+    let bends: [(Bend, &str); 5] = [
+        (|bill| bill.code = None, "there is none"),
+        (|bill| bill.lines[0].quantity = 2, "its bill is one line for one sum"),
+        (|bill| bill.lines.push(nodpay_testkit::line("2", "Gum", 1, 500)), "its bill is one line for one sum"),
+        (|bill| bill.reduction = Reduction::Requote, "its bill is one line for one sum"),
+        (
+            |bill| {
+                bill.revision = 2;
+                bill.replaces = Some(some_digest(1));
+            },
+            "its bill is one line for one sum",
+        ),
+    ];
+    for (bend, why) in bends {
+        let mut bill = cast.static_bill_payload(1, &ours, 850);
+        bend(&mut bill);
+        for line in &mut bill.lines {
+            line.amount = line.unit_price.times(line.quantity).expect("in range");
+        }
+        nodpay_testkit::retotal(&mut bill);
+        assert_eq!(scanned(bill), why);
+    }
+
+    // Who may sign which.
+    let foreign = verify_static_bill(honest.wire(), &cast.certificate, &key(200).public_key());
+    assert_eq!(foreign.err(), Some(VerifyError::Signature));
+    let merchants = cast.sign_bill(Bill::clone(&honest));
+    assert!(matches!(verify_bill(merchants.wire(), &cast.certificate), Err(VerifyError::ScannedCode(_))));
+    assert_eq!(verify_bill(honest.wire(), &cast.certificate).err(), Some(VerifyError::WrongKind));
+    let swapped = verify_static_bill(honest.wire(), &Cast::new(1).certificate, &watch);
+    assert_eq!(swapped.err(), Some(VerifyError::OtherMerchant));
+    // A merchant cannot requote what a watch signed.
+    let mut requote = Bill::clone(&honest);
+    requote.revision = 2;
+    requote.replaces = Some(honest.digest());
+    requote.code = None;
+    let requote = cast.sign_bill(requote);
+    assert!(matches!(verify_requote(requote.wire(), &cast.certificate, &honest), Err(VerifyError::Requote(_))));
+}
+
+fn bill_code(bill: &Verified<Bill>) -> String {
+    write_bill_code(&BillCode {
+        bill: *bill.bill.as_bytes(),
+        digest: [7; 16],
+        mcc: "5411",
+        currency: "CNY",
+        amount_minor: bill.total.get(),
+        country: "CN",
+        name: "Sunny Shop",
+        city: "Shenzhen",
+    })
+    .expect("a code")
+}
+
+#[test]
+fn a_paid_printed_code_is_evidence_of_this_watch_only() {
+    let cast = Cast::default();
+    let bill = cast.sign_static_bill(cast.static_bill_payload(1, &cast.shop_code(), 850));
+    let story = cast.paid_story(bill, 1, &[]);
+    let anchor = cast.anchor().to_file().expect("serialises");
+    let check = |story: &Story| {
+        let file = cast.evidence(story).to_file().expect("serialises");
+        verify_evidence(file.as_bytes(), anchor.as_bytes())
+    };
+    let report = check(&story).expect("sound");
+    assert_eq!((report.outcome, report.total), (OutcomeKind::Paid, cny(850)));
+    let first = &report.story[0].what;
+    assert!(first.contains("typed by the wearer") && first.contains("阳光小卖部 Sunny Shop"), "{first}");
+
+    let mut forged = story.clone();
+    forged.bill = sign(Kind::StaticBill, Bill::clone(&story.bill), &key(200)).expect("signs");
+    let Err(EvidenceError::Broken { link: "bill", .. }) = check(&forged) else { panic!("a foreign watch's bill") };
+    let mut merchants = story;
+    merchants.bill = cast.sign_bill(Bill::clone(&merchants.bill));
+    let Err(EvidenceError::Broken { link: "bill", .. }) = check(&merchants) else { panic!("a merchant's bill") };
 }
 
 #[test]

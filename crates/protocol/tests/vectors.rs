@@ -8,6 +8,9 @@ use nodpay_protocol::{AssertionKind, Kind, Signer as _, challenge, check_digits,
 use nodpay_testkit::{Cast, START, cny, key, line_id, minor};
 use serde_json::{Value, json};
 
+/// A printed code of another system: PayNow in its layout, with an amount.
+const FIXED_CODE: &str = "00020101021126340009SG.PAYNOW010120212201403121W0352045411530315654038.55802SG5907Łakocie6009Singapore62090505MENSA6304085C";
+
 fn vectors() -> Value {
     let cast = Cast::default();
     let struck = [line_id("3")];
@@ -37,6 +40,21 @@ fn vectors() -> Value {
     bad_sum.total = minor(1);
     let foreign_order = sign(Kind::Order, nodpay_core::Order::clone(&story.order), &key(200)).expect("signs");
     let claim = cast.pairing_claim();
+    let code = cast.shop_code();
+    let static_story = cast.paid_story(cast.sign_static_bill(cast.static_bill_payload(4, &code, 850)), 4, &[]);
+    let fixed = FIXED_CODE.to_owned();
+    let bent_static = |code: &str, total: i64, bend: &dyn Fn(&mut nodpay_core::Bill)| {
+        let mut bill = cast.static_bill_payload(5, code, total);
+        bend(&mut bill);
+        cast.sign_static_bill(bill).wire().to_owned()
+    };
+    let of_the_merchants = cast.sign_bill(cast.static_bill_payload(5, &code, 850));
+    let static_of_the_merchants =
+        sign(Kind::StaticBill, cast.static_bill_payload(5, &code, 850), &cast.merchant_key).expect("signs");
+    let read = |text: &str| {
+        let read = nodpay_protocol::code::parse(text).expect("a code");
+        json!({ "text": text, "payee": read.payee, "amount_minor": read.amount_minor, "currency": read.currency })
+    };
     let proof = sign_request("GET", "/api/watch/x/state?from=2", START, Nonce::from_bytes([7; 16]), &cast.watch_key);
 
     // The same household later: a session was set, an order was made within it, and a guardian answered a PIN report.
@@ -92,8 +110,21 @@ fn vectors() -> Value {
             "later-log": later.log[cast.log.len()..],
             "session-order": message(in_session.wire(), in_session.digest().to_string()),
             "pin-report": message(report.wire(), report.digest().to_string()),
+            "static-bill": message(static_story.bill.wire(), static_story.bill.digest().to_string()),
+            "static-order": message(static_story.order.wire(), static_story.order.digest().to_string()),
             "request-proof": { "wire": proof.expect("signs") },
         },
+        "codes": [
+            read(&code),
+            read(&fixed),
+            read("BCD\r\n002\r\n1\r\nSCT\r\n\r\n Schulkantine \r\nDE71110220330123456789\r\nEUR12.3\r\n\r\n\r\nMensa"),
+            read("BCD\n001\n1\nSCT\nBHBLDEHHXXX\nSchulkantine\nDE71110220330123456789"),
+        ],
+        "currencies": (0..=999_u16)
+            .filter_map(iso_currency::Currency::from_numeric)
+            .filter_map(|unit| Some(format!("{:03}{}{}", unit.numeric(), unit.code(), unit.exponent()?)))
+            .collect::<Vec<_>>()
+            .join(" "),
         "derived": {
             "payment_id": payment.payment,
             "check_digits": check_digits(claim.digest()),
@@ -103,6 +134,22 @@ fn vectors() -> Value {
         "forgeries": [
             { "as": "bill", "why": "the total is not the sum", "code": "bad-bill", "wire": cast.sign_bill(bad_sum).wire() },
             { "as": "requote", "why": "a price went up", "code": "bad-requote", "wire": cast.sign_bill(dear).wire() },
+            { "as": "bill", "why": "a merchant's bill holds a scanned code", "code": "bad-scanned-code", "wire": of_the_merchants.wire() },
+            { "as": "static-bill", "why": "signed by the merchant", "code": "bad-signature", "wire": static_of_the_merchants.wire() },
+            { "as": "static-bill", "why": "a merchant's bill", "code": "wrong-message-kind", "wire": story.bill.wire() },
+            { "as": "static-bill", "why": "the code asks for another amount", "code": "bad-scanned-code",
+              "wire": bent_static(&fixed, 851, &|_| {}) },
+            { "as": "static-bill", "why": "the code is in another currency", "code": "bad-scanned-code",
+              "wire": bent_static(&code, 850, &|bill| bill.currency = nodpay_core::Currency::EUR) },
+            { "as": "static-bill", "why": "the code is another shop's", "code": "bad-scanned-code",
+              "wire": bent_static(&Cast::new(1).shop_code(), 850, &|_| {}) },
+            { "as": "static-bill", "why": "two lines", "code": "bad-scanned-code",
+              "wire": bent_static(&code, 850, &|bill| {
+                  bill.lines.push(nodpay_testkit::line("2", "口香糖 Gum", 1, 500));
+                  nodpay_testkit::retotal(bill);
+              }) },
+            { "as": "static-bill", "why": "no code", "code": "bad-scanned-code",
+              "wire": bent_static(&code, 850, &|bill| bill.code = None) },
             { "as": "order", "why": "signed with a foreign key", "code": "bad-signature", "wire": foreign_order.wire() },
             { "as": "order", "why": "a result sent as an order", "code": "wrong-message-kind", "wire": story.result.wire() },
             { "as": "session-order", "why": "the session is over", "code": "bad-wearer-check", "wire": after_session.wire() },

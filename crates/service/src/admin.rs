@@ -2,12 +2,14 @@
 //! store; none can change a household's keys.
 
 use nodpay_core::{
-    Amount, Country, Currency, HouseholdId, Mcc, MerchantCertificate, MerchantId, Text, Timestamp, TransferId,
+    Amount, CodeText, Country, Currency, Digest, HouseholdId, Mcc, MerchantCertificate, MerchantId, Minor, Text,
+    Timestamp, TransferId,
 };
+use nodpay_protocol::code::{self, CodeError};
 use nodpay_protocol::{SignError, SoftwareKey, Verified};
 use nodpay_store::{
-    Balance, InvitationKind, MAX_MERCHANTS_PAGE, MerchantRow, Message, NewInvitation, NewMerchant, Store, StoreError,
-    TopUp,
+    Balance, InvitationKind, MAX_MERCHANTS_PAGE, MerchantRow, Message, NewCode, NewInvitation, NewMerchant, Store,
+    StoreError, TopUp,
 };
 
 use crate::keys::{MerchantFacts, certify_merchant_key};
@@ -31,6 +33,12 @@ pub enum AdminError {
     /// There is no key to certify.
     #[error("the till has not enrolled its key yet: open its link on the till first")]
     NotEnrolled,
+    /// The text is no payment code, or our own cannot be written.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// The code cannot be registered; why.
+    #[error("this code cannot be registered: {0}")]
+    NotRegistrable(&'static str),
 }
 
 /// A link that lets one person in, once. Its `Debug` shows the secret: print it only for that person.
@@ -151,6 +159,56 @@ pub async fn certify_merchant(
     let message = Message { wire: certificate.wire().to_owned(), digest: certificate.digest() };
     store.set_merchant_certificate(merchant, key, message, now).await?;
     Ok(certificate)
+}
+
+/// Registers a printed code that a merchant has already, of whatever open scheme: whoever scans it here pays this merchant.
+/// Gives the name by which to remove it.
+///
+/// # Errors
+/// A text that is no such code, [`AdminError::NotRegistrable`], `MerchantUnknown`, `CodeTaken`, `TooManyCodes`, or when the
+/// store fails.
+pub async fn add_code(store: &Store, merchant: MerchantId, text: &str, now: Timestamp) -> Result<Digest, AdminError> {
+    let row = store.merchant(merchant).await?.ok_or(StoreError::MerchantUnknown)?;
+    let code = code::parse(text)?;
+    let refused = |why| Err(AdminError::NotRegistrable(why));
+    let Some(payee) = code::payee_of(text) else {
+        return refused("it names no payee, or asks for a tip or fee");
+    };
+    if code.shop.is_some_and(|shop| shop != *merchant.as_bytes()) {
+        return refused("it is the code that another shop of this service prints");
+    }
+    if code.currency != Some(row.currency.code()) {
+        return refused("it is in another currency than the merchant's");
+    }
+    let Ok(text) = CodeText::new(text) else {
+        return refused("it holds hidden characters");
+    };
+    store.add_code(NewCode { payee, merchant, text }, now).await?;
+    Ok(payee)
+}
+
+/// Registers and gives the text of a code for the shop to print; without an amount the child types it.
+///
+/// # Errors
+/// Those of [`add_code`], and an amount or name that does not fit into a code.
+pub async fn make_code(
+    store: &Store,
+    merchant: MerchantId,
+    amount: Option<Minor>,
+    now: Timestamp,
+) -> Result<String, AdminError> {
+    let row = store.merchant(merchant).await?.ok_or(StoreError::MerchantUnknown)?;
+    let text = code::write_shop_code(&code::ShopCode {
+        shop: *merchant.as_bytes(),
+        mcc: &row.mcc.to_string(),
+        currency: row.currency.code(),
+        amount_minor: amount.map(Minor::get),
+        country: &row.country.to_string(),
+        name: row.name.as_str(),
+        city: row.city.as_str(),
+    })?;
+    add_code(store, merchant, &text, now).await?;
+    Ok(text)
 }
 
 /// All merchants, by id.

@@ -29,6 +29,23 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     }
 }
 
+/// A body of `text/plain` in UTF-8, to the last byte.
+#[derive(Debug)]
+pub(crate) struct PlainText(pub(crate) String);
+
+impl FromRequest<App> for PlainText {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
+        if media_type(request.headers()) != Some("text/plain") {
+            return Err(ApiError::MediaType("text/plain"));
+        }
+        let body = body(request).await?;
+        let text = std::str::from_utf8(&body).map_err(|_| ApiError::Form("the body is not text".to_owned()))?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// A signed message as the whole body: `application/jose` (RFC 7515 section 9.2.1).
 #[derive(Debug)]
 pub(crate) struct Wire(pub(crate) String);

@@ -68,6 +68,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 const STOP_TIME: Duration = Duration::from_secs(10);
 /// What browsers ask for and must not keep. Watches pay for every byte and keep nothing by themselves.
 const PRIVATE: [&str; 2] = ["/api/guardian", "/api/merchant"];
+/// The longest a bill may ask to be valid.
+const MAX_BILL_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
 /// Decisions whose payment is timed.
 const MAX_TAPS: usize = 8_192;
 

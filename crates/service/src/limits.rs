@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     Pairing,
     /// Reports of one watch on its PIN.
     PinReport,
+    /// Asking whose printed codes are, and making bills of them, with one watch.
+    PrintedCode,
 }
 
 impl Purpose {
@@ -47,6 +49,7 @@ impl Purpose {
             Self::PairingClaim => (20, 3_000),
             Self::Pairing => (20, 10_000),
             Self::PinReport => (30, 10_000),
+            Self::PrintedCode => (30, 1_000),
         }
     }
 }

@@ -233,6 +233,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::WrongChallenge
         | VerifyError::OtherMerchant
         | VerifyError::CertificateTime
+        | VerifyError::ScannedCode(_)
         | VerifyError::Bill(_)
         | VerifyError::Requote(_)
         | VerifyError::Strike(_)
@@ -267,6 +268,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::WatchUnknown
         | StoreError::PairingUnknown
         | StoreError::MerchantUnknown
+        | StoreError::PayeeUnknown
         | StoreError::BillUnknown
         | StoreError::OrderUnknown
         | StoreError::AskUnknown => (S::NOT_FOUND, "Not known"),
@@ -283,6 +285,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::CertificateMismatch
         | StoreError::CertificateUnknown
         | StoreError::TooManyGoods
+        | StoreError::TooManyCodes
         | StoreError::NotFirstRevision
         | StoreError::CurrencyNotSupported
         | StoreError::OverNewWatchCap
@@ -304,6 +307,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::PairingClosed
         | StoreError::TokenExists
         | StoreError::MerchantExists
+        | StoreError::CodeTaken
         | StoreError::BillExists
         | StoreError::BillAlreadyPaid
         | StoreError::BillCancelled

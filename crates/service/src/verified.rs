@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nodpay_core::{Bill, Decision, Digest, MerchantCertificate, Order, WatchId};
 use nodpay_protocol::{
     LogBook, Verified, VerifyError, verify_bill, verify_decision, verify_merchant_certificate, verify_order,
-    verify_requote,
+    verify_ordered_bill, verify_requote,
 };
 use nodpay_store::{BillRow, Message, OrderRow};
 
@@ -72,19 +72,31 @@ pub(crate) fn certificate(app: &App, stored: &Message) -> Result<Arc<Verified<Me
     recall(memory, stored, || verify_merchant_certificate(&stored.wire, &app.keys().root()))
 }
 
-/// The bill of a row.
+/// A merchant's own bill.
 pub(crate) fn bill(app: &App, row: &BillRow) -> Result<Arc<Verified<Bill>>, ApiError> {
-    bill_of(app, &row.certificate, &row.message)
+    let certificate = certificate(app, &row.certificate)?;
+    recall(&app.remembered().bills, &row.message, || verify_bill(&row.message.wire, &certificate))
 }
 
-fn bill_of(app: &App, certificate_message: &Message, stored: &Message) -> Result<Arc<Verified<Bill>>, ApiError> {
+/// The bill that `watch` orders or ordered: a merchant's, or one that this watch made of a printed code. The store lets
+/// no other watch order that.
+pub(crate) fn ordered_bill(
+    app: &App,
+    book: &LogBook,
+    watch: WatchId,
+    certificate_message: &Message,
+    stored: &Message,
+) -> Result<Arc<Verified<Bill>>, ApiError> {
     let certificate = certificate(app, certificate_message)?;
-    recall(&app.remembered().bills, stored, || verify_bill(&stored.wire, &certificate))
+    recall(&app.remembered().bills, stored, || {
+        let key = book.watch_ever(watch).ok_or(VerifyError::UnknownWatch)?.key;
+        verify_ordered_bill(&stored.wire, &certificate, &key)
+    })
 }
 
 /// Everything an order's later messages are checked against.
 pub(crate) fn order(app: &App, book: &LogBook, row: &OrderRow) -> Result<Known, ApiError> {
-    let bill = bill_of(app, &row.merchant_certificate, &row.bill_message)?;
+    let bill = ordered_bill(app, book, row.watch, &row.merchant_certificate, &row.bill_message)?;
     let requote = match &row.requote {
         None => None,
         Some(requote) => {

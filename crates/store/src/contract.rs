@@ -32,6 +32,8 @@ macro_rules! store_contract {
             sessions_and_logins
             merchants_and_their_goods
             bills
+            printed_codes
+            bills_of_printed_codes
             placing_an_order
             orders_that_cannot_be_placed
             a_whole_payment

@@ -68,6 +68,13 @@ pub enum StoreError {
     #[error("a merchant has at most {} goods", crate::MAX_GOODS)]
     TooManyGoods,
 
+    #[error("the code is of no merchant here")]
+    PayeeUnknown,
+    #[error("the code is another merchant's")]
+    CodeTaken,
+    #[error("a merchant has at most {} printed codes", crate::MAX_CODES)]
+    TooManyCodes,
+
     #[error("the bill is not known")]
     BillUnknown,
     #[error("a bill with this id and other content exists")]
@@ -190,6 +197,9 @@ impl StoreError {
             Self::CertificateMismatch => "certificate-mismatch",
             Self::CertificateUnknown => "certificate-unknown",
             Self::TooManyGoods => "too-many-goods",
+            Self::PayeeUnknown => "payee-unknown",
+            Self::CodeTaken => "code-taken",
+            Self::TooManyCodes => "too-many-codes",
             Self::BillUnknown => "bill-unknown",
             Self::BillExists => "bill-exists",
             Self::NotFirstRevision => "not-first-revision",
@@ -260,6 +270,9 @@ impl StoreError {
             | Self::CertificateMismatch
             | Self::CertificateUnknown
             | Self::TooManyGoods
+            | Self::PayeeUnknown
+            | Self::CodeTaken
+            | Self::TooManyCodes
             | Self::BillUnknown
             | Self::BillExists
             | Self::NotFirstRevision

@@ -23,6 +23,7 @@
 
 mod access;
 mod check;
+mod codes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod error;
@@ -53,10 +54,11 @@ use crate::sqlite::Sqlite;
 pub use error::{Blame, StoreError};
 pub use types::{
     AnswerRequote, AppendLog, AskRequote, AskRow, AskState, Audience, Balance, BillOrder, BillRow, BillState,
-    BillStatus, CancelOrder, Claim, ClaimPairing, Decide, Ended, EventRow, EvidenceParts, Finding, Good, GuardianRow,
-    HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent, MerchantEventRow, MerchantRow, Message, NewBill,
-    NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSession, OrderRow, PairingRow, PairingState, Pay,
-    PlaceOrder, ReportPin, ReportResult, Requote, SessionOf, Ticked, TokenHash, TopUp, Topic, WatchRow,
+    BillStatus, CancelOrder, Claim, ClaimPairing, CodeRow, Decide, Ended, EventRow, EvidenceParts, Finding, Good,
+    GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent, MerchantEventRow, MerchantRow, Message,
+    NewBill, NewCode, NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSession, OrderRow, PairingRow,
+    PairingState, Pay, PlaceOrder, ReportPin, ReportResult, Requote, SessionOf, Ticked, TokenHash, TopUp, Topic,
+    WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.
@@ -65,6 +67,8 @@ pub const ASK_LIFE_MS: i64 = 30_000;
 pub const MAX_ASKS: u32 = 20;
 /// Goods a merchant may have.
 pub const MAX_GOODS: usize = 500;
+/// Printed codes a merchant may have.
+pub const MAX_CODES: usize = 100;
 /// Logins that may run at once, over all guardians.
 pub const MAX_LOGINS: u32 = 10_000;
 /// Orders [`Store::orders`] gives at once.
@@ -300,7 +304,32 @@ impl Store {
         self.sqlite.write(move |tx| merchants::set_goods(tx, merchant, &goods)).await
     }
 
-    /// Records a bill; its deadline is now + the length it asks for. Event: `bill` for the merchant.
+    /// Records whose a printed code is.
+    ///
+    /// Errors: `MerchantUnknown`, `CodeTaken`, `TooManyCodes`.
+    pub async fn add_code(&self, new: NewCode, now: Timestamp) -> Result<(), StoreError> {
+        self.sqlite.write(move |tx| codes::add(tx, &new, now)).await
+    }
+
+    /// The code is nobody's from now on; bills made of it stay.
+    ///
+    /// Errors: `PayeeUnknown` (also for another merchant's).
+    pub async fn remove_code(&self, merchant: MerchantId, payee: Digest) -> Result<(), StoreError> {
+        self.sqlite.write(move |tx| codes::remove(tx, merchant, payee)).await
+    }
+
+    /// A merchant's printed codes, at most [`MAX_CODES`].
+    pub async fn codes(&self, merchant: MerchantId) -> Result<Vec<CodeRow>, StoreError> {
+        self.sqlite.read(move |db| codes::list(db, merchant)).await
+    }
+
+    /// Whose a printed code is.
+    pub async fn merchant_of_code(&self, payee: Digest) -> Result<Option<MerchantId>, StoreError> {
+        self.sqlite.read(move |db| codes::merchant_of(db, payee)).await
+    }
+
+    /// Records a bill; its deadline is now + the length it asks for. Event: `bill` for the merchant, but not for what a
+    /// watch made of a printed code: that the merchant hears of when it is ordered.
     ///
     /// Errors: `BillExists`, `NotFirstRevision`, `MerchantUnknown`, `CertificateUnknown` (the bill's is not one of this merchant's),
     /// `CurrencyNotSupported`.

@@ -202,8 +202,8 @@ pub(crate) fn create_bill(tx: &mut Tx<'_>, new: &NewBill, now: Timestamp) -> Res
     run(
         tx.db,
         "INSERT INTO bills
-         (bill, digest, merchant, certificate, message, total, currency, deadline, state, scanned)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'open', 0)",
+         (bill, digest, merchant, certificate, message, total, currency, deadline, state, scanned, watch)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'open', 0, ?9)",
         params![
             asked.bill.as_bytes(),
             new.message.digest.as_bytes(),
@@ -213,14 +213,18 @@ pub(crate) fn create_bill(tx: &mut Tx<'_>, new: &NewBill, now: Timestamp) -> Res
             asked.total.get(),
             asked.currency.code(),
             deadline.unix_ms(),
+            new.watch.as_ref().map(|watch| watch.as_bytes()),
         ],
     )?;
-    tell_merchant(tx, asked.merchant, MerchantEvent::Bill(asked.bill), now)?;
+    if new.watch.is_none() {
+        tell_merchant(tx, asked.merchant, MerchantEvent::Bill(asked.bill), now)?;
+    }
     Ok(BillRow {
         bill: asked.bill,
         merchant: asked.merchant,
         certificate,
         message: new.message.clone(),
+        watch: new.watch,
         total: asked.total(),
         deadline,
         scanned: false,
@@ -233,7 +237,7 @@ pub(crate) fn create_bill(tx: &mut Tx<'_>, new: &NewBill, now: Timestamp) -> Res
 macro_rules! select_bill {
     ($condition:literal) => {
         concat!(
-            "SELECT b.no, b.bill, b.merchant, c.wire, b.certificate, m.wire, b.digest, b.total, b.currency,
+            "SELECT b.no, b.bill, b.merchant, c.wire, b.certificate, m.wire, b.digest, b.watch, b.total, b.currency,
                     b.deadline, b.scanned, b.state, b.consumed_by, o.household, o.order_id
              FROM bills b JOIN messages m ON m.id = b.message
              JOIN certificates r ON r.digest = b.certificate JOIN messages c ON c.id = r.message
@@ -251,6 +255,7 @@ fn build_bill(cells: &Cells<'_>) -> Result<(BillRow, i64, Option<i64>), StoreErr
         merchant: cells.id()?,
         certificate: cells.message()?,
         message: cells.message()?,
+        watch: cells.opt_id()?,
         total: cells.amount()?,
         deadline: cells.time()?,
         scanned: cells.flag()?,

@@ -68,6 +68,9 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         return Err(StoreError::NonceReused.into());
     }
     let (bill, bill_no) = merchants::bill_of_order(tx.db, order.bill)?.ok_or(StoreError::BillUnknown)?;
+    if bill.watch.is_some_and(|maker| maker != order.watch) {
+        return Err(StoreError::BillUnknown.into());
+    }
     match bill.state {
         BillState::Open => {}
         BillState::Consumed(..) => return Err(StoreError::BillAlreadyPaid.into()),

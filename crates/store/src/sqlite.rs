@@ -15,7 +15,7 @@ use crate::writer::{Fault, Tx, Writer};
 use crate::{Message, OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
 
 /// One step a version, in order; `PRAGMA user_version` counts those done. Never change a released one.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("printed_codes.sql")];
 /// Marks the file as ours: "nodp".
 const APPLICATION_ID: i32 = 0x6e6f_6470;
 /// Reading connections.

@@ -2,10 +2,10 @@
 //! rows are rebuilt from the database as core types, never trusted as they lie there.
 
 use nodpay_core::{
-    Amount, AskId, Bill, BillId, Cancel, Country, CredentialId, Currency, Decision, Digest, EnrolledWatch, FailReason,
-    GuardianId, HouseholdId, LineId, LogEntry, Mcc, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind,
-    PairingId, Payment, PersonName, PinReport, PublicKey, ResultReport, Text, Timestamp, TransferId, Wallet, WatchId,
-    WearerId,
+    Amount, AskId, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency, Decision, Digest, EnrolledWatch,
+    FailReason, GuardianId, HouseholdId, LineId, LogEntry, Mcc, MerchantId, Minor, Order, OrderId, OrderState,
+    OutcomeKind, PairingId, Payment, PersonName, PinReport, PublicKey, ResultReport, Text, Timestamp, TransferId,
+    Wallet, WatchId, WearerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -233,6 +233,25 @@ pub struct NewBill {
     /// Revision 1.
     pub bill: Bill,
     pub message: Message,
+    /// The watch that made it of a printed code, and signed it.
+    pub watch: Option<WatchId>,
+}
+
+/// A printed code of a merchant's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCode {
+    /// What the code says about its payee, as a digest.
+    pub payee: Digest,
+    pub merchant: MerchantId,
+    /// As it was read.
+    pub text: CodeText,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeRow {
+    pub payee: Digest,
+    pub text: CodeText,
+    pub at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,6 +261,8 @@ pub struct BillRow {
     /// The certificate that the bill names.
     pub certificate: Message,
     pub message: Message,
+    /// The watch that made it of a printed code: nobody else may order it.
+    pub watch: Option<WatchId>,
     /// Of revision 1.
     pub total: Amount,
     /// By the service's clock.

@@ -3,12 +3,13 @@
 //! Everything is deterministic: the same calls give the same bytes, which is also how `docs/vectors.json` is made.
 
 use nodpay_core::{
-    Adjustment, Amount, Bill, BillId, Cancel, CancelReason, Country, CredentialId, Currency, Decision, Digest,
-    EnrolledWatch, Entry, FailReason, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry, Mcc,
+    Adjustment, Amount, Bill, BillId, Cancel, CancelReason, CodeText, Country, CredentialId, Currency, Decision,
+    Digest, EnrolledWatch, Entry, FailReason, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry, Mcc,
     MerchantCertificate, MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Nonce, Occasion, Order, OrderId,
     Outcome, OutcomeCertificate, OutcomeKind, PairingId, Payment, PersonName, PinReport, PinState, Reduction,
     ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
 };
+use nodpay_protocol::code::{ShopCode, write_shop_code};
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, Evidence, Kind, LogBook, PairingClaim, PairingSecret,
     RelyingParty, Signer, SoftwareKey, Verified, name_digest, payment_id, sign, verify_decision,
@@ -280,6 +281,7 @@ impl Cast {
             issued: START,
             valid_until: START.plus_ms(15 * MINUTE_MS),
             nonce: Nonce::from_bytes([number; 16]),
+            code: None,
         };
         retotal(&mut bill);
         bill
@@ -288,6 +290,36 @@ impl Cast {
     #[must_use]
     pub fn sign_bill(&self, bill: Bill) -> Verified<Bill> {
         sign(Kind::Bill, bill, &self.merchant_key).expect("signs")
+    }
+
+    /// The cast's shop's own printed code, without an amount.
+    #[must_use]
+    pub fn shop_code(&self) -> String {
+        write_shop_code(&ShopCode {
+            shop: *self.merchant.as_bytes(),
+            mcc: "5411",
+            currency: "CNY",
+            amount_minor: None,
+            country: "CN",
+            name: self.certificate.name.as_str(),
+            city: self.certificate.city.as_str(),
+        })
+        .expect("a code")
+    }
+
+    /// An honest bill over `total` minor units that the watch makes of a printed code.
+    #[must_use]
+    pub fn static_bill_payload(&self, number: u8, code: &str, total: i64) -> Bill {
+        let mut bill = self.bill_payload(number, Reduction::LinesSum, Vec::new());
+        bill.lines = vec![line("1", self.certificate.name.as_str(), 1, total)];
+        bill.code = Some(CodeText::new(code).expect("a code"));
+        retotal(&mut bill);
+        bill
+    }
+
+    #[must_use]
+    pub fn sign_static_bill(&self, bill: Bill) -> Verified<Bill> {
+        sign(Kind::StaticBill, bill, &self.watch_key).expect("signs")
     }
 
     /// The merchant's honest requote of `bill` without `struck`; adjustments stay.

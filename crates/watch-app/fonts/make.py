@@ -33,8 +33,9 @@ LICENSE = "This Font Software is licensed under the SIL Open Font License, Versi
 # Line metrics of both faces, so that bold and regular share a base line.
 ASCENT, DESCENT = 1000, -280
 
-# Characters that are never drawn as such: control, format, surrogate, private use, unassigned.
-NOT_DRAWN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+# Characters that are never drawn as such: control, format, surrogate, private use, unassigned. And marks that stand on
+# another letter: without a layout table two of them would cover each other. What NFC leaves of them is escaped.
+NOT_DRAWN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Mc", "Me"}
 # Letters and marks without ink, by name though not by category: a glyph for them would hide them.
 NO_INK = {0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0}
 
@@ -79,7 +80,6 @@ def alphabets():
     return (
         chars(0x0020, 0x024F)  # Latin, Latin-1, Extended-A and -B
         | chars(0x0250, 0x02FF)  # phonetic letters, modifiers
-        | chars(0x0300, 0x036F)  # combining accents
         | chars(0x0370, 0x03FF)  # Greek
         | chars(0x0400, 0x052F)  # Cyrillic
         | chars(0x1E00, 0x1EFF)  # Latin with two accents (Vietnamese)

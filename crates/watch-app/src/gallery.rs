@@ -4,73 +4,150 @@
 use std::path::Path;
 
 use image::{ImageResult, Rgb, RgbImage};
-use nodpay_core::{Amount, Currency, Minor};
-use nodpay_watch::view::{Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, PinGate, ScanFor, Screen, View};
+use nodpay_core::{Amount, Currency, Minor, Occasion, Timestamp};
+use nodpay_watch::view::{
+    About, AmountPad, Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, PastOrder, PinGate, ScanFor, Screen,
+    View,
+};
 
-use crate::screens::{Picture, Screens, Shape};
-use crate::words::Language;
+use crate::screens::{Picture, Screens, Shape, caption};
+use crate::words::{Language, Words};
 
-/// A name for the file, and the view.
-pub type Entry = (&'static str, View);
+/// One picture of the gallery.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// For files and messages.
+    pub name: &'static str,
+    pub view: View,
+    /// What is touched then, if the view alone does not show it.
+    pub tap: Option<fn(&'static Words) -> &'static str>,
+}
+
+impl Entry {
+    const fn new(name: &'static str, screen: Screen) -> Self {
+        Self { name, view: View { screen, online: true }, tap: None }
+    }
+
+    fn offline(mut self) -> Self {
+        self.view.online = false;
+        self
+    }
+
+    fn then(mut self, tap: fn(&'static Words) -> &'static str) -> Self {
+        self.tap = Some(tap);
+        self
+    }
+
+    /// Shows it and draws it.
+    pub fn show(&self, screens: &mut Screens) {
+        screens.show(&self.view);
+        if matches!(self.view.screen, Screen::Scan { purpose: ScanFor::Paying, .. }) {
+            let (width, height, luma) = still_life();
+            screens.set_preview(width, height, &luma);
+        }
+        screens.draw();
+        if let Some(label) = self.tap {
+            screens.tap(label(screens.language().words()));
+            screens.draw();
+        }
+    }
+}
 
 /// Each screen in each of its states.
 #[must_use]
 pub fn gallery() -> Vec<Entry> {
-    let online = |screen| View { screen, online: true };
-    let offline = |screen| View { screen, online: false };
     let balance = Some(yuan(8640));
+    let mama = Some("妈妈");
     let home = |wearer: &str, balance, notice| Screen::Home { wearer: wearer.to_owned(), balance, notice };
     let scan = |purpose, notice| Screen::Scan { purpose, notice };
     let choose = |digits, again, notice| Screen::ChoosePin { digits, again, notice };
-    let pin = |digits, gate| Screen::Pin { digits, gate, asked: false };
+    let pin = |digits, gate, asked| Screen::Pin { digits, gate, asked };
     let open = |tries_left| PinGate::Open { tries_left };
+    let locked = PinGate::Wait { left_ms: 297_000 };
+    let entry = Entry::new;
     vec![
-        ("welcome", offline(Screen::Welcome { notice: None })),
-        ("welcome-notice", offline(Screen::Welcome { notice: Some(Notice::PairingExpired) })),
-        ("scan-pairing", offline(scan(ScanFor::Pairing, None))),
-        ("scan-pairing-notice", offline(scan(ScanFor::Pairing, Some(Notice::NotAPairingCode)))),
-        ("scan", online(scan(ScanFor::Paying, None))),
-        ("scan-notice", online(scan(ScanFor::Paying, Some(Notice::OtherSystem(OtherSystem::Alipay))))),
-        ("choose-pin", online(choose(0, false, None))),
-        ("choose-pin-typed", online(choose(5, false, None))),
-        ("choose-pin-again", online(choose(8, true, None))),
-        ("choose-pin-differ", online(choose(0, false, Some(Notice::PinsDiffer)))),
-        ("choose-pin-easy", online(choose(0, false, Some(Notice::PinTooEasy)))),
-        ("pairing", online(Screen::Pairing { check: "482 913".to_owned(), left_ms: 1_260_000 })),
-        ("home", online(home("小明", balance, None))),
-        ("home-english-name", online(home("Mia", Some(yuan(123_450)), None))),
-        ("home-offline", offline(home("Łucja", balance, None))),
-        ("home-no-balance", online(home("欧阳晓晓", None, None))),
-        ("home-long-name", online(home("Maximiliane-Alexandra", Some(dollars(123_456_789)), None))),
-        ("home-notice", online(home("小明", balance, Some(Notice::BillNotGenuine)))),
-        ("home-notice-money", online(home("小明", balance, Some(Notice::NotEnoughMoney { balance: Some(yuan(640)) })))),
-        ("home-notice-unpaired", online(home("小明", None, Some(Notice::WatchNotEnrolled)))),
-        ("fetching", online(Screen::Fetching)),
-        ("review", online(Screen::Review(stationer()))),
-        ("review-long", online(Screen::Review(supermarket()))),
-        ("review-one", online(Screen::Review(canteen()))),
-        ("pin", online(pin(0, open(None)))),
-        ("pin-typed", online(pin(4, open(None)))),
-        ("pin-wrong", online(pin(0, open(Some(2))))),
-        ("pin-locked", online(pin(0, PinGate::Wait { left_ms: 297_000 }))),
-        ("sending", online(Screen::Sending)),
-        ("sending-offline", offline(Screen::Sending)),
-        ("waiting", online(waiting("晨光文具店", yuan(2350), 523_000))),
-        ("waiting-long", online(waiting("Księgarnia i Papiernik „Pod Żółtą Łodzią”", zloty(123_456), 71_000))),
-        ("waiting-offline", offline(waiting("晨光文具店", yuan(2350), 240_000))),
-        ("paying", online(paying("晨光文具店", yuan(2350), &[]))),
-        ("paying-struck", online(paying("快乐超市", yuan(3120), &["可乐", "Chio Chips Paprika"]))),
-        ("paid", online(ended(EndKind::Paid, &[], None, balance))),
-        ("paid-struck", online(ended(EndKind::Paid, &["可乐", "大白兔奶糖"], None, balance))),
-        ("refused", online(ended(EndKind::Refused, &[], None, balance))),
-        ("refused-words", online(ended(EndKind::Refused, &[], Some(words_of_mother()), balance))),
-        (
-            "failed",
-            online(ended(EndKind::Failed, &[], Some(Notice::NotEnoughMoney { balance: Some(yuan(640)) }), None)),
+        entry("welcome", Screen::Welcome { notice: None }).offline(),
+        entry("welcome-notice", Screen::Welcome { notice: Some(Notice::PairingExpired) }).offline(),
+        entry("scan-pairing", scan(ScanFor::Pairing, None)).offline(),
+        entry("scan-pairing-notice", scan(ScanFor::Pairing, Some(Notice::NotAPairingCode))).offline(),
+        entry("scan", scan(ScanFor::Paying, None)),
+        entry("scan-notice", scan(ScanFor::Paying, Some(Notice::OtherSystem(OtherSystem::Alipay)))),
+        entry("scan-several", scan(ScanFor::Paying, Some(Notice::SeveralCodes))),
+        entry("choose-pin", choose(0, false, None)),
+        entry("choose-pin-typed", choose(5, false, None)),
+        entry("choose-pin-again", choose(8, true, None)),
+        entry("choose-pin-differ", choose(0, false, Some(Notice::PinsDiffer))),
+        entry("choose-pin-easy", choose(0, false, Some(Notice::PinTooEasy))),
+        entry("pairing", Screen::Pairing { check: "482 913".to_owned(), left_ms: 1_260_000 }),
+        entry("home", home("小明", balance, None)),
+        entry("home-english-name", home("Mia", Some(yuan(123_450)), None)),
+        entry("home-offline", home("Łucja", balance, None)).offline(),
+        entry("home-no-balance", home("欧阳晓晓", None, None)),
+        entry("home-no-balance-offline", home("欧阳晓晓", None, None)).offline(),
+        entry("home-long-name", home("Maximiliane-Alexandra", Some(dollars(123_456_789)), None)),
+        entry("home-notice", home("小明", balance, Some(Notice::BillNotGenuine))),
+        entry("home-notice-money", home("小明", balance, Some(Notice::NotEnoughMoney { balance: Some(yuan(640)) }))),
+        entry("home-notice-unpaired", home("小明", None, Some(Notice::WatchNotEnrolled))),
+        entry("home-notice-unlocked", home("小明", balance, Some(Notice::PinUnlocked))),
+        entry("fetching", Screen::Fetching),
+        entry("fetching-offline", Screen::Fetching).offline(),
+        entry("amount", Screen::Amount(pad(0, None))),
+        entry("amount-typed", Screen::Amount(pad(350, None))),
+        entry("amount-too-large", Screen::Amount(pad(62_000, Some(Notice::AmountTooLarge { most: yuan(5000) })))),
+        entry("review", Screen::Review(stationer())),
+        entry("review-occasion", Screen::Review(Basket { occasion: Some(Occasion::School), ..stationer() })),
+        entry("review-why", Screen::Review(stationer())).then(|words| words.why),
+        entry("review-why-chosen", Screen::Review(Basket { occasion: Some(Occasion::Thirsty), ..canteen() }))
+            .then(|words| if words.why == Language::English.words().why { "Thirsty" } else { "渴了" }),
+        entry("review-long", Screen::Review(supermarket())),
+        entry("review-one", Screen::Review(canteen())),
+        entry("pin", pin(0, open(None), false)),
+        entry("pin-typed", pin(4, open(None), false)),
+        entry("pin-wrong", pin(0, open(Some(2)), false)),
+        entry("pin-asked", pin(0, open(Some(1)), true)),
+        entry("pin-locked", pin(0, locked, false)),
+        entry("pin-locked-asked", pin(0, locked, true)),
+        entry("pin-guardian", pin(0, PinGate::Guardian, false)),
+        entry("pin-guardian-asked", pin(0, PinGate::Guardian, true)),
+        entry("recognise", Screen::Recognise { notice: None }),
+        entry("recognise-notice", Screen::Recognise { notice: Some(Notice::NotRecognised) }),
+        entry("sending", Screen::Sending),
+        entry("sending-offline", Screen::Sending).offline(),
+        entry("waiting", waiting("晨光文具店", yuan(2350), 523_000)),
+        entry("waiting-long", waiting("Księgarnia i Papiernik „Pod Żółtą Łodzią”", zloty(123_456), 71_000)),
+        entry("waiting-offline", waiting("晨光文具店", yuan(2350), 240_000)).offline(),
+        entry("paying", paying("晨光文具店", yuan(2350), &[], None, None)),
+        entry("paying-struck", paying("快乐超市", yuan(3120), &["可乐", "Chio Chips Paprika"], Some("Mama"), None)),
+        entry("paying-words", paying("快乐超市", yuan(3120), &["可乐"], mama, Some("可乐对牙齿不好，喝水吧"))),
+        entry(
+            "paying-long-name",
+            paying("快乐超市", yuan(3120), &[], Some("Alexandra-Konstantina Papadopoulou"), None),
         ),
-        ("failed-not-genuine", online(ended(EndKind::Failed, &[], Some(Notice::NotGenuine), balance))),
-        ("expired", online(ended(EndKind::Expired, &[], None, balance))),
-        ("cancelled", online(ended(EndKind::Cancelled, &[], None, None))),
+        entry("paid", ended(EndKind::Paid, &[], None, None, balance)),
+        entry("paid-struck", ended(EndKind::Paid, &["可乐", "大白兔奶糖"], mama, None, balance)),
+        entry("paid-struck-words", ended(EndKind::Paid, &["可乐"], Some("Papa"), Some(words_of_mother()), balance)),
+        entry("refused", ended(EndKind::Refused, &[], None, None, balance)),
+        entry("refused-words", ended(EndKind::Refused, &[], mama, Some(words_of_mother()), balance)),
+        entry(
+            "refused-long-name",
+            ended(EndKind::Refused, &[], Some("Бабушка Екатерина Александровна"), None, balance),
+        ),
+        entry(
+            "failed",
+            ended(EndKind::Failed, &[], None, Some(Notice::NotEnoughMoney { balance: Some(yuan(640)) }), None),
+        ),
+        entry("failed-not-genuine", ended(EndKind::Failed, &[], None, Some(Notice::NotGenuine), balance)),
+        entry("expired", ended(EndKind::Expired, &[], None, None, balance)),
+        entry("cancelled", ended(EndKind::Cancelled, &[], None, None, None)),
+        entry("history", Screen::History(history())),
+        entry("history-empty", Screen::History(Vec::new())),
+        entry("settings", Screen::Settings(about(false))),
+        entry("settings-asked", Screen::Settings(about(true))),
+        entry(
+            "settings-unpaired",
+            Screen::Settings(About { service: String::new(), watch: String::new(), ..about(false) }),
+        )
+        .offline(),
     ]
 }
 
@@ -81,7 +158,8 @@ pub fn notices() -> Vec<Notice> {
         Notice::NotAPaymentCode,
         Notice::OtherSystem(OtherSystem::Alipay),
         Notice::OtherSystem(OtherSystem::WeChat),
-        Notice::OtherSystem(OtherSystem::Emv),
+        Notice::OtherSystem(OtherSystem::Emv(None)),
+        Notice::OtherSystem(OtherSystem::Emv(Some("PromptPay"))),
         Notice::OtherSystem(OtherSystem::Epc),
         Notice::OtherSystem(OtherSystem::WebAddress),
         Notice::BrokenCode,
@@ -113,23 +191,93 @@ pub fn notices() -> Vec<Notice> {
     ]
 }
 
+/// The longest and largest that a shop or a guardian may send, for tests.
+#[cfg(test)]
+pub(crate) fn extremes() -> Vec<(&'static str, Screen)> {
+    const LONGEST_NAME: usize = 60;
+    let mut screens = Vec::new();
+    let (most, most_mils) = (amount(nodpay_core::MAX_MINOR, "CNY"), amount(nodpay_core::MAX_MINOR, "KWD"));
+    for (letter, total) in [("W", most_mils), ("龘", most), ("🍫", most_mils), ("Wm ", yuan(1))] {
+        let name: String = letter.repeat(LONGEST_NAME).chars().take(LONGEST_NAME).collect();
+        let name = name.trim();
+        let lines = vec![line(name, 999_999, total.minor()); 64];
+        let basket = Basket { shop: name.to_owned(), place: name.to_owned(), lines, total, occasion: None };
+        let struck = vec![name; 64];
+        let said = Notice::Words(name.to_owned());
+        let past = PastOrder { kind: EndKind::Failed, shop: name.to_owned(), total, at: Timestamp::from_unix_ms(0) };
+        let home = Screen::Home { wearer: name.to_owned(), balance: Some(total), notice: None };
+        let end = |kind, struck: &[&str], guardian| Ending {
+            kind,
+            shop: name.to_owned(),
+            total,
+            struck: names(struck),
+            guardian,
+            reason: Some(said.clone()),
+            balance: Some(total),
+        };
+        let too_large = Some(Notice::AmountTooLarge { most: total });
+        screens.extend([
+            ("long home", home),
+            ("long review", Screen::Review(basket)),
+            ("long waiting", waiting(name, total, 3_600_000)),
+            ("long paying", paying(name, total, &struck, Some(name), Some(name))),
+            ("long paying, nothing struck", paying(name, total, &[], Some(name), Some(name))),
+            ("long paid", Screen::Ended(end(EndKind::Paid, &struck, Some(name.to_owned())))),
+            ("long refused", Screen::Ended(end(EndKind::Refused, &[], Some(name.to_owned())))),
+            ("long failed", Screen::Ended(end(EndKind::Failed, &[], None))),
+            ("long history", Screen::History(vec![past; 64])),
+            (
+                "long amount",
+                Screen::Amount(AmountPad {
+                    shop: name.to_owned(),
+                    place: name.to_owned(),
+                    typed: total,
+                    least: total,
+                    most: total,
+                    notice: None,
+                }),
+            ),
+            (
+                "amount too large",
+                Screen::Amount(AmountPad { typed: total, shop: name.to_owned(), ..pad(1, too_large) }),
+            ),
+            (
+                "long settings",
+                Screen::Settings(About {
+                    service: format!("https://{}.example", "w".repeat(200)),
+                    watch: name.to_owned(),
+                    session_ms: u64::MAX,
+                    pin_change_asked: false,
+                }),
+            ),
+        ]);
+    }
+    screens
+}
+
 /// Writes every screen in every language and shape as `NAME-LANGUAGE-SHAPE.png` to `dir`, which is made if it is not
 /// there, and all of them on `contact-sheet.png`.
 pub fn write_screens(dir: &Path) -> ImageResult<()> {
     std::fs::create_dir_all(dir)?;
-    let mut rows = Vec::new();
+    let mut variants: Vec<Vec<RgbImage>> = Vec::new();
     for shape in Shape::ALL {
         for language in Language::ALL {
-            let mut row = Vec::new();
+            let mut images = Vec::new();
             for (name, picture) in render(shape, language) {
                 let image = to_image(&picture);
-                image.save(dir.join(format!("{name}-{}-{}.png", language.tag(), shape.tag())))?;
-                row.push(image);
+                image.save(dir.join(format!("{}.png", file_name(name, language, shape))))?;
+                images.push(image);
             }
-            rows.push(row);
+            variants.push(images);
         }
     }
-    contact_sheet(&rows).save(dir.join("contact-sheet.png"))
+    contact_sheet(&variants).save(dir.join("contact-sheet.png"))
+}
+
+/// What the picture of a gallery entry is called, without an ending.
+#[must_use]
+pub fn file_name(name: &str, language: Language, shape: Shape) -> String {
+    format!("{name}-{}-{}", language.tag(), shape.tag())
 }
 
 /// The gallery as pictures.
@@ -138,14 +286,9 @@ pub fn render(shape: Shape, language: Language) -> Vec<(&'static str, Picture)> 
     let mut screens = Screens::new(shape, language);
     gallery()
         .into_iter()
-        .map(|(name, view)| {
-            screens.show(&view);
-            if matches!(view.screen, Screen::Scan { purpose: ScanFor::Paying, .. }) {
-                let (width, height, luma) = still_life();
-                screens.set_preview(width, height, &luma);
-            }
-            screens.draw();
-            (name, screens.picture().clone())
+        .map(|entry| {
+            entry.show(&mut screens);
+            (entry.name, screens.picture().clone())
         })
         .collect()
 }
@@ -154,25 +297,32 @@ fn to_image(picture: &Picture) -> RgbImage {
     RgbImage::from_raw(picture.width, picture.height, picture.rgb.clone()).unwrap_or_default()
 }
 
-/// Pictures a row of the sheet.
-const COLUMNS: usize = 8;
+/// Screens a row of the sheet, each in all its variants side by side.
+const COLUMNS: usize = 3;
 const GAP: u32 = 16;
+const CAPTION_HEIGHT: u32 = 34;
 
-fn contact_sheet(groups: &[Vec<RgbImage>]) -> RgbImage {
-    let rows: Vec<&[RgbImage]> = groups.iter().flat_map(|group| group.chunks(COLUMNS)).collect();
-    let row_width = |row: &&[RgbImage]| row.iter().map(|image| image.width() + GAP).sum::<u32>() + GAP;
-    let row_height = |row: &&[RgbImage]| row.iter().map(RgbImage::height).max().unwrap_or(0) + GAP;
-    let width = rows.iter().map(row_width).max().unwrap_or(GAP);
-    let height = rows.iter().map(row_height).sum::<u32>() + GAP;
+/// `variants` holds the whole gallery once for each shape and language.
+fn contact_sheet(variants: &[Vec<RgbImage>]) -> RgbImage {
+    let firsts = || variants.iter().filter_map(|images| images.first());
+    let cell_width = firsts().map(|image| image.width() + GAP).sum::<u32>();
+    let cell_height = firsts().map(RgbImage::height).max().unwrap_or(0) + CAPTION_HEIGHT + GAP;
+    let names: Vec<&str> = gallery().iter().map(|entry| entry.name).collect();
+    let side = |count: usize| u32::try_from(count).unwrap_or(0);
+    let width = side(COLUMNS) * (cell_width + GAP) + GAP;
+    let height = side(names.len().div_ceil(COLUMNS)) * cell_height + GAP;
     let mut sheet = RgbImage::from_pixel(width, height, Rgb([70, 74, 84]));
-    let mut y = GAP;
-    for row in &rows {
-        let mut x = GAP;
-        for image in *row {
+    for (index, name) in names.iter().enumerate() {
+        let mut x = GAP + side(index % COLUMNS) * (cell_width + GAP);
+        let y = GAP + side(index / COLUMNS) * cell_height;
+        let mut put = |image: &RgbImage, x: u32, y: u32| {
             image::imageops::replace(&mut sheet, image, i64::from(x), i64::from(y));
+        };
+        put(&to_image(&caption(name, cell_width, CAPTION_HEIGHT)), x, y);
+        for image in variants.iter().filter_map(|images| images.get(index)) {
+            put(image, x, y + CAPTION_HEIGHT);
             x += image.width() + GAP;
         }
-        y += row_height(row);
     }
     sheet
 }
@@ -279,13 +429,56 @@ fn waiting(shop: &str, total: Amount, left_ms: u64) -> Screen {
     Screen::Waiting { shop: shop.to_owned(), total, left_ms }
 }
 
-fn paying(shop: &str, total: Amount, struck: &[&str]) -> Screen {
-    Screen::Paying { shop: shop.to_owned(), total, struck: names(struck), guardian: None, words: None }
+fn paying(shop: &str, total: Amount, struck: &[&str], guardian: Option<&str>, words: Option<&str>) -> Screen {
+    let (guardian, words) = (guardian.map(str::to_owned), words.map(str::to_owned));
+    Screen::Paying { shop: shop.to_owned(), total, struck: names(struck), guardian, words }
 }
 
-fn ended(kind: EndKind, struck: &[&str], reason: Option<Notice>, balance: Option<Amount>) -> Screen {
-    let (shop, total) = ("晨光文具店".to_owned(), yuan(2350));
-    Screen::Ended(Ending { kind, shop, total, struck: names(struck), guardian: None, reason, balance })
+fn ended(
+    kind: EndKind,
+    struck: &[&str],
+    guardian: Option<&str>,
+    reason: Option<Notice>,
+    balance: Option<Amount>,
+) -> Screen {
+    let (shop, total, guardian) = ("晨光文具店".to_owned(), yuan(2350), guardian.map(str::to_owned));
+    Screen::Ended(Ending { kind, shop, total, struck: names(struck), guardian, reason, balance })
+}
+
+fn pad(typed_minor: i64, notice: Option<Notice>) -> AmountPad {
+    AmountPad {
+        shop: "巷口早点铺".to_owned(),
+        place: "成都".to_owned(),
+        typed: yuan(typed_minor),
+        least: yuan(1),
+        most: yuan(5000),
+        notice,
+    }
+}
+
+fn history() -> Vec<PastOrder> {
+    // 2026-11-23 12:00 UTC, and going back.
+    let at = |hours_before: i64| Timestamp::from_unix_ms(1_795_435_200_000 - hours_before * 3_600_000);
+    [
+        (EndKind::Paid, "晨光文具店", yuan(2350), 0),
+        (EndKind::Refused, "快乐超市", yuan(9900), 5),
+        (EndKind::Paid, "Bäckerei Müller", amount(320, "EUR"), 30),
+        (EndKind::Expired, "巷口早点铺", yuan(850), 52),
+        (EndKind::Cancelled, "学校食堂", yuan(1200), 80),
+        (EndKind::Failed, "快乐生活超市（人民广场西南出口地下一层店）", yuan(256_610), 400),
+        (EndKind::Paid, "Juwelier Gold", yuan(10_000_000_000), 800),
+    ]
+    .map(|(kind, shop, total, before)| PastOrder { kind, shop: shop.to_owned(), total, at: at(before) })
+    .to_vec()
+}
+
+fn about(pin_change_asked: bool) -> About {
+    About {
+        service: "https://pay.example.org".to_owned(),
+        watch: "w-7f3a92c1".to_owned(),
+        session_ms: 600_000,
+        pin_change_asked,
+    }
 }
 
 fn names(names: &[&str]) -> Vec<String> {

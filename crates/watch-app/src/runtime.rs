@@ -14,8 +14,11 @@ use nodpay_watch::view::View;
 use nodpay_watch::{Action, Agent, AgentConfig, Input, JournalError, Moment};
 
 use crate::net::{Net, NetError, Tell};
+use crate::words::Language;
 
 const JOURNAL: &str = "journal.json";
+/// Holds the tag of the language that the wearer chose.
+const LANGUAGE: &str = "language";
 
 /// What a watch runs on.
 #[derive(Clone, Debug)]
@@ -113,6 +116,17 @@ impl Runtime {
     #[must_use]
     pub fn view(&self) -> View {
         self.agent.view(self.now_ms())
+    }
+
+    /// The language that the wearer chose, if they did.
+    pub fn language(&self) -> Result<Option<Language>, RuntimeError> {
+        let tag = self.storage.read(LANGUAGE)?;
+        Ok(tag.and_then(|tag| Language::from_tag(std::str::from_utf8(&tag).ok()?)))
+    }
+
+    /// Keeps the language for the next start.
+    pub fn keep_language(&self, language: Language) -> Result<(), RuntimeError> {
+        Ok(self.storage.replace(LANGUAGE, language.tag().as_bytes())?)
     }
 
     /// Whether the agent wants pictures.

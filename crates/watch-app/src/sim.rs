@@ -6,6 +6,8 @@
 //! | --- | --- |
 //! | `T` | touch: JSON `{"kind":"down"\|"move"\|"up","x","y"}`, pixels of the glass |
 //! | `A` | tap the button with this accessible label |
+//! | `B` | the button on the side: no payload |
+//! | `W` | whether the watch is worn: `1` or `0` |
 //! | `F` | camera frame: width, height (16 bits each, big-endian), one byte of brightness a pixel |
 //! | `L` | language: `zh` or `en` |
 //!
@@ -13,31 +15,27 @@
 //! | --- | --- |
 //! | `P` | picture: width, height (16 bits each), three bytes RGB a pixel |
 //! | `E` | what is shown: JSON `{"screen","online","camera","elements":[{"label","role","x","y","width","height","enabled"}…]}` |
+//! | `H` | something to feel or hear: JSON `{"cue","pulses":[…]}`, a [`Cue`]'s tag, and ms of vibration and rest in turn |
 //!
 //! A picture comes before the elements it shows, and both only when they changed. The end of the input ends the program. Of
 //! camera frames that come faster than they are read only the newest is kept.
 
 use std::io::{self, Read, Write};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::mpsc::SyncSender;
 
-use nodpay_watch::Input;
-use nodpay_watch::reader::{Frame, Reader};
+use nodpay_watch::reader::Frame;
 use nodpay_watch::view::Screen;
 use serde::Deserialize;
 
-use crate::net::Tell;
-use crate::runtime::{Runtime, RuntimeError, RuntimeOptions};
+use crate::feel::{Cue, Feel};
+use crate::runtime::RuntimeOptions;
 use crate::screens::{Picture, Role, Screens, Shape, Touch};
+use crate::sight::Sight;
+use crate::watch::{Event, Watch, WatchError};
 use crate::words::Language;
 
 /// Longest message taken, in bytes: a frame of 2048 × 2048.
 const MAX_MESSAGE_LEN: u32 = 4 * 1024 * 1024 + 4;
-/// Frames are read at this size at most, as a watch's camera gives them.
-const MAX_FRAME_SIDE: usize = 640;
-/// Messages that wait; a fuller queue holds up its sender.
-const QUEUE_LEN: usize = 64;
 
 /// How to simulate a watch.
 #[derive(Clone, Debug)]
@@ -46,159 +44,78 @@ pub struct SimulatorOptions {
     pub runtime: RuntimeOptions,
     /// Of the glass.
     pub shape: Shape,
-    /// At the start; the pipe may change it.
+    /// Until the wearer chooses one; the pipe may change it.
     pub language: Language,
 }
 
-/// Why the simulator ended before its input did.
-#[derive(Debug, thiserror::Error)]
-pub enum SimulatorError {
-    /// The watch itself.
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
-    /// Nobody reads the pictures.
-    #[error("the pipe broke: {0}")]
-    Pipe(#[from] io::Error),
-}
-
 /// Runs until the input ends.
-pub fn run_simulator(options: &SimulatorOptions) -> Result<(), SimulatorError> {
-    let (sender, queue) = sync_channel(QUEUE_LEN);
-    let network = sender.clone();
-    let tell: Tell = Arc::new(move |input| network.send(Event::Network(input)).is_ok());
-    let newest = Arc::new(Mutex::new(None));
-    let frames = Arc::clone(&newest);
-    let read = move || read_pipe(&mut io::stdin().lock(), &frames, &sender);
-    std::thread::Builder::new().name("pipe".to_owned()).spawn(read)?;
+pub fn run_simulator(options: &SimulatorOptions) -> Result<(), WatchError> {
     let screens = Screens::new(options.shape, options.language);
-    let mut simulator = Simulator {
-        runtime: Runtime::start(&options.runtime, tell)?,
-        screens,
-        reader: Reader::new(),
-        newest,
-        out: io::stdout(),
-        elements: String::new(),
-    };
-    simulator.run(&queue)
+    let (mut watch, queue, sight) = Watch::start(&options.runtime, screens)?;
+    let read = move || read_pipe(&mut io::stdin().lock(), &sight, &queue);
+    std::thread::Builder::new().name("pipe".to_owned()).spawn(read)?;
+    let mut page = Page { out: io::stdout(), elements: String::new() };
+    loop {
+        page.show(&mut watch)?;
+        if !watch.wait()? {
+            return Ok(());
+        }
+    }
 }
 
-enum Event {
-    Network(Input),
-    Touch(Touch),
-    Tap(String),
-    Language(Language),
-    /// There is a frame to be read.
-    Frame,
-    End,
-}
-
-type NewestFrame = Arc<Mutex<Option<Frame>>>;
-
-struct Simulator<W> {
-    runtime: Runtime,
-    screens: Screens,
-    reader: Reader,
-    newest: NewestFrame,
+/// The other end of the pipe.
+struct Page<W> {
     out: W,
     /// As sent last.
     elements: String,
 }
 
-impl<W: Write> Simulator<W> {
-    fn run(&mut self, queue: &Receiver<Event>) -> Result<(), SimulatorError> {
-        loop {
-            self.show()?;
-            match self.next(queue) {
-                Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Ok(event) => self.take(event)?,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            self.runtime.tick()?;
-        }
-    }
-
-    /// Sleeps until something happens or is due: for ever on a watch that nobody uses.
-    fn next(&self, queue: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
-        match [self.runtime.wait_ms(), self.screens.wake_in_ms()].into_iter().flatten().min() {
-            Some(ms) => queue.recv_timeout(Duration::from_millis(ms)),
-            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        }
-    }
-
-    fn take(&mut self, event: Event) -> Result<(), SimulatorError> {
-        match event {
-            Event::Network(input) => self.runtime.handle(input)?,
-            Event::Touch(touch) => self.screens.touch(touch),
-            Event::Tap(label) => {
-                if !self.screens.tap(&label) {
-                    eprintln!("nodpay-watch: no button {label:?} to tap");
-                }
-            }
-            Event::Language(language) => self.screens.set_language(language),
-            Event::Frame => {
-                let frame = self.newest.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(frame) = frame.filter(|_| self.runtime.camera()) {
-                    self.look_at(&frame)?;
-                }
-            }
-            Event::End => {}
-        }
-        for action in self.screens.take_actions() {
-            self.runtime.handle(Input::User(action))?;
-        }
-        Ok(())
-    }
-
-    fn look_at(&mut self, frame: &Frame) -> Result<(), RuntimeError> {
-        let (width, height) = (u32::try_from(frame.width()), u32::try_from(frame.height()));
-        if let (Ok(width), Ok(height)) = (width, height) {
-            self.screens.set_preview(width, height, frame.luma());
-        }
-        match self.reader.read(frame) {
-            Some(text) => self.runtime.handle(Input::CodesRead(vec![text])),
-            None => Ok(()),
-        }
-    }
-
-    /// Brings the glass up to date and sends what changed.
-    fn show(&mut self) -> Result<(), SimulatorError> {
-        let view = self.runtime.view();
-        self.screens.advance(self.runtime.now_ms());
-        self.screens.show(&view);
-        if let Some(picture) = self.screens.draw() {
+impl<W: Write> Page<W> {
+    /// Sends what changed.
+    fn show(&mut self, watch: &mut Watch) -> io::Result<()> {
+        let (view, cue) = watch.refresh();
+        let (screen, online) = (name(&view.screen), view.online);
+        if let Some(picture) = watch.screens.draw() {
             let message = picture_message(picture);
             send(&mut self.out, b'P', &message)?;
         }
-        let elements = self.describe(&view.screen, view.online);
+        let elements = describe(screen, online, watch);
         if elements != self.elements {
             send(&mut self.out, b'E', elements.as_bytes())?;
             self.elements = elements;
         }
-        Ok(())
+        cue.map_or(Ok(()), |cue| self.feel(cue))
     }
+}
 
-    fn describe(&self, screen: &Screen, online: bool) -> String {
-        let elements: Vec<serde_json::Value> = self
-            .screens
-            .elements()
-            .into_iter()
-            .map(|element| {
-                let role = match element.role {
-                    Role::Button => "button",
-                    Role::Text => "text",
-                    Role::Image => "image",
-                };
-                serde_json::json!({
-                    "label": element.label, "role": role, "x": element.x, "y": element.y,
-                    "width": element.width, "height": element.height, "enabled": element.enabled,
-                })
-            })
-            .collect();
-        let shown = serde_json::json!({
-            "screen": name(screen), "online": online, "camera": self.runtime.camera(), "elements": elements,
-        });
-        shown.to_string()
+impl<W: Write> Feel for Page<W> {
+    fn feel(&mut self, cue: Cue) -> io::Result<()> {
+        let felt = serde_json::json!({ "cue": cue.tag(), "pulses": cue.pulses() });
+        send(&mut self.out, b'H', felt.to_string().as_bytes())
     }
+}
+
+fn describe(screen: &str, online: bool, watch: &Watch) -> String {
+    let elements: Vec<serde_json::Value> = watch
+        .screens
+        .elements()
+        .into_iter()
+        .map(|element| {
+            let role = match element.role {
+                Role::Button => "button",
+                Role::Text => "text",
+                Role::Image => "image",
+            };
+            serde_json::json!({
+                "label": element.label, "role": role, "x": element.x, "y": element.y,
+                "width": element.width, "height": element.height, "enabled": element.enabled,
+            })
+        })
+        .collect();
+    let shown = serde_json::json!({
+        "screen": screen, "online": online, "camera": watch.runtime.camera(), "elements": elements,
+    });
+    shown.to_string()
 }
 
 /// A screen's name on the pipe.
@@ -241,17 +158,18 @@ fn send(out: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
 }
 
 /// Reads messages until the pipe ends or breaks its rules; both end the program.
-fn read_pipe(pipe: &mut impl Read, newest: &NewestFrame, queue: &SyncSender<Event>) {
+fn read_pipe(pipe: &mut impl Read, sight: &Sight, queue: &SyncSender<Event>) {
     while let Some((kind, payload)) = read_message(pipe) {
         let event = match kind {
             b'T' => touch(&payload).map(Event::Touch),
             b'A' => String::from_utf8(payload).ok().map(Event::Tap),
+            b'B' => Some(Event::SideButton),
+            b'W' => worn(&payload).map(Event::Worn),
             b'L' => language(&payload).map(Event::Language),
-            b'F' => frame(payload).and_then(|frame| {
-                // One wake-up a frame that waits is enough.
-                let waiting = newest.lock().unwrap_or_else(PoisonError::into_inner).replace(frame);
-                waiting.is_none().then_some(Event::Frame)
-            }),
+            b'F' => match frame(payload) {
+                Some(frame) if !sight.see(&frame) => return,
+                Some(_) | None => None,
+            },
             _ => None,
         };
         if let Some(event) = event
@@ -260,7 +178,7 @@ fn read_pipe(pipe: &mut impl Read, newest: &NewestFrame, queue: &SyncSender<Even
             return;
         }
     }
-    let _ = queue.send(Event::End);
+    let _ = queue.send(Event::End(None));
 }
 
 fn read_message(pipe: &mut impl Read) -> Option<(u8, Vec<u8>)> {
@@ -299,19 +217,29 @@ fn touch(payload: &[u8]) -> Option<Touch> {
 }
 
 fn language(payload: &[u8]) -> Option<Language> {
-    Language::ALL.into_iter().find(|language| language.tag().as_bytes() == payload)
+    Language::from_tag(std::str::from_utf8(payload).ok()?)
+}
+
+fn worn(payload: &[u8]) -> Option<bool> {
+    match payload {
+        b"1" => Some(true),
+        b"0" => Some(false),
+        _ => None,
+    }
 }
 
 fn frame(mut payload: Vec<u8>) -> Option<Frame> {
     let (head, _) = payload.split_first_chunk::<4>()?;
     let [w1, w0, h1, h0] = *head;
     let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
-    let luma = payload.split_off(4);
-    Frame::new(usize::from(width), usize::from(height), luma).ok().map(|frame| frame.scaled_to(MAX_FRAME_SIDE))
+    payload.drain(..4);
+    Frame::new(usize::from(width), usize::from(height), payload).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::sync_channel;
+
     use super::*;
 
     #[test]
@@ -326,18 +254,21 @@ mod tests {
         send(&mut pipe, b'F', &[0, 1, 0, 1, 9]).expect("writes");
         send(&mut pipe, b'F', &[0, 2, 0, 2, 7]).expect("writes");
         send(&mut pipe, b'F', &[0]).expect("writes");
+        send(&mut pipe, b'B', b"").expect("writes");
+        send(&mut pipe, b'W', b"1").expect("writes");
+        send(&mut pipe, b'W', b"maybe").expect("writes");
         send(&mut pipe, b'?', b"").expect("writes");
-        let (sender, queue) = sync_channel(QUEUE_LEN);
-        let newest = NewestFrame::default();
-        read_pipe(&mut &pipe[..], &newest, &sender);
-        drop(sender);
-        let events: Vec<Event> = queue.iter().collect();
-        assert_eq!(events.len(), 5, "a touch, a tap, a language, a frame, the end");
+        let (sender, queue) = sync_channel(16);
+        let sight = Sight::start(sender.clone()).expect("starts");
+        sight.want(true);
+        read_pipe(&mut &pipe[..], &sight, &sender);
+        let events: Vec<Event> = queue.try_iter().collect();
+        assert_eq!(events.len(), 7, "a touch, a tap, a language, a frame, the button, worn, the end");
         assert!(matches!(events[0], Event::Touch(Touch::Pressed { x: 10.0, y: 20.5 })));
         assert!(matches!(&events[1], Event::Tap(label) if label == "付款"));
         assert!(matches!(events[2], Event::Language(Language::English)));
-        assert!(matches!((&events[3], &events[4]), (Event::Frame, Event::End)));
-        let frame = newest.lock().expect("whole").take().expect("the newest");
+        assert!(matches!(&events[3..], [Event::Frame, Event::SideButton, Event::Worn(true), Event::End(None)]));
+        let frame = sight.newest().expect("the newest");
         assert_eq!((frame.width(), frame.luma()), (1, &[9][..]));
     }
 

@@ -2,8 +2,9 @@
 
 #![allow(clippy::as_conversions)] // Small pixel counts to f32.
 
+use nodpay_core::Occasion;
 use nodpay_watch::view::{Basket, BasketLine, EndKind, Screen, UserAction, View};
-use nodpay_watch_app::gallery::{gallery, notices, render};
+use nodpay_watch_app::gallery::{Entry, gallery, notices, render};
 use nodpay_watch_app::screens::{Element, Picture, Role, Screens, Shape, Touch};
 use nodpay_watch_app::words::{self, Language};
 
@@ -18,8 +19,15 @@ fn each(mut test: impl FnMut(Shape, Language, &mut Screens)) {
 }
 
 fn view(name: &str) -> View {
-    let found = gallery().into_iter().find(|(entry, _)| *entry == name);
-    found.unwrap_or_else(|| panic!("{name} is not in the gallery")).1
+    entry(name).view
+}
+
+fn entry(name: &str) -> Entry {
+    gallery().into_iter().find(|entry| entry.name == name).unwrap_or_else(|| panic!("{name} is not in the gallery"))
+}
+
+fn buttons(screens: &Screens) -> Vec<Element> {
+    screens.elements().into_iter().filter(|element| element.role == Role::Button).collect()
 }
 
 fn labels(screens: &Screens) -> Vec<String> {
@@ -64,11 +72,9 @@ fn the_round_face_is_black_outside_the_circle() {
 #[test]
 fn every_button_can_be_hit() {
     each(|shape, language, screens| {
-        for (name, view) in gallery() {
-            screens.show(&view);
-            screens.draw();
-            let buttons: Vec<Element> =
-                screens.elements().into_iter().filter(|element| element.role == Role::Button).collect();
+        for entry in gallery() {
+            entry.show(screens);
+            let (name, buttons) = (entry.name, buttons(screens));
             for (index, button) in buttons.iter().enumerate() {
                 assert!(button.width >= FINGER && button.height >= FINGER, "{name} {language:?} {shape:?}: {button:?}");
                 assert!(within(shape, middle_of_sides(button)), "{name} {shape:?}: {button:?} is off the face");
@@ -84,10 +90,37 @@ fn every_button_can_be_hit() {
 #[test]
 fn every_screen_has_a_way_out() {
     each(|_, _, screens| {
-        for (name, view) in gallery() {
-            screens.show(&view);
-            let buttons = screens.elements().iter().filter(|element| element.role == Role::Button).count();
-            assert_eq!(buttons == 0, matches!(view.screen, Screen::Paying { .. }), "{name}");
+        for entry in gallery() {
+            entry.show(screens);
+            let paying = matches!(entry.view.screen, Screen::Paying { .. });
+            assert_eq!(buttons(screens).is_empty(), paying, "{}", entry.name);
+        }
+    });
+}
+
+/// Each button does one thing. Those that are the screens' own matter ask nothing of the agent.
+#[test]
+fn every_button_leads_somewhere() {
+    each(|shape, language, screens| {
+        let words = language.words();
+        for entry in gallery() {
+            entry.show(screens);
+            for button in buttons(screens).into_iter().filter(|button| button.enabled) {
+                // Anew, for the button before may have opened something.
+                screens.show(&view("home"));
+                entry.show(screens);
+                let shown = labels(screens);
+                let done = tapped(screens, &button.label);
+                let spoken = Language::ALL.into_iter().find(|language| language.name() == button.label);
+                assert_eq!(screens.take_language(), spoken, "{}", entry.name);
+                let is_review = matches!(entry.view.screen, Screen::Review(_));
+                let opens = is_review && entry.tap.is_none() && ![words.back, words.confirm].contains(&&*button.label);
+                let closes = entry.tap.is_some() && button.label == words.back;
+                let own = spoken.is_some() || opens || closes;
+                assert_eq!(done.len(), usize::from(!own), "{} {shape:?}: {button:?} does {done:?}", entry.name);
+                assert!(!(opens || closes) || labels(screens) != shown, "{}: {button:?}", entry.name);
+                screens.set_language(language);
+            }
         }
     });
 }
@@ -96,16 +129,15 @@ fn every_screen_has_a_way_out() {
 #[test]
 fn texts_lie_on_the_face() {
     each(|shape, language, screens| {
-        for (name, view) in gallery() {
-            screens.show(&view);
-            screens.draw();
+        for entry in gallery() {
+            entry.show(screens);
             for element in screens.elements().into_iter().filter(|element| element.in_sight) {
                 let (width, height) = shape.size();
                 let inside = element.x >= -0.5
                     && element.y >= -0.5
                     && element.x + element.width <= width as f32 + 0.5
-                    && (element.y + element.height <= height as f32 + 0.5 || scrolls(&view));
-                assert!(inside, "{name} {language:?} {shape:?}: {element:?}");
+                    && (element.y + element.height <= height as f32 + 0.5 || scrolls(&entry.view));
+                assert!(inside, "{} {language:?} {shape:?}: {element:?}", entry.name);
             }
         }
     });
@@ -133,6 +165,17 @@ fn the_keypad_types() {
         screens.show(&view("pin"));
         assert_eq!(tapped(screens, words.back), [UserAction::Cancel]);
         assert!(!screens.tap(words.confirm), "nothing to confirm yet");
+        screens.show(&view("amount-typed"));
+        for digit in 0..=9 {
+            assert_eq!(tapped(screens, &digit.to_string()), [UserAction::Digit(digit)]);
+        }
+        assert_eq!(tapped(screens, words.delete), [UserAction::Backspace]);
+        assert_eq!(tapped(screens, words.confirm), [UserAction::Confirm]);
+        screens.show(&view("amount"));
+        assert_eq!(tapped(screens, words.back), [UserAction::Cancel]);
+        assert!(!screens.tap(words.confirm), "nothing to pay yet");
+        screens.show(&view("amount-too-large"));
+        assert!(!screens.tap(words.confirm), "too much to pay");
         screens.show(&view("pin-locked"));
         assert!(!screens.tap("1"), "locked");
         assert_eq!(tapped(screens, words.back), [UserAction::Cancel]);
@@ -147,6 +190,18 @@ fn the_other_buttons_say_what_they_do() {
             ("welcome", words.scan, UserAction::Start),
             ("scan", words.back, UserAction::Cancel),
             ("pairing", words.cancel, UserAction::Cancel),
+            ("welcome", words.settings, UserAction::Settings),
+            ("home", words.history, UserAction::History),
+            ("home", words.settings, UserAction::Settings),
+            ("history", words.back, UserAction::Cancel),
+            ("settings", words.back, UserAction::Cancel),
+            ("settings", words.change_pin, UserAction::AskGuardian),
+            ("pin", words.ask_guardian, UserAction::AskGuardian),
+            ("pin-locked", words.ask_guardian, UserAction::AskGuardian),
+            ("pin-guardian", words.ask_guardian, UserAction::AskGuardian),
+            ("recognise", words.use_pin, UserAction::UsePin),
+            ("recognise", words.back, UserAction::Cancel),
+            ("fetching-offline", words.cancel, UserAction::Cancel),
             ("home-notice", words.ok, UserAction::Done),
             ("fetching", words.cancel, UserAction::Cancel),
             ("review", words.confirm, UserAction::Confirm),
@@ -160,6 +215,50 @@ fn the_other_buttons_say_what_they_do() {
             assert_eq!(tapped(screens, label), [action], "{name}");
         }
     });
+}
+
+/// The guardian is asked once: then the button gives way to a word that it was done.
+#[test]
+fn a_guardian_is_asked_once() {
+    each(|_, language, screens| {
+        let words = language.words();
+        for name in ["pin-asked", "pin-locked-asked", "pin-guardian-asked", "settings-asked"] {
+            screens.show(&view(name));
+            assert!(labels(screens).contains(&words.asked.to_owned()), "{name}");
+            assert!(!screens.tap(words.ask_guardian) && !screens.tap(words.change_pin), "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_picture_says_why_and_is_taken_back() {
+    each(|_, language, screens| {
+        let words = language.words();
+        for chosen in Occasion::ALL {
+            let label = words::occasion(language, chosen);
+            screens.show(&view("home"));
+            screens.show(&view("review"));
+            assert_eq!(tapped(screens, words.why), []);
+            assert_eq!(tapped(screens, label), [UserAction::Occasion(Some(chosen))]);
+            assert!(labels(screens).contains(&words.confirm.to_owned()), "the pictures are put away");
+
+            let Screen::Review(basket) = view("review").screen else { panic!("a bill") };
+            let basket = Basket { occasion: Some(chosen), ..basket };
+            screens.show(&View { screen: Screen::Review(basket), online: true });
+            assert_eq!(tapped(screens, label), [], "the chosen picture stands on the bill, and opens the others");
+            assert_eq!(tapped(screens, label), [UserAction::Occasion(None)]);
+        }
+    });
+}
+
+#[test]
+fn the_wearer_chooses_the_language() {
+    let mut screens = Screens::new(Shape::Round, Language::Chinese);
+    screens.show(&view("settings"));
+    assert_eq!(tapped(&mut screens, Language::English.name()), []);
+    assert_eq!((screens.language(), screens.take_language()), (Language::English, Some(Language::English)));
+    assert!(labels(&screens).contains(&Language::English.words().settings.to_owned()));
+    assert_eq!(screens.take_language(), None);
 }
 
 /// A finger that leaves the button before it is lifted does nothing.
@@ -281,7 +380,7 @@ fn the_language_changes_at_once() {
         for language in Language::ALL {
             screens.set_language(language);
             let labels = labels(&screens);
-            assert!(labels.contains(&words::ended(language, kind).to_owned()));
+            assert!(labels.contains(&words::ended(language, kind, None)));
             assert!(labels.contains(&language.words().done.to_owned()));
             let nothing_paid = labels.contains(&language.words().nothing_paid.to_owned());
             assert_eq!(nothing_paid, kind != EndKind::Paid);

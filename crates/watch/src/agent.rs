@@ -4,7 +4,7 @@
 //!
 //! Never does: I/O, threads, clocks, random numbers, words on a screen.
 //!
-//! Every input is handled in three steps: it changes the state (`pairing`, `shop`, `order`, `household`), then what time
+//! Every input is handled in three steps: it changes the state (`pairing`, `shop`, `sticker`, `order`, `household`), then what time
 //! makes due is done (`settle`), then the state is turned into actions (`flush`): first one [`Action::Persist`] if
 //! anything changed that must outlive a reboot, then the requests that the state asks for (`link`).
 //!
@@ -19,6 +19,7 @@ mod order;
 mod pairing;
 mod restore;
 mod shop;
+mod sticker;
 mod wearer;
 
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ use self::household::Household;
 use self::link::Link;
 use self::pairing::{Choosing, Pairing};
 use self::shop::Offer;
+use self::sticker::{Pad, Sticker};
 pub(crate) use self::wearer::PinAsk;
 use crate::clock::{Moment, ServiceClock, Turn};
 use crate::journal::{Journal, JournalError};
@@ -65,7 +67,8 @@ pub trait KeyStore: Signer {
 /// A PIN that hardware checks, and whose wrong tries hardware counts: no rolled back file, no changed clock and no reboot
 /// gives a try back.
 pub trait PinVault {
-    /// Keeps this PIN in place of any other, with no wrong tries; durable before it returns.
+    /// Keeps this PIN in place of any other, durable before it returns, and forgets the wrong tries where it may. On an
+    /// error the old PIN stays.
     fn set(&mut self, pin: &[u8]) -> Result<(), KeyStoreError>;
 
     /// An error when no PIN is set or the hardware does not answer.
@@ -81,7 +84,7 @@ pub trait PinVault {
 /// What a [`PinVault`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VaultAnswer {
-    /// The wrong tries before it are forgotten.
+    /// The wrong tries before it are forgotten, where the vault may do that; else with time.
     Right,
     Wrong {
         /// Before the lock; at least one.
@@ -155,6 +158,9 @@ enum Face {
     Checking(Box<PairingCode>),
     ChoosePin(Box<Choosing>),
     Fetching(BillReference),
+    /// Asks whose code it is.
+    Asking(Box<Sticker>),
+    Amount(Box<Pad>),
     Review(Box<Offer>),
     History,
     Pin(Box<Offer>, Digits),
@@ -250,7 +256,8 @@ impl Agent {
         }
         match (&self.face, &self.owner) {
             (Face::Scan(purpose, notice), _) => Screen::Scan { purpose: *purpose, notice: notice.clone() },
-            (Face::Checking(_) | Face::Fetching(_), _) => Screen::Fetching,
+            (Face::Checking(_) | Face::Fetching(_) | Face::Asking(_), _) => Screen::Fetching,
+            (Face::Amount(pad), _) => Screen::Amount(pad.view()),
             (Face::ChoosePin(choosing), _) => choosing.screen(),
             (Face::Review(offer), _) => Screen::Review(offer.basket()),
             (Face::History, _) => Screen::History(self.household().map(Household::history).unwrap_or_default()),
@@ -284,12 +291,13 @@ impl Agent {
                 }
                 (_, _) => {}
             },
-            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::History => {
+            Face::Scan(..) | Face::Checking(_) | Face::Fetching(_) | Face::Asking(_) | Face::History => {
                 if matches!(action, UserAction::Cancel | UserAction::Done) {
                     self.face = Face::Idle(None);
                 }
             }
             Face::ChoosePin(_) => self.choose_pin(action, turn),
+            Face::Amount(_) => self.type_amount(action, turn),
             Face::Review(_) => self.review(action, turn),
             Face::Pin(..) => self.type_pin(action, turn),
             Face::Recognise(..) => self.recognise(action),
@@ -315,6 +323,8 @@ impl Agent {
             | Face::Checking(_)
             | Face::ChoosePin(_)
             | Face::Fetching(_)
+            | Face::Asking(_)
+            | Face::Amount(_)
             | Face::Review(_)
             | Face::History
             | Face::Pin(..)
@@ -327,13 +337,14 @@ impl Agent {
     fn face_limit_ms(&self) -> Option<u64> {
         match self.face {
             Face::Scan(..) => Some(SCAN_LIMIT_MS),
-            Face::Review(_)
+            Face::Amount(_)
+            | Face::Review(_)
             | Face::Pin(..)
             | Face::Recognise(..)
             | Face::ChoosePin(_)
             | Face::History
             | Face::Settings => Some(IDLE_LIMIT_MS),
-            Face::Checking(_) | Face::Fetching(_) => Some(FETCH_LIMIT_MS),
+            Face::Checking(_) | Face::Fetching(_) | Face::Asking(_) => Some(FETCH_LIMIT_MS),
             // A notice stays.
             Face::Idle(_) => None,
         }
@@ -343,7 +354,7 @@ impl Agent {
     fn settle(&mut self, turn: &mut Turn) {
         let idle = self.face_limit_ms().is_some_and(|limit| turn.mono >= self.touched.saturating_add(limit));
         if idle {
-            let asking = matches!(self.face, Face::Checking(_) | Face::Fetching(_));
+            let asking = matches!(self.face, Face::Checking(_) | Face::Fetching(_) | Face::Asking(_));
             let why = if self.link.is_up() { Notice::ServiceTrouble } else { Notice::NoNetwork };
             self.face = Face::Idle(asking.then_some(why));
         }

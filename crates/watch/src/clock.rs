@@ -4,7 +4,7 @@
 //!
 //! **Invariant:** deadlines are kept on the monotonic clock; the wall clock only bridges a reboot.
 
-use nodpay_core::{Nonce, OrderId, Salt, Timestamp, WatchId};
+use nodpay_core::{BillId, Nonce, OrderId, Salt, Timestamp, WatchId};
 use nodpay_protocol::sha256;
 
 /// When something happens, and fresh randomness for it.
@@ -52,6 +52,10 @@ impl Turn {
 
     pub(crate) fn nonce(&mut self) -> Nonce {
         Nonce::from_bytes(self.bytes16())
+    }
+
+    pub(crate) fn bill_id(&mut self) -> BillId {
+        BillId::from_bytes(self.bytes16())
     }
 
     pub(crate) fn order_id(&mut self) -> OrderId {

@@ -246,6 +246,12 @@ pub(crate) struct BillAnswer {
     pub(crate) bill: String,
 }
 
+/// `POST /api/watch/{watch}/payee`
+#[derive(Deserialize)]
+pub(crate) struct PayeeAnswer {
+    pub(crate) certificate: String,
+}
+
 /// `POST /api/watch/{watch}/orders`
 #[derive(Deserialize)]
 pub(crate) struct OrderAnswer {

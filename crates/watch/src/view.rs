@@ -215,7 +215,8 @@ pub enum Notice {
 pub enum OtherSystem {
     Alipay,
     WeChat,
-    Emv,
+    /// An open format of banks and wallets; the scheme, by the name people know it by, where the code tells it.
+    Emv(Option<&'static str>),
     Epc,
     WebAddress,
 }

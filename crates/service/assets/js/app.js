@@ -468,13 +468,13 @@ function watchRow(watch, name) {
       h("p.name", {}, t("household.watch-of", { name })),
       h("p.soft", {}, t("household.since", { day: day(enrolled.at) })),
       capped && h("p.soft", {}, t("household.capped", { cap: money(watch.new_watch_cap.per_payment), until: when(watch.new_watch_cap.until) })),
-      ...pinControls(ctx, watch, name),
       asking && h("div.ask", {},
         h("p", {}, t("household.remove-sure", { name })),
         h("div.buttons", {},
           h("button.plain", { type: "button", onclick: () => { state.removing = null; render(); } }, t("cancel")),
           busyButton("button.main.stop", { type: "button", testid: "remove-confirm", onclick: () => removeWatch(watch.watch) }, state.busy, t("household.remove-now"))))),
-    !asking && h("button.round", { type: "button", testid: "remove-watch", "aria-label": t("household.remove", { name }), onclick: () => { state.removing = watch.watch; render(); } }, icon("trash")));
+    !asking && h("button.round", { type: "button", testid: "remove-watch", "aria-label": t("household.remove", { name }), onclick: () => { state.removing = watch.watch; render(); } }, icon("trash")),
+    !asking && h("div.controls", {}, ...pinControls(ctx, watch, name)));
 }
 
 function logWords(entry) {

@@ -79,6 +79,10 @@ function connect() {
     const kind = String.fromCharCode(bytes[0]);
     if (kind === "P") drawPicture(bytes);
     if (kind === "E") takeElements(JSON.parse(new TextDecoder().decode(bytes.subarray(1))));
+    // Browsers complain about a page that vibrates before it was touched.
+    if (kind === "H" && navigator.userActivation?.hasBeenActive) {
+      navigator.vibrate?.(JSON.parse(new TextDecoder().decode(bytes.subarray(1))).pulses);
+    }
   };
   socket.onclose = () => {
     state.live = false;

@@ -379,8 +379,21 @@ const entry = (value) => {
 };
 
 const OCCASIONS = ["school", "hungry", "thirsty", "birthday", "present", "journey"];
+/** The text of a scanned code, as it was read: line ends and wide spaces may stand in it, and it need not be normalised. */
+const codeText = (value) => {
+  if (typeof value !== "string" || value === "" || [...value].length > 512) return bad("not a code's text");
+  const shown = value.replace(/[\n\r\u00A0\u3000]/g, "");
+  return FORBIDDEN.test(shown) || INVISIBLE.test(shown) ? bad("hidden characters in a code's text") : value;
+};
+
 const OUTCOMES = ["paid", "failed", "refused", "expired", "cancelled"];
 const FAIL_REASONS = ["insufficient-balance", "bill-already-paid", "bill-cancelled", "bill-expired", "watch-removed"];
+
+const bill = fields({
+  v: v1, bill: id, revision: whole(0, 0xffffffff), replaces: maybe(digest), merchant: id, certificate: digest, currency,
+  lines: list(line), adjustments: orNone(list(adjustment)), total: minor, reduction: oneOf("lines-sum", "requote"),
+  issued: at, valid_until: at, nonce: id, code: maybe(codeText),
+});
 
 const FORMS = {
   "merchant-certificate": fields({
@@ -388,11 +401,8 @@ const FORMS = {
     not_after: at,
   }),
   "outcome-certificate": fields({ v: v1, key, not_before: at, not_after: at }),
-  bill: fields({
-    v: v1, bill: id, revision: whole(0, 0xffffffff), replaces: maybe(digest), merchant: id, certificate: digest, currency,
-    lines: list(line), adjustments: orNone(list(adjustment)), total: minor, reduction: oneOf("lines-sum", "requote"),
-    issued: at, valid_until: at, nonce: id,
-  }),
+  bill,
+  "static-bill": bill,
   "pairing-claim": fields({ v: v1, pairing: id, household: id, watch: id, key, proof: digest }),
   order: fields({
     v: v1, order: id, bill: digest, household: id, watch: id, wearer: id,

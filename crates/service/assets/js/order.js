@@ -193,6 +193,7 @@ export function orderPage(ctx, id) {
     wearerCard(order, name),
     waiting ? null : ending(ctx, entry, name),
     shopCard(order),
+    codeCard(order, name),
     linesCard(ctx, entry, now, waiting),
     waiting ? actions(ctx, entry, now, name) : files(entry),
   ];
@@ -228,6 +229,19 @@ function shopCard(order) {
       h("div.row", {},
         h("p.badge.good", {}, icon("shield"), t("order.verified")),
         h("p.soft", {}, h("bdi", {}, shop.city), ` · ${regionName(shop.country)}`))));
+}
+
+/** A printed code has no bill of the shop's behind it: who chose the amount, and whom the code itself names. */
+function codeCard(order, name) {
+  const { scanned } = order.bill;
+  if (!scanned) return null;
+  const shop = order.certificate.payload.name;
+  const same = scanned.payee === shop || (scanned.shop !== null && shop.startsWith(scanned.payee)); // ours may be cut short
+  const typed = scanned.amount_minor === null;
+  return h("section.card", { testid: "printed-code", "aria-label": t("order.printed-code") },
+    h("p.badge.wait", { testid: "amount-by" }, icon(typed ? "pencil" : "camera"), typed ? t("order.amount-typed", { name }) : t("order.amount-printed")),
+    h("p.soft", {}, typed ? t("order.printed-more") : t("order.printed-fixed")),
+    !same && h("p", { testid: "code-payee" }, t("order.code-says"), " ", h("bdi", {}, scanned.payee)));
 }
 
 function regionName(code) {

@@ -65,7 +65,7 @@ export function pinControls(ctx, { watch }, name) {
   return [
     report && notice(report.answer ? "info" : "wait", reportWords(report, name),
       !report.answer && !open && h("div.buttons", {}, report.state !== "asked-new-pin" && command("unlock"), command("new-pin"))),
-    h("label.field", {}, h("span", {}, t("session.label")),
+    !asking?.entry["pin-command"] && h("label.field", {}, h("span", {}, t("session.label")),
       h("select", { value: String(current), testid: "session", onchange: chosen },
         ...[...new Set([...SESSIONS_MIN, minutes])].sort((one, other) => one - other).map((count) =>
           h("option", { value: String(count), selected: count === current }, count === 0 ? t("session.off") : t("session.for", { count }))))),

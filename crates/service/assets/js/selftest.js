@@ -8,8 +8,9 @@ import {
 import {
   LogBook, billTerms, checkBill, checkDigits, checkRequote, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyMerchantCertificate,
   verifyOrder, verifyOrderOfAnyWatch, verifyOrderView, verifyOutcome, verifyOutcomeCertificate, verifyPairingClaim,
-  verifyPayment, verifyPinReport, verifyRequote, verifyResult,
+    verifyPayment, verifyPinReport, verifyRequote, verifyResult, verifyStaticBill,
 } from "./verify.js";
+import { CURRENCIES, readCode } from "./code.js";
 import { basketLines, priced, requoted } from "./basket.js";
 import { encodeQr } from "./qr.js";
 
@@ -52,7 +53,17 @@ export async function runVectors(vectors) {
   await message("bill", () => verifyBill(wire("bill"), certificate));
   await message("requotable-bill", () => verifyBill(wire("requotable-bill"), certificate));
   await message("requote", () => verifyRequote(wire("requote"), certificate, held["requotable-bill"]));
-  await message("order", () => verifyOrderOfAnyWatch(wire("order"), held.book, held.bill));
+  const anyWatch = (bill, order) => verifyOrderOfAnyWatch({ bill: wire(bill), order: wire(order) }, held.book, certificate);
+  await message("order", async () => (await anyWatch("bill", "order")).order);
+  await message("static-bill", () => verifyStaticBill(wire("static-bill"), certificate, trust.watch_key));
+  await message("static-order", async () => (await anyWatch("static-bill", "static-order")).order);
+  await check("printed codes", () => {
+    for (const { text, ...said } of vectors.codes) {
+      const { shop: _, ...read } = readCode(text);
+      if (Object.keys(said).some((name) => said[name] !== read[name])) return `${text}: ${JSON.stringify(read)}`;
+    }
+    return vectors.currencies === CURRENCIES ? "" : "another list of currencies";
+  });
   await message("requoted-order", () => verifyOrder(wire("requoted-order"), held.book, trust.watch, held["requotable-bill"]));
   await message("decision", () => verifyDecision(wire("decision"), held.book, held.order, held.bill, null));
   await message("refusal", () => verifyDecision(wire("refusal"), held.book, held.order, held.bill, null));
@@ -95,6 +106,7 @@ export async function runVectors(vectors) {
   const openers = {
     bill: (forged) => verifyBill(forged, certificate),
     requote: (forged) => verifyRequote(forged, certificate, held["requotable-bill"]),
+    "static-bill": (forged) => verifyStaticBill(forged, certificate, trust.watch_key),
     order: (forged) => verifyOrder(forged, held.book, trust.watch, held.bill),
     "session-order": (forged) => verifyOrder(forged, held.later, trust.watch, held.bill),
     "pin-report": (forged) => verifyPinReport(forged, held.book, trust.watch),

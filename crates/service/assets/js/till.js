@@ -20,6 +20,7 @@ const KEY = "till";
 const BILLS = "nodpay.till.bills";
 const SETTINGS = "nodpay.till.goods";
 const MAX_BILLS = 40;
+const MAX_PRINTED = 8;
 const BILL_LIFE_MS = 15 * 60 * 1000;
 const DISCOUNTS = [5, 10, 20, 50];
 const TAXES = [6, 9, 13];
@@ -43,6 +44,8 @@ const state = {
   live: null,
   liveLostAt: null,
   askSaid: null,
+  /** What was asked or paid by a printed code since this page is open, newest first: {bill, status, total}. */
+  printed: [],
 };
 let root;
 let stopFollowing = null;
@@ -193,7 +196,13 @@ async function refreshBill() {
   billChanged({ bill: id, ...(await get(`/api/merchant/bills/${id}`)) });
 }
 
-function billChanged({ bill, status, total, struck }) {
+function billChanged({ bill, status, total, struck, printed_code: printed }) {
+  if (printed) {
+    const others = state.printed.filter((known) => known.bill !== bill);
+    state.printed = [{ bill, status, total }, ...others].slice(0, MAX_PRINTED);
+    if (status === "paid") announce(t("till.printed-paid", { total: money(total) }));
+    render();
+  }
   if (!state.bill || state.bill.id !== bill) return;
   const before = state.bill.status;
   Object.assign(state.bill, { status, struck: struck ?? [], total: typeof total === "object" ? total.minor : (total ?? state.bill.total) });
@@ -360,7 +369,23 @@ function basketPage() {
         busyButton("button.main", { type: "button", testid: "charge", disabled: !draft || draft.total <= 0, onclick: charge }, state.busy,
           draft ? t("till.charge", { total: money({ minor: draft.total, currency }) }) : t("till.charge-empty")),
         draft && h("button.plain", { type: "button", testid: "clear", onclick: () => nextCustomer(false) }, t("till.clear")))),
+    printedCard(),
   ];
+}
+
+/** The shop's own printed codes, and what came in by them. */
+function printedCard() {
+  const own = state.shop.codes.filter((text) => text.includes("org.nodpay"));
+  if (own.length === 0 && state.printed.length === 0) return null;
+  return h("section.card", { testid: "printed", "aria-label": t("till.printed") },
+    state.printed.length > 0 && h("div", {},
+      h("h2", {}, t("till.printed")),
+      h("ul.rows", {}, ...state.printed.map(({ bill, status, total }) => h("li", { key: bill, testid: `printed-${status}` },
+        h("p.name", {}, t(`till.status.${status}`)), h("p.amount", {}, money(total)))))),
+    ...own.map((text, at) => h("details", {},
+      h("summary", { testid: "printed-code" }, t("till.printed-code")),
+      h("p.soft", {}, t("till.printed-more")),
+      codeBox(`printed-${at}`, `printed-code-${at}`, () => qrCanvas(text, t("till.printed-code"), "M")))));
 }
 
 /** The same colour for a category every time: one of 6 in the style sheet. */

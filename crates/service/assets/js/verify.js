@@ -8,6 +8,7 @@ import {
   VerifyError, assertionChallenge, fromBase64Url, labelled, messageDigest, openJws, parseAssertion, readPayload,
   toBase64Url, utf8, verifyAssertion, MAX_MINOR,
 } from "./messages.js";
+import { readCode } from "./code.js";
 
 export const MAX_ORDER_LIFE_MS = 60 * 60 * 1000;
 export const MAX_DECISION_AGE_MS = 10 * 60 * 1000;
@@ -232,11 +233,46 @@ export const verifyOutcomeCertificate = (wire, root) => openJws("outcome-certifi
 
 export async function verifyBill(wire, certificate) {
   const bill = await openJws("bill", wire, certificate.payload.key);
+  need(bill.payload.code === undefined, "bad-scanned-code", "a merchant's bill holds none");
+  checkBillOf(bill, certificate);
+  return bill;
+}
+
+/**
+ * A bill that the watch with this key made of a printed code, in the name of the certificate's merchant. Whose code it is,
+ * the service says. Gives also what the code itself says, as `scanned`.
+ */
+export async function verifyStaticBill(wire, certificate, watchKey) {
+  const bill = await openJws("static-bill", wire, watchKey);
+  const said = bill.payload;
+  const wrong = (holds, why) => need(holds, "bad-scanned-code", why);
+  wrong(said.code !== undefined, "there is none");
+  const scanned = readCode(said.code);
+  checkBillOf(bill, certificate);
+  wrong(scanned.shop === null || scanned.shop === certificate.payload.merchant, "another merchant's");
+  wrong(scanned.currency === said.currency, "another currency");
+  wrong(scanned.amount_minor === null || scanned.amount_minor === said.total, "another amount");
+  const [line] = said.lines;
+  wrong(said.lines.length === 1 && line.quantity === 1 && line.bundle === undefined, "one line");
+  wrong(said.revision === 1 && said.reduction === "lines-sum", "one sum");
+  return { ...bill, scanned };
+}
+
+/** The bill of an order by the watch with this key: the merchant's, or one that this watch made of a printed code. */
+async function verifyOrderedBill(wire, certificate, watchKey) {
+  try {
+    return await verifyBill(wire, certificate);
+  } catch (error) {
+    if (error.code !== "wrong-message-kind") throw error;
+    return verifyStaticBill(wire, certificate, watchKey);
+  }
+}
+
+function checkBillOf(bill, certificate) {
   const { merchant, not_before, not_after } = certificate.payload;
   need(bill.payload.merchant === merchant && bill.payload.certificate === certificate.digest, "other-merchant");
   need(bill.payload.issued >= not_before && bill.payload.issued < not_after, "certificate-not-valid");
   checkBill(bill.payload);
-  return bill;
 }
 
 export async function verifyRequote(wire, certificate, bill) {
@@ -263,12 +299,13 @@ export async function verifyOrder(wire, book, watch, bill) {
   return order;
 }
 
-/** Finds the sender by trying every watch: who sent it is never taken from the message. */
-export async function verifyOrderOfAnyWatch(wire, book, bill) {
+/** Bill and order. Finds the sender by trying every watch: who sent it is never taken from the message. */
+export async function verifyOrderOfAnyWatch(view, book, certificate) {
   let last = new VerifyError("unknown-watch");
-  for (const { watch } of book.watchesEver()) {
+  for (const { watch, key } of book.watchesEver()) {
     try {
-      return await verifyOrder(wire, book, watch, bill);
+      const bill = await verifyOrderedBill(view.bill, certificate, key);
+      return { bill, order: await verifyOrder(view.order, book, watch, bill) };
     } catch (error) {
       if (!(error instanceof VerifyError)) throw error;
       if (error.code !== "bad-signature" || last.code === "unknown-watch") last = error;
@@ -389,9 +426,8 @@ function sameWatch(order, said) {
  */
 export async function verifyOrderView(view, book, trust) {
   const certificate = await verifyMerchantCertificate(view.certificate, trust.root);
-  const bill = await verifyBill(view.bill, certificate);
+  const { bill, order } = await verifyOrderOfAnyWatch(view, book, certificate);
   const requote = view.requote ? await verifyRequote(view.requote, certificate, bill) : null;
-  const order = await verifyOrderOfAnyWatch(view.order, book, bill);
   const decision = view.decision ? await verifyDecision(view.decision, book, order, bill, requote) : null;
   const cancel = view.cancel ? await verifyCancel(view.cancel, book, order) : null;
   const payment = view.payment

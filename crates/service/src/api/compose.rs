@@ -180,6 +180,9 @@ pub(crate) struct BillView {
     total: Amount,
     struck: Vec<LineId>,
     left_ms: i64,
+    /// A watch made it of a printed code.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    printed_code: bool,
 }
 
 impl BillView {
@@ -190,6 +193,7 @@ impl BillView {
             total: row.current_total(),
             struck: row.struck().to_vec(),
             left_ms: row.deadline.ms_since(now).max(0),
+            printed_code: row.watch.is_some(),
         }
     }
 }

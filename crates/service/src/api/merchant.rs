@@ -5,7 +5,9 @@ use axum::extract::State;
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use nodpay_core::{AskId, BillId, Country, Currency, Digest, Mcc, MerchantId, PublicKey, Text, Timestamp, WatchId};
+use nodpay_core::{
+    AskId, BillId, CodeText, Country, Currency, Digest, Mcc, MerchantId, PublicKey, Text, Timestamp, WatchId,
+};
 use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::{Verified, sha256, verify_bill, verify_request, verify_requote};
 use nodpay_store::{AnswerRequote, BillRow, Good, MAX_GOODS, MerchantRow, NewBill, SessionOf, StoreError};
@@ -14,7 +16,6 @@ use qrcode::{EcLevel, QrCode};
 use serde::{Deserialize, Serialize};
 
 use super::compose::{BillView, message};
-use crate::App;
 use crate::admin::{AdminError, certify_merchant};
 use crate::events::{Audience, resume_from, stream};
 use crate::extract::{Json as JsonBody, OwnPage, Path, Query, Wire};
@@ -23,9 +24,7 @@ use crate::problem::{ApiError, ProofError};
 use crate::secrets::Token;
 use crate::sessions::{self, MerchantSession, limit};
 use crate::verified;
-
-/// The longest a bill may ask to be valid.
-const MAX_BILL_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
+use crate::{App, MAX_BILL_LIFE_MS};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,10 +57,11 @@ pub(super) async fn enrol(
             AdminError::Sign(error) => error.into(),
             AdminError::Random(error) => error.into(),
             AdminError::NotEnrolled => ApiError::NotCertified,
+            AdminError::Code(_) | AdminError::NotRegistrable(_) => ApiError::Internal(error.to_string()),
         })?;
     }
     let cookie = sessions::open(&app, SessionOf::Till { merchant }).await?;
-    let view = MerchantView::new(merchant_row(&app, merchant).await?, now);
+    let view = MerchantView::of(&app, merchant).await?;
     Ok(([(SET_COOKIE, cookie)], Json(view)).into_response())
 }
 
@@ -87,10 +87,18 @@ pub(super) struct MerchantView {
     /// What bills name the certificate by.
     certificate_digest: Option<Digest>,
     goods: Vec<Good>,
+    /// Texts of its printed codes.
+    codes: Vec<CodeText>,
 }
 
 impl MerchantView {
-    fn new(row: MerchantRow, now: Timestamp) -> Self {
+    async fn of(app: &App, merchant: MerchantId) -> Result<Self, ApiError> {
+        let codes = app.store().codes(merchant).await?;
+        let codes = codes.into_iter().map(|code| code.text).collect();
+        Ok(Self::new(merchant_row(app, merchant).await?, codes, app.now()))
+    }
+
+    fn new(row: MerchantRow, codes: Vec<CodeText>, now: Timestamp) -> Self {
         Self {
             now,
             merchant: row.merchant,
@@ -103,12 +111,13 @@ impl MerchantView {
             certificate_digest: row.certificate.as_ref().map(|certificate| certificate.digest),
             certificate: row.certificate.map(|certificate| certificate.wire),
             goods: row.goods,
+            codes,
         }
     }
 }
 
 pub(super) async fn merchant(State(app): State<App>, session: MerchantSession) -> Result<Json<MerchantView>, ApiError> {
-    Ok(Json(MerchantView::new(merchant_row(&app, session.merchant).await?, app.now())))
+    Ok(Json(MerchantView::of(&app, session.merchant).await?))
 }
 
 pub(super) async fn set_goods(
@@ -175,7 +184,7 @@ pub(super) async fn create_bill(
     // Before anything is recorded: a bill that no code can show is of no use.
     let code = code_of(&row, &bill)?;
     let svg = picture_of(&code)?;
-    let new = NewBill { bill: (*bill).clone(), message: message(&bill) };
+    let new = NewBill { bill: (*bill).clone(), message: message(&bill), watch: None };
     let created = app.store().create_bill(new, now).await?;
     app.remembered().keep_bill(bill);
     let expires_in_ms = created.deadline.ms_since(now).max(0);

@@ -3,6 +3,7 @@
 pub(crate) mod compose;
 mod guardian;
 mod merchant;
+mod payee;
 mod public;
 mod watch;
 
@@ -62,6 +63,8 @@ routes! {
     get "/api/watch/{watch}/events" watch::events, WatchProof;
     get "/api/watch/{watch}/bills/{bill}" watch::bill, WatchProof;
     post "/api/watch/{watch}/pin" watch::report_pin, WatchMessage;
+    post "/api/watch/{watch}/payee" payee::payee, WatchProof;
+    post "/api/watch/{watch}/bills" payee::make_bill, WatchMessage;
     post "/api/watch/{watch}/orders" watch::place, WatchMessage;
     post "/api/watch/{watch}/orders/{order}/payment" watch::pay, WatchMessage;
     post "/api/watch/{watch}/orders/{order}/cancel" watch::cancel, WatchMessage;

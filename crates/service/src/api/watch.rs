@@ -148,7 +148,8 @@ pub(super) async fn bill(
         Standing::Enrolled => {}
         Standing::Removed => return Err(StoreError::RevokedWatch.into()),
     }
-    let row = app.store().bill(bill).await?.ok_or(StoreError::BillUnknown)?;
+    // What a watch made itself it does not fetch, and nobody else may.
+    let row = app.store().bill(bill).await?.filter(|row| row.watch.is_none()).ok_or(StoreError::BillUnknown)?;
     match row.state {
         BillState::Open if now >= row.deadline => return Err(StoreError::BillExpired.into()),
         BillState::Open => {}
@@ -177,12 +178,12 @@ pub(super) async fn place(
         Some(digest) => app.store().bill_by_digest(digest).await?,
         None => None,
     };
-    let Some(row) = row else {
+    let Some(row) = row.filter(|row| row.watch.is_none_or(|maker| maker == watch)) else {
         // A forged or damaged message is called that before anything is said about bills.
         bill_of_order(&wire, &book, watch)?;
         return Err(StoreError::BillUnknown.into());
     };
-    let bill = verified::bill(&app, &row)?;
+    let bill = verified::ordered_bill(&app, &book, watch, &row.certificate, &row.message)?;
     let order = verify_order(&wire, &book, watch, &bill)?;
     book.enrolled(watch)?;
     let asked_ms = order.expires.ms_since(order.created);
@@ -291,7 +292,7 @@ pub(super) const fn accepted() -> Accepted {
     (StatusCode::ACCEPTED, Json(Empty {}))
 }
 
-async fn watch_row(app: &App, watch: WatchId) -> Result<WatchRow, ApiError> {
+pub(super) async fn watch_row(app: &App, watch: WatchId) -> Result<WatchRow, ApiError> {
     Ok(app.store().household_of_watch(watch).await?.ok_or(StoreError::WatchUnknown)?)
 }
 

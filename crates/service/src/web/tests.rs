@@ -106,6 +106,9 @@ fn every_error_has_words() {
         "method-not-allowed",
         "unsupported-media-type",
         "proof-other-request",
+        "payee-unknown",
+        "code-taken",
+        "too-many-codes",
     ];
     for source in sources {
         for arm in source.split("Self::").skip(1).chain(source.split("ApiError::").skip(1)) {

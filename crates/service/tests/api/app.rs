@@ -269,7 +269,11 @@ impl TestApp {
     }
 
     pub(crate) fn proof(&self, cast: &Cast, path: &str) -> String {
-        sign_request("GET", path, self.now(), self.nonce(), &cast.watch_key).expect("signs")
+        self.proof_for(cast, "GET", path)
+    }
+
+    pub(crate) fn proof_for(&self, cast: &Cast, method: &str, path: &str) -> String {
+        sign_request(method, path, self.now(), self.nonce(), &cast.watch_key).expect("signs")
     }
 
     pub(crate) fn guardian_get(&self, household: &Household, path: &str) -> Answer {

@@ -5,6 +5,7 @@ mod bad_input;
 mod flow;
 mod network;
 mod pins;
+mod printed;
 mod races;
 mod roles;
 mod streams;

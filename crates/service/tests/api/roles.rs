@@ -33,7 +33,7 @@ fn each_route_lets_in_whom_it_is_for() {
             "put" => app.send("PUT", &path, headers, "application/json", b"{"),
             _ => app.send("POST", &path, headers, "application/json", b"{"),
         };
-        let proof = app.proof(cast, &path);
+        let proof = app.proof_for(cast, &route.method.to_uppercase(), &path);
         // Logging out ends the session: each route gets its own.
         let guardian = crate::app::login(&app, cast).cookie.expect("a session");
         app.clock.advance_ms(3_000);

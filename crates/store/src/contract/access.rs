@@ -1,8 +1,8 @@
 //! Households, pairings, invitations, sessions, merchants and bills before any order.
 
 use nodpay_core::{
-    Bytes, CredentialId, Currency, Digest, Entry, FailReason, LineId, Nonce, OrderState, OutcomeKind, PairingId,
-    PersonName, PinCommand, PinConsent, PinReport, PinState, V1, WatchSession,
+    Bytes, CodeText, CredentialId, Currency, Digest, Entry, FailReason, LineId, Nonce, OrderState, OutcomeKind,
+    PairingId, PersonName, PinCommand, PinConsent, PinReport, PinState, V1, WatchSession,
 };
 use nodpay_core::{GuardianId, HouseholdId, Salt, Text, WatchId};
 
@@ -10,9 +10,9 @@ use super::cast::{
     Family, HOUR_MS, MINUTE_MS, START, Shop, fresh, invite, line_id, message, minor, outcome_of, refused,
 };
 use crate::{
-    Audience, BillState, BillStatus, Claim, ClaimPairing, Good, HouseholdEvent, InvitationKind, MAX_GOODS,
-    MerchantEvent, NewInvitation, NewPairing, NewSession, PairingState, ReportPin, SessionOf, Store, StoreError,
-    TokenHash, Topic,
+    Audience, BillState, BillStatus, Claim, ClaimPairing, CodeRow, Good, HouseholdEvent, InvitationKind, MAX_CODES,
+    MAX_GOODS, MerchantEvent, NewBill, NewCode, NewInvitation, NewPairing, NewSession, PairingState, ReportPin,
+    SessionOf, Store, StoreError, TokenHash, Topic,
 };
 
 pub async fn founding_a_household(store: &Store) {
@@ -426,6 +426,58 @@ pub async fn merchants_and_their_goods(store: &Store) {
     }
     assert!(seen.contains(&shop.merchant) && seen.len() >= 2);
     assert!(seen.is_sorted());
+}
+
+pub async fn printed_codes(store: &Store) {
+    let (shop, other) = (Shop::open(store).await, Shop::open(store).await);
+    let code = |merchant| NewCode {
+        payee: Digest::from_bytes(fresh()),
+        merchant,
+        text: CodeText::new("BCD\n002\n …").expect("a text"),
+    };
+    let first = code(shop.merchant);
+    assert_eq!(store.merchant_of_code(first.payee).await, Ok(None));
+    store.add_code(first.clone(), START).await.expect("a new code");
+    store.add_code(first.clone(), START.plus_ms(1)).await.expect("the same again");
+    assert_eq!(store.merchant_of_code(first.payee).await, Ok(Some(shop.merchant)));
+    let stolen = NewCode { merchant: other.merchant, ..first.clone() };
+    assert_eq!(refused(store.add_code(stolen, START).await), StoreError::CodeTaken);
+    let nobodys = code(Shop::imagine().merchant);
+    assert_eq!(refused(store.add_code(nobodys, START).await), StoreError::MerchantUnknown);
+    let row = CodeRow { payee: first.payee, text: first.text.clone(), at: START };
+    assert_eq!(store.codes(shop.merchant).await, Ok(vec![row]));
+    assert_eq!(store.codes(other.merchant).await, Ok(Vec::new()));
+    for _ in 1..MAX_CODES {
+        store.add_code(code(shop.merchant), START).await.expect("one more");
+    }
+    assert_eq!(refused(store.add_code(code(shop.merchant), START).await), StoreError::TooManyCodes);
+
+    assert_eq!(refused(store.remove_code(other.merchant, first.payee).await), StoreError::PayeeUnknown);
+    store.remove_code(shop.merchant, first.payee).await.expect("removed");
+    assert_eq!(refused(store.remove_code(shop.merchant, first.payee).await), StoreError::PayeeUnknown);
+    assert_eq!(store.merchant_of_code(first.payee).await, Ok(None));
+    store.add_code(NewCode { merchant: other.merchant, ..first.clone() }, START).await.expect("it moved");
+    assert_eq!(store.merchant_of_code(first.payee).await, Ok(Some(other.merchant)));
+}
+
+/// Only the watch that made the bill may order it; the merchant hears of it then.
+pub async fn bills_of_printed_codes(store: &Store) {
+    let shop = Shop::open(store).await;
+    let (family, other) = (Family::settle(store, 1_000).await, Family::settle(store, 1_000).await);
+    let new = NewBill { watch: Some(family.watch), ..shop.bill(&[300]) };
+    let row = store.create_bill(new.clone(), START).await.expect("a bill");
+    assert_eq!(row.watch, Some(family.watch));
+    assert_eq!(store.create_bill(new.clone(), START.plus_ms(5)).await.as_ref(), Ok(&row));
+    assert_eq!(store.bill_by_digest(new.message.digest).await, Ok(Some(row.clone())));
+    assert_eq!(store.merchant_events_after(shop.merchant, 0, 10).await, Ok(Vec::new()));
+    let foreign = other.order(&row, START);
+    assert_eq!(refused(store.place_order(foreign, START).await), StoreError::BillUnknown);
+    family.paid(store, &row, START).await;
+    let paid = store.bill(row.bill).await.expect("a read").expect("the bill");
+    assert_eq!(paid.status(START), BillStatus::Paid);
+    let events = store.merchant_events_after(shop.merchant, 0, 10).await.expect("a read");
+    assert!(!events.is_empty() && events.iter().all(|event| event.event == MerchantEvent::Bill(row.bill)));
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(super::cast::cny(300)));
 }
 
 pub async fn bills(store: &Store) {

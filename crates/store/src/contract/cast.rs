@@ -458,9 +458,10 @@ impl Shop {
             issued: START,
             valid_until: START.plus_ms(valid_ms),
             nonce: Nonce::from_bytes(fresh()),
+            code: None,
         };
         let message = message("bill", &bill);
-        NewBill { bill, message }
+        NewBill { bill, message, watch: None }
     }
 
     pub(crate) async fn sell(&self, store: &Store, prices: &[i64]) -> BillRow {
@@ -489,6 +490,7 @@ pub(crate) fn requote(bill: &BillRow, merchant: MerchantId, revision: u32, price
         issued: START,
         valid_until: START.plus_ms(HOUR_MS),
         nonce: Nonce::from_bytes(fresh()),
+        code: None,
     };
     let message = message("bill", &requote);
     (requote, message)

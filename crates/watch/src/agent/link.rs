@@ -12,7 +12,7 @@
 //!
 //! Never decides anything about money.
 
-use nodpay_core::OrderId;
+use nodpay_core::{Digest, OrderId};
 use nodpay_protocol::{code::BillReference, sign_request};
 
 use super::order::{Errand as OrderErrand, OpenOrder, Stage};
@@ -75,6 +75,8 @@ pub(super) enum Errand {
     Service,
     State,
     Bill(BillReference),
+    /// Whose printed code this is.
+    Payee(Digest),
     Order(OrderId, OrderErrand),
     Result(OrderId),
     /// The number of a report.
@@ -88,8 +90,8 @@ impl Errand {
         match self {
             Self::Order(_, OrderErrand::Payment) => 0,
             Self::Order(_, OrderErrand::Cancel) => 1,
-            Self::Order(_, OrderErrand::Order) => 2,
-            Self::Bill(_) => 3,
+            Self::Order(_, OrderErrand::Bill | OrderErrand::Order) => 2,
+            Self::Bill(_) | Self::Payee(_) => 3,
             Self::Check => 4,
             Self::Claim => 5,
             Self::Result(_) => 6,
@@ -277,9 +279,11 @@ impl Agent {
         match self.face {
             Face::Checking(_) => errands.push(Errand::Check),
             Face::Fetching(reference) => errands.push(Errand::Bill(reference)),
+            Face::Asking(ref sticker) => errands.push(Errand::Payee(sticker.payee)),
             Face::Idle(_)
             | Face::Scan(..)
             | Face::ChoosePin(_)
+            | Face::Amount(_)
             | Face::Review(_)
             | Face::History
             | Face::Pin(..)
@@ -366,7 +370,7 @@ impl Agent {
         };
         let watch = pins.watch;
         let proved_get = |path: String, turn: &mut Turn| {
-            let proof = self.proof(&path, turn)?;
+            let proof = self.proof(Method::Get, &path, turn)?;
             Some(get(&pins.service, path, vec![("DPoP", proof)]))
         };
         let post = |path: String, kind: &str, body: Vec<u8>| Request {
@@ -397,10 +401,21 @@ impl Agent {
                 let bill = nodpay_core::BillId::from_bytes(reference.bill);
                 proved_get(format!("/api/watch/{watch}/bills/{bill}"), turn)
             }
-            (Errand::Order(id, _), Owner::Household(home)) => {
+            (Errand::Payee(_), _) => {
+                let Face::Asking(sticker) = &self.face else { return None };
+                let path = format!("/api/watch/{watch}/payee");
+                let proof = self.proof(Method::Post, &path, turn)?;
+                let mut request = post(path, "text/plain; charset=utf-8", sticker.text.as_str().as_bytes().to_vec());
+                request.headers.push(("DPoP", proof));
+                Some(request)
+            }
+            (Errand::Order(id, errand), Owner::Household(home)) => {
                 let order = home.orders.iter().find(|order| order.id() == id)?;
                 let path = format!("/api/watch/{watch}/orders");
                 match &order.stage {
+                    Stage::Sending if errand == OrderErrand::Bill => {
+                        Some(post_signed(format!("/api/watch/{watch}/bills"), order.bill.wire()))
+                    }
                     Stage::Sending => Some(post_signed(path, order.order.wire())),
                     Stage::Waiting => None,
                     Stage::GivenUp(given_up) => {
@@ -422,8 +437,8 @@ impl Agent {
         }
     }
 
-    fn proof(&self, path: &str, turn: &mut Turn) -> Option<String> {
-        sign_request("GET", path, self.clock.now(turn), turn.nonce(), &*self.keys).ok()
+    fn proof(&self, method: Method, path: &str, turn: &mut Turn) -> Option<String> {
+        sign_request(method.as_str(), path, self.clock.now(turn), turn.nonce(), &*self.keys).ok()
     }
 
     fn stream_request(&self, id: u64, turn: &mut Turn) -> Option<StreamRequest> {
@@ -433,7 +448,8 @@ impl Agent {
             Owner::Household(home) => (&home.pins, home.last_event.clone()),
         };
         let path = format!("/api/watch/{}/events", pins.watch);
-        let mut headers = vec![("DPoP", self.proof(&path, turn)?), ("Accept", "text/event-stream".to_owned())];
+        let mut headers =
+            vec![("DPoP", self.proof(Method::Get, &path, turn)?), ("Accept", "text/event-stream".to_owned())];
         headers.extend(last_event.map(|id| ("Last-Event-ID", id)));
         Some(StreamRequest { id, service: pins.service.clone(), path, headers, silence_ms: SILENCE_MS })
     }
@@ -486,6 +502,11 @@ impl Agent {
                 // The wearer may have gone on to something else meanwhile.
                 if matches!(self.face, Face::Fetching(wanted) if wanted == reference) {
                     self.bill_answered(reference, reply, turn);
+                }
+            }
+            Errand::Payee(payee) => {
+                if matches!(&self.face, Face::Asking(sticker) if sticker.payee == payee) {
+                    self.payee_answered(reply, turn);
                 }
             }
             Errand::Claim => self.claimed(reply),

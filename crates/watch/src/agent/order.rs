@@ -21,7 +21,7 @@ use nodpay_protocol::{
 
 use super::household::Household;
 use super::link::Retry;
-use super::{Agent, Owner};
+use super::{Agent, Owner, sticker};
 use crate::clock::{Turn, unsigned};
 use crate::journal::{EndReason, Ended, GivenUpFor, OrderRecord, Past, Report, StageRecord};
 use crate::net::{OrderAnswer, Reply};
@@ -42,6 +42,8 @@ pub(super) struct OpenOrder {
     /// By the watch's wall clock.
     pub(super) signed_at: Timestamp,
     pub(super) stage: Stage,
+    /// The service has the bill, which this watch made of a printed code. After a reboot it gets it once more.
+    bill_delivered: bool,
     pub(super) dismissed: bool,
     /// When the guardian's time is over, on the monotonic clock.
     pub(super) ends_at: u64,
@@ -95,6 +97,8 @@ pub(super) struct ParkedOutcome {
 /// What there is to send for an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Errand {
+    /// One of this watch's own, before its order.
+    Bill,
     Order,
     Cancel,
     Payment,
@@ -121,6 +125,7 @@ impl OpenOrder {
             order,
             signed_at,
             stage,
+            bill_delivered: false,
             dismissed: false,
             ends_at: 0,
             shown_until: 0,
@@ -159,6 +164,7 @@ impl OpenOrder {
 
     pub(super) fn errand(&self) -> Option<Errand> {
         match &self.stage {
+            Stage::Sending if self.bill.code.is_some() && !self.bill_delivered => Some(Errand::Bill),
             Stage::Sending => Some(Errand::Order),
             Stage::Waiting => None,
             Stage::GivenUp(given_up) => (!given_up.delivered).then_some(Errand::Cancel),
@@ -699,12 +705,16 @@ impl Agent {
                 self.link.want_state();
             }
             // Never taken, so there will be no outcome.
-            (Errand::Order, Stage::Sending) => {
+            (Errand::Bill | Errand::Order, Stage::Sending) => {
+                let notice = match &order.bill.code {
+                    Some(text) if code == "payee-unknown" => sticker::unknown_text(text.as_str()),
+                    Some(_) | None => refusal(code),
+                };
                 self.forget(id);
-                self.tell(refusal(code));
+                self.tell(notice);
             }
             // The cancellation follows.
-            (Errand::Order, _) => {}
+            (Errand::Bill | Errand::Order, _) => {}
             // The service never got the order that was taken back.
             (Errand::Cancel, Stage::GivenUp(given_up)) if code == "order-unknown" => {
                 let (kind, reason) = given_up.why.shown();
@@ -795,6 +805,7 @@ impl OpenOrder {
     /// The service has what `errand` sent. Late answers to earlier errands change nothing.
     fn acknowledge(&mut self, errand: Errand) {
         match (errand, &mut self.stage) {
+            (Errand::Bill, _) => self.bill_delivered = true,
             (Errand::Order, Stage::Sending) => self.stage = Stage::Waiting,
             (Errand::Cancel, Stage::GivenUp(given_up)) => given_up.delivered = true,
             (Errand::Payment, Stage::Paying(paying)) => paying.delivered = true,

@@ -1,8 +1,8 @@
 //! The agent's state out of its journal: every message in it is verified again, as if it came from outside.
 
 use nodpay_protocol::{
-    LogBook, VerifyError, verify_bill, verify_cancel, verify_decision, verify_merchant_certificate, verify_order,
-    verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_requote,
+    LogBook, VerifyError, verify_cancel, verify_decision, verify_merchant_certificate, verify_order,
+    verify_ordered_bill, verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_requote,
 };
 
 use super::household::Household;
@@ -91,7 +91,7 @@ fn household(record: HouseholdRecord, demo_keys: bool) -> Result<Household, Veri
 
 fn open_order(record: OrderRecord, home: &Household) -> Result<OpenOrder, VerifyError> {
     let certificate = verify_merchant_certificate(&record.certificate, &home.pins.root)?;
-    let bill = verify_bill(&record.bill, &certificate)?;
+    let bill = verify_ordered_bill(&record.bill, &certificate, &home.pins.key)?;
     let order = verify_order(&record.order, &home.book, home.pins.watch, &bill)?;
     let stage = match record.stage {
         StageRecord::Sending => Stage::Sending,

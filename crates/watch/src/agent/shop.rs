@@ -2,21 +2,21 @@
 //! watch.
 
 use nodpay_core::{Bill, BillId, MerchantCertificate, Occasion, Order, V1, WearerCheck};
-use nodpay_protocol::code::{self, BillReference, CodeKind};
+use nodpay_protocol::code::{self, BillReference, PaymentCode};
 use nodpay_protocol::{Kind, Verified, VerifyError, sign, verify_bill, verify_merchant_certificate};
 
 use super::order::{OpenOrder, Stage};
 use super::{Agent, Face, Owner};
 use crate::clock::Turn;
 use crate::net::{BillAnswer, Reply};
-use crate::view::{Basket, BasketLine, Notice, OtherSystem, ScanFor, UserAction};
+use crate::view::{Basket, BasketLine, Notice, ScanFor, UserAction};
 
 /// A bill that was verified and is what the code said.
 pub(super) struct Offer {
-    certificate: Verified<MerchantCertificate>,
-    bill: Verified<Bill>,
+    pub(super) certificate: Verified<MerchantCertificate>,
+    pub(super) bill: Verified<Bill>,
     /// What the wearer chose to say.
-    occasion: Option<Occasion>,
+    pub(super) occasion: Option<Occasion>,
 }
 
 impl Offer {
@@ -42,10 +42,17 @@ impl Offer {
 }
 
 impl Agent {
-    /// One code that can be paid is taken whatever else is in view; between two nothing is guessed.
+    /// One code that can be paid is taken whatever else is in view; between two nothing is guessed. A code of ours can be
+    /// paid; another system's only if the service knows its payee, so it is asked about only where none of ours is.
     pub(super) fn payment_codes_read(&mut self, texts: &[String], turn: &Turn) {
-        let payable = |text: &&String| code::parse(text).is_ok_and(|code| code.kind == CodeKind::NodpayBill);
-        let mut codes = texts.iter().filter(payable);
+        let ours = |text: &str| code::parse(text).is_ok_and(|code| code.bill.is_some() || code.shop.is_some());
+        let mut payable: Vec<&String> = texts.iter().filter(|text| ours(text)).collect();
+        if payable.is_empty() {
+            payable = texts.iter().filter(|text| code::payee_of(text).is_some()).collect();
+        }
+        payable.sort_unstable();
+        payable.dedup();
+        let mut codes = payable.into_iter();
         match (codes.next(), codes.next()) {
             (Some(text), None) => self.payment_code_read(text, turn),
             (Some(_), Some(_)) => self.face = Face::Scan(ScanFor::Paying, Some(Notice::SeveralCodes)),
@@ -58,25 +65,15 @@ impl Agent {
     }
 
     fn payment_code_read(&mut self, text: &str, turn: &Turn) {
-        let other = |system| Face::Scan(ScanFor::Paying, Some(Notice::OtherSystem(system)));
-        let not_ours = |notice| Face::Scan(ScanFor::Paying, Some(notice));
-        self.face = match code::parse(text) {
-            Err(_) => not_ours(Notice::BrokenCode),
-            Ok(code) => match (code.kind, code.bill) {
-                (CodeKind::NodpayBill, Some(reference)) => {
-                    self.link.hurry();
-                    self.touched = turn.mono;
-                    Face::Fetching(reference)
-                }
-                (CodeKind::NodpayBill, None) => not_ours(Notice::BrokenCode),
-                (CodeKind::EmvStatic | CodeKind::EmvDynamic, _) => other(OtherSystem::Emv),
-                (CodeKind::Epc, _) => other(OtherSystem::Epc),
-                (CodeKind::Alipay, _) => other(OtherSystem::Alipay),
-                (CodeKind::Wechat, _) => other(OtherSystem::WeChat),
-                (CodeKind::Url, _) => other(OtherSystem::WebAddress),
-                (CodeKind::Unknown, _) => not_ours(Notice::NotAPaymentCode),
-            },
-        };
+        match code::parse(text) {
+            Err(_) => self.face = Face::Scan(ScanFor::Paying, Some(Notice::BrokenCode)),
+            Ok(PaymentCode { bill: Some(reference), .. }) => {
+                self.link.hurry();
+                self.touched = turn.mono;
+                self.face = Face::Fetching(reference);
+            }
+            Ok(code) => self.sticker_read(text, &code, turn),
+        }
     }
 
     pub(super) fn bill_answered(&mut self, reference: BillReference, reply: Reply, turn: &Turn) {
@@ -106,7 +103,7 @@ impl Agent {
         }
     }
 
-    fn bill_refused(&mut self, code: &str) {
+    pub(super) fn bill_refused(&mut self, code: &str) {
         self.tell(match code {
             "bill-unknown" => Notice::BillUnknown,
             "bill-already-paid" => Notice::BillAlreadyPaid,

@@ -113,11 +113,9 @@ impl Agent {
     }
 
     fn passed(&mut self, passed: Passed, turn: &mut Turn) {
-        match std::mem::replace(&mut self.face, Face::Idle(None)) {
-            Face::Pin(offer, _) | Face::Recognise(offer, _) => {
-                self.place_order(*offer, self.stated(passed, turn), turn);
-            }
-            other => self.face = other,
+        let face = std::mem::replace(&mut self.face, Face::Idle(None));
+        if let Face::Pin(offer, _) | Face::Recognise(offer, _) = face {
+            self.place_order(*offer, self.stated(passed, turn), turn);
         }
     }
 
@@ -137,10 +135,12 @@ impl Agent {
     }
 
     fn use_pin(&mut self) {
-        self.face = match std::mem::replace(&mut self.face, Face::Idle(None)) {
-            Face::Recognise(offer, _) => Face::Pin(offer, Digits::new()),
-            other => other,
-        };
+        if !matches!(self.face, Face::Recognise(..)) {
+            return;
+        }
+        if let Face::Recognise(offer, _) = std::mem::replace(&mut self.face, Face::Idle(None)) {
+            self.face = Face::Pin(offer, Digits::new());
+        }
     }
 
     /// The sensor's answer. It was asked once; a further try is asked for anew.

@@ -38,6 +38,7 @@ fn every_crash(plan: &Plan, kind: EndKind, total: i64, unruly: bool, prepare: fn
             assert_eq!((ending.kind, ending.total), (kind, cny(total)), "{label}");
             let service = &world.service;
             assert_eq!(service.seen_orders.len(), 1, "one order: {label}");
+            assert_eq!(service.seen_bills.len(), usize::from(world.sticker.is_some()), "one bill of it: {label}");
             let paid = usize::from(kind == EndKind::Paid);
             assert_eq!(service.seen_payments.len(), paid, "one payment, always the same bytes: {label}");
             assert_eq!(service.seen_results.len(), 1, "one result: {label}");
@@ -77,6 +78,14 @@ fn a_requoted_order_survives_every_crash() {
         let mut bill = world.service.cast.bill_payload(1, Reduction::Requote, vec![fee]);
         nodpay_testkit::retotal(&mut bill);
         world.service.bills = vec![world.service.cast.sign_bill(bill)];
+    });
+}
+
+/// The bill itself is the watch's: it is delivered as the same bytes, before its order.
+#[test]
+fn an_order_over_a_printed_code_survives_every_crash() {
+    every_crash(&Plan::Approve { struck: vec![] }, EndKind::Paid, 850, false, |world| {
+        world.sticker = Some(world.service.cast.shop_code());
     });
 }
 

@@ -66,9 +66,9 @@ fn the_watch_pays_the_order_without_the_struck_lines() {
     assert_eq!((ending.kind, ending.total), (EndKind::Paid, cny(2450)));
     assert_eq!(ending.struck, ["可乐 Cola", "口香糖 Gum"]);
     assert_eq!(ending.guardian.as_deref(), Some("妈妈"));
-    let nodded = world.screens.iter().find_map(|screen| match screen {
-        Screen::Paying { guardian, struck, .. } => Some((guardian.clone(), struck.len())),
-        _ => None,
+    let nodded = world.screens.iter().find_map(|screen| {
+        let Screen::Paying { guardian, struck, .. } = screen else { return None };
+        Some((guardian.clone(), struck.len()))
     });
     assert_eq!(nodded, Some((Some("妈妈".to_owned()), 2)));
     assert_eq!(world.service.orders[0].payment.as_ref().map(|payment| payment.total), Some(cny(2450)));
@@ -134,9 +134,9 @@ fn an_order_nobody_answers_expires() {
 fn the_occasion_is_signed_and_can_be_taken_back() {
     let mut world = World::paired();
     world.run_until(|world| matches!(world.screen(), Screen::Review(_)));
-    let chosen = |world: &World| match world.screen() {
-        Screen::Review(basket) => basket.occasion,
-        screen => panic!("not the bill: {screen:?}"),
+    let chosen = |world: &World| {
+        let Screen::Review(basket) = world.screen() else { panic!("not the bill: {:?}", world.screen()) };
+        basket.occasion
     };
     world.user(UserAction::Occasion(Some(Occasion::Birthday)));
     assert_eq!(chosen(&world), Some(Occasion::Birthday));

@@ -5,6 +5,7 @@ mod flow;
 mod forged;
 mod input;
 mod network;
+mod sticker;
 mod wearer;
 mod weather;
 mod world;

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use nodpay_core::*;
-use nodpay_protocol::code::{BillCode, write_bill_code};
+use nodpay_protocol::code::{self, BillCode, write_bill_code};
 use nodpay_protocol::*;
 use nodpay_testkit::{Cast, START, cny, line_id};
 use nodpay_watch::view::{PinGate, ScanFor, Screen, UserAction, View};
@@ -73,12 +73,15 @@ pub(crate) struct Service {
     pub(crate) now: i64,
     pub(crate) balance: i64,
     pub(crate) bills: Vec<Verified<Bill>>,
+    /// Printed codes that are the cast's merchant's, by their payee.
+    pub(crate) codes: BTreeSet<Digest>,
     pub(crate) claim: Option<Verified<PairingClaim>>,
     pub(crate) enrolled: bool,
     pub(crate) orders: Vec<Served>,
     pub(crate) events: Vec<(&'static str, String)>,
     pub(crate) nonces: BTreeSet<Nonce>,
     /// Every distinct message of each kind that arrived.
+    pub(crate) seen_bills: BTreeSet<String>,
     pub(crate) seen_orders: BTreeSet<String>,
     pub(crate) seen_payments: BTreeSet<String>,
     pub(crate) seen_cancels: BTreeSet<String>,
@@ -136,22 +139,39 @@ impl Service {
             (Method::Post, ["pairings", _, "claim"]) => self.take_claim(&body),
             (Method::Get, ["watch", watch, rest @ ..]) => {
                 let proof = request.headers.iter().find(|(name, _)| *name == "DPoP").expect("a proof");
-                if let Err((status, code)) = self.check_proof(watch, &request.path, &proof.1) {
+                if let Err((status, code)) = self.check_proof(watch, "GET", &request.path, &proof.1) {
                     return self.problem(status, code);
                 }
                 self.get(rest)
             }
             (Method::Post, ["watch", _, "pin"]) => self.take_pin_report(&body),
+            (Method::Post, ["watch", watch, "payee"]) => {
+                let proof = request.headers.iter().find(|(name, _)| *name == "DPoP").expect("a proof");
+                if let Err((status, code)) = self.check_proof(watch, "POST", &request.path, &proof.1) {
+                    return self.problem(status, code);
+                }
+                match code::payee_of(&body).is_some_and(|payee| self.codes.contains(&payee)) {
+                    true => (200, json!({"certificate": self.cast.certificate.wire()}).to_string().into_bytes()),
+                    false => self.problem(404, "payee-unknown"),
+                }
+            }
+            (Method::Post, ["watch", _, "bills"]) => self.take_bill(&body),
             (Method::Post, ["watch", _, "orders"]) => self.take_order(&body),
             (Method::Post, ["watch", _, "orders", id, what]) => self.take_message(id, what, &body),
             other => panic!("no such request: {other:?}"),
         }
     }
 
-    pub(crate) fn check_proof(&mut self, watch: &str, path: &str, proof: &str) -> Result<(), (u16, &'static str)> {
+    pub(crate) fn check_proof(
+        &mut self,
+        watch: &str,
+        method: &str,
+        path: &str,
+        proof: &str,
+    ) -> Result<(), (u16, &'static str)> {
         let claim = self.claim.as_ref().filter(|claim| claim.watch.to_string() == watch);
         let Some(claim) = claim else { return Err((401, "unknown-watch")) };
-        match verify_request(proof, &claim.key, "GET", path, self.time()) {
+        match verify_request(proof, &claim.key, method, path, self.time()) {
             Ok(proof) if self.nonces.insert(proof.jti) => Ok(()),
             Ok(_) => Err((401, "proof-replayed")),
             Err(error) => Err((401, error.code())),
@@ -223,6 +243,20 @@ impl Service {
             }
             other => panic!("no such GET: {other:?}"),
         }
+    }
+
+    fn take_bill(&mut self, body: &str) -> (u16, Vec<u8>) {
+        let key = self.key().expect("paired");
+        let bill = verify_static_bill(body, &self.cast.certificate, &key).expect("the watch sends sound bills");
+        let text = bill.code.as_ref().expect("a code").as_str();
+        if !code::payee_of(text).is_some_and(|payee| self.codes.contains(&payee)) {
+            return self.problem(404, "payee-unknown");
+        }
+        self.seen_bills.insert(body.to_owned());
+        if !self.bills.contains(&bill) {
+            self.bills.push(bill);
+        }
+        (202, b"{}".to_vec())
     }
 
     fn take_order(&mut self, body: &str) -> (u16, Vec<u8>) {
@@ -445,6 +479,9 @@ pub(crate) struct World {
     pub(crate) attempts: Vec<String>,
     pub(crate) plan: Plan,
     pub(crate) pin: String,
+    /// What the child scans instead of the first bill's code, and types where it is asked for an amount.
+    pub(crate) sticker: Option<String>,
+    pub(crate) amount: i64,
     /// The watch's wall clock minus the service's.
     pub(crate) skew_ms: i64,
     boot: i64,
@@ -477,16 +514,19 @@ impl World {
         let mut cast = Cast::new(0);
         cast.log.truncate(1);
         let bill = cast.bill(1);
+        let codes = code::payee_of(&cast.shop_code()).into_iter().collect();
         let service = Service {
             cast,
             now: 0,
             balance: 5_000,
+            codes,
             bills: vec![bill],
             claim: None,
             enrolled: false,
             orders: Vec::new(),
             events: Vec::new(),
             nonces: BTreeSet::new(),
+            seen_bills: BTreeSet::new(),
             seen_orders: BTreeSet::new(),
             seen_payments: BTreeSet::new(),
             seen_cancels: BTreeSet::new(),
@@ -521,6 +561,8 @@ impl World {
             attempts: Vec::new(),
             plan: Plan::Approve { struck: Vec::new() },
             pin: PIN.to_owned(),
+            sticker: None,
+            amount: 850,
             skew_ms: 0,
             boot: 0,
             turns: 0,
@@ -668,7 +710,7 @@ impl World {
                     Fate::Through { .. } => {
                         let header = |name: &str| request.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v);
                         let watch = request.path.split('/').nth(3).expect("a watch").to_owned();
-                        match self.service.check_proof(&watch, &request.path, header("DPoP").expect("a proof")) {
+                        match self.service.check_proof(&watch, "GET", &request.path, header("DPoP").expect("a proof")) {
                             Ok(()) => {
                                 let from = header("Last-Event-ID").map_or(0, |id| id.parse().expect("a number"));
                                 self.stream = Some((stream, from));
@@ -840,8 +882,12 @@ impl World {
             }
             Screen::Home { .. } if !self.finished => self.user(UserAction::Start),
             Screen::Scan { purpose: ScanFor::Paying, .. } => {
-                let text = self.bill_code(0);
+                let text = self.sticker.clone().unwrap_or_else(|| self.bill_code(0));
                 self.handle(Input::CodesRead(vec![text]));
+            }
+            Screen::Amount(_) => {
+                let amount = self.amount.to_string();
+                self.type_pin(&amount);
             }
             Screen::Review(_) => self.user(UserAction::Confirm),
             Screen::Pin { gate: PinGate::Open { .. }, .. } => {
@@ -852,7 +898,6 @@ impl World {
             | Screen::Pin { .. }
             | Screen::Pairing { .. }
             | Screen::Recognise { .. }
-            | Screen::Amount(_)
             | Screen::History(_)
             | Screen::Settings(_)
             | Screen::Fetching
