@@ -354,7 +354,7 @@ impl Agent {
     fn settle(&mut self, turn: &mut Turn) {
         let idle = self.face_limit_ms().is_some_and(|limit| turn.mono >= self.touched.saturating_add(limit));
         if idle {
-            let asking = matches!(self.face, Face::Checking(_) | Face::Fetching(_));
+            let asking = matches!(self.face, Face::Checking(_) | Face::Fetching(_) | Face::Asking(_));
             let why = if self.link.is_up() { Notice::ServiceTrouble } else { Notice::NoNetwork };
             self.face = Face::Idle(asking.then_some(why));
         }
