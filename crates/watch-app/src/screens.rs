@@ -671,9 +671,10 @@ impl Screens {
         self.fill_title(&words::ended(self.language, ending.kind, in_title.as_deref()));
         state.set_mark(mark(ending.kind));
         state.set_body(self.language.words().nothing_paid.into());
-        match &ending.reason {
-            Some(Notice::Words(said)) => state.set_said(words::quoted(&displayable(said)).into()),
-            reason => self.fill_notice(reason.as_ref()),
+        if let Some(Notice::Words(said)) = &ending.reason {
+            state.set_said(words::quoted(&displayable(said)).into());
+        } else {
+            self.fill_notice(ending.reason.as_ref());
         }
         state.set_balance(ending.balance.map(words::amount).unwrap_or_default().into());
     }
