@@ -151,10 +151,8 @@ impl<W: Write> Simulator<W> {
         if let (Ok(width), Ok(height)) = (width, height) {
             self.screens.set_preview(width, height, frame.luma());
         }
-        match self.reader.read(frame) {
-            Some(text) => self.runtime.handle(Input::CodesRead(vec![text])),
-            None => Ok(()),
-        }
+        let texts = self.reader.read(frame);
+        if texts.is_empty() { Ok(()) } else { self.runtime.handle(Input::CodesRead(texts)) }
     }
 
     /// Brings the glass up to date and sends what changed.
