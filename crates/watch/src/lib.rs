@@ -15,6 +15,7 @@ pub mod reader;
 pub mod scan;
 pub mod view;
 mod wearer;
+mod y4m;
 
 pub use agent::{
     Agent, AgentConfig, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_WAIT_MS, OUTCOME_GRACE_MS, PinVault,
