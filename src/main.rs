@@ -33,7 +33,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Read the codes in pictures (PNG, JPEG): one JSON object a line.
+    /// Read the codes in pictures (PNG, JPEG): one JSON object a line; or in a video.
     Scan {
         /// Scale a picture down first, to this many pixels on its long side.
         #[arg(long, default_value_t = 640)]
@@ -41,6 +41,9 @@ enum Command {
         /// Read every picture of a CSV list (columns file, expected_text) and sum up.
         #[arg(long, value_name = "CSV")]
         expected: Option<PathBuf>,
+        /// Read the frames of a video (YUV4MPEG2) until a code reads; one JSON object.
+        #[arg(long, value_name = "FILE.y4m", conflicts_with_all = ["expected", "images"])]
+        video: Option<PathBuf>,
         images: Vec<PathBuf>,
     },
     /// Say as JSON what the text of a payment code means.
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => report(serve::run(options)),
         Command::Demo(options) => report(demo::run(options)),
         Command::Watch { arguments } => nodpay_watch_app::main_with_args(arguments),
-        Command::Scan { max_side, expected, images } => scan(max_side, expected, &images),
+        Command::Scan { max_side, expected, video, images } => scan(max_side, expected, video, &images),
         Command::Qr { text } => qr(&text),
         Command::Verify { anchor, file } => verify::run(&anchor, &file),
         Command::Bench(options) => report(bench::run(&options)),
@@ -82,11 +85,12 @@ fn report(result: Result<()>) -> ExitCode {
     }
 }
 
-fn scan(max_side: usize, expected: Option<PathBuf>, images: &[PathBuf]) -> ExitCode {
+fn scan(max_side: usize, expected: Option<PathBuf>, video: Option<PathBuf>, images: &[PathBuf]) -> ExitCode {
     let (mut out, mut errors) = (std::io::stdout().lock(), std::io::stderr().lock());
-    let complete = match expected {
-        Some(list) => nodpay_watch::scan::run_expected(&list, max_side, &mut out, &mut errors),
-        None => nodpay_watch::scan::run(images, max_side, &mut out, &mut errors),
+    let complete = match (video, expected) {
+        (Some(file), _) => nodpay_watch::scan::run_video(&file, max_side, &mut out, &mut errors),
+        (None, Some(list)) => nodpay_watch::scan::run_expected(&list, max_side, &mut out, &mut errors),
+        (None, None) => nodpay_watch::scan::run(images, max_side, &mut out, &mut errors),
     };
     match complete {
         Ok(true) => ExitCode::SUCCESS,

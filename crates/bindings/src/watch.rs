@@ -218,5 +218,5 @@ pub fn read_codes(width: u32, height: u32, luma: Vec<u8>) -> Result<Vec<String>,
     let side = |length: u32| usize::try_from(length).map_err(|why| Failure::malformed("the picture", why));
     let frame = nodpay_watch::reader::Frame::new(side(width)?, side(height)?, luma);
     let frame = frame.map_err(|why| Failure::malformed("the picture", why))?;
-    Ok(nodpay_watch::reader::read_code(&frame).into_iter().collect())
+    Ok(nodpay_watch::reader::read_codes(&frame))
 }

@@ -36,6 +36,7 @@ The Nodpay watch.
   scan IMAGE…          read the codes in pictures (PNG, JPEG): one JSON object a line
     --max-side N         scale a picture down first (default: 640)
     --expected CSV       read every picture of a list (columns file, expected_text) and sum up
+    --video FILE.y4m     read frame after frame (YUV4MPEG2) until a code reads; one JSON object
   screens --out FOLDER write every screen as a picture
 ";
 
@@ -132,11 +133,13 @@ fn scan(mut args: pico_args::Arguments) -> Result<bool, AnyError> {
     let path = |text: &std::ffi::OsStr| Ok::<_, std::convert::Infallible>(PathBuf::from(text));
     let max_side: usize = args.opt_value_from_str("--max-side")?.unwrap_or(640);
     let expected = args.opt_value_from_os_str("--expected", path)?;
+    let video = args.opt_value_from_os_str("--video", path)?;
     let images: Vec<PathBuf> = args.finish().into_iter().map(PathBuf::from).collect();
     let (mut out, mut errors) = (std::io::stdout().lock(), std::io::stderr().lock());
-    Ok(match expected {
-        Some(list) => nodpay_watch::scan::run_expected(&list, max_side, &mut out, &mut errors)?,
-        None => nodpay_watch::scan::run(&images, max_side, &mut out, &mut errors)?,
+    Ok(match (video, expected) {
+        (Some(file), _) => nodpay_watch::scan::run_video(&file, max_side, &mut out, &mut errors)?,
+        (None, Some(list)) => nodpay_watch::scan::run_expected(&list, max_side, &mut out, &mut errors)?,
+        (None, None) => nodpay_watch::scan::run(&images, max_side, &mut out, &mut errors)?,
     })
 }
 

@@ -92,7 +92,7 @@ impl Sight {
                 reader = Reader::new();
                 reader_session = session;
             }
-            let texts: Vec<String> = reader.read(&frame).into_iter().collect();
+            let texts = reader.read(&frame);
             if texts.is_empty() || self.state().session != session {
                 continue;
             }

@@ -15,6 +15,7 @@ pub mod reader;
 pub mod scan;
 pub mod view;
 mod wearer;
+pub mod y4m;
 
 pub use agent::{
     Agent, AgentConfig, FETCH_LIMIT_MS, FIRST_WAIT_MS, KeyStore, KeyStoreError, LONGEST_IDLE_WAIT_MS, LONGEST_WAIT_MS,

@@ -1,4 +1,4 @@
-//! Reads QR codes from grey pictures: still pictures with all effort (`read_code`, `read_all`), video a frame at a time
+//! Reads QR codes from grey pictures: still pictures with all effort (`read_code`, `read_codes`), video a frame at a time
 //! (`Reader`).
 //!
 //! Everything is our own and total: no input makes it panic. What it refuses, and how:
@@ -9,26 +9,30 @@
 //!
 //! Order of steps: a pass (`Pass`) prepares the picture one way and finds squares (`finder`); squares of all passes are
 //! pooled, since the three of a code need not show in the same pass; likely threes are sampled and decoded (`grid`,
-//! `symbol`). Passes run in the order of their yield for their time, and reading stops at the first text. A text is only
-//! returned after Reed-Solomon correction with the standard's margin, so a bad guess costs time and gives no wrong text.
+//! `symbol`); blur is measured at the squares and undone (`equalise`). Passes run in the order of their yield for their time;
+//! `read_code` stops at the first text. A text is only returned after Reed-Solomon correction with a margin against
+//! miscorrection (`symbol`), so a bad guess costs time and gives no wrong text. Figures: `docs/decisions/0009-reader.md`.
 //!
 //! Time is bounded without a clock, so the same picture always gives the same answer: looking for squares takes time by the
 //! number of pixels (callers scale camera pictures down first, `Frame::scaled_to`), and what is done with them is counted
 //! (`Work`).
 
+mod equalise;
 mod finder;
 mod grid;
 mod number;
 mod pixels;
 mod reed_solomon;
 mod symbol;
+mod work;
 
 use finder::{Contrast, Finder};
-use grid::{Found, Hypothesis, Work};
+use grid::{Found, Hypothesis};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use number::{float, rounded_byte, whole};
 use pixels::Grey;
 use std::io::Cursor;
+use work::Work;
 
 /// Longest side of a picture, in pixels.
 pub const MAX_SIDE: usize = 8192;
@@ -192,20 +196,11 @@ pub fn read_code(frame: &Frame) -> Option<String> {
 }
 
 /// The texts of all codes in the picture, each once, the clearest first; at most `MAX_CODES`.
-pub fn read_all(frame: &Frame) -> Vec<String> {
-    let mut search = Search::new(PICTURE_WORK);
-    let mut texts: Vec<String> = Vec::new();
-    for pass in PASSES {
-        for found in search.run(&frame.grey, *pass, MAX_CODES) {
-            if texts.len() < MAX_CODES && !texts.contains(&found.text) {
-                texts.push(found.text);
-            }
-        }
-    }
-    texts
+pub fn read_codes(frame: &Frame) -> Vec<String> {
+    Search::new(PICTURE_WORK).all(&frame.grey, PASSES)
 }
 
-/// Most codes `read_all` answers with.
+/// Most codes one picture answers with.
 pub const MAX_CODES: usize = 32;
 
 /// Reads video: a cheap pass on every frame, one of the dearer ones in turn.
@@ -219,22 +214,21 @@ impl Reader {
         Self::default()
     }
 
-    /// The text of a code in this frame. A code that one frame does not give up is tried in another way on the next.
-    pub fn read(&mut self, frame: &Frame) -> Option<String> {
+    /// The texts of the codes in this frame, each once, the clearest first; at most `MAX_CODES`. A code that one frame does
+    /// not give up is tried in another way on the next.
+    pub fn read(&mut self, frame: &Frame) -> Vec<String> {
         const TURNS: &[&[Pass]] = &[
-            &[Pass::Half, Pass::Deep],
-            &[Pass::Blocks(4), Pass::Deep],
-            &[Pass::Smooth, Pass::Deep],
-            &[Pass::Blocks(16), Pass::Deep],
-            &[Pass::Sharp],
-            &[Pass::Mean(16), Pass::Deep],
-            &[Pass::Two],
+            &[Pass::Blocks(8), Pass::Half, Pass::Deep],
+            &[Pass::Blocks(8), Pass::Blocks(4), Pass::Deep],
+            &[Pass::Blocks(8), Pass::Smooth, Pass::Deep],
+            &[Pass::Blocks(8), Pass::Blocks(16), Pass::Deep],
+            &[Pass::Blocks(8), Pass::HalfMean(6), Pass::Deep],
+            &[Pass::Blocks(8), Pass::Mean(16), Pass::Deep],
+            &[Pass::Blocks(8), Pass::Two],
         ];
         let turn = TURNS.get(self.turn % TURNS.len()).copied().unwrap_or(&[]);
         self.turn = self.turn.wrapping_add(1);
-        let mut search = Search::new(VIDEO_WORK);
-        let mut passes = std::iter::once(&Pass::Blocks(8)).chain(turn);
-        passes.find_map(|pass| search.run(&frame.grey, *pass, 1).pop()).map(|found| found.text)
+        Search::new(VIDEO_WORK).all(&frame.grey, turn)
     }
 }
 
@@ -247,8 +241,8 @@ enum Pass {
     Half,
     /// Threshold by the mean around each pixel, this far: uneven light, and blur that fills the gap of a square.
     Mean(usize),
-    /// Edges raised: out of focus.
-    Sharp,
+    /// The same at half the size: far out of focus.
+    HalfMean(usize),
     /// Smoothed: noise, moiré.
     Smooth,
     /// At twice the size: modules of hardly more than a pixel.
@@ -268,21 +262,22 @@ const PASSES: &[Pass] = &[
     Pass::Blocks(16),
     Pass::Smooth,
     Pass::Deep,
-    Pass::Sharp,
+    Pass::Two,
     Pass::Mean(16),
+    Pass::HalfMean(6),
     Pass::Double,
     Pass::Deep,
     Pass::Two,
 ];
 
 /// Work granted to codes with a missing square beyond what the deep passes left.
-const TWO_WORK: u32 = 600_000;
+const TWO_WORK: u32 = 400_000;
 /// Guesses a pass tries, and a deep pass.
 const GUESSES: usize = 8;
 const DEEP_GUESSES: usize = 4;
 /// Work on guesses, in plain and in deep passes: of a picture, and of a frame of video.
-const PICTURE_WORK: [u32; 2] = [1_500_000, 1_500_000];
-const VIDEO_WORK: [u32; 2] = [300_000, 300_000];
+const PICTURE_WORK: [u32; 2] = [700_000, 2_400_000];
+const VIDEO_WORK: [u32; 2] = [200_000, 300_000];
 /// Squares of all passes together.
 const MAX_POOL: usize = 36;
 
@@ -290,8 +285,9 @@ struct Search {
     finders: Vec<Finder>,
     /// Passes run so far.
     passes: usize,
-    /// Passes the deep pass has gone over.
+    /// Passes the deep pass has gone over, and the one for two squares.
     deepened: usize,
+    paired: usize,
     work: Work,
     deep_work: Work,
     taken: Vec<Found>,
@@ -300,7 +296,20 @@ struct Search {
 impl Search {
     fn new([work, deep_work]: [u32; 2]) -> Self {
         let (work, deep_work) = (Work::new(work), Work::new(deep_work));
-        Self { finders: Vec::new(), passes: 0, deepened: 0, work, deep_work, taken: Vec::new() }
+        Self { finders: Vec::new(), passes: 0, deepened: 0, paired: 0, work, deep_work, taken: Vec::new() }
+    }
+
+    /// The texts of all codes that these passes find, each once.
+    fn all(&mut self, grey: &Grey, passes: &[Pass]) -> Vec<String> {
+        let mut texts: Vec<String> = Vec::new();
+        for pass in passes {
+            for found in self.run(grey, *pass, MAX_CODES) {
+                if texts.len() < MAX_CODES && !texts.contains(&found.text) {
+                    texts.push(found.text);
+                }
+            }
+        }
+        texts
     }
 
     /// Codes read for the first time, at most `want`.
@@ -308,12 +317,13 @@ impl Search {
         if let Pass::Deep | Pass::Two = pass {
             let mut work = std::mem::take(&mut self.deep_work);
             let guesses = if pass == Pass::Deep {
-                grid::hypotheses(grey, &self.finders, self.deepened, DEEP_GUESSES, &mut work)
+                let since = std::mem::replace(&mut self.deepened, self.passes);
+                grid::hypotheses(grey, &self.finders, since, DEEP_GUESSES, &mut work)
             } else {
                 work.grant(TWO_WORK);
-                grid::hypotheses_of_two(grey, &self.finders, DEEP_GUESSES, &mut work)
+                let since = std::mem::replace(&mut self.paired, self.passes);
+                grid::hypotheses_of_two(grey, &self.finders, since, DEEP_GUESSES, &mut work)
             };
-            self.deepened = self.passes;
             let found = self.read(&guesses, want, |guess| guess.read_deeply(grey, &mut work));
             self.deep_work = work;
             return found;
@@ -375,7 +385,7 @@ fn look(grey: &Grey, pass: Pass) -> Vec<Finder> {
         Pass::Blocks(block) => finder::find(&Contrast::by_blocks(grey, block), 2),
         Pass::Half => scaled(finder::find(&Contrast::by_blocks(&grey.halved(), BLOCK), 1), 2.0),
         Pass::Mean(reach) => finder::find(&Contrast::by_mean(&grey.smoothed(), reach), 1),
-        Pass::Sharp => finder::find(&Contrast::by_blocks(&grey.sharpened(2), BLOCK), 1),
+        Pass::HalfMean(reach) => scaled(finder::find(&Contrast::by_mean(&grey.halved().smoothed(), reach), 1), 2.0),
         Pass::Smooth => finder::find(&Contrast::by_blocks(&grey.smoothed(), BLOCK), 1),
         Pass::Double if grey.luma.len() > MAX_DOUBLED => Vec::new(),
         Pass::Double => scaled(finder::find(&Contrast::by_blocks(&grey.doubled(), BLOCK), 1), 0.5),

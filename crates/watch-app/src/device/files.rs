@@ -1,16 +1,15 @@
 //! Files in place of a camera: a y4m video or a folder of pictures, shown over and over.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nodpay_watch::reader::{Frame, MAX_SIDE, load_image};
+use nodpay_watch::reader::{Frame, load_image};
+use nodpay_watch::y4m::{Video, VideoError};
 
 use super::FrameSource;
 
-/// Longest line of a y4m file, in bytes.
-const MAX_LINE_LEN: u64 = 1024;
 /// How long each picture of a folder is in front of the camera.
 const PICTURE_TIME: Duration = Duration::from_millis(500);
 /// Largest picture file, in bytes.
@@ -26,7 +25,7 @@ pub(crate) struct Paced<S> {
 impl Paced<Y4m> {
     pub(crate) fn y4m(path: &Path) -> io::Result<Self> {
         let frames = Y4m::open(path)?;
-        let pace = frames.frame_time;
+        let pace = frames.video.frame_time();
         Ok(Self { frames, pace, due: Instant::now() })
     }
 }
@@ -47,40 +46,19 @@ impl<S: FrameSource> FrameSource for Paced<S> {
     }
 }
 
-/// A YUV4MPEG2 video, of which only the brightness is used: planes of 8 bits, whatever the colours.
+/// A y4m video.
 pub(crate) struct Y4m {
-    file: BufReader<File>,
-    /// Where the first frame begins.
-    start: u64,
-    head: Y4mHead,
-    frame_time: Duration,
+    path: PathBuf,
+    video: Video<BufReader<File>>,
 }
 
 impl Y4m {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = BufReader::new(File::open(path)?);
-        let line = line(&mut file)?;
-        let head =
-            Y4mHead::parse(&line).ok_or_else(|| bad(format!("{}: not a y4m video of 8 bits", path.display())))?;
-        let start = file.stream_position()?;
-        let frame_time = Duration::from_secs(1) * head.rate.1 / head.rate.0;
-        Ok(Self { file, start, head, frame_time })
+        Ok(Self { path: path.to_owned(), video: open_video(path)? })
     }
 
-    /// `None` at the end.
     fn read(&mut self) -> io::Result<Option<Frame>> {
-        let line = line(&mut self.file)?;
-        if line.is_empty() {
-            return Ok(None);
-        }
-        if !line.starts_with("FRAME") {
-            return Err(bad(format!("not a frame of a y4m video: {line:?}")));
-        }
-        let mut luma = vec![0; self.head.width * self.head.height];
-        self.file.read_exact(&mut luma)?;
-        let colour = i64::try_from(self.head.colour_len).map_err(bad)?;
-        self.file.seek_relative(colour)?;
-        Frame::new(self.head.width, self.head.height, luma).map(Some).map_err(bad)
+        self.video.next_frame().map_err(|error| bad_video(&self.path, error))
     }
 }
 
@@ -89,59 +67,17 @@ impl FrameSource for Y4m {
         if let Some(frame) = self.read()? {
             return Ok(frame);
         }
-        self.file.seek(io::SeekFrom::Start(self.start))?;
+        self.video = open_video(&self.path)?;
         self.read()?.ok_or_else(|| bad("a video without frames"))
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Y4mHead {
-    width: usize,
-    height: usize,
-    /// Frames, in this many seconds.
-    rate: (u32, u32),
-    /// Bytes of the colour planes that follow the brightness of a frame.
-    colour_len: usize,
+fn open_video(path: &Path) -> io::Result<Video<BufReader<File>>> {
+    Video::new(BufReader::new(File::open(path)?)).map_err(|error| bad_video(path, error))
 }
 
-impl Y4mHead {
-    fn parse(line: &str) -> Option<Self> {
-        let (mut width, mut height, mut rate, mut colours) = (0, 0, (25, 1), "420");
-        for word in line.strip_prefix("YUV4MPEG2 ")?.split(' ') {
-            let (key, value) = word.split_at_checked(1)?;
-            match key {
-                "W" => width = value.parse().ok()?,
-                "H" => height = value.parse().ok()?,
-                "F" => {
-                    let (frames, seconds) = value.split_once(':')?;
-                    rate = (frames.parse().ok()?, seconds.parse().ok()?);
-                }
-                "C" => colours = value,
-                _ => {}
-            }
-        }
-        let is_side = |side: usize| (1..=MAX_SIDE).contains(&side);
-        if !is_side(width) || !is_side(height) || rate.0 == 0 {
-            return None;
-        }
-        let half = |side: usize| side.div_ceil(2);
-        let colour_len = match colours {
-            "420" | "420jpeg" | "420paldv" | "420mpeg2" => 2 * half(width) * half(height),
-            "422" => 2 * half(width) * height,
-            "444" => 2 * width * height,
-            "444alpha" => 3 * width * height,
-            "mono" => 0,
-            _ => return None,
-        };
-        Some(Self { width, height, rate, colour_len })
-    }
-}
-
-/// Without its end; empty at the end of the file.
-fn line(file: &mut BufReader<File>) -> io::Result<String> {
-    let mut line = String::new();
-    file.take(MAX_LINE_LEN).read_line(&mut line)?;
-    Ok(line.trim_end_matches('\n').to_owned())
+fn bad_video(path: &Path, error: VideoError) -> io::Error {
+    bad(format!("{}: {error}", path.display()))
 }
 
 /// The PNG and JPEG files of a folder, by name.
@@ -184,33 +120,6 @@ fn bad(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
 mod tests {
     use super::*;
 
-    fn head(line: &str) -> Option<(usize, usize, (u32, u32), usize)> {
-        Y4mHead::parse(line).map(|head| (head.width, head.height, head.rate, head.colour_len))
-    }
-
-    #[test]
-    fn heads_of_videos() {
-        assert_eq!(head("YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg"), Some((640, 480, (30, 1), 153_600)));
-        assert_eq!(head("YUV4MPEG2 W3 H3 F30000:1001 Cmono XYSCSS=MONO"), Some((3, 3, (30_000, 1001), 0)));
-        assert_eq!(head("YUV4MPEG2 W3 H3"), Some((3, 3, (25, 1), 8)));
-        assert_eq!(head("YUV4MPEG2 W4 H2 C422"), Some((4, 2, (25, 1), 8)));
-        assert_eq!(head("YUV4MPEG2 W4 H2 C444"), Some((4, 2, (25, 1), 16)));
-        for refused in [
-            "",
-            "YUV4MPEG2 ",
-            "YUV4MPEG2 W640",
-            "YUV4MPEG2 W0 H480",
-            "YUV4MPEG2 W640 H99999999999999999999",
-            "YUV4MPEG2 W640 H8193",
-            "YUV4MPEG2 W640 H480 F0:1",
-            "YUV4MPEG2 W640 H480 C420p10",
-            "YUV4MPEG2 W640 H480  C420",
-            "RIFF W640 H480",
-        ] {
-            assert_eq!(head(refused), None, "{refused}");
-        }
-    }
-
     #[test]
     fn a_video_is_shown_over_and_over() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -222,7 +131,7 @@ mod tests {
         let mut video = Y4m::open(&path).expect("opens");
         let seen: Vec<u8> = (0..5).map(|_| video.next_frame().expect("a frame").luma()[0]).collect();
         assert_eq!(seen, [1, 5, 1, 5, 1]);
-        assert_eq!(video.frame_time, Duration::from_millis(100));
+        assert_eq!(video.video.frame_time(), Duration::from_millis(100));
 
         std::fs::write(&path, &bytes[..bytes.len() - 4]).expect("cuts");
         let mut video = Y4m::open(&path).expect("opens");

@@ -5,8 +5,9 @@
 //! rings at 1.5, 2.5 and 3.5 modules in most directions. Edges are interpolated between pixels, so that modules of little
 //! more than one and a half pixels still measure well. Both polarities are found in the same scan.
 
-use super::number::{byte, float, floor};
+use super::number::{byte, float, floor, whole};
 use super::pixels::{Grey, Point};
+use super::work::Work;
 
 /// Most squares kept of one picture: bounds the triples to look at.
 const MAX_FINDERS: usize = 32;
@@ -32,19 +33,22 @@ impl Contrast {
         let (columns, rows) = (grey.width.div_ceil(block), grey.height.div_ceil(block));
         let mut levels: Vec<u32> = vec![0; columns * rows];
         for row in 0..rows {
-            let mut sums = vec![(0u32, u32::from(u8::MAX), 0u32, 0u32); columns];
-            for y in row * block..((row + 1) * block).min(grey.height) {
-                for (cell, pixels) in sums.iter_mut().zip(grey.row(y).chunks(block)) {
-                    for pixel in pixels {
-                        let value = u32::from(*pixel);
-                        cell.0 += value;
-                        cell.1 = cell.1.min(value);
-                        cell.2 = cell.2.max(value);
-                    }
-                    cell.3 += u32::try_from(pixels.len()).unwrap_or(0);
+            // Down the columns first, which compilers turn into wide instructions.
+            let mut columns_of = vec![(0u16, u8::MAX, 0u8); grey.width];
+            let lines = row * block..((row + 1) * block).min(grey.height);
+            let height = u32::try_from(lines.len()).unwrap_or(0);
+            for y in lines {
+                for ((sum, low, high), pixel) in columns_of.iter_mut().zip(grey.row(y)) {
+                    *sum += u16::from(*pixel);
+                    *low = (*low).min(*pixel);
+                    *high = (*high).max(*pixel);
                 }
             }
-            for (column, (sum, low, high, count)) in sums.into_iter().enumerate() {
+            for (column, cells) in columns_of.chunks(block).enumerate() {
+                let sum: u32 = cells.iter().map(|cell| u32::from(cell.0)).sum();
+                let low = cells.iter().map(|cell| u32::from(cell.1)).min().unwrap_or(0);
+                let high = cells.iter().map(|cell| u32::from(cell.2)).max().unwrap_or(0);
+                let count = height * u32::try_from(cells.len()).unwrap_or(0);
                 let mut level = sum / count.max(1);
                 if high.saturating_sub(low) <= MIN_RANGE {
                     // Flat: take it for ground (bright) unless the blocks before it say it lies in something dark.
@@ -69,6 +73,7 @@ impl Contrast {
         const REACH: usize = 2;
         let mut values = Vec::with_capacity(grey.width * grey.height);
         let mut thresholds = vec![0i16; columns];
+        let mut line: Vec<i16> = Vec::with_capacity(columns * block);
         for row in 0..rows {
             let first = row.saturating_sub(REACH).min(rows.saturating_sub(2 * REACH + 1));
             let last = (row + REACH).max(2 * REACH).min(rows - 1);
@@ -85,10 +90,13 @@ impl Contrast {
                 }
                 *slot = i16::try_from(sum / count.max(1)).unwrap_or(255);
             }
+            line.clear();
+            for threshold in &thresholds {
+                line.extend(std::iter::repeat_n(threshold * 2 + 1, block));
+            }
             for y in row * block..((row + 1) * block).min(grey.height) {
-                for (pixels, threshold) in grey.row(y).chunks(block).zip(&thresholds) {
-                    values.extend(pixels.iter().map(|pixel| i16::from(*pixel) * 2 - threshold * 2 - 1));
-                }
+                values
+                    .extend(grey.row(y).iter().zip(&line).map(|(pixel, threshold)| i16::from(*pixel) * 2 - threshold));
             }
         }
         Self { width: grey.width, height: grey.height, values }
@@ -222,20 +230,27 @@ impl Finder {
 /// All squares of the picture, the clearest first. Looks at every `step`th row.
 pub(super) fn find(contrast: &Contrast, step: usize) -> Vec<Finder> {
     let mut finders: Vec<Finder> = Vec::new();
-    let mut y = step / 2;
-    while y < contrast.height {
-        scan_row(contrast, y, &mut finders);
-        y += step;
+    let mut work = Work::new(LOOK_WORK);
+    // Rows in four interleaved sweeps: where noise uses the work up, it is missing everywhere alike.
+    for sweep in [0, 2, 1, 3] {
+        let mut y = step / 2 + sweep * step;
+        while y < contrast.height && work.drain(0) {
+            scan_row(contrast, y, &mut finders, &mut work);
+            y += 4 * step;
+        }
     }
     finders.sort_by(|a, b| b.quality().total_cmp(&a.quality()));
     finders.truncate(MAX_FINDERS);
     finders
 }
 
+/// Work on hits of one scan; five times what the busiest photograph takes.
+const LOOK_WORK: u32 = 90_000;
+
 /// Rows of noise make candidates without end; more than this many are not kept.
 const MAX_CANDIDATES: usize = 400;
 
-fn scan_row(contrast: &Contrast, y: usize, finders: &mut Vec<Finder>) {
+fn scan_row(contrast: &Contrast, y: usize, finders: &mut Vec<Finder>, work: &mut Work) {
     let row = contrast.row(y);
     let Some(mut previous) = row.first().copied() else { return };
     // The last six edges, oldest first.
@@ -243,26 +258,32 @@ fn scan_row(contrast: &Contrast, y: usize, finders: &mut Vec<Finder>) {
     // The left border ends a run too, as the right one does below: pictures are cropped to the code.
     edges[5] = 0.0;
     let middle = float(y) + 0.5;
+    let mut count = 0;
     for (x, &value) in row.iter().enumerate().skip(1) {
         if (value < 0) == (previous < 0) {
             previous = value;
             continue;
         }
-        edges.rotate_left(1);
-        edges[5] = float(x) + crossing(previous, value) - 0.5;
+        count += 1;
+        edges = pushed(edges, float(x) + crossing(previous, value) - 0.5);
         // Now bright after dark: the run that ended was dark.
         let inverted = previous >= 0;
         previous = value;
         if let Some((centre, module)) = five_runs(&edges) {
-            consider(contrast, Point::new(centre, middle), module, inverted, finders);
+            consider(contrast, Point::new(centre, middle), module, inverted, finders, work);
         }
     }
+    // Edges of noise cost most of all.
+    work.drain(count / 4);
     // A square cut off exactly at the right border still ends there.
-    edges.rotate_left(1);
-    edges[5] = float(row.len());
+    edges = pushed(edges, float(row.len()));
     if let Some((centre, module)) = five_runs(&edges) {
-        consider(contrast, Point::new(centre, middle), module, previous >= 0, finders);
+        consider(contrast, Point::new(centre, middle), module, previous >= 0, finders, work);
     }
+}
+
+fn pushed([_, b, c, d, e, f]: [f32; 6], edge: f32) -> [f32; 6] {
+    [b, c, d, e, f, edge]
 }
 
 /// Where between the centres of two neighbouring pixels the value passes zero (0 to 1, from the first).
@@ -278,19 +299,23 @@ fn crossing(before: i16, after: i16) -> f32 {
 fn five_runs(edges: &[f32; 6]) -> Option<(f32, f32)> {
     let [e0, e1, e2, e3, e4, e5] = *edges;
     let module = ((e5 - e0) + (e4 - e1)) / 12.0;
-    if !(module > 0.8 && module < 1e4) {
+    let middle = e3 - e2;
+    // Most runs of any picture end here.
+    if !(middle > 1.8 * module && middle < 4.3 * module && module > 0.8 && module < 1e4) {
         return None;
     }
     let near = |value: f32, modules: f32, tolerance: f32| (value - modules * module).abs() <= tolerance * module + 0.3;
     let pairs =
         near(e2 - e0, 2.0, 0.6) && near(e5 - e3, 2.0, 0.6) && near(e3 - e1, 4.0, 0.9) && near(e4 - e2, 4.0, 0.9);
     let single = |value: f32| value > 0.2 * module && value < 2.0 * module;
-    let middle = e3 - e2;
     let runs = single(e1 - e0) && single(e2 - e1) && single(e4 - e3) && single(e5 - e4);
-    (pairs && runs && middle > 1.8 * module && middle < 4.3 * module).then_some(((e2 + e3) / 2.0, module))
+    (pairs && runs).then_some(((e2 + e3) / 2.0, module))
 }
 
-fn consider(contrast: &Contrast, hit: Point, module: f32, inverted: bool, finders: &mut Vec<Finder>) {
+fn consider(contrast: &Contrast, hit: Point, module: f32, inverted: bool, finders: &mut Vec<Finder>, work: &mut Work) {
+    if !work.drain(finders.len()) {
+        return;
+    }
     for known in finders.iter_mut() {
         let apart = hit - known.centre;
         if known.inverted == inverted
@@ -308,12 +333,15 @@ fn consider(contrast: &Contrast, hit: Point, module: f32, inverted: bool, finder
     }
     let down = Point::new(0.0, 1.0);
     let across = Point::new(1.0, 0.0);
-    let Some((up, tall)) = confirm(contrast, hit, down, module, inverted) else { return };
+    let Some((up, tall)) = confirm(contrast, hit, down, module, inverted, work) else { return };
     let centre = hit + down * up;
-    let Some((aside, wide)) = confirm(contrast, centre, across, module, inverted) else { return };
+    let Some((aside, wide)) = confirm(contrast, centre, across, module, inverted, work) else { return };
     let centre = centre + across * aside;
     // Seen at a slant one direction shrinks; further than this no code is legible.
     if tall > 3.0 * wide || wide > 3.0 * tall {
+        return;
+    }
+    if !work.drain(RAYS * 20) {
         return;
     }
     let Some((outline, module)) = outline(contrast, centre, (tall * wide).sqrt(), inverted) else { return };
@@ -325,11 +353,19 @@ fn consider(contrast: &Contrast, hit: Point, module: f32, inverted: bool, finder
 }
 
 /// Five runs along a line through `centre`: how far the middle of the pattern lies from there, and the module.
-fn confirm(contrast: &Contrast, centre: Point, direction: Point, module: f32, inverted: bool) -> Option<(f32, f32)> {
+fn confirm(
+    contrast: &Contrast,
+    centre: Point,
+    direction: Point,
+    module: f32,
+    inverted: bool,
+    work: &mut Work,
+) -> Option<(f32, f32)> {
     // From the centre outwards: end of the core, of the gap, of the ring.
     let mut edges = [0.0f32; 6];
     for (sign, order) in [(-1.0, [2, 1, 0]), (1.0, [3, 4, 5])] {
         let found = walk(contrast, centre, direction * sign, 1.0, 12.0 * module, inverted);
+        work.drain(whole(found.last().copied().flatten().unwrap_or(12.0 * module)));
         for (slot, edge) in order.into_iter().zip(found) {
             edges[slot] = edge? * sign;
         }

@@ -7,39 +7,17 @@
 //! With `Effort::Thorough` the projection is also moved and bent until the known patterns of a code lie best on the
 //! picture, and blur between modules is undone before deciding dark or bright.
 
+use super::equalise;
 use super::finder::Finder;
 use super::number::{float, whole};
 use super::pixels::{Grey, Point, Projection};
 use super::symbol::{self, Effort, Modules};
+use super::work::Work;
 
 /// Squares at three corners of a code, in the order top left, top right, bottom left.
 #[derive(Clone)]
 struct Triple {
     corners: [Finder; 3],
-}
-
-/// Counted work, none left by default: one unit is about one look-up in the picture.
-#[derive(Default)]
-pub(super) struct Work {
-    left: u32,
-}
-
-impl Work {
-    pub(super) fn new(units: u32) -> Self {
-        Self { left: units }
-    }
-
-    pub(super) fn grant(&mut self, units: u32) {
-        self.left = self.left.saturating_add(units);
-    }
-
-    /// False when it is used up.
-    fn spend(&mut self, units: usize) -> bool {
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let enough = self.left >= units;
-        self.left = self.left.saturating_sub(units);
-        enough
-    }
 }
 
 /// What was read, and where.
@@ -60,7 +38,7 @@ impl Found {
 
 /// All threes of squares that can belong to one code and have a square of pass `since` or later among them, the likeliest
 /// first, at most `limit`.
-fn triples(finders: &[Finder], since: usize, limit: usize) -> Vec<Triple> {
+fn triples(finders: &[Finder], since: usize, limit: usize, work: &mut Work) -> Vec<Triple> {
     let mut found: Vec<(f32, [&Finder; 3])> = Vec::new();
     for (i, a) in finders.iter().enumerate() {
         for (j, b) in finders.iter().enumerate().skip(i + 1) {
@@ -68,7 +46,8 @@ fn triples(finders: &[Finder], since: usize, limit: usize) -> Vec<Triple> {
                 continue;
             }
             for c in finders.iter().skip(j + 1) {
-                if [a, b, c].iter().any(|finder| finder.pass >= since) && alike(a, c) && alike(b, c) {
+                let new = [a, b, c].iter().any(|finder| finder.pass >= since);
+                if new && alike(a, c) && alike(b, c) && work.spend(TRIPLE_WORK) {
                     found.extend(triple(a, b, c));
                 }
             }
@@ -77,6 +56,9 @@ fn triples(finders: &[Finder], since: usize, limit: usize) -> Vec<Triple> {
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     found.into_iter().take(limit).map(|(_, corners)| Triple { corners: corners.map(Finder::clone) }).collect()
 }
+
+/// Of looking at one three.
+const TRIPLE_WORK: usize = 15;
 
 fn alike(a: &Finder, b: &Finder) -> bool {
     let apart = (a.centre - b.centre).length();
@@ -105,7 +87,7 @@ fn triple<'a>(a: &'a Finder, b: &'a Finder, c: &'a Finder) -> Option<(f32, [&'a 
         (second.length(), first.length())
     };
     let slant = first.dot(second).abs() / (long * short).max(1.0);
-    if long > 3.0 * short || slant > 0.8 {
+    if long > 3.6 * short || slant > 0.85 {
         return None;
     }
     // Cheap bounds before the exact count.
@@ -115,7 +97,7 @@ fn triple<'a>(a: &'a Finder, b: &'a Finder, c: &'a Finder) -> Option<(f32, [&'a 
     }
     let rough = |end: &Finder, way: Point| way.length() / (end.module * corner.module).sqrt();
     let (one_way, other_way) = (rough(one, first), rough(two, second));
-    if one_way.max(other_way) > 2.2 * one_way.min(other_way) {
+    if one_way.max(other_way) > 3.2 * one_way.min(other_way) {
         return None;
     }
     let across = modules_between(corner, right);
@@ -164,6 +146,9 @@ const FIT_TO_TRY: f32 = 0.15;
 /// Least fit after moving and bending; what only looks like a code stays below.
 const FIT_SETTLED: f32 = 0.35;
 
+/// First guesses of one code that are moved and bent.
+const SETTLED_STARTS: usize = 2;
+
 /// Guesses for the codes that have a square found by pass `since` or later among their three, the best fitting first, at
 /// most `limit`.
 ///
@@ -176,16 +161,23 @@ pub(super) fn hypotheses(
     limit: usize,
     work: &mut Work,
 ) -> Vec<Hypothesis> {
-    fitting(grey, triples(finders, since, MAX_TRIPLES), limit, work)
+    let triples = triples(finders, since, MAX_TRIPLES, work);
+    fitting(grey, triples, limit, work)
 }
 
 /// Guesses for codes of which only two squares were found: the third is damaged, dazzled or covered.
-pub(super) fn hypotheses_of_two(grey: &Grey, finders: &[Finder], limit: usize, work: &mut Work) -> Vec<Hypothesis> {
+pub(super) fn hypotheses_of_two(
+    grey: &Grey,
+    finders: &[Finder],
+    since: usize,
+    limit: usize,
+    work: &mut Work,
+) -> Vec<Hypothesis> {
     const MOST: usize = 6;
     let mut triples = Vec::new();
     for (index, a) in finders.iter().take(MOST).enumerate() {
         for b in finders.iter().take(MOST).skip(index + 1) {
-            if alike(a, b) {
+            if alike(a, b) && a.pass.max(b.pass) >= since {
                 triples.extend(completed(a, b));
             }
         }
@@ -277,22 +269,28 @@ impl Hypothesis {
         let start = self.renumbered(grey, &light, work);
         let pattern = Pattern::new(start.dimension);
         let mut starts = aligned(grey, &self.triple, &light, &start, 2, work);
+        if let Some(bowed) = bowed(grey, &light, &start, work) {
+            starts.extend(aligned(grey, &self.triple, &light, &bowed, 1, work));
+            starts.push(bowed);
+        }
         starts.push(start);
+        let fitted = |warp: Warp| (pattern.fit(grey, &light, &warp), warp);
+        let mut starts: Vec<(f32, Warp)> = starts.into_iter().map(fitted).collect();
+        starts.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut settled: Vec<(f32, Warp)> = starts
             .iter()
-            .map(|warp| {
-                let warp = settle(grey, &light, &pattern, warp, work);
-                (pattern.fit(grey, &light, &warp), warp)
-            })
+            .take(SETTLED_STARTS)
+            .map(|(_, warp)| fitted(settle(grey, &light, &pattern, warp, work)))
             .filter(|(fit, _)| *fit >= FIT_SETTLED)
             .collect();
         settled.sort_by(|a, b| b.0.total_cmp(&a.0));
-        for (_, warp) in settled.iter().take(2) {
+        let best = settled.first()?.0;
+        for (_, warp) in settled.iter().filter(|(fit, _)| *fit > best - 0.08) {
             if let Some(found) = decode(grey, &light, warp, Effort::Thorough, work) {
                 return Some(found);
             }
             let meshed = if warp.mesh.is_none() { meshed(grey, &light, warp, work) } else { None };
-            let relaxed = relax(grey, &light, &pattern, meshed.as_ref().unwrap_or(warp), work);
+            let relaxed = relax(grey, &light, &pattern, meshed.as_ref().unwrap_or(warp), work)?;
             if let Some(found) = decode(grey, &light, &relaxed, Effort::Thorough, work) {
                 return Some(found);
             }
@@ -305,10 +303,9 @@ impl Hypothesis {
         if self.warp.dimension < 41 {
             return self.warp.clone();
         }
-        let Some(modules) = sample(grey, &self.warp, light, Contrasting::Neighbourhood, work) else {
-            return self.warp.clone();
-        };
-        symbol::named_version(&modules)
+        sample(grey, &self.warp, light, work)
+            .and_then(|sampled| Contrasting::Neighbourhood.modules(&sampled, self.warp.dimension))
+            .and_then(|modules| symbol::named_version(&modules))
             .map(|version| version * 4 + 17)
             .filter(|dimension| *dimension != self.warp.dimension)
             .and_then(|dimension| {
@@ -324,17 +321,21 @@ fn decode(grey: &Grey, light: &Light, warp: &Warp, effort: Effort, work: &mut Wo
     let ways: &[Contrasting] = match effort {
         Effort::Plain => &[Contrasting::Neighbourhood, Contrasting::Deblurred(0.15)],
         Effort::Thorough => {
-            &[Contrasting::Neighbourhood, Contrasting::Deblurred(0.12), Contrasting::Deblurred(0.3), Contrasting::Wide]
+            &[Contrasting::Neighbourhood, Contrasting::Deblurred(0.15), Contrasting::Equalised, Contrasting::Wide]
         }
     };
+    let size = warp.dimension;
+    let sampled = sample(grey, warp, light, work)?;
     for way in ways {
-        let modules = sample(grey, warp, light, *way, work)?;
         // Error correction, too, costs time by the size.
-        if !work.spend(warp.dimension * warp.dimension * if effort == Effort::Plain { 2 } else { 6 }) {
+        let steps = if effort == Effort::Plain { 3 } else { 7 };
+        let steps = if *way == Contrasting::Equalised { steps + equalise::WORK } else { steps };
+        if !work.spend(size * size * steps) {
             return None;
         }
+        let Some(modules) = way.modules(&sampled, size) else { continue };
         if let Some(text) = symbol::decode(&modules, effort) {
-            let side = float(warp.dimension);
+            let side = float(size);
             let outline =
                 [(0.0, 0.0), (side, 0.0), (side, side), (0.0, side)].map(|(x, y)| warp.apply(Point::new(x, y)));
             return Some(Found { text, outline });
@@ -788,7 +789,11 @@ fn mesh(grey: &Grey, light: &Light, warp: &Warp, reach: f32, work: &mut Work) ->
             ];
             let known: Vec<Point> = around.into_iter().flatten().collect();
             let sum = known.iter().fold(Point::new(0.0, 0.0), |sum, shift| sum + *shift);
-            let guess = sum * (1.0 / float(known.len().max(1)));
+            // Three corners of a field tell the fourth.
+            let guess = match around {
+                [Some(above), Some(left), Some(before)] => above + left - before,
+                _ => sum * (1.0 / float(known.len().max(1))),
+            };
             match alignment_hits(grey, light, warp, guess, here, reach, 1, work).into_iter().next() {
                 Some((_, target)) => {
                     pins.push((here, target));
@@ -808,6 +813,59 @@ fn mesh(grey: &Grey, light: &Light, warp: &Warp, reach: f32, work: &mut Work) ->
     Some((Mesh { positions: positions.iter().map(|position| float(*position) + 0.5).collect(), shifts }, pins))
 }
 
+/// Bends the symbol so that its two timing lines, found as far as `REACH` of its side to either side, lie on the arcs: how
+/// a code on a bottle looks. `None` where they lie straight.
+fn bowed(grey: &Grey, light: &Light, start: &Warp, work: &mut Work) -> Option<Warp> {
+    const REACH: f32 = 0.09;
+    /// In modules.
+    const STEP: f32 = 0.4;
+    let side = start.dimension;
+    let steps = whole(float(side) * REACH / STEP);
+    if !work.spend((2 * steps + 1) * (side - 16) * 4) {
+        return None;
+    }
+    let middle = start.apply(Point::new(float(side) / 2.0, float(side) / 2.0));
+    let across = start.apply(Point::new(float(side) / 2.0 + 1.0, float(side) / 2.0)) - middle;
+    let down = start.apply(Point::new(float(side) / 2.0, float(side) / 2.0 + 1.0)) - middle;
+    let mut best = start.clone();
+    for (axis, sideways) in [(0, down), (1, across)] {
+        // How strongly dark and bright alternate along the line, wherever in a window of eight modules they begin.
+        let alternation = |warp: &Warp| {
+            let mut sum = 0.0;
+            let mut position = 8;
+            while position + 8 <= side - 8 {
+                let (mut even, mut odd) = (0.0f32, 0.0f32);
+                for module in position..position + 8 {
+                    let sign = if module % 2 == 0 { 1.0 } else { -1.0 };
+                    let value = |along: f32| {
+                        let place = if axis == 0 { Point::new(along, 6.5) } else { Point::new(6.5, along) };
+                        light.darkness(grey.sample(warp.apply(place)))
+                    };
+                    even += sign * value(float(module) + 0.5);
+                    odd += sign * value(float(module) + 1.0);
+                }
+                sum += even.hypot(odd);
+                position += 4;
+            }
+            sum
+        };
+        let straight = alternation(&best) * 1.1;
+        let mut found = (straight, best.clone());
+        for step in 0..=2 * steps {
+            let mut warp = best.clone();
+            if let Some(bend) = warp.bend.get_mut(axis) {
+                *bend = sideways * ((float(step) - float(steps)) * STEP);
+            }
+            let value = alternation(&warp);
+            if value > found.0 {
+                found = (value, warp);
+            }
+        }
+        best = found.1;
+    }
+    best.bend.iter().any(|bend| *bend != Point::new(0.0, 0.0)).then_some(best)
+}
+
 /// Moves the four anchors of the projection, then its bends, to where the known patterns fit best: a descent one
 /// coordinate at a time with shrinking steps.
 fn settle(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mut Work) -> Warp {
@@ -816,11 +874,13 @@ fn settle(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mu
     let places = [Point::new(3.5, 3.5), Point::new(side - 3.5, 3.5), Point::new(3.5, side - 3.5), Point::new(far, far)];
     let mut anchors = places.map(|place| start.projection.apply(place));
     let mut best = start.clone();
-    let mut fit = pattern.fit(grey, light, &best);
+    // Four anchors and three bends need no more places than a small symbol has. Odd, as timing lines alternate.
+    let every = if pattern.places.len() < 400 { 1 } else { 3 };
+    let mut fit = pattern.fit_every(every, grey, light, &best);
     let module = start.module();
     for share in [0.5, 0.25, 0.12] {
         for _ in 0..2 {
-            if !work.spend(pattern.places.len() * 24) {
+            if !work.spend(pattern.places.len() / every * 28) {
                 return best;
             }
             let before = fit;
@@ -837,7 +897,7 @@ fn settle(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mu
                     } else if let Some(bend) = warp.bend.get_mut(anchor - 4) {
                         *bend = *bend + step;
                     }
-                    let value = pattern.fit(grey, light, &warp);
+                    let value = pattern.fit_every(every, grey, light, &warp);
                     if value > fit + 1e-4 {
                         (fit, best, anchors) = (value, warp, moved);
                     }
@@ -854,14 +914,15 @@ fn settle(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mu
 /// Shifts small neighbourhoods to where their modules stand out most from each other: sampled at their centres, modules
 /// are darkest and brightest; between them, grey. Starts at the squares, where the projection is sure, and works outwards,
 /// each neighbourhood from where those before it lie.
-fn relax(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mut Work) -> Warp {
-    const SPACING: usize = 4;
+fn relax(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mut Work) -> Option<Warp> {
     const REACH: usize = 3;
     const SWEEPS: usize = 2;
     let size = start.dimension;
-    let count = (size - 1) / SPACING + 1;
+    // Large symbols are creased on a larger scale, too.
+    let spacing = if size < 65 { 4 } else { 6 };
+    let count = (size - 1) / spacing + 1;
     if !work.spend(count * count * SWEEPS * 1200) {
-        return start.clone();
+        return None;
     }
     let module = start.module();
     let mut places = Vec::with_capacity(size * size);
@@ -879,7 +940,7 @@ fn relax(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mut
     // How much the modules around a node stand out when all are shifted by `shift`.
     let clarity = |column: usize, row: usize, shift: Point| {
         let (mut sum, mut squares, mut agreed, mut counted) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
-        let (x, y) = (column * SPACING, row * SPACING);
+        let (x, y) = (column * spacing, row * spacing);
         for line in y.saturating_sub(REACH)..(y + REACH + 1).min(size) {
             let range = line * size + x.saturating_sub(REACH)..line * size + (x + REACH + 1).min(size);
             let (Some(places), Some(known)) = (places.get(range.clone()), known.get(range)) else { continue };
@@ -924,9 +985,9 @@ fn relax(grey: &Grey, light: &Light, pattern: &Pattern, start: &Warp, work: &mut
             }
         }
     }
-    let positions = (0..count).map(|index| float(index * SPACING) + 0.5).collect();
+    let positions = (0..count).map(|index| float(index * spacing) + 0.5).collect();
     let shifts = shifts.into_iter().map(|shift| shift.unwrap_or(Point::new(0.0, 0.0))).collect();
-    Warp { relief: Some(Mesh { positions, shifts }), ..start.clone() }
+    Some(Warp { relief: Some(Mesh { positions, shifts }), ..start.clone() })
 }
 
 const AROUND: [(f32, f32); 8] =
@@ -965,43 +1026,58 @@ enum Contrasting {
     Neighbourhood,
     /// The same after taking a share of each of the four neighbours out again, which blur has mixed in.
     Deblurred(f32),
+    /// After undoing the blur measured at the squares.
+    Equalised,
     /// Against the mean of a wide neighbourhood, for large plain areas that a narrow one would split.
     Wide,
 }
 
-fn sample(grey: &Grey, warp: &Warp, light: &Light, way: Contrasting, work: &mut Work) -> Option<Modules> {
+impl Contrasting {
+    fn modules(self, sampled: &[f32], size: usize) -> Option<Modules> {
+        let (values, reach) = match self {
+            Self::Neighbourhood => (sampled.to_vec(), (size / 8).clamp(3, 7)),
+            Self::Deblurred(share) => (deblurred(sampled, size, share), (size / 8).clamp(3, 7)),
+            Self::Wide => (sampled.to_vec(), size / 3),
+            Self::Equalised => return Modules::new(size, equalise::equalised(sampled, size)?),
+        };
+        let means = box_mean(&values, size, reach);
+        Modules::new(size, values.iter().zip(&means).map(|(value, mean)| value - mean).collect())
+    }
+}
+
+/// The darkness of every module, row by row: 1 as dark as the squares, −1 as bright as their gaps.
+fn sample(grey: &Grey, warp: &Warp, light: &Light, work: &mut Work) -> Option<Vec<f32>> {
+    /// Five points a module: noise averages out while staying clear of the module's borders.
+    const ASIDE: f32 = 0.2;
     let size = warp.dimension;
     let spread = warp.module() >= 3.0;
-    if !work.spend(size * size * if spread { 7 } else { 3 }) {
+    if !work.spend(size * size * if spread { 4 } else { 2 }) {
         return None;
     }
     let mut values = Vec::with_capacity(size * size);
     for y in 0..size {
-        for x in 0..size {
-            let place = Point::new(float(x) + 0.5, float(y) + 0.5);
+        let down = Point::new(0.0, ASIDE);
+        let mut place = Point::new(0.5, float(y) + 0.5);
+        let mut here = warp.apply(place);
+        for _ in 0..size {
+            place.x += 1.0;
+            let next = warp.apply(place);
             let value = if spread {
-                // Five points: noise averages out while staying clear of the module's borders.
-                const ASIDE: f32 = 0.2;
-                let points = [(0.0, 0.0), (ASIDE, ASIDE), (-ASIDE, ASIDE), (ASIDE, -ASIDE), (-ASIDE, -ASIDE)];
-                let sum: f32 =
-                    points.into_iter().map(|(dx, dy)| grey.sample(warp.apply(place + Point::new(dx, dy)))).sum();
-                sum / 5.0
+                let across = (next - here) * ASIDE;
+                let down = warp.apply(place + down) - next;
+                let sum = grey.sample(here + across + down)
+                    + grey.sample(here + across - down)
+                    + grey.sample(here - across + down)
+                    + grey.sample(here - across - down);
+                (sum + grey.sample(here)) / 5.0
             } else {
-                grey.sample(warp.apply(place))
+                grey.sample(here)
             };
+            here = next;
             values.push((light.middle - value) / light.half);
         }
     }
-    if let Contrasting::Deblurred(share) = way {
-        values = deblurred(&values, size, share);
-    }
-    let reach = match way {
-        Contrasting::Wide => size / 3,
-        Contrasting::Neighbourhood | Contrasting::Deblurred(_) => (size / 8).clamp(3, 7),
-    };
-    let means = box_mean(&values, size, reach);
-    let values = values.iter().zip(&means).map(|(value, mean)| value - mean).collect();
-    Modules::new(size, values)
+    Some(values)
 }
 
 fn deblurred(values: &[f32], size: usize, share: f32) -> Vec<f32> {

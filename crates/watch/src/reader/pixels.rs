@@ -138,31 +138,21 @@ impl Grey {
         for y in 0..height {
             let (above, here, below) = (self.row(y.saturating_sub(1)), self.row(y), self.row(y + 1));
             column.clear();
+            column.push(0);
             column.extend(
                 above.iter().zip(here).zip(below).map(|((a, b), c)| u16::from(*a) + 2 * u16::from(*b) + u16::from(*c)),
             );
-            for x in 0..width {
-                let get = |index: usize| column.get(index.min(width - 1)).copied().unwrap_or(0);
-                let sum = get(x.saturating_sub(1)) + 2 * get(x) + get(x + 1);
-                luma.push(u8::try_from((sum + 8) / 16).unwrap_or(u8::MAX));
+            let (first, last) = (column.get(1).copied().unwrap_or(0), column.last().copied().unwrap_or(0));
+            column.push(last);
+            if let Some(slot) = column.first_mut() {
+                *slot = first;
             }
+            luma.extend(column.windows(3).map(|near| {
+                let sum = near[0] + 2 * near[1] + near[2];
+                u8::try_from((sum + 8) / 16).unwrap_or(u8::MAX)
+            }));
         }
         Self { width, height, luma }
-    }
-
-    /// Edges raised by `strength` times the difference to the smoothed picture.
-    pub(super) fn sharpened(&self, strength: i16) -> Self {
-        let soft = self.smoothed();
-        let luma = self
-            .luma
-            .iter()
-            .zip(&soft.luma)
-            .map(|(sharp, soft)| {
-                let value = i16::from(*sharp) + strength * (i16::from(*sharp) - i16::from(*soft));
-                u8::try_from(value.clamp(0, 255)).unwrap_or(0)
-            })
-            .collect();
-        Self { width: self.width, height: self.height, luma }
     }
 }
 
@@ -226,10 +216,10 @@ impl Projection {
     }
 }
 
-/// Gaussian elimination with row pivots.
-fn solve(mut rows: [[f64; 9]; 8]) -> Option<[f64; 8]> {
-    for column in 0..8 {
-        let pivot = (column..8).max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
+/// Gaussian elimination with row pivots; the last column (`M` = `N` + 1) is the right side.
+pub(super) fn solve<const N: usize, const M: usize>(mut rows: [[f64; M]; N]) -> Option<[f64; N]> {
+    for column in 0..N {
+        let pivot = (column..N).max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
         rows.swap(column, pivot);
         let lead = rows[column];
         if lead[column].abs() < 1e-12 {
@@ -245,9 +235,9 @@ fn solve(mut rows: [[f64; 9]; 8]) -> Option<[f64; 8]> {
             }
         }
     }
-    let mut solution = [0.0; 8];
+    let mut solution = [0.0; N];
     for (index, (slot, row)) in solution.iter_mut().zip(&rows).enumerate() {
-        *slot = row[8] / row[index];
+        *slot = row[N] / row[index];
     }
     Some(solution)
 }
