@@ -82,6 +82,32 @@ fn claim_2_a_guardian_hears_of_wrong_pins_and_unlocks_the_watch() {
 }
 
 #[test]
+fn claim_2_a_new_pin_takes_the_guardians_word() {
+    let mut table = Table::lay();
+    table.cast.watch.tap("Settings").expect("taps");
+    table.cast.watch.wait_screen("settings").expect("settings");
+    table.cast.watch.tap("Change PIN").expect("taps");
+    table.cast.events.wait_for("pin", |_| true).expect("the guardian hears");
+    let reports = table.cast.guardian.pin_reports().expect("verified");
+    let [report] = reports.as_slice() else { panic!("{reports:?}") };
+    assert_eq!(report.state, PinState::AskedNewPin);
+    table.cast.guardian.answer_pin(report, PinConsent::NewPin).expect("signed");
+    table.cast.watch.wait_screen("choose-pin").expect("may choose");
+    table.cast.watch.type_pin("8461", "Confirm").expect("the new PIN");
+    table.cast.watch.wait("the second time", |shown| label_with(shown, "once more")).expect("asks again");
+    table.cast.watch.type_pin("8461", "Confirm").expect("the new PIN");
+    table.cast.events.wait_for("pin", |_| true).expect("the guardian hears that it is done");
+    let reports = table.cast.guardian.pin_reports().expect("verified");
+    assert_eq!(reports.first().map(|report| report.state), Some(PinState::Ok));
+    table.cast.watch.tap("OK").expect("taps");
+    up_to_pin(&mut table);
+    table.cast.watch.type_pin(nodpay::parties::PIN, "Confirm").expect("the old PIN");
+    table.cast.watch.wait("tries left", |shown| label_with(shown, "4 tries left")).expect("it is gone");
+    table.cast.watch.type_pin("8461", "Confirm").expect("the new PIN");
+    table.cast.events.wait_for("order", |_| true).expect("ordered");
+}
+
+#[test]
 fn claim_2_five_wrong_pins_lock_the_watch_through_a_restart() {
     let mut table = Table::lay();
     up_to_pin(&mut table);
