@@ -8,8 +8,8 @@ use nodpay_core::{
 };
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, RelyingParty, Signer as _,
-    SoftwareKey, Verified, check_digits, name_digest, verify_bill, verify_merchant_certificate, verify_order,
-    verify_ordered_bill, verify_pairing_claim, verify_pin_report, verify_requote,
+    SoftwareKey, Verified, check_digits, name_digest, verify_merchant_certificate, verify_order, verify_ordered_bill,
+    verify_pairing_claim, verify_pin_report, verify_requote,
 };
 use serde_json::{Value, json};
 
