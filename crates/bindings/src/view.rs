@@ -141,6 +141,7 @@ pub enum Notice {
     AmountTooLarge { most: Amount },
     PinUnlocked,
     PinChanged,
+    SessionSet { session_ms: u64 },
     NotRecognised,
     PinsDiffer,
     PinTooShort,

@@ -177,6 +177,7 @@ pub fn notices() -> Vec<Notice> {
         Notice::AmountTooLarge { most: yuan(640) },
         Notice::PinUnlocked,
         Notice::PinChanged,
+        Notice::SessionSet { session_ms: 30 * 60_000 },
         Notice::NotRecognised,
         Notice::PinsDiffer,
         Notice::PinTooShort,

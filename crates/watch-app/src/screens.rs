@@ -709,7 +709,10 @@ impl Screens {
         let (what, next) = sentence.map(|sentence| (sentence.what, sentence.next)).unwrap_or_default();
         state.set_notice_plain(!fonts::is_bold(&what));
         state.set_notice_what(what.into());
-        state.set_notice_good(matches!(notice, Some(Notice::PinUnlocked | Notice::PinChanged)));
+        state.set_notice_good(matches!(
+            notice,
+            Some(Notice::PinUnlocked | Notice::PinChanged | Notice::SessionSet { .. })
+        ));
         state.set_notice_next(next.into());
     }
 

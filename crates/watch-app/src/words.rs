@@ -275,6 +275,7 @@ fn english(notice: &Notice) -> (String, &'static str) {
             return (format!("The most is {}.", amount(*most)), "Type a smaller amount.");
         }
         Notice::PinUnlocked => ("Your PIN works again.", "Your parent unlocked it."),
+        Notice::SessionSet { session_ms } => return (session(Language::English, *session_ms), "Your parent set this."),
         Notice::PinChanged => ("You have a new PIN.", "Remember it well."),
         Notice::NotRecognised => ("I don't know you.", "Try again, or use your PIN."),
         Notice::PinsDiffer => ("Not the same PIN.", "Choose it again."),
@@ -324,6 +325,7 @@ fn chinese(notice: &Notice) -> (String, &'static str) {
         Notice::SeveralCodes => ("我看到两个码", "请只给我看一个"),
         Notice::AmountTooLarge { most } => return (format!("最多 {}", amount(*most)), "输一个小一点的数"),
         Notice::PinUnlocked => ("密码又能用了", "家长帮你解锁了"),
+        Notice::SessionSet { session_ms } => return (session(Language::Chinese, *session_ms), "这是家长设的"),
         Notice::PinChanged => ("新密码设好了", "要好好记住哦"),
         Notice::NotRecognised => ("没有认出你", "再试一次，或者用密码"),
         Notice::PinsDiffer => ("两次不一样", "重新设一个"),

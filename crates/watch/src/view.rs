@@ -191,6 +191,10 @@ pub enum Notice {
     PinUnlocked,
     /// The new PIN counts from now on.
     PinChanged,
+    /// A guardian set for how long the worn watch asks for no PIN after one; 0 is never.
+    SessionSet {
+        session_ms: u64,
+    },
     /// The watch's sensor did not know the wearer.
     NotRecognised,
     PinsDiffer,

@@ -41,7 +41,7 @@ pub(super) async fn claim(
     State(app): State<App>,
     Path(pairing): Path<PairingId>,
     JsonBody(body): JsonBody<ClaimBody>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Accepted, ApiError> {
     limit(&app, Purpose::PairingClaim, Digest::from_bytes(sha256(pairing.as_bytes())))?;
     let claim = verify_pairing_claim(&body.claim, &body.key)?;
     if claim.pairing != pairing {
@@ -55,7 +55,7 @@ pub(super) async fn claim(
         message: message(&claim),
     };
     app.store().claim_pairing(claimed, app.now()).await?;
-    Ok(StatusCode::ACCEPTED)
+    Ok(accepted())
 }
 
 #[derive(Deserialize)]

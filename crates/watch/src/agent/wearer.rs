@@ -251,7 +251,13 @@ impl Agent {
     pub(super) fn obey(&mut self, entry: &LogEntry, turn: &Turn) {
         match &entry.entry {
             Entry::PinCommand(command) => self.obey_command(*command, turn),
-            Entry::Found(_) | Entry::EnrolWatch(_) | Entry::RemoveWatch(_) | Entry::SetSession(_) => {}
+            Entry::SetSession(session) => {
+                let ours = self.household().is_some_and(|home| home.pins.watch == session.watch);
+                if ours && matches!(self.face, Face::Idle(_)) {
+                    self.tell(Notice::SessionSet { session_ms: unsigned(session.session_ms) });
+                }
+            }
+            Entry::Found(_) | Entry::EnrolWatch(_) | Entry::RemoveWatch(_) => {}
         }
     }
 

@@ -301,6 +301,7 @@ fn on_the_wrist_one_pin_serves_as_long_as_the_guardian_says() {
     assert!(pay(&mut world, 1).0);
     assert!(pay(&mut world, 2).0, "nobody set a session");
     set_session(&mut world, 30 * MINUTE_MS);
+    assert_eq!(notice(&world), Some(Notice::SessionSet { session_ms: 30 * 60_000 }), "the wearer is told");
     world.user(UserAction::Settings);
     assert!(matches!(world.screen(), Screen::Settings(about) if about.session_ms == 30 * 60_000));
     world.user(UserAction::Done);
