@@ -17,7 +17,7 @@ import urllib.request
 import nodpay_bindings as nodpay
 from nodpay_bindings import Answer, EndKind, Input, Screen, ScanFor, UserAction, WatchAction
 
-PIN = [2, 5, 8, 0]
+PIN = [4, 8, 2, 7]
 PATIENCE_S = 60
 
 

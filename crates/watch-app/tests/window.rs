@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nodpay_watch::reader::load_image;
 use nodpay_watch::view::{Notice, ScanFor, Screen, View};
-use nodpay_watch_app::screens::{Picture, Role, Screens, Shape};
+use nodpay_watch_app::screens::{Element, Picture, Role, Screens, Shape};
 use nodpay_watch_app::words::Language;
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
@@ -95,7 +95,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// The screen at rest, as this process draws it; a label's place on it.
 fn drawn(screen: Screen, preview: Option<&Path>) -> (Picture, Screens) {
     let mut screens = Screens::new(Shape::Round, Language::English);
-    screens.show(&View { screen, online: false });
+    screens.show(&View { screen, online: true });
     if let Some(path) = preview {
         let frame = load_image(&std::fs::read(path).unwrap()).unwrap();
         screens.set_preview(frame.width() as u32, frame.height() as u32, frame.luma());
@@ -156,7 +156,8 @@ fn the_watch_runs_in_a_window() {
     // The welcome screen, and a click on its button.
     let (welcome, screens) = drawn(Screen::Welcome { notice: None }, None);
     shows("the welcome screen", &welcome);
-    let button = screens.elements().into_iter().find(|element| element.role == Role::Button).unwrap();
+    let is_scan = |element: &Element| element.role == Role::Button && element.label == "Scan";
+    let button = screens.elements().into_iter().find(is_scan).unwrap();
     desktop.click((button.x + button.width / 2.0, button.y + button.height / 2.0));
 
     // The folder's picture is in the viewfinder, its code was read, and the watch says that it is none of those it takes.

@@ -194,7 +194,8 @@ impl TestApp {
         let opened = self.post("/api/guardian/pairings", &pages, &json!({})).ok();
         cast.pairing = opened["pairing"].as_str().expect("an id").parse().expect("an id");
         let claim = json!({ "key": cast.watch_key.public_key(), "claim": cast.pairing_claim().wire() });
-        self.post(&format!("/api/pairings/{}/claim", cast.pairing), &[], &claim).ok();
+        let claimed = self.post(&format!("/api/pairings/{}/claim", cast.pairing), &[], &claim).ok();
+        assert!(claimed.is_object(), "a watch believes no answer but an object: {claimed}");
         let enrolment = json!({ "entry": cast.log[1], "wearer": cast.wearer_name, "pairing": cast.pairing });
         self.post("/api/guardian/log", &pages, &enrolment).ok();
         let household = Household { cast, cookie };

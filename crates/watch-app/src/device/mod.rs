@@ -282,7 +282,7 @@ mod tests {
 
     use super::*;
     use crate::gallery::{Entry, gallery};
-    use crate::screens::{Area, Role};
+    use crate::screens::{Area, Element, Role};
 
     /// What a glass of this size holds after each drawing, if only what changed is brought to it.
     fn after_each(glass: (u32, u32), shape: Shape, mut look: impl FnMut(&str, &[Vec<u8>], &Drawing<'_>)) {
@@ -332,7 +332,8 @@ mod tests {
             let mut screens = Screens::scaled(shape, Language::English, fit.scale);
             screens.show(&View { screen: Screen::Welcome { notice: None }, online: false });
             screens.draw();
-            let button = screens.elements().into_iter().find(|element| element.role == Role::Button).unwrap();
+            let is_scan = |element: &Element| element.role == Role::Button && element.label == "Scan";
+            let button = screens.elements().into_iter().find(is_scan).unwrap();
             let (x, y) = (button.x + button.width / 2.0, button.y + button.height / 2.0);
             // Where that is on the glass.
             let Touch::Pressed { x: left, y: top } = fit.touch(Touch::Pressed { x: 0.0, y: 0.0 }) else { panic!() };

@@ -266,7 +266,7 @@ fn a_false_answer_is_not_taken() {
 #[test]
 fn trouble_on_the_way_is_told() {
     for (status, code, notice) in [
-        (500, "internal", Notice::NoNetwork),
+        (500, "internal", Notice::ServiceTrouble),
         (422, "malformed-request", Notice::ServiceTrouble),
         (404, "payee-unknown", Notice::BillUnknown),
         (403, "revoked-watch", Notice::WatchNotEnrolled),
@@ -275,12 +275,8 @@ fn trouble_on_the_way_is_told() {
         world.service.refuse = Some(("/payee", status, code));
         let text = world.service.cast.shop_code();
         scan(&mut world, &[&text]);
-        for _ in 0..20 {
-            if !matches!(world.screen(), Screen::Fetching) {
-                break;
-            }
-            world.run_one();
-        }
+        world.finished = true;
+        world.run_until(|world| !matches!(world.screen(), Screen::Fetching));
         assert_eq!(home_notice(&world), Some(notice), "{code}");
     }
     // The child goes on to something else meanwhile.
