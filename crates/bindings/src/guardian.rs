@@ -190,6 +190,18 @@ pub struct ClaimedWatch {
     pub check: String,
 }
 
+/// A watch for a wearer.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Enrolment {
+    pub watch: ClaimedWatch,
+    /// 16 bytes, base64url; new, or one whom the household knows.
+    pub wearer: String,
+    pub name: PersonName,
+    /// Until `cap_until_ms` one payment of the new watch may come to this at most.
+    pub cap: Amount,
+    pub cap_until_ms: i64,
+}
+
 /// An order's messages as the service gives them to guardians.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct OrderMessages {
@@ -333,23 +345,17 @@ impl HouseholdLog {
         Ok(ClaimedWatch { watch: claim.watch.to_string(), key: claim.key.to_string(), check })
     }
 
-    /// Enrols a watch for a wearer. Until `cap_until_ms` one payment of it may come to `cap` at most.
-    pub fn draft_enrolment(
-        &self,
-        guardian: String,
-        watch: ClaimedWatch,
-        wearer: String,
-        name: PersonName,
-        cap: Amount,
-        cap_until_ms: i64,
-        at_ms: i64,
-    ) -> Result<Draft, Failure> {
+    /// Enrols a watch for a wearer.
+    pub fn draft_enrolment(&self, guardian: String, enrolment: Enrolment, at_ms: i64) -> Result<Draft, Failure> {
         let watch = EnrolledWatch {
-            watch: parse("the watch", &watch.watch)?,
-            key: parse("the key", &watch.key)?,
-            wearer: parse::<WearerId>("the wearer", &wearer)?,
-            wearer_name: name.digest()?,
-            new_watch_cap: NewWatchCap { until: Timestamp::from_unix_ms(cap_until_ms), per_payment: cap },
+            watch: parse("the watch", &enrolment.watch.watch)?,
+            key: parse("the key", &enrolment.watch.key)?,
+            wearer: parse::<WearerId>("the wearer", &enrolment.wearer)?,
+            wearer_name: enrolment.name.digest()?,
+            new_watch_cap: NewWatchCap {
+                until: Timestamp::from_unix_ms(enrolment.cap_until_ms),
+                per_payment: enrolment.cap,
+            },
         };
         self.draft_entry(&guardian, Entry::EnrolWatch(watch), at_ms)
     }
