@@ -95,7 +95,7 @@ fn run_watch(mut args: pico_args::Arguments) -> Result<(), AnyError> {
     };
     let shape = args.opt_value_from_fn("--shape", shape)?;
     let language = args.opt_value_from_fn("--language", language)?.unwrap_or(Language::Chinese);
-    memory::give_back_large_blocks();
+    memory::keep_small();
     if simulator {
         nothing_left(args)?;
         return Ok(run_simulator(&SimulatorOptions { runtime, shape: shape.unwrap_or(Shape::Round), language })?);
