@@ -66,16 +66,23 @@ impl Sight {
             return true;
         }
         let frame = Arc::new(frame.scaled_to(MAX_FRAME_SIDE));
-        let mut state = self.state();
-        if !state.wanted {
-            return true;
+        let (waiting, session) = {
+            let mut state = self.state();
+            if !state.wanted {
+                return true;
+            }
+            (state.shown.replace(Arc::clone(&frame)), state.session)
+        };
+        // One wake-up a frame that waits is enough. It is shown before it is read.
+        if waiting.is_none() && self.queue.send(Event::Frame).is_err() {
+            return false;
         }
-        state.unread = Some(Arc::clone(&frame));
-        let waiting = state.shown.replace(frame);
-        drop(state);
-        self.changed.notify_all();
-        // One wake-up a frame that waits is enough.
-        waiting.is_some() || self.queue.send(Event::Frame).is_ok()
+        let mut state = self.state();
+        if state.wanted && state.session == session {
+            state.unread = Some(frame);
+            self.changed.notify_all();
+        }
+        true
     }
 
     /// The newest frame that was not taken yet.
