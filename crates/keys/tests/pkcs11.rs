@@ -214,7 +214,7 @@ fn a_key_that_cannot_be_written_down(token: &Token) {
     let mut keys = open(&token.line("full"), &storage).expect("makes a key");
     let public = keys.public_key();
     // A folder where the new file is to be written: every write fails.
-    let in_the_way = storage.path("key.new");
+    let in_the_way = storage.path("key.pkcs11.new");
     std::fs::create_dir(&in_the_way).expect("a folder");
     keys.renew(&[7; 32]).expect_err("cannot be written down");
     assert_eq!((keys.public_key(), token.keys("full")), (public, 1));

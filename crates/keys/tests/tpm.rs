@@ -206,7 +206,7 @@ fn a_key_that_cannot_be_written_down_does_not_replace_the_old_one() {
     let storage = tpm.storage("watch");
     let mut keys = tpm.open(&storage);
     let public = keys.public_key();
-    let in_the_way = storage.path("key.new");
+    let in_the_way = storage.path("key.tpm.new");
     fs::create_dir(&in_the_way).expect("a folder");
     for _ in 0..3 {
         keys.renew(&[7; 32]).expect_err("cannot be written down");
@@ -339,10 +339,10 @@ fn a_pin_is_changed_and_forgotten() {
     storage.replace("pin.tpm", &pin).expect("writes");
     assert_eq!(check(&mut *keys, &[1, 2, 3, 0]), VaultAnswer::Right);
     // A PIN that cannot be written down leaves the old one.
-    fs::create_dir(storage.path("pin.new")).expect("a folder");
+    fs::create_dir(storage.path("pin.tpm.new")).expect("a folder");
     keys.pin_vault().expect("a vault").set(PIN).expect_err("cannot be written down");
     assert_eq!(check(&mut *keys, &[1, 2, 3, 0]), VaultAnswer::Right);
-    fs::remove_dir(storage.path("pin.new")).expect("removes");
+    fs::remove_dir(storage.path("pin.tpm.new")).expect("removes");
     keys.pin_vault().expect("a vault").clear().expect("forgets");
     no_pin(&mut *keys);
     drop(keys);
