@@ -3,19 +3,19 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use nodpay_core::{CodeText, Digest, WatchId};
+use nodpay_core::{CodeText, WatchId};
 use nodpay_protocol::code::payee_of;
-use nodpay_protocol::{Verified, code_of_static_bill, sha256, verify_static_bill};
+use nodpay_protocol::{Verified, code_of_static_bill, verify_static_bill};
 use nodpay_store::{NewBill, StoreError};
 use serde::Serialize;
 
 use super::compose::message;
-use super::watch::{Accepted, accepted, watch_row};
+use super::watch::{Accepted, accepted, book_of_watch, of_watch};
 use crate::extract::{Path, PlainText, Wire};
 use crate::limits::Purpose;
 use crate::problem::ApiError;
 use crate::sessions::{Standing, WatchProof, limit};
-use crate::{App, MAX_BILL_LIFE_MS, households, verified};
+use crate::{App, MAX_BILL_LIFE_MS, verified};
 
 #[derive(Serialize)]
 pub(super) struct Payee {
@@ -45,8 +45,7 @@ pub(super) async fn make_bill(
     Path(watch): Path<WatchId>,
     Wire(wire): Wire,
 ) -> Result<Accepted, ApiError> {
-    let household = watch_row(&app, watch).await?.household;
-    let book = households::book(&app, household).await?;
+    let book = book_of_watch(&app, watch).await?;
     let key = book.enrolled(watch)?.key;
     let (digest, text) = code_of_static_bill(&wire, &key)?;
     limit(&app, Purpose::PrintedCode, of_watch(watch))?;
@@ -78,8 +77,4 @@ async fn payee_certificate(
         true => Ok(certificate),
         false => Err(StoreError::PayeeUnknown.into()),
     }
-}
-
-fn of_watch(watch: WatchId) -> Digest {
-    Digest::from_bytes(sha256(watch.as_bytes()))
 }

@@ -172,8 +172,7 @@ pub(super) async fn place(
     Path(watch): Path<WatchId>,
     Wire(wire): Wire,
 ) -> Result<(StatusCode, Json<Placed>), ApiError> {
-    let household = watch_row(&app, watch).await?.household;
-    let book = households::book(&app, household).await?;
+    let book = book_of_watch(&app, watch).await?;
     let row = match peek_bill(&wire) {
         Some(digest) => app.store().bill_by_digest(digest).await?,
         None => None,
@@ -273,10 +272,9 @@ pub(super) async fn report_pin(
     Path(watch): Path<WatchId>,
     Wire(wire): Wire,
 ) -> Result<Accepted, ApiError> {
-    let household = watch_row(&app, watch).await?.household;
-    let book = households::book(&app, household).await?;
+    let book = book_of_watch(&app, watch).await?;
     let report = verify_pin_report(&wire, &book, watch)?;
-    limit(&app, Purpose::PinReport, Digest::from_bytes(sha256(watch.as_bytes())))?;
+    limit(&app, Purpose::PinReport, of_watch(watch))?;
     let message = message(&report);
     app.store().report_pin(ReportPin { report: report.into_payload(), message }, app.now()).await?;
     Ok(accepted())
@@ -292,8 +290,18 @@ pub(super) const fn accepted() -> Accepted {
     (StatusCode::ACCEPTED, Json(Empty {}))
 }
 
-pub(super) async fn watch_row(app: &App, watch: WatchId) -> Result<WatchRow, ApiError> {
+async fn watch_row(app: &App, watch: WatchId) -> Result<WatchRow, ApiError> {
     Ok(app.store().household_of_watch(watch).await?.ok_or(StoreError::WatchUnknown)?)
+}
+
+/// What the tries of one watch are counted by.
+pub(super) fn of_watch(watch: WatchId) -> Digest {
+    Digest::from_bytes(sha256(watch.as_bytes()))
+}
+
+/// The log of the watch's household.
+pub(super) async fn book_of_watch(app: &App, watch: WatchId) -> Result<Arc<LogBook>, ApiError> {
+    households::book(app, watch_row(app, watch).await?.household).await
 }
 
 async fn order_of(app: &App, watch: WatchId, order: OrderId) -> Result<(OrderRow, Arc<LogBook>), ApiError> {
