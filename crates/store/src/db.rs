@@ -7,7 +7,7 @@
 //! that a transaction waits for the network a few times and not once a row; a failure then is the transaction's.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 
 use nodpay_core::{Amount, Currency, LineId, Minor, Text, Timestamp};
@@ -22,9 +22,42 @@ use crate::{Message, StoreError};
 pub(crate) enum Db<'a> {
     Sqlite(&'a Connection),
     Postgres(&'a Link),
+    /// Only notes down what is read, and finds nothing.
+    Asking(&'a Questions),
+}
+
+/// Reads that were noted down.
+pub(crate) type Questions = RefCell<Vec<Question>>;
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct Question {
+    pub(crate) sql: &'static str,
+    pub(crate) params: Vec<Value<'static>>,
+}
+
+impl Question {
+    pub(crate) fn new(sql: &'static str, params: &[Value<'_>]) -> Self {
+        Self { sql, params: params.iter().cloned().map(Value::into_owned).collect() }
+    }
 }
 
 impl Db<'_> {
+    /// Asks all that `reads` reads at once, for the transaction that is about to read it, in this order: a lock first.
+    /// `reads` itself finds nothing. Only rows that the transaction does not write before it reads them.
+    pub(crate) fn ask_ahead(self, reads: impl FnOnce(Db<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            // Whoever asks wants to know no more of the request.
+            Self::Asking(_) => reads(self).and(Err(StoreError::Stopped)),
+            Self::Postgres(link) if link.has_answers() => Ok(()),
+            Self::Postgres(link) => {
+                let questions = Questions::default();
+                reads(Db::Asking(&questions))?;
+                link.ask_ahead(questions.into_inner())
+            }
+        }
+    }
+
     /// Runs a statement that steers the transaction.
     pub(crate) fn control(self, sql: &'static str) -> Result<(), StoreError> {
         match self {
@@ -33,13 +66,14 @@ impl Db<'_> {
                 Ok(())
             }
             Self::Postgres(link) => link.control(sql),
+            Self::Asking(_) => Err(only_asking(sql)),
         }
     }
 
     /// Goes back to the savepoint `part`.
     pub(crate) fn undo_part(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(_) => self.control("ROLLBACK TO part"),
+            Self::Sqlite(_) | Self::Asking(_) => self.control("ROLLBACK TO part"),
             Self::Postgres(link) => link.undo_part(),
         }
     }
@@ -47,7 +81,7 @@ impl Db<'_> {
     /// Sends what was only noted down.
     pub(crate) fn flush(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(_) => Ok(()),
+            Self::Sqlite(_) | Self::Asking(_) => Ok(()),
             Self::Postgres(link) => link.flush(),
         }
     }
@@ -57,6 +91,7 @@ impl Db<'_> {
         match self {
             Self::Sqlite(db) => db.is_autocommit(),
             Self::Postgres(link) => link.is_lost(),
+            Self::Asking(_) => false,
         }
     }
 
@@ -66,12 +101,16 @@ impl Db<'_> {
         match self {
             Self::Sqlite(_) => Ok(None),
             Self::Postgres(link) => link.next_number(table).map(Some),
+            Self::Asking(questions) => {
+                questions.borrow_mut().extend(crate::postgres::number_ahead(table));
+                Ok(Some(0))
+            }
         }
     }
 }
 
 /// A value as both databases take it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value<'a> {
     Null,
     Int(i64),
@@ -156,6 +195,7 @@ pub(crate) fn run(db: Db<'_>, sql: &'static str, params: &[Value<'_>]) -> Result
             Ok(changed)
         }
         Db::Postgres(link) => link.execute(sql, params),
+        Db::Asking(_) => Err(only_asking(sql)),
     }
 }
 
@@ -173,9 +213,10 @@ pub(crate) fn run_one(
             other => Err(StoreError::incident(table, key, format!("{other} rows changed instead of one"))),
         },
         Db::Postgres(link) => {
-            link.note(table, key.to_string(), sql, params);
+            link.note(table, &key, sql, params);
             Ok(())
         }
+        Db::Asking(_) => Err(only_asking(sql)),
     }
 }
 
@@ -191,7 +232,7 @@ pub(crate) fn put_numbered(
     match (db, number) {
         (Db::Sqlite(db), None) => Ok(db.last_insert_rowid()),
         (_, Some(number)) => Ok(number),
-        (Db::Postgres(_), None) => Err(StoreError::incident(table, "(new)", "has no number")),
+        (Db::Postgres(_) | Db::Asking(_), None) => Err(StoreError::incident(table, "(new)", "has no number")),
     }
 }
 
@@ -220,6 +261,10 @@ pub(crate) fn one<T>(
         Db::Postgres(link) => {
             let rows = link.query(sql, params)?;
             rows.first().map(|row| build(&Cells::new(Row::Postgres(row), table, &key))).transpose()
+        }
+        Db::Asking(questions) => {
+            questions.borrow_mut().push(Question::new(sql, params));
+            Ok(None)
         }
     }
 }
@@ -250,6 +295,10 @@ pub(crate) fn many<T>(
             let rows = link.query(sql, params)?;
             rows.iter().map(|row| build(&Cells::new(Row::Postgres(row), table, &key))).collect()
         }
+        Db::Asking(questions) => {
+            questions.borrow_mut().push(Question::new(sql, params));
+            Ok(Vec::new())
+        }
     }
 }
 
@@ -270,8 +319,12 @@ pub(crate) fn all<T>(
             }
             Ok(built)
         }
-        Db::Postgres(_) => many(db, table, "(all)", sql, params![], build),
+        Db::Postgres(_) | Db::Asking(_) => many(db, table, "(all)", sql, params![], build),
     }
+}
+
+fn only_asking(sql: &'static str) -> StoreError {
+    StoreError::incident("transaction", sql, "written while it was only asked ahead")
 }
 
 /// One writer needs no row locks.

@@ -194,7 +194,9 @@ fn build_of_merchant(cells: &Cells<'_>) -> Result<MerchantEventRow, StoreError> 
 
 pub(crate) fn last_of_merchant(db: Db<'_>, merchant: MerchantId) -> Result<u64, StoreError> {
     let sql = match db {
-        Db::Sqlite(_) => "SELECT seq FROM merchant_events WHERE merchant = ?1 ORDER BY seq DESC LIMIT 1",
+        Db::Sqlite(_) | Db::Asking(_) => {
+            "SELECT seq FROM merchant_events WHERE merchant = ?1 ORDER BY seq DESC LIMIT 1"
+        }
         Db::Postgres(_) => {
             "SELECT seq FROM merchant_events WHERE merchant = ?1 AND seq < merchant_events_end()
              ORDER BY seq DESC LIMIT 1"

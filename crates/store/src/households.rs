@@ -246,15 +246,7 @@ pub(crate) fn bump_guardian(
     guardian: GuardianId,
     counter: u32,
 ) -> Result<(), StoreError> {
-    let before: u32 = one(
-        db,
-        "guardians",
-        guardian,
-        "SELECT counter FROM guardians WHERE household = ?1 AND guardian = ?2",
-        params![household.as_bytes(), guardian.as_bytes()],
-        |cells| cells.number(),
-    )?
-    .ok_or(StoreError::GuardianUnknown)?;
+    let before = self::counter(db, household, guardian)?.ok_or(StoreError::GuardianUnknown)?;
     if counter == 0 && before == 0 {
         return Ok(());
     }
@@ -267,6 +259,18 @@ pub(crate) fn bump_guardian(
         guardian,
         "UPDATE guardians SET counter = ?3 WHERE household = ?1 AND guardian = ?2",
         params![household.as_bytes(), guardian.as_bytes(), counter],
+    )
+}
+
+/// A guardian's signature counter as it was last seen.
+pub(crate) fn counter(db: Db<'_>, household: HouseholdId, guardian: GuardianId) -> Result<Option<u32>, StoreError> {
+    one(
+        db,
+        "guardians",
+        guardian,
+        "SELECT counter FROM guardians WHERE household = ?1 AND guardian = ?2",
+        params![household.as_bytes(), guardian.as_bytes()],
+        |cells| cells.number(),
     )
 }
 

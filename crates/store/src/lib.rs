@@ -145,6 +145,19 @@ impl Store {
         }
     }
 
+    /// As [`Self::write`], for a request that first asks ahead for all it reads, all of it of one household: many of them
+    /// share a transaction.
+    async fn write_of<T, F>(&self, household: HouseholdId, request: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.write(request).await,
+            Database::Postgres(postgres) => postgres.write_of(household, request).await,
+        }
+    }
+
     async fn read<T, F>(&self, request: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -437,7 +450,7 @@ impl Store {
     /// Errors, in this order: `OrderIdReused`, `WatchUnknown`, `RevokedWatch`, `NonceReused`, `BillUnknown`,
     /// `BillAlreadyPaid`, `BillCancelled`, `BillExpired`, `CurrencyNotSupported`, `OverNewWatchCap`, `OrderOpen`.
     pub async fn place_order(&self, place: PlaceOrder, now: Timestamp) -> Result<OrderRow, StoreError> {
-        self.write(move |tx| orders::place(tx, &place, now)).await
+        self.write_of(place.order.household, move |tx| orders::place(tx, &place, now)).await
     }
 
     /// Asks the merchant for a requote, in place of an earlier ask that still runs. Events: `requote` for the merchant and
@@ -479,7 +492,7 @@ impl Store {
     /// Errors, in this order: `OrderUnknown`, `OtherOrder`, `OrderExpired`, `OrderEnded`, `AlreadyDecided`, `StaleBill`,
     /// `GuardianUnknown`, `CounterReplayed`.
     pub async fn decide(&self, decide: Decide, now: Timestamp) -> Result<OrderRow, StoreError> {
-        self.write(move |tx| orders::decide(tx, &decide, now)).await
+        self.write_of(decide.decision.household, move |tx| orders::decide(tx, &decide, now)).await
     }
 
     /// Takes a payment in: consumes the bill, then posts the hold. The order ends: paid; `failed` with the payment named, the
@@ -489,7 +502,7 @@ impl Store {
     /// Errors, in this order: `OrderUnknown`, `OtherOrder`, `OrderExpired`, `OrderEnded`, `OrderNotApproved`,
     /// `OtherDecision`, `WrongTotal`.
     pub async fn pay(&self, pay: Pay, now: Timestamp) -> Result<OrderRow, StoreError> {
-        self.write(move |tx| orders::pay(tx, &pay, now)).await
+        self.write_of(pay.payment.household, move |tx| orders::pay(tx, &pay, now)).await
     }
 
     /// The watch takes its order back; a hold is voided.
@@ -503,7 +516,7 @@ impl Store {
     ///
     /// Errors: `OrderUnknown`, `OtherOrder`, `OrderNotEnded`, `OtherOutcome`.
     pub async fn report_result(&self, report: ReportResult, now: Timestamp) -> Result<OrderRow, StoreError> {
-        self.write(move |tx| orders::report_result(tx, &report, now)).await
+        self.write_of(report.result.household, move |tx| orders::report_result(tx, &report, now)).await
     }
 
     /// Ends what is due: orders `expired` (or `failed`, `bill-expired` when only their bill's time is over), asks timed out.

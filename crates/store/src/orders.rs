@@ -10,7 +10,7 @@ use nodpay_core::{
     Timestamp, TransferId, V1, WatchId,
 };
 
-use crate::db::{Cells, Db, insert_message, lines_json, many, one, params, put_numbered, run, run_one, sql_int};
+use crate::db::{Cells, Db, insert_message, lines_json, many, one, params, put_numbered, run_one, sql_int};
 use crate::events::{To, tell, tell_merchant};
 use crate::households::{self, Books};
 use crate::ledger::{self, LedgerOrStore};
@@ -53,6 +53,16 @@ struct Keys {
 
 pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Result<OrderRow, Fault> {
     let order = &place.order;
+    tx.db.ask_ahead(|db| {
+        Books::lock(db, order.household)?;
+        load(db, order.household, order.order)?;
+        households::watch(db, order.watch)?;
+        nonce_used(db, order)?;
+        merchants::bill_of_order(db, order.bill)?;
+        load_open(db, order.watch)?;
+        db.next_number("orders")?;
+        Ok(())
+    })?;
     let books = Books::lock(tx.db, order.household)?;
     if let Some(live) = load(tx.db, order.household, order.order)? {
         let same = live.row.message.digest == place.message.digest;
@@ -105,6 +115,12 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
 
 pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result<OrderRow, Fault> {
     let decision = &decide.decision;
+    tx.db.ask_ahead(|db| {
+        Books::lock(db, decision.household)?;
+        load(db, decision.household, decide.order)?;
+        households::counter(db, decision.household, decision.guardian)?;
+        Ok(())
+    })?;
     let mut books = lock(tx, decision.household)?;
     let mut live = load(tx.db, decision.household, decide.order)?.ok_or(StoreError::OrderUnknown)?;
     if decision.order != live.row.message.digest {
@@ -164,6 +180,12 @@ fn approve(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState
 
 pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow, Fault> {
     let payment = &pay.payment;
+    tx.db.ask_ahead(|db| {
+        Books::lock(db, payment.household)?;
+        load(db, payment.household, pay.order)?;
+        households::other_watches(db, payment.household, payment.watch)?;
+        Ok(())
+    })?;
     let mut books = lock(tx, payment.household)?;
     let mut live = load(tx.db, payment.household, pay.order)?.ok_or(StoreError::OrderUnknown)?;
     if payment.order != live.row.message.digest {
@@ -181,14 +203,12 @@ pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow
     };
     live.keys.payment = Some(insert_message(tx.db, payment.household.as_bytes(), &pay.message)?);
     live.row.payment = Some(pay.message.clone());
-    if !live.watch_removed && live.consume_bill(tx, now)? {
-        end(tx, &mut books, &mut live, outcome, reason, money, now)?;
-    } else {
-        // Another household's transaction may have come first since the order was loaded.
-        let bill = merchants::bill(tx.db, live.row.bill)?.ok_or(StoreError::BillUnknown)?;
-        live.bill = bill.state;
-        let reason = live.obstacle(now).ok_or_else(|| live.incident("an open bill was not consumed"))?;
-        fail(tx, &mut books, &mut live, reason, now)?;
+    match live.obstacle(now) {
+        None => {
+            live.consume_bill(tx)?;
+            end(tx, &mut books, &mut live, outcome, reason, money, now)?;
+        }
+        Some(reason) => fail(tx, &mut books, &mut live, reason, now)?,
     }
     books.save(tx)?;
     Ok(live.row)
@@ -216,6 +236,11 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, args: &CancelOrder, now: Timestamp) -> Res
 
 pub(crate) fn report_result(tx: &mut Tx<'_>, report: &ReportResult, now: Timestamp) -> Result<OrderRow, Fault> {
     let result = &report.result;
+    tx.db.ask_ahead(|db| {
+        Books::lock(db, result.household)?;
+        load(db, result.household, report.order)?;
+        Ok(())
+    })?;
     let mut books = lock(tx, result.household)?;
     let mut live = load(tx.db, result.household, report.order)?.ok_or(StoreError::OrderUnknown)?;
     if result.order != live.row.message.digest {
@@ -482,14 +507,15 @@ impl Live {
         }
     }
 
-    /// Takes the bill, if it can still be had. After this the hold must post.
-    fn consume_bill(&self, tx: &Tx<'_>, now: Timestamp) -> Result<bool, StoreError> {
-        let taken = run(
+    /// Takes the bill, which nobody else may have taken since. After this the hold must post.
+    fn consume_bill(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        run_one(
             tx.db,
-            "UPDATE bills SET state = 'consumed', consumed_by = ?2 WHERE no = ?1 AND state = 'open' AND deadline > ?3",
-            params![self.bill_no, self.no, now.unix_ms()],
-        )?;
-        Ok(taken == 1)
+            "bills",
+            self.row.bill,
+            "UPDATE bills SET state = 'consumed', consumed_by = ?2 WHERE no = ?1 AND state = 'open'",
+            params![self.bill_no, self.no],
+        )
     }
 
     /// A total that could come out of the current bill.
