@@ -7,6 +7,7 @@
 
 mod bill;
 mod household;
+mod iban;
 mod id;
 mod ledger;
 mod lifecycle;
@@ -24,6 +25,7 @@ pub use household::{
     EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, MAX_SESSION_MS, NEW_WATCH_COOLING_OFF_MS,
     NewWatchCap, PersonName, PinCommand, PinConsent, WatchSession,
 };
+pub use iban::{Iban, IbanError, check_digits_fit};
 pub use id::{
     AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId,
     PairingId, PaymentId, PublicKey, Salt, TransferId, WatchId, WearerId,

@@ -125,8 +125,8 @@ fn check_wallets(
         let amount = i128::from(transfer.amount.minor());
         let change = match (transfer.credit, transfer.settled) {
             (Account::Merchant(_), Some(true)) => amount,
-            (Account::Merchant(_), Some(false) | None) | (Account::Outside, _) => 0,
             (Account::Wallet(_), _) => -amount,
+            _ => 0,
         };
         *sums.entry(transfer.amount.currency().code().to_owned()).or_insert(0) += change;
     }

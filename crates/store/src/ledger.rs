@@ -10,13 +10,21 @@ use crate::sqlite::{one, run};
 use crate::writer::{Fault, Tx};
 use crate::{Balance, HouseholdEvent, StoreError, TopUp, merchants};
 
-/// Where money comes from and goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where money comes from and goes to. In a row: one byte of kind, then what the kind is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Account {
-    /// The world outside: what was paid in.
+    /// The world outside: what was paid in, and what was paid out.
     Outside,
     Wallet(HouseholdId),
     Merchant(MerchantId),
+    /// What the operator keeps of payments.
+    Fees,
+    /// Money whose rail has not said what became of it.
+    Suspense,
+    /// What a rail outside holds for us; the byte says which rail.
+    Rail(u8),
+    /// Payouts to a merchant's bank that are under way.
+    Bank(MerchantId),
 }
 
 impl Account {
@@ -25,6 +33,10 @@ impl Account {
             Self::Outside => vec![0],
             Self::Wallet(household) => [&[1][..], household.as_bytes()].concat(),
             Self::Merchant(merchant) => [&[2][..], merchant.as_bytes()].concat(),
+            Self::Fees => vec![3],
+            Self::Suspense => vec![4],
+            Self::Rail(rail) => vec![5, rail],
+            Self::Bank(merchant) => [&[6][..], merchant.as_bytes()].concat(),
         }
     }
 
@@ -33,6 +45,10 @@ impl Account {
             (0, []) => Some(Self::Outside),
             (1, household) => HouseholdId::try_from(household).ok().map(Self::Wallet),
             (2, merchant) => MerchantId::try_from(merchant).ok().map(Self::Merchant),
+            (3, []) => Some(Self::Fees),
+            (4, []) => Some(Self::Suspense),
+            (5, [rail]) => Some(Self::Rail(*rail)),
+            (6, merchant) => MerchantId::try_from(merchant).ok().map(Self::Bank),
             _ => None,
         }
     }
