@@ -100,7 +100,14 @@ mod tests {
     #[test]
     fn others_are_not() {
         assert_eq!(Iban::new("DE89370400440532013001"), Err(IbanError::CheckDigits));
-        for text in ["", "DE", "DE89 3704 0044 0532 0130 00", "de89370400440532013000", "1289370400440532013000", "DÉ8937040044053201"] {
+        for text in [
+            "",
+            "DE",
+            "DE89 3704 0044 0532 0130 00",
+            "de89370400440532013000",
+            "1289370400440532013000",
+            "DÉ8937040044053201",
+        ] {
             assert_eq!(Iban::new(text), Err(IbanError::Form), "{text}");
         }
     }
