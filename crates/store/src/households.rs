@@ -2,7 +2,7 @@
 
 use nodpay_core::{
     CredentialId, Currency, Digest, EnrolledWatch, Entry, FailReason, GuardianId, HouseholdId, NewWatchCap, PersonName,
-    PinCommand, Timestamp, Wallet, WatchId, WatchSession, WearerId,
+    PinCommand, Timestamp, TransferId, Wallet, WatchId, WatchSession, WearerId,
 };
 use rusqlite::{Connection, params};
 
@@ -10,8 +10,8 @@ use crate::events::{To, tell};
 use crate::sqlite::{insert_message, many, one, run, run_one, sql_int};
 use crate::writer::{Fault, Tx};
 use crate::{
-    AppendLog, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, Message, NewHousehold, StoreError, WatchRow,
-    access, orders,
+    AppendLog, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MAX_HOUSEHOLDS_PAGE, Message, NewHousehold,
+    StoreError, WatchRow, access, orders,
 };
 
 /// A household's row while a transaction works on it. Load it once, save it last.
@@ -22,6 +22,10 @@ pub(crate) struct Books {
     pub(crate) next_seq: u64,
     pub(crate) wallet: Wallet,
     pub(crate) last_event: u64,
+    /// Stopped by the operator: nothing of it is paid.
+    pub(crate) frozen: bool,
+    /// The transfer that closed it.
+    pub(crate) close_out: Option<TransferId>,
 }
 
 impl Books {
@@ -30,14 +34,16 @@ impl Books {
             db,
             "households",
             household,
-            "SELECT currency, head, next_seq, posted, held, last_event FROM households WHERE household = ?1",
+            "SELECT currency, head, next_seq, posted, held, last_event, frozen, close_out FROM households
+             WHERE household = ?1",
             params![household.as_bytes()],
             |cells| {
                 let (currency, head, next_seq) = (cells.currency()?, cells.id()?, cells.number()?);
                 let (posted, held) = (cells.minor()?, cells.minor()?);
                 let wallet = Wallet::from_stored(posted, held)
                     .ok_or_else(|| cells.wrong("held is not between zero and posted"))?;
-                Ok(Self { household, currency, head, next_seq, wallet, last_event: cells.number()? })
+                let (last_event, frozen, close_out) = (cells.number()?, cells.flag()?, cells.opt_id()?);
+                Ok(Self { household, currency, head, next_seq, wallet, last_event, frozen, close_out })
             },
         )
     }
@@ -296,7 +302,22 @@ pub(crate) fn household(db: &Connection, household: HouseholdId) -> Result<Optio
         wearers,
         guardians,
         last_event: books.last_event,
+        frozen: books.frozen,
+        closed: books.close_out.is_some(),
     }))
+}
+
+/// By id, from the one after `after`.
+pub(crate) fn ids(db: &Connection, after: Option<HouseholdId>, limit: u32) -> Result<Vec<HouseholdId>, StoreError> {
+    let after: &[u8] = after.as_ref().map_or(&[], |after| after.as_bytes());
+    let sql = "SELECT household FROM households WHERE household > ?1 ORDER BY household LIMIT ?2";
+    many(db, "households", "(list)", sql, params![after, limit.min(MAX_HOUSEHOLDS_PAGE)], |cells| cells.id())
+}
+
+pub(crate) fn set_frozen(tx: &mut Tx<'_>, household: HouseholdId, frozen: bool) -> Result<(), Fault> {
+    let sql = "UPDATE households SET frozen = ?2 WHERE household = ?1";
+    let changed = run(tx.db, sql, params![household.as_bytes(), i64::from(frozen)])?;
+    if changed == 1 { Ok(()) } else { Err(StoreError::HouseholdUnknown.into()) }
 }
 
 pub(crate) fn wearer(

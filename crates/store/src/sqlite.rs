@@ -6,16 +6,18 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nodpay_core::{Amount, Currency, LineId, Minor, Text, Timestamp};
+use nodpay_core::{Amount, BasisPoints, Currency, Day, LineId, Minor, Text, Timestamp};
 use rusqlite::types::{FromSql, ValueRef};
 use rusqlite::{Connection, OpenFlags, Params, Row};
 use tokio::sync::{Semaphore, broadcast};
 
+use crate::ledger::Account;
 use crate::writer::{Fault, Tx, Writer};
 use crate::{Message, OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
 
 /// One step a version, in order; `PRAGMA user_version` counts those done. Never change a released one.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("printed_codes.sql")];
+pub(crate) const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("printed_codes.sql"), include_str!("ledger.sql")];
 /// Marks the file as ours: "nodp".
 const APPLICATION_ID: i32 = 0x6e6f_6470;
 /// Reading connections.
@@ -340,10 +342,37 @@ impl<'a> Cells<'a> {
         Ok(Amount::new(self.minor()?, self.currency()?))
     }
 
+    pub(crate) fn account(&self) -> Result<Account, StoreError> {
+        let index = self.step();
+        let bytes: Vec<u8> = self.get(index)?;
+        Account::from_bytes(&bytes).ok_or_else(|| self.bad(index, "is no account"))
+    }
+
+    pub(crate) fn opt_account(&self) -> Result<Option<Account>, StoreError> {
+        let index = self.step();
+        let bytes: Option<Vec<u8>> = self.get(index)?;
+        bytes.map(|bytes| Account::from_bytes(&bytes).ok_or_else(|| self.bad(index, "is no account"))).transpose()
+    }
+
+    pub(crate) fn basis_points(&self) -> Result<BasisPoints, StoreError> {
+        BasisPoints::new(self.number()?).ok_or_else(|| self.wrong("fee: is above ten percent"))
+    }
+
     pub(crate) fn text<const MAX: usize>(&self) -> Result<Text<MAX>, StoreError> {
         let index = self.step();
         let text: String = self.get(index)?;
         Text::new(&text).map_err(|error| self.bad(index, error))
+    }
+
+    pub(crate) fn opt_text<const MAX: usize>(&self) -> Result<Option<Text<MAX>>, StoreError> {
+        let index = self.step();
+        let text: Option<String> = self.get(index)?;
+        text.map(|text| Text::new(&text).map_err(|error| self.bad(index, error))).transpose()
+    }
+
+    pub(crate) fn day(&self) -> Result<Day, StoreError> {
+        let index = self.step();
+        Day::from_number(self.get(index)?).ok_or_else(|| self.bad(index, "is beyond the calendar"))
     }
 
     /// A column that holds JSON.

@@ -45,6 +45,19 @@ impl Tx<'_> {
         self.db.prepare_cached("RELEASE part")?.execute([])?;
         result
     }
+
+    /// Runs one of many parts, whose error is the inner one. The outer one says that all of the transaction is gone, on a
+    /// full disk for one.
+    pub(crate) fn alone<T>(
+        &mut self,
+        part: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<Result<T, StoreError>, Fault> {
+        match self.nested(part) {
+            Ok(value) => Ok(Ok(value)),
+            Err(fault) if self.db.is_autocommit() => Err(fault),
+            Err(fault) => Ok(Err(fault.error)),
+        }
+    }
 }
 
 /// An error, and whether what was written before it stays.
