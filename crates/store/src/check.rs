@@ -11,7 +11,7 @@ use nodpay_core::{
 use rusqlite::{Connection, params};
 
 use crate::households::{self, Books};
-use crate::ledger::{Account, follower_id};
+use crate::ledger::{Account, follower_id, hold_id};
 use crate::sqlite::{Cells, all, many, one};
 use crate::{
     BillState, Finding, MAX_CLOSINGS_PAGE, MAX_HOUSEHOLDS_PAGE, MAX_MERCHANTS_PAGE, MAX_PAYOUTS_PAGE, MerchantRow,
@@ -445,6 +445,9 @@ fn check_order(
     };
     if settled != expected {
         report.add("orders", row.order, format!("its state is {:?}, its money is not", row.state));
+    }
+    if hold.is_some() && hold != row.decision.as_ref().map(|decision| hold_id(decision.digest)) {
+        report.add("orders", row.order, "its hold is not its decision's");
     }
     let back = hold.and_then(|hold| backs.get(&hold)).map_or(0, |back| back.refunded);
     if back != row.refunded.minor() {

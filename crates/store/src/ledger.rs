@@ -61,7 +61,8 @@ impl Account {
 
 /// The transfer that a decision's hold is: the first 16 bytes of the decision's digest. Bound to content, and one
 /// decision is over one order, so no two holds share it.
-pub(crate) fn hold_id(decision: Digest) -> TransferId {
+#[must_use]
+pub fn hold_id(decision: Digest) -> TransferId {
     let mut id = [0; TransferId::LEN];
     id.iter_mut().zip(decision.as_bytes()).for_each(|(to, from)| *to = *from);
     TransferId::from_bytes(id)

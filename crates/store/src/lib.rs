@@ -57,6 +57,7 @@ use tokio::sync::broadcast;
 use crate::sqlite::Sqlite;
 
 pub use error::{Blame, StoreError};
+pub use ledger::hold_id;
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Audience, Balance, BillOrder, BillRow,
     BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Ended, EventRow,

@@ -156,8 +156,8 @@ impl World {
             43..=64 => self.decide(store).await,
             65..=82 => self.pay(store).await,
             83..=85 => self.cancel(store).await,
-            86..=87 => self.cancel_bill(store).await,
-            88..=94 => self.requote(store).await,
+            86 => self.cancel_bill(store).await,
+            87..=94 => self.requote(store).await,
             95..=98 => self.tick(store).await,
             _ => self.remove_watch(store).await,
         }
@@ -362,7 +362,11 @@ impl World {
         if self.bills.is_empty() {
             return;
         }
-        let bill = self.recent(self.bills.len());
+        // Mostly one that somebody is about to pay.
+        let bill = match self.any_order() {
+            Some(order) if self.rng.below(3) > 0 => self.orders[order].bill,
+            Some(_) | None => self.recent(self.bills.len()),
+        };
         let answer = store.cancel_bill(self.shop.merchant, self.bills[bill].row.bill, self.now).await.err();
         if self.bills[bill].paid_by.is_some() {
             assert_eq!(answer, Some(StoreError::BillAlreadyPaid));
