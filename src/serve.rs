@@ -99,6 +99,14 @@ impl Place {
         if self.origins.is_empty() { vec![format!("http://localhost:{}", listen.port())] } else { self.origins.clone() }
     }
 
+    /// Takes what is missing here from a configuration file of `serve`.
+    pub(crate) fn with_file(self, path: Option<&Path>) -> Result<Self> {
+        match path {
+            Some(path) => Ok(self.or(read_config(path)?.place)),
+            None => Ok(self),
+        }
+    }
+
     /// Takes what is missing here from `file`.
     fn or(self, file: Self) -> Self {
         Self {
@@ -163,7 +171,8 @@ fn read_config(path: &Path) -> Result<Options> {
     toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
-fn host(origins: &[String]) -> Result<String> {
+/// Of the first origin: the default of the relying party id.
+pub(crate) fn host(origins: &[String]) -> Result<String> {
     let origin = origins.first().ok_or("give an origin")?;
     let rest = origin.split_once("://").map_or(origin.as_str(), |(_, rest)| rest);
     Ok(rest.split(':').next().unwrap_or(rest).to_owned())

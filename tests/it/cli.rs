@@ -119,3 +119,75 @@ fn a_first_start_without_the_demo() {
     assert_eq!(open.status.code(), Some(1));
     assert!(hint.contains("--tls-cert") && hint.contains("--behind-proxy"), "{hint}");
 }
+
+/// An operator never needs SQL: everything has a command, each list is a table or JSON.
+#[test]
+fn an_operator_runs_the_books_from_the_command_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_string_lossy().into_owned();
+    let admin = |arguments: &[&str]| nodpay(&[&["admin", "--data", &data][..], arguments].concat());
+    let said = |arguments: &[&str]| {
+        let out = admin(arguments);
+        assert_eq!(out.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).expect("text")
+    };
+    let refused = |arguments: &[&str]| {
+        let out = admin(arguments);
+        assert_eq!(out.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8(out.stderr).expect("text")
+    };
+    said(&["init"]);
+    let added = json(&admin(&["merchant", "add", "--name", "阳光小卖部", "--city", "杭州", "--json"]));
+    let merchant = added["merchant"].as_str().expect("an id").to_owned();
+    let key = said(&["merchant", "key", "new", &merchant]);
+    assert!(key.starts_with("ndp_"), "{key}");
+    let keys = said(&["merchant", "key", "list", &merchant, "--json"]);
+    assert_eq!(keys.lines().count(), 2);
+    let newest: Value = serde_json::from_str(keys.lines().last().expect("a key")).expect("JSON");
+    said(&["merchant", "key", "revoke", &merchant, newest["key"].as_str().expect("a name")]);
+    assert_eq!(said(&["merchant", "key", "list", &merchant, "--json"]).lines().count(), 1);
+
+    said(&["merchant", "fee", &merchant, "--basis-points", "60"]);
+    assert!(refused(&["merchant", "fee", &merchant, "--basis-points", "1001"]).contains("1000"));
+    said(&["merchant", "iban", &merchant, "gb29 NWBK 6016 1331 9268 19"]);
+    assert!(refused(&["merchant", "iban", &merchant, "GB29 NWBK 6016 1331 9268 18"]).contains("check digits"));
+    let shown = json(&admin(&["merchant", "show", &merchant, "--json"]));
+    assert_eq!((shown["fee"].as_i64(), shown["iban"].as_str()), (Some(60), Some("GB29NWBK60161331926819")));
+    assert_eq!(shown["balance"]["minor"], 0);
+    let table = said(&["merchant", "list"]);
+    assert!(table.starts_with("merchant ") && table.contains("阳光小卖部") && table.contains("0.00 CNY"), "{table}");
+    let (from, to) = ("2026-11-01", "2026-11-30");
+    let statement = said(&["merchant", "statement", &merchant, "--from", from, "--to", to]);
+    assert!(statement.contains("opening") && statement.contains("closing"), "{statement}");
+    let csv = said(&["merchant", "statement", &merchant, "--from", from, "--to", to, "--csv"]);
+    assert_eq!(csv.lines().nth(1), Some("2026-11-01,,opening,0,CNY,,,"));
+    let page = json(&admin(&["merchant", "statement", &merchant, "--from", from, "--to", to, "--json"]));
+    assert_eq!((page["opening"].as_i64(), page["movements"].as_array().map(Vec::len)), (Some(0), Some(0)));
+    assert_eq!(said(&["merchant", "days", &merchant]), "");
+    assert!(refused(&["payout", &merchant]).contains("no money"));
+    assert_eq!(said(&["payouts", "list"]), "");
+    assert_eq!(said(&["payouts", "list", &merchant]), "");
+
+    assert_eq!(said(&["household", "list", "--json"]), "");
+    // Ids may begin with a hyphen: they are read as ids, and are not known.
+    let nobody = "-AAAAAAAAAAAAAAAAAAAAA";
+    for command in [
+        &["household", "show", nobody][..],
+        &["household", "orders", nobody],
+        &["household", "freeze", nobody],
+        &["household", "unfreeze", nobody],
+        &["household", "close-out", nobody, "--id", nobody],
+        &["top-up", nobody, "100"],
+        &["pocket-money", "add", nobody, "100", "--every", "week", "--id", nobody],
+        &["pocket-money", "end", nobody, nobody],
+        &["refund", nobody, "100", "--id", nobody],
+        &["merchant", "show", nobody, "--json"],
+        &["merchant", "till", nobody],
+        &["merchant", "fee", nobody, "--basis-points", "1"],
+        &["merchant", "code", "make", "--merchant", nobody, "--out", "x.svg"],
+        &["payouts", "sent", nobody, nobody],
+    ] {
+        assert!(refused(command).contains("is not known"), "{command:?}");
+    }
+    assert!(said(&["check"]).contains("0 orders"));
+}

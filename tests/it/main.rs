@@ -8,6 +8,7 @@ mod browser;
 mod claims;
 mod cli;
 mod kill;
+mod operator;
 mod printed;
 mod table;
 mod walls;

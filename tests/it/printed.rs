@@ -105,7 +105,7 @@ fn a_code_of_another_system_is_named_until_the_operator_knows_it() {
 
     let path = png.to_string_lossy().into_owned();
     let name = code(&table, &["add", "--merchant", &merchant, "--image", &path]).expect("registers it");
-    let listed = code(&table, &["list", "--merchant", &merchant]).expect("lists");
+    let listed = code(&table, &["list", "--json", "--merchant", &merchant]).expect("lists");
     assert!(listed.lines().any(|line| line.contains(&name) && line.contains("FPS")), "{listed}");
     scan(&mut table, &frame);
     table.cast.watch.wait_screen("amount").expect("now it is the shop's");

@@ -148,6 +148,7 @@ pub enum Notice {
     PinTooEasy,
     Words(String),
     WatchNotEnrolled,
+    WalletStopped,
     NotGenuine,
     OverNewWatchCap,
     TooLate,

@@ -102,6 +102,8 @@ fixed_bytes! {
     PairingId: 16;
     /// Derived from order and decision: a retry is the same payment.
     PaymentId: 16;
+    /// A household's pocket money.
+    ScheduleId: 16;
     TransferId: 16;
     WatchId: 16;
     WearerId: 16;

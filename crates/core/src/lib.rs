@@ -6,7 +6,9 @@
 //! Messages are defined here as types; `nodpay-protocol` turns them into signed bytes and back.
 
 mod bill;
+mod calendar;
 mod household;
+mod iban;
 mod id;
 mod ledger;
 mod lifecycle;
@@ -20,15 +22,17 @@ pub use bill::{
     Adjustment, AdjustmentKind, Bill, BillError, BillTerms, Line, LineId, MAX_ADJUSTMENTS, MAX_LINES, MAX_QUANTITY,
     Reduction, RequoteError, StrikeError,
 };
+pub use calendar::{Day, DayError, Every};
 pub use household::{
     EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, MAX_SESSION_MS, NEW_WATCH_COOLING_OFF_MS,
     NewWatchCap, PersonName, PinCommand, PinConsent, WatchSession,
 };
+pub use iban::{Iban, IbanError, check_digits_fit};
 pub use id::{
     AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId,
-    PairingId, PaymentId, PublicKey, Salt, TransferId, WatchId, WearerId,
+    PairingId, PaymentId, PublicKey, Salt, ScheduleId, TransferId, WatchId, WearerId,
 };
-pub use ledger::{LedgerError, Wallet};
+pub use ledger::{BasisPoints, LedgerError, Wallet, fee_left};
 pub use lifecycle::{Event, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Money, OrderState, StateError, Step};
 pub use merchant::{Country, Mcc, MerchantCertificate, OutcomeCertificate};
 pub use messages::{

@@ -220,6 +220,8 @@ pub enum FailReason {
     BillCancelled,
     BillExpired,
     WatchRemoved,
+    /// The operator has stopped the household's payments.
+    HouseholdFrozen,
 }
 
 impl FailReason {
@@ -231,6 +233,7 @@ impl FailReason {
             Self::BillCancelled => "bill-cancelled",
             Self::BillExpired => "bill-expired",
             Self::WatchRemoved => "watch-removed",
+            Self::HouseholdFrozen => "household-frozen",
         }
     }
 }

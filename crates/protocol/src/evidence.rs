@@ -6,7 +6,7 @@
 
 use nodpay_core::{
     Amount, Bill, CodeText, CredentialId, Digest, GuardianId, HouseholdId, MerchantCertificate, Order, OutcomeKind,
-    PersonName, PublicKey, Timestamp, V1, Verdict,
+    PersonName, PublicKey, Timestamp, TransferId, V1, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,9 @@ pub struct Report {
     pub outcome: OutcomeKind,
     /// What was paid, or would have been.
     pub total: Amount,
+    /// What moved the money of a paid order, as the operator's books name it.
+    #[serde(skip)]
+    pub transfer: Option<TransferId>,
     pub struck: Vec<String>,
     /// Who signed what, when, in order, one plain sentence each.
     pub story: Vec<Step>,
@@ -271,7 +274,7 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     if let Some(result) = &result {
         tell(result.at, format!("{child}'s watch"), format!("confirmed that it saw: {}", result.seen.as_str()));
     }
-    Ok(Report { outcome: outcome.outcome, total: outcome.total, struck, story })
+    Ok(Report { outcome: outcome.outcome, total: outcome.total, transfer: outcome.transfer, struck, story })
 }
 
 fn check_log(evidence: &Evidence, anchor: &Anchor) -> Result<LogBook, EvidenceError> {

@@ -1,15 +1,15 @@
-//! What the operator does from the command line: invitations, merchants, certificates, top-ups. Each is one call on the
+//! What the operator does from the command line: invitations, merchants, certificates, money. Each is one call on the
 //! store; none can change a household's keys.
 
 use nodpay_core::{
-    Amount, CodeText, Country, Currency, Digest, HouseholdId, Mcc, MerchantCertificate, MerchantId, Minor, Text,
+    Amount, BillId, CodeText, Country, Currency, Digest, Mcc, MerchantCertificate, MerchantId, Minor, ScheduleId, Text,
     Timestamp, TransferId,
 };
 use nodpay_protocol::code::{self, CodeError};
 use nodpay_protocol::{SignError, SoftwareKey, Verified};
 use nodpay_store::{
-    Balance, InvitationKind, MAX_MERCHANTS_PAGE, MerchantRow, Message, NewCode, NewInvitation, NewMerchant, Store,
-    StoreError, TopUp,
+    InvitationKind, MAX_MERCHANTS_PAGE, MerchantRow, Message, NewCode, NewInvitation, NewMerchant, Refund, RefundRow,
+    Store, StoreError,
 };
 
 use crate::keys::{MerchantFacts, certify_merchant_key};
@@ -226,16 +226,43 @@ pub async fn merchants(store: &Store) -> Result<Vec<MerchantRow>, AdminError> {
     }
 }
 
-/// Pays into a household's wallet; gives the new balance.
+/// Makes a further API key of a merchant's: the text is shown once.
 ///
 /// # Errors
-/// `HouseholdUnknown`, `CurrencyNotSupported`, `AmountNotPositive`, `BalanceTooLarge`, or when the store fails.
-pub async fn top_up(
+/// `MerchantUnknown`, `TooManyApiKeys`, or when the store fails.
+pub async fn new_api_key(store: &Store, merchant: MerchantId, now: Timestamp) -> Result<String, AdminError> {
+    let api_key = Token::new()?;
+    store.add_api_key(merchant, api_key.stored(), now).await?;
+    Ok(api_key.to_api_key())
+}
+
+/// A new id, for what the operator moves: given again, it is the same movement.
+///
+/// # Errors
+/// When the operating system has no random numbers.
+pub fn new_transfer() -> Result<TransferId, AdminError> {
+    Ok(TransferId::from_bytes(random()?))
+}
+
+/// A new id for pocket money.
+///
+/// # Errors
+/// When the operating system has no random numbers.
+pub fn new_schedule() -> Result<ScheduleId, AdminError> {
+    Ok(ScheduleId::from_bytes(random()?))
+}
+
+/// Gives back what was paid for a bill, for its merchant.
+///
+/// # Errors
+/// Those of [`Store::refund`].
+pub async fn refund(
     store: &Store,
-    household: HouseholdId,
-    amount: Amount,
+    bill: BillId,
+    (refund, amount): (TransferId, Amount),
+    reason: Option<Text<60>>,
     now: Timestamp,
-) -> Result<Balance, AdminError> {
-    let transfer = TransferId::from_bytes(random()?);
-    Ok(store.top_up(TopUp { household, transfer, amount }, now).await?)
+) -> Result<RefundRow, AdminError> {
+    let merchant = store.bill(bill).await?.ok_or(StoreError::BillUnknown)?.merchant;
+    Ok(store.refund(Refund { merchant, bill, refund, amount, reason }, now).await?)
 }

@@ -1,5 +1,6 @@
-//! What happens by itself: orders, requests and approvals whose time is over end. The job sleeps until the next deadline
-//! and is woken when a handler makes an earlier one. It polls only for deadlines of other replicas, twice a minute.
+//! What happens by itself: orders, requests and approvals whose time is over end, pocket money is paid, merchants' days are
+//! closed. The job sleeps until the next deadline and is woken when a handler makes an earlier one. What other processes made
+//! due (the operator's commands, other replicas) it asks for once a minute.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,8 +13,8 @@ use crate::App;
 /// How often metrics are folded.
 const METRICS_UPKEEP: Duration = Duration::from_secs(10);
 
-/// Where other replicas may make deadlines and die, we look for them this often.
-const LOOK_AROUND: Duration = Duration::from_secs(30);
+/// How often the next deadline is read again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// After a failed round the next one waits this long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -47,6 +48,8 @@ impl Deadlines {
 
 /// Ends what is due, until the service stops.
 pub(crate) async fn end_what_is_due(app: App) {
+    let mut look_again = tokio::time::interval(LOOK_AGAIN);
+    look_again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         // Deadlines announced while the round runs are kept.
         app.deadlines().next_ms.store(NEVER, Ordering::SeqCst);
@@ -71,8 +74,14 @@ pub(crate) async fn end_what_is_due(app: App) {
             };
             tokio::select! {
                 () = due => break,
-                () = tokio::time::sleep(LOOK_AROUND), if app.store().is_shared() => break,
                 () = app.deadlines().earlier.notified() => {}
+                _ = look_again.tick() => match app.store().next_deadline().await {
+                    Ok(Some(next)) => {
+                        app.deadlines().next_ms.fetch_min(next.unix_ms(), Ordering::SeqCst);
+                    }
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(%error, "could not read what is due next"),
+                },
                 () = app.stopped() => return,
             }
         }

@@ -14,6 +14,7 @@ mod api;
 mod clock;
 mod config;
 mod events;
+mod evidence;
 mod extract;
 mod households;
 mod jobs;
@@ -24,6 +25,7 @@ mod problem;
 mod recent;
 mod secrets;
 mod sessions;
+pub mod statement;
 mod tls;
 mod verified;
 mod web;
@@ -48,6 +50,7 @@ use tokio::sync::watch;
 pub use api::{ROUTES, Role, Route};
 pub use clock::{Clock, ManualClock};
 pub use config::{Config, ConfigError, TlsFiles};
+pub use evidence::check_evidence;
 pub use extract::MAX_BODY_LEN;
 pub use keys::{
     KeyError, KeyFiles, MERCHANT_CERTIFICATE_LIFE_MS, OUTCOME_CERTIFICATE_LIFE_MS, ServiceKeys, certify_outcome_key,

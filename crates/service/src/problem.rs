@@ -271,7 +271,10 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::PayeeUnknown
         | StoreError::BillUnknown
         | StoreError::OrderUnknown
-        | StoreError::AskUnknown => (S::NOT_FOUND, "Not known"),
+        | StoreError::AskUnknown
+        | StoreError::ScheduleUnknown
+        | StoreError::PayoutUnknown
+        | StoreError::ApiKeyUnknown => (S::NOT_FOUND, "Not known"),
         StoreError::InvitationUnknown
         | StoreError::InvitationUsed
         | StoreError::GuardianUnknown
@@ -295,7 +298,11 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::OtherOutcome
         | StoreError::WrongRevision
         | StoreError::AmountNotPositive
-        | StoreError::BalanceTooLarge => (S::UNPROCESSABLE_ENTITY, "Does not fit"),
+        | StoreError::BalanceTooLarge
+        | StoreError::RefundTooLarge
+        | StoreError::ScheduleTime
+        | StoreError::TooManySchedules
+        | StoreError::TooManyApiKeys => (S::UNPROCESSABLE_ENTITY, "Does not fit"),
         StoreError::HouseholdExists
         | StoreError::CredentialExists
         | StoreError::LogMoved { .. }
@@ -322,7 +329,15 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::StaleBill
         | StoreError::AskExists
         | StoreError::AskClosed
-        | StoreError::TransferExists => (S::CONFLICT, "Not any more"),
+        | StoreError::TransferExists
+        | StoreError::HouseholdClosed
+        | StoreError::OrdersOpen
+        | StoreError::BillNotPaid
+        | StoreError::RefundExists
+        | StoreError::ScheduleExists
+        | StoreError::IbanMissing
+        | StoreError::NothingToPayOut
+        | StoreError::PayoutState(_) => (S::CONFLICT, "Not any more"),
         StoreError::TooManyAsks | StoreError::TooManyLogins => (S::TOO_MANY_REQUESTS, "Too many"),
         StoreError::Incident { .. } | StoreError::Signer(_) | StoreError::Database(_) => {
             return (S::INTERNAL_SERVER_ERROR, "internal", "Our fault");

@@ -1,27 +1,55 @@
-//! Proof of the invariants over a whole database: every row read back as a value, every number folded again.
+//! Proof of the invariants over a whole database: every row read back as a value, every number folded again. Goes household by
+//! household, bill by bill and merchant by merchant, over one consistent view: beside a running service, and without holding
+//! more than one household's transfers at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use nodpay_core::{Amount, HouseholdId, LedgerError, OrderId, OrderState, OutcomeKind, TransferId, Wallet};
+use nodpay_core::{
+    Amount, Day, HouseholdId, LedgerError, MerchantId, Minor, OrderId, OrderState, OutcomeKind, TransferId, Wallet,
+    fee_left,
+};
 
-use crate::db::{Db, all};
-use crate::ledger::Account;
-use crate::{BillState, Finding, OrderRow, StoreError, merchants, orders};
+use crate::db::{Cells, Db, all, many, one, params};
+use crate::households::{self, Books};
+use crate::ledger::{Account, follower_id, hold_id};
+use crate::{
+    BillState, Finding, MAX_CLOSINGS_PAGE, MAX_HOUSEHOLDS_PAGE, MAX_MERCHANTS_PAGE, MAX_PAYOUTS_PAGE, MerchantRow,
+    OrderRow, PayoutRow, PayoutState, StoreError, merchant_books, merchants, orders, payouts,
+};
 
 /// Findings one check gives at most.
 const MAX_FINDINGS: usize = 1_000;
+/// Orders and bills that are looked through at once.
+const PAGE: u32 = 200;
 
 pub(crate) fn check(db: Db<'_>) -> Result<Vec<Finding>, StoreError> {
     let mut report = Report { findings: Vec::new() };
     check_file(db, &mut report)?;
-    let transfers = read_transfers(db, &mut report)?;
-    check_wallets(db, &transfers, &mut report)?;
-    check_logs(db, &mut report)?;
-    let orders = read_orders(db, &mut report)?;
-    check_orders(&orders, &transfers, &mut report);
-    check_bills(db, &orders, &mut report)?;
-    check_events(db, &orders, &mut report)?;
-    report.findings.truncate(MAX_FINDINGS);
+    let mut sums = Sums::default();
+    let mut after = None;
+    loop {
+        let page = households::ids(db, after, MAX_HOUSEHOLDS_PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = Some(*last);
+        for household in page {
+            check_household(db, household, &mut sums, &mut report)?;
+        }
+    }
+    check_bills(db, &mut report)?;
+    let mut after = None;
+    loop {
+        let page = report.sort(merchants::list(db, after, MAX_MERCHANTS_PAGE))?.unwrap_or_default();
+        let Some(last) = page.last() else { break };
+        after = Some(last.merchant);
+        for merchant in page {
+            check_merchant(db, &merchant, &mut sums, &mut report)?;
+        }
+    }
+    for (currency, sum) in sums.all {
+        if sum != 0 {
+            report.add("transfers", currency, format!("credits are {sum} more than debits over all accounts"));
+        }
+    }
     Ok(report.findings)
 }
 
@@ -31,7 +59,9 @@ struct Report {
 
 impl Report {
     fn add(&mut self, table: &'static str, row: impl std::fmt::Display, what: impl Into<String>) {
-        self.findings.push(Finding { table, row: row.to_string(), what: what.into() });
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(Finding { table, row: row.to_string(), what: what.into() });
+        }
     }
 
     /// An incident is what a check looks for; anything else stops it.
@@ -47,8 +77,40 @@ impl Report {
     }
 }
 
+/// What all accounts come to. Wallets and merchants count by what their rows and closings say, everything else by its
+/// transfers: so the sum is zero only where both are right.
+#[derive(Default)]
+struct Sums {
+    /// By currency.
+    all: BTreeMap<&'static str, i128>,
+    /// Merchants, by their transfers.
+    merchants: BTreeMap<MerchantId, i128>,
+}
+
+impl Sums {
+    fn add(&mut self, account: Account, amount: Amount, sign: i128) {
+        let change = sign * i128::from(amount.minor());
+        match account {
+            Account::Wallet(_) => {}
+            Account::Merchant(merchant) => *self.merchants.entry(merchant).or_insert(0) += change,
+            Account::Outside | Account::Fees | Account::Suspense | Account::Rail(_) | Account::Bank(_) => {
+                *self.all.entry(amount.currency().code()).or_insert(0) += change;
+            }
+        }
+    }
+
+    fn count(&mut self, debit: Account, credit: Account, amount: Amount) {
+        self.add(debit, amount, -1);
+        self.add(credit, amount, 1);
+    }
+
+    fn stored(&mut self, amount: Amount) {
+        *self.all.entry(amount.currency().code()).or_insert(0) += i128::from(amount.minor());
+    }
+}
+
 fn check_file(db: Db<'_>, report: &mut Report) -> Result<(), StoreError> {
-    // PostgreSQL looks after its own files, and a payment's rows have no foreign keys there.
+    // PostgreSQL looks after its own files.
     if let Db::Postgres(_) = db {
         return Ok(());
     }
@@ -64,254 +126,435 @@ fn check_file(db: Db<'_>, report: &mut Report) -> Result<(), StoreError> {
     Ok(())
 }
 
-type TransferKey = (HouseholdId, TransferId);
+// Households
 
 struct Transfer {
-    credit: Account,
+    kind: Kind,
     amount: Amount,
     order: Option<OrderId>,
-    /// `Some(true)` for posted.
-    settled: Option<bool>,
+    /// What was posted of a pending one; `Some(None)` for voided.
+    settled: Option<Option<Minor>>,
 }
 
-fn read_transfers(db: Db<'_>, report: &mut Report) -> Result<BTreeMap<TransferKey, Transfer>, StoreError> {
-    let rows = all(
+/// What a transfer is, by its accounts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    TopUp,
+    /// Of this payment.
+    Refund(TransferId),
+    Payment(MerchantId),
+    Fee(TransferId),
+    /// Of this refund.
+    FeeBack(TransferId),
+    CloseOut,
+}
+
+type Transfers = BTreeMap<TransferId, Transfer>;
+
+fn check_household(db: Db<'_>, household: HouseholdId, sums: &mut Sums, report: &mut Report) -> Result<(), StoreError> {
+    let Some(Some(books)) = report.sort(Books::find(db, household))? else { return Ok(()) };
+    sums.stored(Amount::new(books.wallet.posted(), books.currency));
+    let transfers = read_transfers(db, &books, sums, report)?;
+    check_wallet(&books, &transfers, report);
+    let backs = check_refunds(db, household, &transfers, report)?;
+    check_log(db, household, report)?;
+    check_orders(db, household, (&transfers, &backs), report)
+}
+
+fn read_transfers(db: Db<'_>, books: &Books, sums: &mut Sums, report: &mut Report) -> Result<Transfers, StoreError> {
+    let household = books.household;
+    let rows = many(
         db,
         "transfers",
-        "SELECT t.household, t.transfer, t.debit, t.credit, t.amount, t.currency, o.order_id, s.result
+        household,
+        "SELECT t.transfer, t.debit, t.credit, t.amount, t.currency, t.of_transfer, o.order_id, s.result, s.amount,
+                s.credit, t.kind
          FROM transfers t LEFT JOIN orders o ON o.no = t.order_no
          LEFT JOIN settlements s ON s.household = t.household AND s.transfer = t.transfer
-         ORDER BY t.household, t.transfer",
+         WHERE t.household = ?1 ORDER BY t.transfer",
+        params![household.as_bytes()],
         |cells| {
-            let key: TransferKey = (cells.id()?, cells.id()?);
-            let (debit, credit) = (cells.bytes()?, cells.bytes()?);
-            Ok((key, debit, credit, cells.amount()?, cells.opt_id()?, cells.opt_string()?))
+            let (transfer, debit, credit, amount) = (cells.id()?, cells.account()?, cells.account()?, cells.amount()?);
+            let (of, order, settled) = (cells.opt_id()?, cells.opt_id()?, settlement(cells)?);
+            let pending = cells.string()? == "pending";
+            Ok((transfer, (debit, credit, amount), (of, order, settled, pending)))
         },
     );
-    let mut transfers = BTreeMap::new();
-    for (key, debit, credit, amount, order, result) in report.sort(rows)?.unwrap_or_default() {
-        let (Some(debit), Some(credit)) = (Account::from_bytes(&debit), Account::from_bytes(&credit)) else {
-            report.add("transfers", key.1, "an account is not in its form");
-            continue;
+    let mut transfers = Transfers::new();
+    for (id, (debit, credit, amount), (of, order, settled, pending)) in report.sort(rows)?.unwrap_or_default() {
+        let wallet = Account::Wallet(household);
+        let kind = match (debit, credit, of, pending) {
+            (Account::Outside, credit, None, false) if credit == wallet => Kind::TopUp,
+            (debit, Account::Outside, None, false) if debit == wallet && books.close_out == Some(id) => Kind::CloseOut,
+            (debit, Account::Merchant(merchant), None, true) if debit == wallet => Kind::Payment(merchant),
+            (Account::Merchant(_), credit, Some(of), false) if credit == wallet => Kind::Refund(of),
+            (Account::Merchant(_), Account::Fees, Some(of), false) if id == follower_id(of) => Kind::Fee(of),
+            (Account::Fees, Account::Merchant(_), Some(of), false) if id == follower_id(of) => Kind::FeeBack(of),
+            _ => {
+                report.add("transfers", id, "its accounts are those of no movement of a household");
+                continue;
+            }
         };
-        let wallet = Account::Wallet(key.0);
-        let fits = match (debit, credit, order) {
-            (Account::Outside, credit, None) => credit == wallet,
-            (debit, Account::Merchant(_), Some(_)) => debit == wallet,
-            _ => false,
+        if amount.currency() != books.currency {
+            report.add("transfers", id, "it is in another currency than its household's");
+        }
+        let settled = match (pending, settled) {
+            (false, Some(_)) => {
+                report.add("settlements", id, "settles a transfer that was never pending");
+                None
+            }
+            (true, Some(Some((posted, to)))) => {
+                if to != credit || posted > amount.units() {
+                    report.add("settlements", id, "it posts more than was held, or to another account");
+                }
+                sums.count(debit, to, Amount::new(posted, amount.currency()));
+                Some(Some(posted))
+            }
+            (true, Some(None)) => Some(None),
+            (true, None) => None,
+            (false, None) => {
+                sums.count(debit, credit, amount);
+                None
+            }
         };
-        if !fits {
-            report.add("transfers", key.1, "its accounts are not those of a top-up or a payment");
-        }
-        if order.is_none() && result.is_some() {
-            report.add("settlements", key.1, "settles a transfer that was never pending");
-        }
-        let settled = result.map(|result| result == "post");
-        transfers.insert(key, Transfer { credit, amount, order, settled });
+        transfers.insert(id, Transfer { kind, amount, order, settled });
     }
     Ok(transfers)
 }
 
-/// A wallet is the fold of its transfers; what left the outside is in wallets or with merchants.
-fn check_wallets(
-    db: Db<'_>,
-    transfers: &BTreeMap<TransferKey, Transfer>,
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    let rows =
-        all(db, "households", "SELECT household, posted, held, currency FROM households ORDER BY household", |cells| {
-            Ok((cells.id::<HouseholdId>()?, cells.minor()?, cells.minor()?, cells.currency()?))
-        });
-    // By currency: wallets and merchants, less what was paid in.
-    let mut sums: BTreeMap<String, i128> = BTreeMap::new();
-    for transfer in transfers.values() {
-        let amount = i128::from(transfer.amount.minor());
-        let change = match (transfer.credit, transfer.settled) {
-            (Account::Merchant(_), Some(true)) => amount,
-            (Account::Merchant(_), Some(false) | None) | (Account::Outside, _) => 0,
-            (Account::Wallet(_), _) => -amount,
-        };
-        *sums.entry(transfer.amount.currency().code().to_owned()).or_insert(0) += change;
+/// Three columns: result, amount, credit. What was posted and where to; `Some(None)` for voided.
+#[expect(clippy::type_complexity, reason = "one row of one query")]
+fn settlement(cells: &Cells<'_>) -> Result<Option<Option<(Minor, Account)>>, StoreError> {
+    let (result, amount, credit) = (cells.opt_string()?, cells.opt_minor()?, cells.opt_account()?);
+    match (result.as_deref(), amount, credit) {
+        (None, None, None) => Ok(None),
+        (Some("void"), None, None) => Ok(Some(None)),
+        (Some("post"), Some(amount), Some(credit)) => Ok(Some(Some((amount, credit)))),
+        _ => Err(cells.wrong("its settlement is half one")),
     }
-    for (household, posted, held, currency) in report.sort(rows)?.unwrap_or_default() {
-        *sums.entry(currency.code().to_owned()).or_insert(0) += i128::from(posted.get());
-        let last = TransferId::from_bytes([255; 16]);
-        let own = transfers.range((household, TransferId::from_bytes([0; 16]))..=(household, last));
-        let mut moves: Vec<&Transfer> = own.map(|(_, transfer)| transfer).collect();
-        // Money in before money out: the order in time is not needed for the sum.
-        moves.sort_by_key(|transfer| transfer.order.is_some());
-        let fold = moves.iter().try_fold(Wallet::EMPTY, |wallet, transfer| fold_one(wallet, transfer));
-        match fold {
-            Ok(wallet) if (wallet.posted(), wallet.held()) == (posted, held) => {}
-            Ok(wallet) => report.add(
-                "households",
-                household,
-                format!("its wallet is {posted:?} and {held:?} held, its transfers come to {wallet:?}"),
-            ),
-            Err(error) => report.add("households", household, format!("its transfers do not fold: {error}")),
-        }
-        if moves.iter().any(|transfer| transfer.amount.currency() != currency) {
-            report.add("households", household, "a transfer has another currency");
-        }
+}
+
+/// A wallet is the fold of its transfers.
+fn check_wallet(books: &Books, transfers: &Transfers, report: &mut Report) {
+    let mut moves: Vec<&Transfer> = transfers.values().collect();
+    // Money in before money out: the order in time is not needed for the sum.
+    moves.sort_by_key(|transfer| transfer.kind);
+    let fold = moves.iter().try_fold(Wallet::EMPTY, |wallet, transfer| fold_one(wallet, transfer));
+    match fold {
+        Ok(wallet) if wallet == books.wallet => {}
+        Ok(wallet) => report.add(
+            "households",
+            books.household,
+            format!("its wallet is {:?}, its transfers come to {wallet:?}", books.wallet),
+        ),
+        Err(error) => report.add("households", books.household, format!("its transfers do not fold: {error}")),
     }
-    for (currency, sum) in sums {
-        if sum != 0 {
-            report.add("transfers", &currency, format!("wallets and merchants have {sum} more than was paid in"));
-        }
+    if books.close_out.is_some() && books.wallet != Wallet::EMPTY {
+        report.add("households", books.household, "it is closed, but its wallet is not empty");
     }
-    Ok(())
 }
 
 fn fold_one(wallet: Wallet, transfer: &Transfer) -> Result<Wallet, LedgerError> {
     let amount = transfer.amount.units();
-    match (transfer.order.is_some(), transfer.settled) {
-        (false, _) => wallet.top_up(amount),
-        (true, None) => wallet.hold(amount),
-        (true, Some(true)) => wallet.hold(amount)?.post(amount),
-        (true, Some(false)) => Ok(wallet),
+    match (transfer.kind, transfer.settled) {
+        (Kind::TopUp | Kind::Refund(_), _) => wallet.top_up(amount),
+        (Kind::Payment(_), None) => wallet.hold(amount),
+        (Kind::Payment(_), Some(Some(posted))) => wallet.hold(amount)?.post(amount, posted),
+        (Kind::Payment(_), Some(None)) | (Kind::Fee(_) | Kind::FeeBack(_), _) => Ok(wallet),
+        (Kind::CloseOut, _) => wallet.pay_out(amount),
     }
 }
 
-fn check_logs(db: Db<'_>, report: &mut Report) -> Result<(), StoreError> {
-    let wrong = all(
+/// What went back of a payment, and of its fee.
+#[derive(Clone, Copy, Default)]
+struct Back {
+    refunded: i64,
+    fee: i64,
+}
+
+type Backs = BTreeMap<TransferId, Back>;
+
+/// No more went back than was paid, and of the fee what belongs to it. By payment.
+fn check_refunds(
+    db: Db<'_>,
+    household: HouseholdId,
+    transfers: &Transfers,
+    report: &mut Report,
+) -> Result<Backs, StoreError> {
+    let mut backs = Backs::new();
+    let mut refunds = 0_i64;
+    for (id, transfer) in transfers {
+        let Kind::Refund(payment) = transfer.kind else { continue };
+        refunds += 1;
+        let back = backs.entry(payment).or_default();
+        back.refunded = back.refunded.saturating_add(transfer.amount.minor());
+        if let Some(fee) = transfers.get(&follower_id(*id)) {
+            back.fee = back.fee.saturating_add(fee.amount.minor());
+        }
+        if transfers.get(&payment).is_none_or(|paid| paid.order != transfer.order) {
+            report.add("transfers", id, "it is the refund of no payment");
+        }
+    }
+    let sql = "SELECT count(*) FROM refunds WHERE household = ?1";
+    let said = one(db, "refunds", household, sql, params![household.as_bytes()], |cells| cells.int())?;
+    if said != Some(refunds) {
+        report.add("refunds", household, "they are not those of its transfers");
+    }
+    for (payment, back) in &backs {
+        let paid = transfers.get(payment).and_then(|paid| paid.settled.flatten()).unwrap_or(Minor::ZERO);
+        if back.refunded > paid.get() {
+            report.add("transfers", payment, format!("{} went back of it, more than was paid", back.refunded));
+            continue;
+        }
+        let fee = transfers.get(&follower_id(*payment)).map_or(Minor::ZERO, |fee| fee.amount.units());
+        let left = Minor::new(back.refunded).and_then(|refunded| fee_left(fee, paid, refunded));
+        if left.map(Minor::get) != Ok(fee.get() - back.fee) {
+            report.add("transfers", payment, "its fee is not the one on what stayed paid");
+        }
+    }
+    Ok(backs)
+}
+
+fn check_log(db: Db<'_>, household: HouseholdId, report: &mut Report) -> Result<(), StoreError> {
+    let wrong = one(
         db,
         "households",
-        "SELECT h.household FROM households h
-         WHERE h.next_seq <> (SELECT count(*) FROM log_entries e WHERE e.household = h.household)
+        household,
+        "SELECT 1 FROM households h
+         WHERE h.household = ?1
+           AND (h.next_seq <> (SELECT count(*) FROM log_entries e WHERE e.household = h.household)
             OR h.head IS DISTINCT FROM (SELECT m.digest FROM log_entries e JOIN messages m ON m.id = e.message
-                              WHERE e.household = h.household AND e.seq = h.next_seq - 1)",
-        |cells| cells.id::<HouseholdId>(),
-    );
-    for household in report.sort(wrong)?.unwrap_or_default() {
+                                        WHERE e.household = h.household AND e.seq = h.next_seq - 1))",
+        params![household.as_bytes()],
+        |cells| cells.int(),
+    )?;
+    if wrong.is_some() {
         report.add("households", household, "head and number of entries are not those of its log");
     }
     Ok(())
 }
 
-struct Checked {
-    row: OrderRow,
-    hold: Option<TransferId>,
-    watch_removed: bool,
-}
+// Orders
 
-fn read_orders(db: Db<'_>, report: &mut Report) -> Result<Vec<Checked>, StoreError> {
-    let keys = all(
-        db,
-        "orders",
-        "SELECT o.household, o.order_id, o.hold, w.removed FROM orders o LEFT JOIN watches w ON w.watch = o.watch
-         ORDER BY o.no",
-        |cells| Ok((cells.id::<HouseholdId>()?, cells.id::<OrderId>()?, cells.opt_id()?, cells.opt_int()? == Some(1))),
-    );
-    let mut orders = Vec::new();
-    for (household, order, hold, watch_removed) in report.sort(keys)?.unwrap_or_default() {
-        match report.sort(orders::order(db, household, order))? {
-            Some(Some(row)) => orders.push(Checked { row, hold, watch_removed }),
-            Some(None) => report.add("orders", order, "its bill, certificate, watch or message is not there"),
-            None => {}
-        }
-    }
-    Ok(orders)
-}
+/// Whether to the guardians, and else to which watch.
+type Told = BTreeMap<OrderId, Vec<(bool, Vec<u8>)>>;
 
-fn check_orders(orders: &[Checked], transfers: &BTreeMap<TransferKey, Transfer>, report: &mut Report) {
-    let mut used = BTreeSet::new();
-    for Checked { row, hold, watch_removed } in orders {
-        let transfer = hold.and_then(|hold| transfers.get(&(row.household, hold)));
-        if let Some(hold) = hold {
-            used.insert((row.household, *hold));
-            let fits = transfer.is_some_and(|transfer| {
-                transfer.order == Some(row.order)
-                    && transfer.amount == row.total
-                    && transfer.credit == Account::Merchant(row.merchant)
-            });
-            if !fits {
-                report.add("orders", row.order, "its hold is not a transfer of its total to its merchant");
+fn check_orders(
+    db: Db<'_>,
+    household: HouseholdId,
+    (transfers, backs): (&Transfers, &Backs),
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let mut told = outcome_events(db, household, report)?;
+    let mut held = 0;
+    let mut after = i64::MIN;
+    loop {
+        let page = many(
+            db,
+            "orders",
+            household,
+            "SELECT o.no, o.order_id, o.hold, w.removed FROM orders o LEFT JOIN watches w ON w.watch = o.watch
+             WHERE o.household = ?1 AND o.no > ?2 ORDER BY o.no LIMIT ?3",
+            params![household.as_bytes(), after, PAGE],
+            |cells| Ok((cells.int()?, cells.id()?, cells.opt_id()?, cells.opt_int()? == Some(1))),
+        );
+        let page = report.sort(page)?.unwrap_or_default();
+        let Some((last, ..)) = page.last() else { break };
+        after = *last;
+        for (_, order, hold, watch_removed) in page {
+            held += usize::from(hold.is_some());
+            let told = told.remove(&order).unwrap_or_default();
+            match report.sort(orders::order(db, household, order))? {
+                Some(Some(row)) => check_order(&row, (hold, watch_removed), (transfers, backs, &told), report),
+                Some(None) => report.add("orders", order, "its bill, certificate, watch or message is not there"),
+                None => {}
             }
         }
-        let expected = match row.state {
-            OrderState::Waiting { .. } => None,
-            OrderState::Approved { .. } => Some(None),
-            OrderState::Ended { outcome: OutcomeKind::Paid } => Some(Some(true)),
-            OrderState::Ended { .. } => hold.map(|_| Some(false)),
-        };
-        if transfer.map(|transfer| transfer.settled) != expected {
-            report.add("orders", row.order, format!("its state is {:?}, its money is not", row.state));
-        }
-        if *watch_removed && row.outcome.is_none() {
-            report.add("orders", row.order, "it is open, but its watch was removed");
-        }
     }
-    for (key, transfer) in transfers {
-        if transfer.order.is_some() && !used.contains(key) {
-            report.add("transfers", key.1, "no order holds it");
-        }
+    for order in told.into_keys() {
+        report.add("events", order, "the outcome of no order");
     }
-}
-
-fn check_bills(db: Db<'_>, orders: &[Checked], report: &mut Report) -> Result<(), StoreError> {
-    let mut payers: BTreeMap<_, Vec<(HouseholdId, OrderId)>> = BTreeMap::new();
-    for Checked { row, .. } in orders {
-        if row.state == (OrderState::Ended { outcome: OutcomeKind::Paid }) {
-            payers.entry(row.bill).or_default().push((row.household, row.order));
-        }
-    }
-    let bills = all(db, "bills", "SELECT bill FROM bills ORDER BY no", |cells| cells.id());
-    for id in report.sort(bills)?.unwrap_or_default() {
-        let Some(Some(bill)) = report.sort(merchants::bill(db, id))? else { continue };
-        let paid = payers.get(&id).map_or(&[][..], Vec::as_slice);
-        let fits = match bill.state {
-            BillState::Consumed(household, order) => paid == [(household, order)],
-            BillState::Open | BillState::Cancelled => paid.is_empty(),
-        };
-        if !fits {
-            report.add("bills", id, format!("it is {:?}, paid by {} orders", bill.state, paid.len()));
-        }
+    if held != transfers.values().filter(|transfer| matches!(transfer.kind, Kind::Payment(_))).count() {
+        report.add("transfers", household, "its orders hold another number of transfers than it has");
     }
     Ok(())
 }
 
-fn check_events(db: Db<'_>, orders: &[Checked], report: &mut Report) -> Result<(), StoreError> {
-    let wrong = all(
+fn outcome_events(db: Db<'_>, household: HouseholdId, report: &mut Report) -> Result<Told, StoreError> {
+    let wrong = one(
         db,
         "households",
-        "SELECT h.household FROM households h
-         LEFT JOIN (SELECT household, count(DISTINCT seq) AS numbers, count(*) AS events, max(seq) AS last
-                    FROM events GROUP BY household) e ON e.household = h.household
-         WHERE h.last_event <> coalesce(e.numbers, 0) OR h.last_event <> coalesce(e.events, 0)
-            OR h.last_event <> coalesce(e.last, 0)",
-        |cells| cells.id::<HouseholdId>(),
-    );
-    for household in report.sort(wrong)?.unwrap_or_default() {
+        household,
+        "SELECT 1 FROM households h
+         LEFT JOIN (SELECT count(DISTINCT seq) AS numbers, count(*) AS events, max(seq) AS last
+                    FROM events WHERE household = ?1) e ON 1 = 1
+         WHERE h.household = ?1
+           AND (h.last_event <> e.numbers OR h.last_event <> e.events OR h.last_event <> coalesce(e.last, 0))",
+        params![household.as_bytes()],
+        |cells| cells.int(),
+    )?;
+    if wrong.is_some() {
         report.add("events", household, "they are not numbered from 1 to the last");
     }
-    let told = all(
+    let rows = many(
         db,
         "events",
-        "SELECT household, order_id, audience = 'guardian', watch FROM events WHERE kind = 'outcome'",
-        |cells| {
-            let order = (cells.id::<HouseholdId>()?, cells.id::<OrderId>()?);
-            Ok((order, cells.flag()?, cells.bytes()?))
-        },
+        household,
+        "SELECT order_id, audience, watch FROM events WHERE household = ?1 AND kind = 'outcome'",
+        params![household.as_bytes()],
+        |cells| Ok((cells.id()?, cells.string()? == "guardian", cells.bytes()?)),
     );
-    // Whether to the guardians, and else to which watch.
-    type Told = Vec<(bool, Vec<u8>)>;
-    let mut outcomes: BTreeMap<(HouseholdId, OrderId), Told> = BTreeMap::new();
-    for (order, to_guardian, watch) in report.sort(told)?.unwrap_or_default() {
-        outcomes.entry(order).or_default().push((to_guardian, watch));
+    let mut told = Told::new();
+    for (order, to_guardian, watch) in report.sort(rows)?.unwrap_or_default() {
+        told.entry(order).or_default().push((to_guardian, watch));
     }
-    for Checked { row, .. } in orders {
-        let told = outcomes.remove(&(row.household, row.order)).unwrap_or_default();
-        let expected = [(true, Vec::new()), (false, row.watch.as_bytes().to_vec())];
-        let fits = match row.outcome {
-            Some(_) => told.len() == 2 && expected.iter().all(|one| told.contains(one)),
-            None => told.is_empty(),
-        };
+    Ok(told)
+}
+
+/// One outcome, told to both sides; its money is as its state says, no hold outlives its end.
+fn check_order(
+    row: &OrderRow,
+    (hold, watch_removed): (Option<TransferId>, bool),
+    (transfers, backs, told): (&Transfers, &Backs, &[(bool, Vec<u8>)]),
+    report: &mut Report,
+) {
+    let transfer = hold.and_then(|hold| transfers.get(&hold));
+    if hold.is_some() {
+        let fits = transfer.is_some_and(|transfer| {
+            transfer.order == Some(row.order)
+                && transfer.amount == row.total
+                && transfer.kind == Kind::Payment(row.merchant)
+        });
         if !fits {
-            report.add("events", row.order, "an ended order has one outcome event to each side, an open one none");
+            report.add("orders", row.order, "its hold is not a transfer of its total to its merchant");
         }
     }
-    for (_, order) in outcomes.into_keys() {
-        report.add("events", order, "the outcome of no order");
+    let settled = transfer.map(|transfer| transfer.settled.map(|posted| posted.is_some()));
+    let expected = match row.state {
+        OrderState::Waiting { .. } => None,
+        OrderState::Approved { .. } => Some(None),
+        OrderState::Ended { outcome: OutcomeKind::Paid } => Some(Some(true)),
+        OrderState::Ended { .. } => hold.map(|_| Some(false)),
+    };
+    if settled != expected {
+        report.add("orders", row.order, format!("its state is {:?}, its money is not", row.state));
+    }
+    if hold.is_some() && hold != row.decision.as_ref().map(|decision| hold_id(decision.digest)) {
+        report.add("orders", row.order, "its hold is not its decision's");
+    }
+    let back = hold.and_then(|hold| backs.get(&hold)).map_or(0, |back| back.refunded);
+    if back != row.refunded.minor() {
+        report.add("orders", row.order, "what it says was refunded is not the sum of its refunds");
+    }
+    if watch_removed && row.outcome.is_none() {
+        report.add("orders", row.order, "it is open, but its watch was removed");
+    }
+    let both = [(true, Vec::new()), (false, row.watch.as_bytes().to_vec())];
+    let fits = match row.outcome {
+        Some(_) => told.len() == 2 && both.iter().all(|one| told.contains(one)),
+        None => told.is_empty(),
+    };
+    if !fits {
+        report.add("events", row.order, "an ended order has one outcome event to each side, an open one none");
+    }
+}
+
+// Bills and merchants
+
+fn check_bills(db: Db<'_>, report: &mut Report) -> Result<(), StoreError> {
+    let mut after = i64::MIN;
+    loop {
+        let sql = "SELECT no, bill FROM bills WHERE no > ?1 ORDER BY no LIMIT ?2";
+        let page = many(db, "bills", "(all)", sql, params![after, PAGE], |cells| Ok((cells.int()?, cells.id()?)));
+        let page = report.sort(page)?.unwrap_or_default();
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = *last;
+        for (no, id) in page {
+            let Some(Some(bill)) = report.sort(merchants::bill(db, id))? else { continue };
+            let paid = many(
+                db,
+                "orders",
+                id,
+                "SELECT household, order_id FROM orders WHERE bill_no = ?1 AND outcome_kind = 'paid'",
+                params![no],
+                |cells| Ok((cells.id()?, cells.id()?)),
+            )?;
+            let fits = match bill.state {
+                BillState::Consumed(household, order) => paid == [(household, order)],
+                BillState::Open | BillState::Cancelled => paid.is_empty(),
+            };
+            if !fits {
+                report.add("bills", id, format!("it is {:?}, paid by {} orders", bill.state, paid.len()));
+            }
+        }
+    }
+}
+
+/// Closings are the sums of their days, the balance is the fold of everything, each payout left once.
+fn check_merchant(db: Db<'_>, row: &MerchantRow, sums: &mut Sums, report: &mut Report) -> Result<(), StoreError> {
+    let merchant = row.merchant;
+    check_payouts(db, row, sums, report)?;
+    let mut balance = Ok(Minor::ZERO);
+    let mut after: Option<Day> = None;
+    loop {
+        let page = report.sort(merchant_books::closings(db, merchant, after, MAX_CLOSINGS_PAGE))?.unwrap_or_default();
+        let Some(last) = page.last() else { break };
+        after = Some(last.day);
+        for closing in page {
+            balance = balance.and_then(|balance| balance.plus(closing.totals.net()?));
+            if closing.currency != row.currency
+                || balance != Ok(closing.balance)
+                || report.sort(merchant_books::day_totals(db, merchant, closing.day))? != Some(closing.totals)
+            {
+                report.add("closings", format!("{merchant} {}", closing.day), "it is not the sum of its day");
+            }
+        }
+    }
+    let Some(balance) = report.sort(merchant_books::balance(db, merchant))? else { return Ok(()) };
+    sums.stored(balance);
+    if i128::from(balance.minor()) != sums.merchants.remove(&merchant).unwrap_or(0) {
+        report.add("merchants", merchant, format!("its balance is {balance}, its transfers come to something else"));
+    }
+    Ok(())
+}
+
+fn check_payouts(db: Db<'_>, row: &MerchantRow, sums: &mut Sums, report: &mut Report) -> Result<(), StoreError> {
+    let merchant = row.merchant;
+    let moved = many(
+        db,
+        "merchant_transfers",
+        merchant,
+        "SELECT transfer, debit, credit, amount, currency, of_transfer FROM merchant_transfers WHERE merchant = ?1",
+        params![merchant.as_bytes()],
+        |cells| {
+            let transfer: TransferId = cells.id()?;
+            Ok((transfer, (cells.account()?, cells.account()?, cells.amount()?, cells.opt_id::<TransferId>()?)))
+        },
+    );
+    let mut moved: BTreeMap<_, _> = report.sort(moved)?.unwrap_or_default().into_iter().collect();
+    for (debit, credit, amount, _) in moved.values() {
+        sums.count(*debit, *credit, *amount);
+    }
+    let mut before = None;
+    loop {
+        let page = report.sort(payouts::list(db, merchant, before, MAX_PAYOUTS_PAGE))?.unwrap_or_default();
+        let Some(last) = page.last() else { break };
+        before = Some(last.number);
+        for payout in page {
+            let PayoutRow { payout, amount, state, .. } = payout;
+            let (own, bank) = (Account::Merchant(merchant), Account::Bank(merchant));
+            let end = match state {
+                PayoutState::Asked | PayoutState::Sent => None,
+                PayoutState::Done => Some((bank, Account::Outside, amount, Some(payout))),
+                PayoutState::Returned => Some((bank, own, amount, Some(payout))),
+            };
+            if moved.remove(&payout) != Some((own, bank, amount, None)) || moved.remove(&follower_id(payout)) != end {
+                report.add("payouts", payout, format!("it is {}, its money is not", state.as_str()));
+            }
+        }
+    }
+    for transfer in moved.into_keys() {
+        report.add("merchant_transfers", transfer, "it is of no payout");
     }
     Ok(())
 }

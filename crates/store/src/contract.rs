@@ -4,6 +4,7 @@
 
 mod access;
 mod cast;
+mod ledger;
 mod money;
 mod orders;
 mod races;
@@ -12,6 +13,7 @@ mod requotes;
 
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
+pub use ledger::*;
 pub use money::*;
 pub use orders::*;
 pub use races::*;
@@ -47,6 +49,17 @@ macro_rules! store_contract {
             topping_up
             not_enough_money
             merchants_have_balances
+            refunding
+            refunds_at_once
+            fees_are_taken_and_given_back
+            freezing_a_household
+            closing_a_household_out
+            pocket_money_comes_by_itself
+            statements_and_closings
+            payouts_leave_once
+            payouts_at_once
+            api_keys_come_and_go
+            households_are_listed
             requoting
             asks_that_come_to_nothing
             a_hold_after_a_refusal

@@ -10,10 +10,11 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 
-use nodpay_core::{Amount, Currency, LineId, Minor, Text, Timestamp};
+use nodpay_core::{Amount, BasisPoints, Currency, Day, LineId, Minor, Text, Timestamp};
 use rusqlite::Connection;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
+use crate::ledger::Account;
 use crate::postgres::Link;
 use crate::{Message, StoreError};
 
@@ -141,12 +142,14 @@ macro_rules! values {
 
 values! {
     i64 => Self::Int;
+    u16 => |number| Self::Int(i64::from(number));
     u32 => |number| Self::Int(i64::from(number));
     bool => |flag| Self::Int(i64::from(flag));
     &'a str => |text| Self::Text(Cow::Borrowed(text));
     String => |text| Self::Text(Cow::Owned(text));
     &'a [u8] => |bytes| Self::Blob(Cow::Borrowed(bytes));
     Vec<u8> => |bytes| Self::Blob(Cow::Owned(bytes));
+    &'a Vec<u8> => |bytes: &'a Vec<u8>| Self::Blob(Cow::Borrowed(bytes));
 }
 
 impl<'a, const N: usize> From<&'a [u8; N]> for Value<'a> {
@@ -528,10 +531,38 @@ impl<'a> Cells<'a> {
         Ok(Amount::new(self.minor()?, self.currency()?))
     }
 
+    pub(crate) fn account(&self) -> Result<Account, StoreError> {
+        let index = self.step();
+        let bytes = self.there(index, self.blob_at(index)?)?;
+        Account::from_bytes(bytes).ok_or_else(|| self.bad(index, "is no account"))
+    }
+
+    pub(crate) fn opt_account(&self) -> Result<Option<Account>, StoreError> {
+        let index = self.step();
+        let bytes = self.blob_at(index)?;
+        bytes.map(|bytes| Account::from_bytes(bytes).ok_or_else(|| self.bad(index, "is no account"))).transpose()
+    }
+
+    pub(crate) fn basis_points(&self) -> Result<BasisPoints, StoreError> {
+        BasisPoints::new(self.number()?).ok_or_else(|| self.wrong("fee: is above ten percent"))
+    }
+
     pub(crate) fn text<const MAX: usize>(&self) -> Result<Text<MAX>, StoreError> {
         let index = self.step();
         let text = self.there(index, self.str_at(index)?)?;
         Text::new(text).map_err(|error| self.bad(index, error))
+    }
+
+    pub(crate) fn opt_text<const MAX: usize>(&self) -> Result<Option<Text<MAX>>, StoreError> {
+        let index = self.step();
+        let text = self.str_at(index)?;
+        text.map(|text| Text::new(text).map_err(|error| self.bad(index, error))).transpose()
+    }
+
+    pub(crate) fn day(&self) -> Result<Day, StoreError> {
+        let index = self.step();
+        let number = self.there(index, self.int_at(index)?)?;
+        Day::from_number(number).ok_or_else(|| self.bad(index, "is beyond the calendar"))
     }
 
     /// A column that holds JSON.

@@ -2,6 +2,8 @@
 
 use nodpay_core::{Digest, OutcomeKind};
 
+use crate::PayoutState;
+
 /// Nothing was changed, except where a variant says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -140,6 +142,37 @@ pub enum StoreError {
     #[error("the balance would go beyond its bound")]
     BalanceTooLarge,
 
+    #[error("the household is closed")]
+    HouseholdClosed,
+    #[error("the household has open orders")]
+    OrdersOpen,
+    #[error("the bill was not paid")]
+    BillNotPaid,
+    #[error("a refund with this id and other content exists")]
+    RefundExists,
+    #[error("more would be given back than was paid")]
+    RefundTooLarge,
+    #[error("the pocket money is not known")]
+    ScheduleUnknown,
+    #[error("pocket money with this id and other content exists")]
+    ScheduleExists,
+    #[error("pocket money begins between the years 1970 and 9999")]
+    ScheduleTime,
+    #[error("a household has at most {} pocket moneys", crate::MAX_SCHEDULES)]
+    TooManySchedules,
+    #[error("the merchant has no account number")]
+    IbanMissing,
+    #[error("the merchant has no money to pay out")]
+    NothingToPayOut,
+    #[error("the payout is not known")]
+    PayoutUnknown,
+    #[error("the merchant has no such API key")]
+    ApiKeyUnknown,
+    #[error("a merchant has at most {} API keys", crate::MAX_API_KEYS)]
+    TooManyApiKeys,
+    #[error("the payout is {} already", .0.as_str())]
+    PayoutState(PayoutState),
+
     /// A broken invariant: rows that no transaction of ours writes.
     #[error("incident in {table}, row {row}: {what}")]
     Incident { table: &'static str, row: String, what: String },
@@ -233,6 +266,21 @@ impl StoreError {
             Self::TransferExists => "transfer-exists",
             Self::AmountNotPositive => "amount-not-positive",
             Self::BalanceTooLarge => "balance-too-large",
+            Self::HouseholdClosed => "household-closed",
+            Self::OrdersOpen => "orders-open",
+            Self::BillNotPaid => "bill-not-paid",
+            Self::RefundExists => "refund-exists",
+            Self::RefundTooLarge => "refund-too-large",
+            Self::ScheduleUnknown => "schedule-unknown",
+            Self::ScheduleExists => "schedule-exists",
+            Self::ScheduleTime => "schedule-time",
+            Self::TooManySchedules => "too-many-schedules",
+            Self::IbanMissing => "iban-missing",
+            Self::NothingToPayOut => "nothing-to-pay-out",
+            Self::PayoutUnknown => "payout-unknown",
+            Self::ApiKeyUnknown => "api-key-unknown",
+            Self::TooManyApiKeys => "too-many-api-keys",
+            Self::PayoutState(_) => "payout-state",
             Self::Incident { .. } => "incident",
             Self::Signer(_) => "outcome-signer",
             Self::Database(_) => "database",
@@ -306,7 +354,22 @@ impl StoreError {
             | Self::TooManyAsks
             | Self::TransferExists
             | Self::AmountNotPositive
-            | Self::BalanceTooLarge => Blame::Peer,
+            | Self::BalanceTooLarge
+            | Self::HouseholdClosed
+            | Self::OrdersOpen
+            | Self::BillNotPaid
+            | Self::RefundExists
+            | Self::RefundTooLarge
+            | Self::ScheduleUnknown
+            | Self::ScheduleExists
+            | Self::ScheduleTime
+            | Self::TooManySchedules
+            | Self::IbanMissing
+            | Self::NothingToPayOut
+            | Self::PayoutUnknown
+            | Self::ApiKeyUnknown
+            | Self::TooManyApiKeys
+            | Self::PayoutState(_) => Blame::Peer,
         }
     }
 

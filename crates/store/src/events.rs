@@ -54,7 +54,8 @@ pub(crate) fn tell(
         | HouseholdEvent::Requote(id)
         | HouseholdEvent::Decision(id)
         | HouseholdEvent::Outcome(id)
-        | HouseholdEvent::Result(id) => order = Some(id),
+        | HouseholdEvent::Result(id)
+        | HouseholdEvent::Refund(id) => order = Some(id),
         HouseholdEvent::Pin(id) => pin_of = Some(id),
         HouseholdEvent::Balance => {}
     }
@@ -149,6 +150,7 @@ fn build(cells: &Cells<'_>) -> Result<EventRow, StoreError> {
         ("decision", Some(order), None, None, None) => HouseholdEvent::Decision(order),
         ("outcome", Some(order), None, None, None) => HouseholdEvent::Outcome(order),
         ("result", Some(order), None, None, None) => HouseholdEvent::Result(order),
+        ("refund", Some(order), None, None, None) => HouseholdEvent::Refund(order),
         ("balance", None, None, None, None) => HouseholdEvent::Balance,
         ("pin", None, None, None, Some(watch)) => HouseholdEvent::Pin(watch),
         _ => return Err(cells.wrong(format!("event {seq}: a {kind} with other references"))),

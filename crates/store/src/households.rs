@@ -2,15 +2,15 @@
 
 use nodpay_core::{
     CredentialId, Currency, Digest, EnrolledWatch, Entry, FailReason, GuardianId, HouseholdId, NewWatchCap, PersonName,
-    PinCommand, Timestamp, Wallet, WatchId, WatchSession, WearerId,
+    PinCommand, Timestamp, TransferId, Wallet, WatchId, WatchSession, WearerId,
 };
 
-use crate::db::{Cells, Db, insert_message, many, one, params, run_one, sql_int};
+use crate::db::{Cells, Db, insert_message, many, one, params, run, run_one, sql_int};
 use crate::events::{To, tell};
 use crate::tx::{Fault, Tx};
 use crate::{
-    AppendLog, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, Message, NewHousehold, StoreError, WatchRow,
-    access, orders,
+    AppendLog, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MAX_HOUSEHOLDS_PAGE, Message, NewHousehold,
+    StoreError, WatchRow, access, orders,
 };
 
 /// A household's row while a transaction works on it. Load it once, save it last.
@@ -21,12 +21,20 @@ pub(crate) struct Books {
     pub(crate) next_seq: u64,
     pub(crate) wallet: Wallet,
     pub(crate) last_event: u64,
+    /// Stopped by the operator: nothing of it is paid.
+    pub(crate) frozen: bool,
+    /// The transfer that closed it.
+    pub(crate) close_out: Option<TransferId>,
 }
 
 /// Completed by a lock.
 macro_rules! select_books {
     ($lock:literal) => {
-        concat!("SELECT currency, head, next_seq, posted, held, last_event FROM households WHERE household = ?1", $lock)
+        concat!(
+            "SELECT currency, head, next_seq, posted, held, last_event, frozen, close_out FROM households
+             WHERE household = ?1",
+            $lock
+        )
     };
 }
 
@@ -51,7 +59,8 @@ impl Books {
         let (posted, held) = (cells.minor()?, cells.minor()?);
         let wallet =
             Wallet::from_stored(posted, held).ok_or_else(|| cells.wrong("held is not between zero and posted"))?;
-        Ok(Self { household, currency, head, next_seq, wallet, last_event: cells.number()? })
+        let (last_event, frozen, close_out) = (cells.number()?, cells.flag()?, cells.opt_id()?);
+        Ok(Self { household, currency, head, next_seq, wallet, last_event, frozen, close_out })
     }
 
     pub(crate) fn save(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
@@ -319,7 +328,22 @@ pub(crate) fn household(db: Db<'_>, household: HouseholdId) -> Result<Option<Hou
         wearers,
         guardians,
         last_event: books.last_event,
+        frozen: books.frozen,
+        closed: books.close_out.is_some(),
     }))
+}
+
+/// By id, from the one after `after`.
+pub(crate) fn ids(db: Db<'_>, after: Option<HouseholdId>, limit: u32) -> Result<Vec<HouseholdId>, StoreError> {
+    let after: &[u8] = after.as_ref().map_or(&[], |after| after.as_bytes());
+    let sql = "SELECT household FROM households WHERE household > ?1 ORDER BY household LIMIT ?2";
+    many(db, "households", "(list)", sql, params![after, limit.min(MAX_HOUSEHOLDS_PAGE)], |cells| cells.id())
+}
+
+pub(crate) fn set_frozen(tx: &mut Tx<'_>, household: HouseholdId, frozen: bool) -> Result<(), Fault> {
+    let sql = "UPDATE households SET frozen = ?2 WHERE household = ?1";
+    let changed = run(tx.db, sql, params![household.as_bytes(), i64::from(frozen)])?;
+    if changed == 1 { Ok(()) } else { Err(StoreError::HouseholdUnknown.into()) }
 }
 
 pub(crate) fn wearer(db: Db<'_>, household: HouseholdId, wearer: WearerId) -> Result<Option<PersonName>, StoreError> {

@@ -1,21 +1,34 @@
-//! The wallet's movements: double entry, append-only. A transfer is `direct` (a top-up), or `pending` and then settled
-//! once, by `post` or `void`. The numbers in the household's row change only through [`Wallet`], here.
+//! A household's movements: double entry, append-only. A transfer is `direct` and counts at once, or `pending` and then
+//! settled once, by `post` (all of it, or a part: the rest is released) or `void`. The numbers in the household's row change
+//! only through [`Wallet`], here.
+//!
+//! What a payment writes is new rows: of the merchant it reads the fee, and writes nothing.
 
-use nodpay_core::{Amount, Digest, HouseholdId, LedgerError, MerchantId, Minor, Timestamp, TransferId, Wallet};
+use nodpay_core::{
+    Amount, BasisPoints, Digest, HouseholdId, LedgerError, MerchantId, Minor, Timestamp, TransferId, Wallet, fee_left,
+};
 
 use crate::db::{Db, one, params, run_one};
 use crate::events::{To, tell};
 use crate::households::Books;
 use crate::tx::{Fault, Tx};
-use crate::{Balance, HouseholdEvent, StoreError, TopUp, merchants};
+use crate::{Balance, HouseholdEvent, StoreError, TopUp};
 
-/// Where money comes from and goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where money comes from and goes to. In a row: one byte of kind, then what the kind is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Account {
-    /// The world outside: what was paid in.
+    /// The world outside: what was paid in, and what was paid out.
     Outside,
     Wallet(HouseholdId),
     Merchant(MerchantId),
+    /// What the operator keeps of payments.
+    Fees,
+    /// Money whose rail has not said what became of it.
+    Suspense,
+    /// What a rail outside holds for us; the byte says which rail.
+    Rail(u8),
+    /// Payouts to a merchant's bank that are under way.
+    Bank(MerchantId),
 }
 
 impl Account {
@@ -24,6 +37,10 @@ impl Account {
             Self::Outside => vec![0],
             Self::Wallet(household) => [&[1][..], household.as_bytes()].concat(),
             Self::Merchant(merchant) => [&[2][..], merchant.as_bytes()].concat(),
+            Self::Fees => vec![3],
+            Self::Suspense => vec![4],
+            Self::Rail(rail) => vec![5, rail],
+            Self::Bank(merchant) => [&[6][..], merchant.as_bytes()].concat(),
         }
     }
 
@@ -32,6 +49,10 @@ impl Account {
             (0, []) => Some(Self::Outside),
             (1, household) => HouseholdId::try_from(household).ok().map(Self::Wallet),
             (2, merchant) => MerchantId::try_from(merchant).ok().map(Self::Merchant),
+            (3, []) => Some(Self::Fees),
+            (4, []) => Some(Self::Suspense),
+            (5, [rail]) => Some(Self::Rail(*rail)),
+            (6, merchant) => MerchantId::try_from(merchant).ok().map(Self::Bank),
             _ => None,
         }
     }
@@ -39,29 +60,36 @@ impl Account {
 
 /// The transfer that a decision's hold is: the first 16 bytes of the decision's digest. Bound to content, and one
 /// decision is over one order, so no two holds share it.
-pub(crate) fn hold_id(decision: Digest) -> TransferId {
+#[must_use]
+pub fn hold_id(decision: Digest) -> TransferId {
     let mut id = [0; TransferId::LEN];
     id.iter_mut().zip(decision.as_bytes()).for_each(|(to, from)| *to = *from);
     TransferId::from_bytes(id)
 }
 
-/// Promises `amount` of the wallet to an order's payment.
-pub(crate) fn hold(
-    tx: &Tx<'_>,
-    books: &mut Books,
-    transfer: TransferId,
-    merchant: MerchantId,
-    amount: Amount,
-    order_no: i64,
-    now: Timestamp,
-) -> Result<(), LedgerOrStore> {
-    books.wallet = books.wallet.hold(amount.units()).map_err(LedgerOrStore::Ledger)?;
+/// The transfer that follows from another one and can only be there once: the fee of a payment, the fee given back with a
+/// refund, the end of a payout.
+pub(crate) fn follower_id(transfer: TransferId) -> TransferId {
+    TransferId::from_bytes(transfer.as_bytes().map(|byte| !byte))
+}
+
+/// An order's pending transfer.
+pub(crate) struct Held {
+    pub(crate) transfer: TransferId,
+    pub(crate) merchant: MerchantId,
+    pub(crate) amount: Amount,
+    pub(crate) order_no: i64,
+}
+
+/// Promises the amount of the wallet to an order's payment.
+pub(crate) fn hold(tx: &Tx<'_>, books: &mut Books, held: &Held, now: Timestamp) -> Result<(), LedgerOrStore> {
+    books.wallet = books.wallet.hold(held.amount.units()).map_err(LedgerOrStore::Ledger)?;
     let entry = Entry {
-        transfer,
+        transfer: held.transfer,
         debit: Account::Wallet(books.household),
-        credit: Account::Merchant(merchant),
-        amount,
-        order_no: Some(order_no),
+        credit: Account::Merchant(held.merchant),
+        amount: held.amount,
+        link: Link::Pending { order_no: held.order_no },
     };
     insert(tx.db, books.household, &entry, now).map_err(LedgerOrStore::Store)
 }
@@ -72,27 +100,112 @@ pub(crate) enum LedgerOrStore {
     Store(StoreError),
 }
 
-/// Pays a hold out, or gives it back.
-pub(crate) fn settle(
+/// Pays `paid` of a hold out, releases the rest, and takes the operator's fee from the merchant.
+pub(crate) fn post(tx: &Tx<'_>, books: &mut Books, held: &Held, paid: Minor, now: Timestamp) -> Result<(), StoreError> {
+    let wallet = books.wallet.post(held.amount.units(), paid);
+    books.wallet = wallet.map_err(|error| books.incident("posting", error))?;
+    settle(tx, books.household, held, Some(paid), now)?;
+    let fee = fee_of(tx.db, held.merchant)?.of(paid).map_err(|error| books.incident("taking a fee", error))?;
+    if fee == Minor::ZERO {
+        return Ok(());
+    }
+    let entry = Entry {
+        transfer: follower_id(held.transfer),
+        debit: Account::Merchant(held.merchant),
+        credit: Account::Fees,
+        amount: Amount::new(fee, held.amount.currency()),
+        link: Link::Of { transfer: held.transfer, order_no: held.order_no },
+    };
+    insert(tx.db, books.household, &entry, now)
+}
+
+/// Gives a hold back.
+pub(crate) fn void(tx: &Tx<'_>, books: &mut Books, held: &Held, now: Timestamp) -> Result<(), StoreError> {
+    let wallet = books.wallet.void(held.amount.units());
+    books.wallet = wallet.map_err(|error| books.incident("voiding", error))?;
+    settle(tx, books.household, held, None, now)
+}
+
+fn settle(
     tx: &Tx<'_>,
-    books: &mut Books,
-    transfer: TransferId,
-    amount: Minor,
-    post: bool,
+    household: HouseholdId,
+    held: &Held,
+    posted: Option<Minor>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let wallet = if post { books.wallet.post(amount) } else { books.wallet.void(amount) };
-    books.wallet =
-        wallet.map_err(|error| StoreError::incident("households", books.household, format!("settling: {error}")))?;
-    let result = if post { "post" } else { "void" };
-    // A second settlement of the same hold breaks the key.
     run_one(
         tx.db,
         "settlements",
-        transfer,
-        "INSERT INTO settlements (household, transfer, result, at) VALUES (?1, ?2, ?3, ?4)",
-        params![books.household.as_bytes(), transfer.as_bytes(), result, now.unix_ms()],
+        held.transfer,
+        "INSERT INTO settlements (household, transfer, result, amount, credit, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (household, transfer) DO NOTHING",
+        params![
+            household.as_bytes(),
+            held.transfer.as_bytes(),
+            if posted.is_some() { "post" } else { "void" },
+            posted.map(Minor::get),
+            posted.map(|_| Account::Merchant(held.merchant).to_bytes()),
+            now.unix_ms(),
+        ],
     )
+}
+
+fn fee_of(db: Db<'_>, merchant: MerchantId) -> Result<BasisPoints, StoreError> {
+    let sql = "SELECT fee FROM merchants WHERE merchant = ?1";
+    one(db, "merchants", merchant, sql, params![merchant.as_bytes()], |cells| cells.basis_points())?
+        .ok_or(StoreError::MerchantUnknown)
+}
+
+/// Gives a part of what was posted back, and with it the fee on that part. The caller keeps the sum of an order's refunds
+/// within what was posted; `before` is that sum without this one.
+pub(crate) fn give_back(
+    tx: &Tx<'_>,
+    books: &mut Books,
+    held: &Held,
+    posted: Minor,
+    before: Minor,
+    (refund, amount): (TransferId, Minor),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    books.wallet = books.pay_in(amount)?;
+    let (household, currency) = (books.household, held.amount.currency());
+    let entry = Entry {
+        transfer: refund,
+        debit: Account::Merchant(held.merchant),
+        credit: Account::Wallet(household),
+        amount: Amount::new(amount, currency),
+        link: Link::Of { transfer: held.transfer, order_no: held.order_no },
+    };
+    insert(tx.db, household, &entry, now)?;
+    let Some(fee) = find(tx.db, household, follower_id(held.transfer))? else { return Ok(()) };
+    let left = |refunded: Minor| fee_left(fee.amount.units(), posted, refunded);
+    let back = before.plus(amount).and_then(|after| left(before)?.minus(left(after)?));
+    let back = back.map_err(|error| books.incident("giving a fee back", error))?;
+    if back == Minor::ZERO {
+        return Ok(());
+    }
+    let entry = Entry {
+        transfer: follower_id(refund),
+        debit: Account::Fees,
+        credit: Account::Merchant(held.merchant),
+        amount: Amount::new(back, currency),
+        link: Link::Of { transfer: refund, order_no: held.order_no },
+    };
+    insert(tx.db, household, &entry, now)
+}
+
+/// Pays out what the wallet has, at once.
+pub(crate) fn pay_out(
+    tx: &Tx<'_>,
+    books: &mut Books,
+    transfer: TransferId,
+    amount: Amount,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let wallet = books.wallet.pay_out(amount.units());
+    books.wallet = wallet.map_err(|error| books.incident("paying out", error))?;
+    let (debit, credit) = (Account::Wallet(books.household), Account::Outside);
+    insert(tx.db, books.household, &Entry { transfer, debit, credit, amount, link: Link::None }, now)
 }
 
 struct Entry {
@@ -100,17 +213,31 @@ struct Entry {
     debit: Account,
     credit: Account,
     amount: Amount,
-    /// Present exactly for a pending transfer.
-    order_no: Option<i64>,
+    link: Link,
+}
+
+/// What a transfer belongs to.
+enum Link {
+    /// It counts at once, by itself.
+    None,
+    /// It is an order's and counts when it is settled.
+    Pending { order_no: i64 },
+    /// It counts at once and follows from a transfer of an order's.
+    Of { transfer: TransferId, order_no: i64 },
 }
 
 fn insert(db: Db<'_>, household: HouseholdId, entry: &Entry, now: Timestamp) -> Result<(), StoreError> {
+    let (kind, order_no, of_transfer) = match &entry.link {
+        Link::None => ("direct", None, None),
+        Link::Pending { order_no } => ("pending", Some(*order_no), None),
+        Link::Of { transfer, order_no } => ("direct", Some(*order_no), Some(transfer.as_bytes())),
+    };
     run_one(
         db,
         "transfers",
         entry.transfer,
-        "INSERT INTO transfers (household, transfer, debit, credit, amount, currency, kind, order_no, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO transfers (household, transfer, debit, credit, amount, currency, kind, order_no, of_transfer, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             household.as_bytes(),
             entry.transfer.as_bytes(),
@@ -118,75 +245,98 @@ fn insert(db: Db<'_>, household: HouseholdId, entry: &Entry, now: Timestamp) -> 
             entry.credit.to_bytes(),
             entry.amount.minor(),
             entry.amount.currency().code(),
-            if entry.order_no.is_some() { "pending" } else { "direct" },
-            entry.order_no,
+            kind,
+            order_no,
+            of_transfer,
             now.unix_ms(),
         ],
-    )?;
-    Ok(())
+    )
+}
+
+/// A transfer as it was written; what was posted of it, where it was pending and is posted.
+pub(crate) struct Found {
+    pub(crate) debit: Account,
+    pub(crate) credit: Account,
+    pub(crate) amount: Amount,
+    pub(crate) of: Option<TransferId>,
+    pub(crate) posted: Option<Minor>,
+    pub(crate) at: Timestamp,
+}
+
+pub(crate) fn find(db: Db<'_>, household: HouseholdId, transfer: TransferId) -> Result<Option<Found>, StoreError> {
+    one(
+        db,
+        "transfers",
+        transfer,
+        "SELECT t.debit, t.credit, t.amount, t.currency, t.of_transfer, s.amount, t.at FROM transfers t
+         LEFT JOIN settlements s ON s.household = t.household AND s.transfer = t.transfer
+         WHERE t.household = ?1 AND t.transfer = ?2",
+        params![household.as_bytes(), transfer.as_bytes()],
+        |cells| {
+            Ok(Found {
+                debit: cells.account()?,
+                credit: cells.account()?,
+                amount: cells.amount()?,
+                of: cells.opt_id()?,
+                posted: cells.opt_minor()?,
+                at: cells.time()?,
+            })
+        },
+    )
 }
 
 pub(crate) fn top_up(tx: &mut Tx<'_>, top_up: &TopUp, now: Timestamp) -> Result<Balance, Fault> {
     let mut books = Books::load(tx.db, top_up.household)?;
-    let before = one(
-        tx.db,
-        "transfers",
-        top_up.transfer,
-        "SELECT amount, currency, kind FROM transfers WHERE household = ?1 AND transfer = ?2",
-        params![top_up.household.as_bytes(), top_up.transfer.as_bytes()],
-        |cells| Ok((cells.amount()?, cells.string()?)),
-    )?;
-    if let Some((amount, kind)) = before {
-        let same = amount == top_up.amount && kind == "direct";
+    if let Some(before) = find(tx.db, top_up.household, top_up.transfer)? {
+        let same = before.amount == top_up.amount && before.debit == Account::Outside;
         return if same { Ok(books.balance()) } else { Err(StoreError::TransferExists.into()) };
+    }
+    if books.close_out.is_some() {
+        return Err(StoreError::HouseholdClosed.into());
     }
     if top_up.amount.currency() != books.currency {
         return Err(StoreError::CurrencyNotSupported.into());
     }
-    books.wallet = books.wallet.top_up(top_up.amount.units()).map_err(|error| match error {
-        LedgerError::NotPositive => StoreError::AmountNotPositive,
-        LedgerError::Money(_) => StoreError::BalanceTooLarge,
-        LedgerError::InsufficientBalance { .. } | LedgerError::NotHeld => {
-            StoreError::incident("households", books.household, format!("topping up: {error}"))
-        }
-    })?;
+    books.wallet = books.pay_in(top_up.amount.units())?;
     let entry = Entry {
         transfer: top_up.transfer,
         debit: Account::Outside,
         credit: Account::Wallet(top_up.household),
         amount: top_up.amount,
-        order_no: None,
+        link: Link::None,
     };
     insert(tx.db, top_up.household, &entry, now)?;
-    tell(tx, &mut books, To::Guardians, HouseholdEvent::Balance, now)?;
-    tell(tx, &mut books, To::AllWatches, HouseholdEvent::Balance, now)?;
+    tell_balance(tx, &mut books, now)?;
     books.save(tx)?;
     Ok(books.balance())
 }
 
+/// Everybody in the household hears of its balance.
+pub(crate) fn tell_balance(tx: &mut Tx<'_>, books: &mut Books, now: Timestamp) -> Result<(), StoreError> {
+    tell(tx, books, To::Guardians, HouseholdEvent::Balance, now)?;
+    tell(tx, books, To::AllWatches, HouseholdEvent::Balance, now)
+}
+
 impl Books {
-    fn balance(&self) -> Balance {
+    pub(crate) fn balance(&self) -> Balance {
         Balance { wallet: self.wallet, currency: self.currency }
+    }
+
+    fn pay_in(&self, amount: Minor) -> Result<Wallet, StoreError> {
+        self.wallet.top_up(amount).map_err(|error| match error {
+            LedgerError::NotPositive => StoreError::AmountNotPositive,
+            LedgerError::Money(_) => StoreError::BalanceTooLarge,
+            LedgerError::InsufficientBalance { .. } | LedgerError::NotHeld => self.incident("paying in", error),
+        })
+    }
+
+    fn incident(&self, doing: &str, error: impl std::fmt::Display) -> StoreError {
+        StoreError::incident("households", self.household, format!("{doing}: {error}"))
     }
 }
 
 pub(crate) fn balance(db: Db<'_>, household: HouseholdId) -> Result<Option<Balance>, StoreError> {
     Ok(Books::find(db, household)?.map(|books| books.balance()))
-}
-
-pub(crate) fn merchant_balance(db: Db<'_>, merchant: MerchantId) -> Result<Amount, StoreError> {
-    let row = merchants::merchant(db, merchant)?.ok_or(StoreError::MerchantUnknown)?;
-    let sum = one(
-        db,
-        "transfers",
-        merchant,
-        "SELECT CAST(coalesce(sum(t.amount), 0) AS BIGINT) FROM transfers t
-         JOIN settlements s ON s.household = t.household AND s.transfer = t.transfer AND s.result = 'post'
-         WHERE t.credit = ?1 AND t.order_no IS NOT NULL",
-        params![Account::Merchant(merchant).to_bytes()],
-        |cells| cells.minor(),
-    )?;
-    Ok(Amount::new(sum.unwrap_or(Minor::ZERO), row.currency))
 }
 
 /// Whether the wallet could hold `amount` now.

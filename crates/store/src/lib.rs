@@ -24,6 +24,7 @@
 mod access;
 mod address;
 mod check;
+mod close_out;
 mod codes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
@@ -32,11 +33,15 @@ mod error;
 mod events;
 mod households;
 mod ledger;
+mod merchant_books;
 mod merchants;
 mod orders;
+mod payouts;
 mod pins;
 mod postgres;
+mod refunds;
 mod requotes;
+mod schedules;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -47,8 +52,8 @@ mod writer;
 use std::sync::Arc;
 
 use nodpay_core::{
-    Amount, AskId, BillId, CredentialId, Digest, HouseholdId, MerchantId, OrderId, Outcome, PairingId, PublicKey, Text,
-    Timestamp, WatchId,
+    Amount, AskId, BasisPoints, BillId, CredentialId, Day, Digest, HouseholdId, Iban, MerchantId, OrderId, Outcome,
+    PairingId, PublicKey, ScheduleId, Text, Timestamp, TransferId, WatchId,
 };
 use tokio::sync::broadcast;
 
@@ -59,13 +64,15 @@ use crate::tx::{Fault, Tx};
 
 pub use address::{Address, AddressError};
 pub use error::{Blame, StoreError};
+pub use ledger::hold_id;
 pub use types::{
-    AnswerRequote, AppendLog, AskRequote, AskRow, AskState, Audience, Balance, BillOrder, BillRow, BillState,
-    BillStatus, CancelOrder, Claim, ClaimPairing, CodeRow, Decide, Ended, EventRow, EvidenceParts, Finding, Good,
-    GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent, MerchantEventRow, MerchantRow, Message,
-    NewBill, NewCode, NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSession, OrderRow, PairingRow,
-    PairingState, Pay, PlaceOrder, ReportPin, ReportResult, Requote, SessionOf, Ticked, TokenHash, TopUp, Topic,
-    WatchRow,
+    AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Audience, Balance, BillOrder, BillRow,
+    BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Ended, EventRow,
+    EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent,
+    MerchantEventRow, MerchantRow, Message, Movement, MovementKind, NewBill, NewCode, NewHousehold, NewInvitation,
+    NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState,
+    Period, Place, PlaceOrder, Refund, RefundRow, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, Statement,
+    Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.
@@ -84,6 +91,22 @@ pub const MAX_ORDERS_PAGE: u32 = 50;
 pub const MAX_EVENTS_PAGE: u32 = 100;
 /// Merchants [`Store::merchants`] gives at once.
 pub const MAX_MERCHANTS_PAGE: u32 = 100;
+/// Households [`Store::households`] gives at once.
+pub const MAX_HOUSEHOLDS_PAGE: u32 = 100;
+/// Pocket moneys a household may have, ended ones included.
+pub const MAX_SCHEDULES: usize = 100;
+/// Dues of a schedule that are paid after they were missed.
+pub const MAX_MISSED: usize = 31;
+/// API keys a merchant may have.
+pub const MAX_API_KEYS: usize = 20;
+/// Movements one page of a statement has at most.
+pub const MAX_MOVEMENTS_PAGE: u32 = 1_000;
+/// Closings [`Store::closings`] gives at once.
+pub const MAX_CLOSINGS_PAGE: u32 = 400;
+/// Payouts one call gives at once.
+pub const MAX_PAYOUTS_PAGE: u32 = 1_000;
+/// A day is closed so long after its end: longer than any transaction takes, and than clocks of replicas differ.
+pub const CLOSING_GRACE_MS: i64 = 60 * 60 * 1000;
 /// Topics a slow subscriber may be behind before it is told that it missed some.
 pub const TOPIC_BUFFER: usize = 4_096;
 
@@ -252,6 +275,56 @@ impl Store {
         self.write(move |tx| households::bump_counter(tx, &credential, counter)).await
     }
 
+    /// By id, from the one after `after`; at most [`MAX_HOUSEHOLDS_PAGE`].
+    pub async fn households(&self, after: Option<HouseholdId>, limit: u32) -> Result<Vec<HouseholdRow>, StoreError> {
+        self.read(move |db| {
+            let ids = households::ids(db, after, limit)?;
+            ids.into_iter().filter_map(|id| households::household(db, id).transpose()).collect()
+        })
+        .await
+    }
+
+    /// Stops a household's payments, or lets them go on: while it is frozen its orders end `failed`, `household-frozen`, at
+    /// their arrival, their decision or their payment.
+    ///
+    /// Errors: `HouseholdUnknown`.
+    pub async fn set_frozen(&self, household: HouseholdId, frozen: bool) -> Result<(), StoreError> {
+        self.write(move |tx| households::set_frozen(tx, household, frozen)).await
+    }
+
+    /// Ends a household: pays out what is left (the answer), ends its pocket money, and closes it for good. Event: `balance`
+    /// for guardians and all watches.
+    ///
+    /// Errors, in this order: `HouseholdUnknown`, `HouseholdClosed` (by another close-out), `TransferExists`, `OrdersOpen`.
+    pub async fn close_out(&self, close: CloseOut, now: Timestamp) -> Result<Amount, StoreError> {
+        self.write(move |tx| close_out::close_out(tx, &close, now)).await
+    }
+
+    /// Adds pocket money: a top-up each time it is due, by [`Store::tick`].
+    ///
+    /// Errors, in this order: `HouseholdUnknown`, `ScheduleExists`, `HouseholdClosed`, `CurrencyNotSupported`,
+    /// `AmountNotPositive`, `TooManySchedules`, `ScheduleTime`.
+    pub async fn add_schedule(&self, new: NewSchedule) -> Result<ScheduleRow, StoreError> {
+        self.write(move |tx| schedules::add(tx, &new)).await
+    }
+
+    /// No due after `now`.
+    ///
+    /// Errors: `HouseholdUnknown`, `ScheduleUnknown`.
+    pub async fn end_schedule(
+        &self,
+        household: HouseholdId,
+        schedule: ScheduleId,
+        now: Timestamp,
+    ) -> Result<ScheduleRow, StoreError> {
+        self.write(move |tx| schedules::end(tx, household, schedule, now)).await
+    }
+
+    /// A household's pocket money, ended ones too; at most [`MAX_SCHEDULES`].
+    pub async fn schedules(&self, household: HouseholdId) -> Result<Vec<ScheduleRow>, StoreError> {
+        self.read(move |db| schedules::list(db, household)).await
+    }
+
     // Pairing, invitations, sessions, logins
 
     /// Errors: `HouseholdUnknown`, `PairingExists`.
@@ -381,6 +454,42 @@ impl Store {
         self.write(move |tx| merchants::set_certificate(tx, merchant, &key, &certificate, now)).await
     }
 
+    /// What the operator keeps of the merchant's payments from now on.
+    ///
+    /// Errors: `MerchantUnknown`.
+    pub async fn set_fee(&self, merchant: MerchantId, fee: BasisPoints) -> Result<(), StoreError> {
+        self.write(move |tx| merchants::set_fee(tx, merchant, fee)).await
+    }
+
+    /// Where payouts that are asked for from now on go.
+    ///
+    /// Errors: `MerchantUnknown`.
+    pub async fn set_iban(&self, merchant: MerchantId, iban: Option<Iban>) -> Result<(), StoreError> {
+        self.write(move |tx| merchants::set_iban(tx, merchant, iban.as_ref())).await
+    }
+
+    /// Errors: `MerchantUnknown`, `TokenExists` (another merchant's), `TooManyApiKeys`.
+    pub async fn add_api_key(
+        &self,
+        merchant: MerchantId,
+        api_key: TokenHash,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| merchants::add_api_key(tx, merchant, api_key, now)).await
+    }
+
+    /// The key opens nothing any more.
+    ///
+    /// Errors: `ApiKeyUnknown` (also for another merchant's).
+    pub async fn remove_api_key(&self, merchant: MerchantId, api_key: TokenHash) -> Result<(), StoreError> {
+        self.write(move |tx| merchants::remove_api_key(tx, merchant, api_key)).await
+    }
+
+    /// The oldest first, at most [`MAX_API_KEYS`].
+    pub async fn api_keys(&self, merchant: MerchantId) -> Result<Vec<ApiKeyRow>, StoreError> {
+        self.read(move |db| merchants::api_keys(db, merchant)).await
+    }
+
     /// Errors: `MerchantUnknown`, `TooManyGoods`.
     pub async fn set_goods(&self, merchant: MerchantId, goods: Vec<Good>) -> Result<(), StoreError> {
         self.write(move |tx| merchants::set_goods(tx, merchant, &goods)).await
@@ -444,11 +553,12 @@ impl Store {
 
     // Orders
 
-    /// Records an order; waiting, or ended `failed`, `insufficient-balance` at once where the wallet cannot pay the bill (the
-    /// guardian then gets an `outcome` event only). Its deadline is now + the length it asks for, at most an hour.
+    /// Records an order; waiting, or ended `failed` at once where the household is frozen (`household-frozen`) or the wallet
+    /// cannot pay the bill (`insufficient-balance`): the guardian then gets an `outcome` event only. Its deadline is now + the length it asks for, at most an hour.
     ///
     /// Errors, in this order: `OrderIdReused`, `WatchUnknown`, `RevokedWatch`, `NonceReused`, `BillUnknown`,
-    /// `BillAlreadyPaid`, `BillCancelled`, `BillExpired`, `CurrencyNotSupported`, `OverNewWatchCap`, `OrderOpen`.
+    /// `BillAlreadyPaid`, `BillCancelled`, `BillExpired`, `HouseholdClosed`, `CurrencyNotSupported`, `OverNewWatchCap`,
+    /// `OrderOpen`.
     pub async fn place_order(&self, place: PlaceOrder, now: Timestamp) -> Result<OrderRow, StoreError> {
         self.write_of(place.order.household, move |tx| orders::place(tx, &place, now)).await
     }
@@ -519,12 +629,13 @@ impl Store {
         self.write_of(report.result.household, move |tx| orders::report_result(tx, &report, now)).await
     }
 
-    /// Ends what is due: orders `expired` (or `failed`, `bill-expired` when only their bill's time is over), asks timed out.
-    /// Call it at [`Ticked::next`] and after every start.
+    /// Does what is due: orders end `expired` (or `failed`, `bill-expired` when only their bill's time is over), asks time
+    /// out, pocket money is paid, merchants' days are closed. Call it at [`Ticked::next`] and after every start.
     ///
-    /// An order that cannot be ended (an incident) does not keep others from ending; its error comes when all are done.
+    /// An order that cannot be ended (an incident) does not keep others from ending; its error comes when all are done. The
+    /// same is true of pocket money and days.
     pub async fn tick(&self, now: Timestamp) -> Result<Ticked, StoreError> {
-        let mut ended = 0;
+        let (mut ended, mut topped_up, mut closed) = (0, 0, 0);
         let mut first_error = None;
         let mut after = None;
         loop {
@@ -537,15 +648,39 @@ impl Store {
             }
         }
         ended += self.write(move |tx| requotes::tick(tx, now)).await?;
+        let mut after = None;
+        loop {
+            let batch = self.write(move |tx| schedules::tick(tx, after, now)).await?;
+            topped_up += batch.top_ups;
+            first_error = first_error.or(batch.error);
+            match batch.last {
+                Some(last) => after = Some(last),
+                None => break,
+            }
+        }
+        let mut after = None;
+        loop {
+            let batch = self.write(move |tx| merchant_books::tick(tx, after, now)).await?;
+            closed += batch.days;
+            first_error = first_error.or(batch.error);
+            match batch.last {
+                Some(last) => after = Some(last),
+                None => break,
+            }
+        }
         match first_error {
             Some(error) => Err(error),
-            None => Ok(Ticked { ended, next: self.next_deadline().await? }),
+            None => Ok(Ticked { ended, topped_up, closed, next: self.next_deadline().await? }),
         }
     }
 
     /// When [`Store::tick`] has something to do next.
     pub async fn next_deadline(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(orders::next_deadline).await
+        self.read(|db| {
+            let next = [orders::next_deadline(db)?, schedules::next_due(db)?, merchant_books::next_due(db)?];
+            Ok(next.into_iter().flatten().min())
+        })
+        .await
     }
 
     pub async fn order(&self, household: HouseholdId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
@@ -590,7 +725,7 @@ impl Store {
 
     /// Pays into a household's wallet. Event: `balance` for guardians and all watches.
     ///
-    /// Errors: `HouseholdUnknown`, `CurrencyNotSupported`, `TransferExists`, `AmountNotPositive`, `BalanceTooLarge`.
+    /// Errors: `HouseholdUnknown`, `TransferExists`, `HouseholdClosed`, `CurrencyNotSupported`, `AmountNotPositive`, `BalanceTooLarge`.
     pub async fn top_up(&self, top_up: TopUp, now: Timestamp) -> Result<Balance, StoreError> {
         self.write(move |tx| ledger::top_up(tx, &top_up, now)).await
     }
@@ -599,11 +734,113 @@ impl Store {
         self.read(move |db| ledger::balance(db, household)).await
     }
 
-    /// The sum of everything posted to the merchant.
+    /// Gives back what was paid, or a part of it. The operator's fee on that part comes back as well. A merchant's balance may
+    /// go below zero by it. Events: `refund` for guardians and the watch, `balance` for guardians and all watches, `bill` for
+    /// the merchant.
+    ///
+    /// Errors, in this order: `BillUnknown` (also for another merchant's), `BillNotPaid`, `RefundExists`, `HouseholdClosed`,
+    /// `CurrencyNotSupported`, `AmountNotPositive`, `RefundTooLarge`, `BalanceTooLarge`.
+    pub async fn refund(&self, refund: Refund, now: Timestamp) -> Result<RefundRow, StoreError> {
+        self.write(move |tx| refunds::refund(tx, &refund, now)).await
+    }
+
+    /// The refunds of an order, the oldest first.
+    pub async fn refunds(&self, household: HouseholdId, order: OrderId) -> Result<Vec<RefundRow>, StoreError> {
+        self.read(move |db| refunds::list(db, household, order)).await
+    }
+
+    /// What the merchant has: payments, less refunds, fees and payouts. Reads the newest closing and what came after it.
     ///
     /// Errors: `MerchantUnknown`.
     pub async fn merchant_balance(&self, merchant: MerchantId) -> Result<Amount, StoreError> {
-        self.read(move |db| ledger::merchant_balance(db, merchant)).await
+        self.read(move |db| merchant_books::balance(db, merchant)).await
+    }
+
+    /// A merchant's movements in some days (UTC) with the balances before and after, a page of them from after `after`; at most
+    /// [`MAX_MOVEMENTS_PAGE`].
+    ///
+    /// Errors: `MerchantUnknown`.
+    pub async fn statement(
+        &self,
+        merchant: MerchantId,
+        period: Period,
+        after: Option<Place>,
+        limit: u32,
+    ) -> Result<Statement, StoreError> {
+        self.read(move |db| merchant_books::statement(db, merchant, period, after, limit)).await
+    }
+
+    /// Closed days of a merchant from the one after `after`, at most [`MAX_CLOSINGS_PAGE`].
+    pub async fn closings(
+        &self,
+        merchant: MerchantId,
+        after: Option<Day>,
+        limit: u32,
+    ) -> Result<Vec<ClosingRow>, StoreError> {
+        self.read(move |db| merchant_books::closings(db, merchant, after, limit)).await
+    }
+
+    /// Sets all that a merchant has aside, to be sent to its bank. The same id again gives the payout as it is by then.
+    ///
+    /// Errors, in this order: `MerchantUnknown`, `TransferExists`, `IbanMissing`, `NothingToPayOut`.
+    pub async fn ask_payout(
+        &self,
+        merchant: MerchantId,
+        payout: TransferId,
+        now: Timestamp,
+    ) -> Result<PayoutRow, StoreError> {
+        self.write(move |tx| payouts::ask(tx, merchant, payout, now)).await
+    }
+
+    /// The bank has the order for a payout: asked → sent.
+    ///
+    /// Errors: `PayoutUnknown`, `PayoutState`.
+    pub async fn payout_sent(
+        &self,
+        merchant: MerchantId,
+        payout: TransferId,
+        now: Timestamp,
+    ) -> Result<PayoutRow, StoreError> {
+        self.write(move |tx| payouts::step(tx, merchant, payout, PayoutState::Sent, now)).await
+    }
+
+    /// The bank has paid: sent → done.
+    ///
+    /// Errors: `PayoutUnknown`, `PayoutState`.
+    pub async fn payout_done(
+        &self,
+        merchant: MerchantId,
+        payout: TransferId,
+        now: Timestamp,
+    ) -> Result<PayoutRow, StoreError> {
+        self.write(move |tx| payouts::step(tx, merchant, payout, PayoutState::Done, now)).await
+    }
+
+    /// The bank did not take it or gave it back: asked or sent → returned. The merchant has the money here again.
+    ///
+    /// Errors: `PayoutUnknown`, `PayoutState`.
+    pub async fn payout_returned(
+        &self,
+        merchant: MerchantId,
+        payout: TransferId,
+        now: Timestamp,
+    ) -> Result<PayoutRow, StoreError> {
+        self.write(move |tx| payouts::step(tx, merchant, payout, PayoutState::Returned, now)).await
+    }
+
+    /// Payouts that the bank has no order for yet, over all merchants, the oldest first; at most [`MAX_PAYOUTS_PAGE`].
+    pub async fn payouts_to_send(&self) -> Result<Vec<PayoutRow>, StoreError> {
+        self.read(payouts::to_send).await
+    }
+
+    /// A merchant's payouts, newest first, from the one numbered below `before`; at most [`MAX_PAYOUTS_PAGE`].
+    pub async fn payouts(
+        &self,
+        merchant: MerchantId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<PayoutRow>, StoreError> {
+        self.read(move |db| payouts::list(db, merchant, before, limit)).await
     }
 
     /// Proves the invariants over the whole database; reads all of it. Empty when all is well.

@@ -1,8 +1,8 @@
 //! Merchants, their keys, certificates and goods, and bills before and beside their orders.
 
 use nodpay_core::{
-    BillId, Country, Digest, HouseholdId, LineId, Mcc, MerchantId, Minor, OrderId, OrderState, PublicKey, Timestamp,
-    TransferId,
+    BasisPoints, BillId, Country, Day, Digest, HouseholdId, Iban, LineId, Mcc, MerchantId, Minor, OrderId, OrderState,
+    PublicKey, Timestamp, TransferId,
 };
 
 use crate::db::{Cells, Db, insert_message, many, one, params, put_numbered, run, run_one};
@@ -10,8 +10,8 @@ use crate::events::tell_merchant;
 use crate::orders::StateColumns;
 use crate::tx::{Fault, Tx};
 use crate::{
-    BillOrder, BillRow, BillState, Good, InvitationKind, MAX_GOODS, MAX_MERCHANTS_PAGE, MerchantEvent, MerchantRow,
-    Message, NewBill, NewMerchant, StoreError, TokenHash, access,
+    ApiKeyRow, BillOrder, BillRow, BillState, Good, InvitationKind, MAX_API_KEYS, MAX_GOODS, MAX_MERCHANTS_PAGE,
+    MerchantEvent, MerchantRow, Message, NewBill, NewMerchant, StoreError, TokenHash, access,
 };
 
 pub(crate) fn add(tx: &mut Tx<'_>, new: &NewMerchant, now: Timestamp) -> Result<(), Fault> {
@@ -32,8 +32,8 @@ pub(crate) fn add(tx: &mut Tx<'_>, new: &NewMerchant, now: Timestamp) -> Result<
         tx.db,
         "merchants",
         new.merchant,
-        "INSERT INTO merchants (merchant, name, mcc, city, country, currency, goods)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, '[]')",
+        "INSERT INTO merchants (merchant, name, mcc, city, country, currency, goods, closed_until)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, '[]', ?7)",
         params![
             new.merchant.as_bytes(),
             new.name.as_str(),
@@ -41,23 +41,66 @@ pub(crate) fn add(tx: &mut Tx<'_>, new: &NewMerchant, now: Timestamp) -> Result<
             new.city.as_str(),
             new.country.to_string(),
             new.currency.code(),
+            Day::of(now).number(),
         ],
     )?;
+    Ok(insert_api_key(tx.db, new.merchant, new.api_key, now)?)
+}
+
+fn insert_api_key(db: Db<'_>, id: MerchantId, api_key: TokenHash, now: Timestamp) -> Result<(), StoreError> {
     run_one(
-        tx.db,
+        db,
         "merchant_keys",
-        new.merchant,
+        id,
         "INSERT INTO merchant_keys (api_key, merchant, created) VALUES (?1, ?2, ?3)",
-        params![new.api_key.0, new.merchant.as_bytes(), now.unix_ms()],
-    )?;
-    Ok(())
+        params![api_key.0, id.as_bytes(), now.unix_ms()],
+    )
+}
+
+pub(crate) fn add_api_key(tx: &mut Tx<'_>, id: MerchantId, api_key: TokenHash, now: Timestamp) -> Result<(), Fault> {
+    merchant(tx.db, id)?.ok_or(StoreError::MerchantUnknown)?;
+    match by_api_key(tx.db, api_key)? {
+        Some(row) if row.merchant == id => return Ok(()),
+        Some(_) => return Err(StoreError::TokenExists.into()),
+        None => {}
+    }
+    if api_keys(tx.db, id)?.len() >= MAX_API_KEYS {
+        return Err(StoreError::TooManyApiKeys.into());
+    }
+    Ok(insert_api_key(tx.db, id, api_key, now)?)
+}
+
+pub(crate) fn remove_api_key(tx: &mut Tx<'_>, id: MerchantId, api_key: TokenHash) -> Result<(), Fault> {
+    let sql = "DELETE FROM merchant_keys WHERE api_key = ?1 AND merchant = ?2";
+    let gone = run(tx.db, sql, params![api_key.0, id.as_bytes()])?;
+    if gone == 1 { Ok(()) } else { Err(StoreError::ApiKeyUnknown.into()) }
+}
+
+pub(crate) fn api_keys(db: Db<'_>, id: MerchantId) -> Result<Vec<ApiKeyRow>, StoreError> {
+    let sql = "SELECT api_key, created FROM merchant_keys WHERE merchant = ?1 ORDER BY created, api_key";
+    many(db, "merchant_keys", id, sql, params![id.as_bytes()], |cells| {
+        Ok(ApiKeyRow { api_key: TokenHash(*cells.id::<Digest>()?.as_bytes()), created: cells.time()? })
+    })
+}
+
+pub(crate) fn set_fee(tx: &mut Tx<'_>, id: MerchantId, fee: BasisPoints) -> Result<(), Fault> {
+    let sql = "UPDATE merchants SET fee = ?2 WHERE merchant = ?1";
+    let changed = run(tx.db, sql, params![id.as_bytes(), fee.get()])?;
+    if changed == 1 { Ok(()) } else { Err(StoreError::MerchantUnknown.into()) }
+}
+
+pub(crate) fn set_iban(tx: &mut Tx<'_>, id: MerchantId, iban: Option<&Iban>) -> Result<(), Fault> {
+    let sql = "UPDATE merchants SET iban = ?2 WHERE merchant = ?1";
+    let changed = run(tx.db, sql, params![id.as_bytes(), iban.map(Iban::as_str)])?;
+    if changed == 1 { Ok(()) } else { Err(StoreError::MerchantUnknown.into()) }
 }
 
 /// Completed by a condition.
 macro_rules! select_merchant {
     ($rest:literal) => {
         concat!(
-            "SELECT s.merchant, s.name, s.mcc, s.city, s.country, s.currency, s.key, m.wire, m.digest, s.goods
+            "SELECT s.merchant, s.name, s.mcc, s.city, s.country, s.currency, s.key, m.wire, m.digest, s.goods,
+                    s.fee, s.iban
              FROM merchants s LEFT JOIN certificates c ON c.digest = s.certificate
              LEFT JOIN messages m ON m.id = c.message ",
             $rest
@@ -81,6 +124,11 @@ fn build_merchant(cells: &Cells<'_>) -> Result<MerchantRow, StoreError> {
         key: cells.opt_id()?,
         certificate: cells.opt_message()?,
         goods: cells.json()?,
+        fee: cells.basis_points()?,
+        iban: cells
+            .opt_string()?
+            .map(|iban| Iban::new(&iban).map_err(|error| cells.wrong(format!("iban: {error}"))))
+            .transpose()?,
     })
 }
 
@@ -309,7 +357,7 @@ fn with_latest(db: Db<'_>, (row, no, consumed_by): (BillRow, i64, Option<i64>)) 
         "orders",
         row.bill,
         "SELECT o.state, o.deadline, o.hold, o.outcome_kind, d.digest, o.total, o.struck, o.requote_total,
-                o.requote_struck
+                o.requote_struck, o.refunded
          FROM orders o LEFT JOIN messages d ON d.id = o.decision
          WHERE o.no = coalesce(?2, (SELECT max(no) FROM orders WHERE bill_no = ?1))",
         params![no, consumed_by],
@@ -332,7 +380,7 @@ fn build_bill_order(cells: &Cells<'_>, bill: &BillRow) -> Result<BillOrder, Stor
         (None, (Some(total), Some(struck))) => (total, struck, true),
         (_, (requoted, _)) => (total, struck, requoted.is_some()),
     };
-    Ok(BillOrder { state, total: total_of(total), struck, requoted })
+    Ok(BillOrder { state, total: total_of(total), struck, requoted, refunded: total_of(cells.minor()?) })
 }
 
 /// The bill that an order names, without its orders, and its key.

@@ -13,7 +13,7 @@ use nodpay_core::{
 use crate::db::{Cells, Db, insert_message, lines_json, many, one, params, put_numbered, run_one, sql_int};
 use crate::events::{To, tell, tell_merchant};
 use crate::households::{self, Books};
-use crate::ledger::{self, LedgerOrStore};
+use crate::ledger::{self, Held, LedgerOrStore};
 use crate::tx::{Fault, Tx};
 use crate::{
     BillRow, BillState, CancelOrder, Decide, Ended, EvidenceParts, HouseholdEvent, MAX_ORDERS_PAGE, MerchantEvent,
@@ -34,7 +34,7 @@ pub(crate) struct Live {
     watch_removed: bool,
     /// State, as it lies in the row.
     loaded: &'static str,
-    hold: Option<TransferId>,
+    pub(crate) hold: Option<TransferId>,
     keys: Keys,
 }
 
@@ -90,6 +90,9 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         return Err(StoreError::BillExpired.into());
     }
     let mut books = books.ok_or(StoreError::HouseholdUnknown)?;
+    if books.close_out.is_some() {
+        return Err(StoreError::HouseholdClosed.into());
+    }
     if bill.total.currency() != books.currency {
         return Err(StoreError::CurrencyNotSupported.into());
     }
@@ -103,7 +106,9 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         expire(tx, &mut books, &mut open, now)?;
     }
     let mut live = insert(tx, place, bill, bill_no, now)?;
-    if ledger::can_hold(books.wallet, live.row.total.units()) {
+    if books.frozen {
+        fail(tx, &mut books, &mut live, FailReason::HouseholdFrozen, now)?;
+    } else if ledger::can_hold(books.wallet, live.row.total.units()) {
         tell(tx, &mut books, To::Guardians, HouseholdEvent::Order(order.order), now)?;
         tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?;
     } else {
@@ -147,7 +152,7 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
     live.take_decision(tx, decision, &decide.message)?;
     match step {
         Step::End { outcome, reason, money } => end(tx, &mut books, &mut live, outcome, reason, money, now)?,
-        Step::Hold { next } => match live.obstacle(now) {
+        Step::Hold { next } => match live.obstacle(&books, now) {
             Some(reason) => fail(tx, &mut books, &mut live, reason, now)?,
             None => approve(tx, &mut books, &mut live, next, now)?,
         },
@@ -160,7 +165,10 @@ fn approve(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState
     let OrderState::Approved { hold, total, .. } = next else {
         return Err(live.incident("a hold leads to another state than approved").into());
     };
-    match ledger::hold(tx, books, hold, live.row.merchant, total, live.no, now) {
+    if total != live.row.total {
+        return Err(live.incident("a hold is over another total than its order").into());
+    }
+    match ledger::hold(tx, books, &live.held(hold), now) {
         Ok(()) => {}
         Err(LedgerOrStore::Ledger(LedgerError::InsufficientBalance { .. })) => {
             return fail(tx, books, live, FailReason::InsufficientBalance, now);
@@ -203,7 +211,7 @@ pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow
     };
     live.keys.payment = Some(insert_message(tx.db, payment.household.as_bytes(), &pay.message)?);
     live.row.payment = Some(pay.message.clone());
-    match live.obstacle(now) {
+    match live.obstacle(&books, now) {
         None => {
             live.consume_bill(tx)?;
             end(tx, &mut books, &mut live, outcome, reason, money, now)?;
@@ -343,7 +351,7 @@ pub(crate) fn tick(tx: &mut Tx<'_>, after: Option<(i64, i64)>, now: Timestamp) -
     )?;
     let mut batch = TickBatch { ended: 0, last: None, error: None };
     for (place, household, order) in due {
-        let ended = tx.nested(|tx| {
+        let ended = tx.alone(|tx| {
             let mut books = lock(tx, household)?;
             let mut live = load(tx.db, household, order)?.ok_or(StoreError::OrderUnknown)?;
             // Another replica may have been here.
@@ -354,11 +362,9 @@ pub(crate) fn tick(tx: &mut Tx<'_>, after: Option<(i64, i64)>, now: Timestamp) -
             books.save(tx)?;
             Ok(true)
         });
-        match ended {
+        match ended? {
             Ok(ended) => batch.ended += u64::from(ended),
-            // The whole transaction is gone, a full disk for one.
-            Err(fault) if tx.db.is_lost() => return Err(fault),
-            Err(fault) => batch.error = batch.error.or(Some(fault.error)),
+            Err(error) => batch.error = batch.error.or(Some(error)),
         }
         batch.last = Some(place);
     }
@@ -444,11 +450,11 @@ fn end(
     let transfer = match money {
         Money::Untouched => None,
         Money::Void(hold) => {
-            ledger::settle(tx, books, hold, total.units(), false, now)?;
+            ledger::void(tx, books, &live.held(hold), now)?;
             None
         }
         Money::Post(hold) => {
-            ledger::settle(tx, books, hold, total.units(), true, now)?;
+            ledger::post(tx, books, &live.held(hold), total.units(), now)?;
             Some(hold)
         }
     };
@@ -497,10 +503,16 @@ impl Live {
         self.row.state.deadline().map(|deadline| deadline.min(self.bill_deadline))
     }
 
+    /// Its transfer in the ledger.
+    pub(crate) fn held(&self, transfer: TransferId) -> Held {
+        Held { transfer, merchant: self.row.merchant, amount: self.row.total, order_no: self.no }
+    }
+
     /// Why the order cannot be paid any more, for reasons outside of it.
-    fn obstacle(&self, now: Timestamp) -> Option<FailReason> {
+    fn obstacle(&self, books: &Books, now: Timestamp) -> Option<FailReason> {
         match self.bill {
             _ if self.watch_removed => Some(FailReason::WatchRemoved),
+            _ if books.frozen => Some(FailReason::HouseholdFrozen),
             BillState::Consumed(..) => Some(FailReason::BillAlreadyPaid),
             BillState::Cancelled => Some(FailReason::BillCancelled),
             BillState::Open => (now >= self.bill_deadline).then_some(FailReason::BillExpired),
@@ -655,6 +667,7 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
         payment: None,
         outcome: None,
         result: None,
+        refunded: Amount::new(Minor::ZERO, bill.total.currency()),
         ask: None,
     };
     Ok(Live {
@@ -714,8 +727,8 @@ fn outcome_kind(text: &str) -> Option<OutcomeKind> {
 }
 
 fn fail_reason(text: &str) -> Option<FailReason> {
-    use FailReason::{BillAlreadyPaid, BillCancelled, BillExpired, InsufficientBalance, WatchRemoved};
-    let all = [InsufficientBalance, BillAlreadyPaid, BillCancelled, BillExpired, WatchRemoved];
+    use FailReason::{BillAlreadyPaid, BillCancelled, BillExpired, HouseholdFrozen, InsufficientBalance, WatchRemoved};
+    let all = [InsufficientBalance, BillAlreadyPaid, BillCancelled, BillExpired, WatchRemoved, HouseholdFrozen];
     all.into_iter().find(|reason| reason.as_str() == text)
 }
 
@@ -730,7 +743,7 @@ macro_rules! select_order {
                     dm.wire, dm.digest, xm.wire, xm.digest, pm.wire, pm.digest,
                     em.wire, em.digest, o.outcome_kind, o.outcome_reason, o.log_len, rm.wire, rm.digest,
                     o.bill_no, o.asks, b.state, b.deadline, y.household, y.order_id, w.removed, o.hold,
-                    o.requote, o.decision, o.cancel, o.payment, o.outcome, o.result
+                    o.requote, o.decision, o.cancel, o.payment, o.outcome, o.result, o.refunded
              FROM orders o
              JOIN bills b ON b.no = o.bill_no
              JOIN messages bm ON bm.id = b.message
@@ -775,6 +788,7 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         outcome: cells.opt_int()?,
         result: cells.opt_int()?,
     };
+    let refunded = Amount::new(cells.minor()?, currency);
 
     let columns = StateColumns {
         state: &state,
@@ -820,6 +834,7 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         payment,
         outcome,
         result,
+        refunded,
         ask: None,
     };
     let loaded = state_name(&row.state);
@@ -895,6 +910,7 @@ pub(crate) fn orders(
     page.into_iter().map(|live| with_ask(db, live).map(|live| live.row)).collect()
 }
 
+/// When an order or an ask is due.
 pub(crate) fn next_deadline(db: Db<'_>) -> Result<Option<Timestamp>, StoreError> {
     let order = one(db, "orders", "(due)", "SELECT min(due) FROM orders WHERE due IS NOT NULL", params![], |cells| {
         cells.opt_time()

@@ -682,7 +682,8 @@ impl Link {
             return Ok(statement.clone());
         }
         let mut text = sql.replace('?', "$");
-        if changes_one && !text.starts_with("INSERT") {
+        let fails_anyway = text.starts_with("INSERT") && !text.contains("ON CONFLICT");
+        if changes_one && !fails_anyway {
             text = format!("WITH changed AS ({text} RETURNING 1) SELECT 1 / count(*) FROM changed");
         }
         let statement = self.with_client(async |client| client.prepare(&text).await)?;

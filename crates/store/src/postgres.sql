@@ -21,6 +21,8 @@ CREATE TABLE households (
     posted BIGINT NOT NULL,
     held BIGINT NOT NULL,
     last_event BIGINT NOT NULL CHECK (last_event >= 0),
+    frozen SMALLINT NOT NULL DEFAULT 0 CHECK (frozen IN (0, 1)),
+    close_out BYTEA CHECK (octet_length(close_out) = 16),
     CHECK (0 <= held AND held <= posted)
 ) WITH (fillfactor = 50);
 
@@ -97,8 +99,14 @@ CREATE TABLE merchants (
     key BYTEA CHECK (octet_length(key) = 65),
     certificate BYTEA,
     goods TEXT NOT NULL,
+    fee BIGINT NOT NULL DEFAULT 0 CHECK (fee BETWEEN 0 AND 1000),
+    iban TEXT CHECK (length(iban) BETWEEN 15 AND 34),
+    payouts BIGINT NOT NULL DEFAULT 0 CHECK (payouts >= 0),
+    closed_until BIGINT NOT NULL DEFAULT 0 CHECK (closed_until >= 0),
     CHECK (certificate IS NULL OR key IS NOT NULL)
 );
+
+CREATE INDEX merchants_to_close ON merchants (closed_until);
 
 CREATE TABLE invitations (
     token BYTEA PRIMARY KEY CHECK (octet_length(token) = 32),
@@ -142,6 +150,7 @@ CREATE TABLE merchant_keys (
     merchant BYTEA NOT NULL REFERENCES merchants (merchant),
     created BIGINT NOT NULL
 );
+CREATE INDEX keys_of_merchant ON merchant_keys (merchant);
 
 CREATE TABLE merchant_codes (
     payee BYTEA PRIMARY KEY CHECK (octet_length(payee) = 32),
@@ -196,9 +205,11 @@ CREATE TABLE orders (
     outcome BIGINT,
     outcome_kind TEXT CHECK (outcome_kind IN ('paid', 'failed', 'refused', 'expired', 'cancelled')),
     outcome_reason TEXT CHECK (outcome_reason IN
-        ('insufficient-balance', 'bill-already-paid', 'bill-cancelled', 'bill-expired', 'watch-removed')),
+        ('insufficient-balance', 'bill-already-paid', 'bill-cancelled', 'bill-expired', 'watch-removed',
+         'household-frozen')),
     log_len BIGINT,
     result BIGINT,
+    refunded BIGINT NOT NULL DEFAULT 0,
     UNIQUE (household, order_id),
     UNIQUE (watch, nonce),
     CHECK ((state = 'ended') = (outcome IS NOT NULL)),
@@ -215,7 +226,8 @@ CREATE TABLE orders (
     CHECK (payment IS NULL OR outcome_kind IN ('paid', 'failed')),
     CHECK ((requote IS NULL) = (requote_revision IS NULL)
         AND (requote IS NULL) = (requote_total IS NULL)
-        AND (requote IS NULL) = (requote_struck IS NULL))
+        AND (requote IS NULL) = (requote_struck IS NULL)),
+    CHECK (refunded BETWEEN 0 AND total AND (refunded = 0 OR outcome_kind = 'paid'))
 );
 -- One at a time: the orders of a household are numbered in the order they came.
 CREATE SEQUENCE orders_no;
@@ -245,26 +257,33 @@ CREATE INDEX asks_due ON requote_asks (deadline) WHERE state = 'asked';
 CREATE TABLE transfers (
     household BYTEA NOT NULL,
     transfer BYTEA NOT NULL CHECK (octet_length(transfer) = 16),
-    debit BYTEA NOT NULL CHECK (octet_length(debit) IN (1, 17)),
-    credit BYTEA NOT NULL CHECK (octet_length(credit) IN (1, 17)),
+    debit BYTEA NOT NULL CHECK (octet_length(debit) IN (1, 2, 17)),
+    credit BYTEA NOT NULL CHECK (octet_length(credit) IN (1, 2, 17)),
     amount BIGINT NOT NULL CHECK (amount > 0),
     currency TEXT NOT NULL CHECK (length(currency) = 3),
     kind TEXT NOT NULL CHECK (kind IN ('pending', 'direct')),
     order_no BIGINT,
+    of_transfer BYTEA CHECK (octet_length(of_transfer) = 16),
     at BIGINT NOT NULL,
     PRIMARY KEY (household, transfer),
     CHECK (debit <> credit),
-    CHECK ((kind = 'pending') = (order_no IS NOT NULL))
+    CHECK (kind <> 'pending' OR (order_no IS NOT NULL AND of_transfer IS NULL)),
+    CHECK (kind <> 'direct' OR (order_no IS NULL) = (of_transfer IS NULL))
 );
-CREATE INDEX transfers_of_merchant ON transfers (credit) WHERE order_no IS NOT NULL;
+CREATE INDEX transfers_debited ON transfers (debit, at) WHERE of_transfer IS NOT NULL;
+CREATE INDEX transfers_credited ON transfers (credit, at) WHERE of_transfer IS NOT NULL;
 
 CREATE TABLE settlements (
     household BYTEA NOT NULL,
     transfer BYTEA NOT NULL,
     result TEXT NOT NULL CHECK (result IN ('post', 'void')),
+    amount BIGINT CHECK (amount > 0),
+    credit BYTEA CHECK (octet_length(credit) IN (1, 2, 17)),
     at BIGINT NOT NULL,
-    PRIMARY KEY (household, transfer)
+    PRIMARY KEY (household, transfer),
+    CHECK ((result = 'post') = (amount IS NOT NULL) AND (result = 'post') = (credit IS NOT NULL))
 );
+CREATE INDEX settlements_credited ON settlements (credit, at) WHERE result = 'post';
 
 CREATE TABLE events (
     household BYTEA NOT NULL,
@@ -272,14 +291,14 @@ CREATE TABLE events (
     watch BYTEA NOT NULL CHECK (octet_length(watch) IN (0, 16)),
     seq BIGINT NOT NULL CHECK (seq >= 1),
     kind TEXT NOT NULL
-        CHECK (kind IN ('log', 'pairing', 'order', 'requote', 'decision', 'outcome', 'result', 'balance', 'pin')),
+        CHECK (kind IN ('log', 'pairing', 'order', 'requote', 'decision', 'outcome', 'result', 'refund', 'balance', 'pin')),
     order_id BYTEA CHECK (octet_length(order_id) = 16),
     pairing BYTEA CHECK (octet_length(pairing) = 16),
     log_seq BIGINT,
     pin_of BYTEA CHECK (octet_length(pin_of) = 16),
     at BIGINT NOT NULL,
     PRIMARY KEY (household, audience, watch, seq),
-    CHECK ((kind IN ('order', 'requote', 'decision', 'outcome', 'result')) = (order_id IS NOT NULL)),
+    CHECK ((kind IN ('order', 'requote', 'decision', 'outcome', 'result', 'refund')) = (order_id IS NOT NULL)),
     CHECK ((kind = 'pairing') = (pairing IS NOT NULL)),
     CHECK ((kind = 'log') = (log_seq IS NOT NULL)),
     CHECK ((kind = 'pin') = (pin_of IS NOT NULL))
@@ -306,6 +325,80 @@ CREATE TABLE merchant_events (
 );
 CREATE INDEX events_of_merchant ON merchant_events (merchant, seq);
 
+-- Which transfers are refunds of which order; the reason is beside the ledger, so that it can be erased.
+CREATE TABLE refunds (
+    household BYTEA NOT NULL,
+    order_id BYTEA NOT NULL CHECK (octet_length(order_id) = 16),
+    refund BYTEA NOT NULL,
+    reason TEXT,
+    PRIMARY KEY (household, order_id, refund),
+    FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id),
+    FOREIGN KEY (household, refund) REFERENCES transfers (household, transfer)
+);
+
+-- Pocket money: `paid` dues of it are over, counted from `first`.
+CREATE TABLE schedules (
+    household BYTEA NOT NULL REFERENCES households (household),
+    schedule BYTEA NOT NULL CHECK (octet_length(schedule) = 16),
+    amount BIGINT NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL CHECK (octet_length(currency) = 3),
+    every TEXT NOT NULL CHECK (every IN ('day', 'week', 'month')),
+    first BIGINT NOT NULL,
+    paid BIGINT NOT NULL CHECK (paid >= 0),
+    next_due BIGINT,
+    ended BIGINT,
+    PRIMARY KEY (household, schedule),
+    CHECK ((next_due IS NULL) = (ended IS NOT NULL))
+);
+CREATE INDEX schedules_due ON schedules (next_due) WHERE next_due IS NOT NULL;
+
+-- What moved on a merchant's day (UTC), and its balance at the end of it. Days on which nothing moved have no row.
+CREATE TABLE closings (
+    merchant BYTEA NOT NULL REFERENCES merchants (merchant),
+    day BIGINT NOT NULL CHECK (day >= 0),
+    currency TEXT NOT NULL CHECK (octet_length(currency) = 3),
+    payments BIGINT NOT NULL CHECK (payments >= 0),
+    refunds BIGINT NOT NULL CHECK (refunds >= 0),
+    -- Less what was given back.
+    fees BIGINT NOT NULL,
+    -- Less what came back.
+    payouts BIGINT NOT NULL,
+    balance BIGINT NOT NULL,
+    PRIMARY KEY (merchant, day, currency)
+);
+
+-- Movements of a merchant that no household has a part in. Append-only.
+CREATE TABLE merchant_transfers (
+    merchant BYTEA NOT NULL REFERENCES merchants (merchant),
+    transfer BYTEA NOT NULL CHECK (octet_length(transfer) = 16),
+    debit BYTEA NOT NULL CHECK (octet_length(debit) IN (1, 2, 17)),
+    credit BYTEA NOT NULL CHECK (octet_length(credit) IN (1, 2, 17)),
+    amount BIGINT NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL CHECK (octet_length(currency) = 3),
+    of_transfer BYTEA CHECK (octet_length(of_transfer) = 16),
+    at BIGINT NOT NULL,
+    PRIMARY KEY (merchant, transfer),
+    FOREIGN KEY (merchant, of_transfer) REFERENCES merchant_transfers (merchant, transfer),
+    CHECK (debit <> credit)
+);
+CREATE INDEX merchant_transfers_by_time ON merchant_transfers (merchant, at);
+
+CREATE TABLE payouts (
+    merchant BYTEA NOT NULL,
+    payout BYTEA NOT NULL,
+    number BIGINT NOT NULL CHECK (number >= 1),
+    amount BIGINT NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL CHECK (octet_length(currency) = 3),
+    iban TEXT NOT NULL CHECK (length(iban) BETWEEN 15 AND 34),
+    state TEXT NOT NULL CHECK (state IN ('asked', 'sent', 'done', 'returned')),
+    asked BIGINT NOT NULL,
+    changed BIGINT NOT NULL,
+    PRIMARY KEY (merchant, payout),
+    UNIQUE (merchant, number),
+    FOREIGN KEY (merchant, payout) REFERENCES merchant_transfers (merchant, transfer)
+);
+CREATE INDEX payouts_to_send ON payouts (asked) WHERE state = 'asked';
+
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON messages FOR EACH ROW EXECUTE FUNCTION append_only();
@@ -315,13 +408,20 @@ CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON transfers FOR EACH ROW EXECUTE F
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON settlements FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON events FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON merchant_events FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON closings FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON merchant_transfers FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE DELETE ON refunds FOR EACH ROW EXECUTE FUNCTION append_only();
 
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '%', TG_ARGV[0]; END $$;
 CREATE TRIGGER rise BEFORE UPDATE ON pin_reports FOR EACH ROW WHEN (NEW.seq <= OLD.seq)
     EXECUTE FUNCTION refuse('a PIN report is newer than the last');
 CREATE TRIGGER end_once BEFORE UPDATE ON orders FOR EACH ROW
-    WHEN (OLD.state = 'ended' AND (NEW.state <> 'ended' OR NEW.outcome <> OLD.outcome
+    WHEN (OLD.state = 'ended' AND (NEW.state <> 'ended' OR NEW.outcome <> OLD.outcome OR NEW.refunded < OLD.refunded
           OR (OLD.result IS NOT NULL AND NEW.result IS DISTINCT FROM OLD.result)))
     EXECUTE FUNCTION refuse('an order ends once');
 CREATE TRIGGER keep BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION refuse('orders are kept');
+CREATE TRIGGER keep BEFORE DELETE ON payouts FOR EACH ROW EXECUTE FUNCTION refuse('payouts are kept');
+CREATE TRIGGER end_once BEFORE UPDATE ON payouts FOR EACH ROW
+    WHEN (OLD.state IN ('done', 'returned') OR NEW.amount <> OLD.amount OR NEW.iban <> OLD.iban)
+    EXECUTE FUNCTION refuse('a payout ends once');

@@ -7,12 +7,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nodpay_core::{OrderState, Outcome, OutcomeKind, Timestamp};
+use nodpay_core::{
+    Amount, BasisPoints, Currency, Iban, Minor, OrderState, Outcome, OutcomeKind, Timestamp, TransferId,
+};
 use rusqlite::Connection;
 
 use crate::contract::{Family, Shop, outcome_of, outcome_signer};
 use crate::db::{Db, params, run};
-use crate::{Address, Audience, HouseholdEvent, OutcomeSigner, Store, StoreError};
+use crate::{Address, Audience, HouseholdEvent, OutcomeSigner, Refund, Store, StoreError};
 
 fn open() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -191,11 +193,101 @@ fn tamper(folder: &tempfile::TempDir, sql: &str, key: &[u8]) {
     assert!(db.execute(sql, [key]).expect("a change") > 0, "{sql}");
 }
 
+/// A payment with a fee, a part of it given back, the day closed, and the rest on its way to the bank.
+async fn paid_out(store: &Store, shop: &Shop, family: &Family) {
+    store.set_fee(shop.merchant, BasisPoints::new(500).expect("in range")).await.expect("a fee");
+    let bill = shop.sell(store, &[300]).await;
+    family.paid(store, &bill, NOW).await;
+    let (merchant, reason) = (shop.merchant, None);
+    let amount = Amount::new(Minor::new(100).expect("in range"), Currency::CNY);
+    let refund = Refund { merchant, bill: bill.bill, refund: TransferId::from_bytes([5; 16]), amount, reason };
+    store.refund(refund, NOW).await.expect("a refund");
+    let tomorrow = NOW.plus_ms(24 * 60 * 60 * 1000);
+    assert_eq!(store.tick(tomorrow).await.map(|ticked| ticked.closed), Ok(1));
+    store.set_iban(merchant, Some(Iban::new("NO9386011117947").expect("valid"))).await.expect("an account");
+    store.ask_payout(merchant, TransferId::from_bytes([6; 16]), tomorrow).await.expect("a payout");
+}
+
+/// A file of the version before: what it holds is there, and right.
+#[tokio::test]
+async fn an_older_file_is_brought_up_to_date() {
+    let (store, folder) = open();
+    let shop = Shop::open(&store).await;
+    let family = Family::settle(&store, 1_000).await;
+    let paid = family.paid(&store, &shop.sell(&store, &[300]).await, NOW).await;
+    let waiting = family.approved(&store, &shop.sell(&store, &[200]).await, NOW).await;
+    let events = store.events_after(family.household, Audience::Guardian, 0, 100).await.expect("a read");
+    drop(store);
+    let old = folder.path().join("old.sqlite");
+    {
+        let db = Connection::open(&old).expect("a file");
+        for version in &crate::sqlite::MIGRATIONS[..2] {
+            db.execute_batch(version).expect("the tables of version 2");
+        }
+        db.execute("ATTACH ?1 AS new", [file(&folder).to_str().expect("text")]).expect("the new file");
+        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+        let columns = "SELECT group_concat(name) FROM pragma_table_info(?1)";
+        let names = |sql: &str| {
+            let mut statement = db.prepare(sql).expect("a statement");
+            let names = statement.query_map([], |row| row.get(0)).expect("rows");
+            names.collect::<Result<Vec<String>, _>>().expect("texts")
+        };
+        db.pragma_update(None, "foreign_keys", false).expect("a pragma");
+        for table in names(tables) {
+            let columns: String = db.query_row(columns, [&table], |row| row.get(0)).expect("columns");
+            db.execute_batch(&format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}"))
+                .expect("a copy");
+        }
+        db.pragma_update(None, "application_id", 0x6e6f_6470).expect("a pragma");
+        db.pragma_update(None, "user_version", 2).expect("a pragma");
+    }
+    let store = open_file(&old, outcome_signer()).expect("brought up to date");
+    assert_eq!(store.check().await, Ok(Vec::new()));
+    assert_eq!(store.order(family.household, paid.order).await, Ok(Some(paid)));
+    assert_eq!(store.open_order(family.watch).await, Ok(Some(waiting.clone())));
+    assert_eq!(store.events_after(family.household, Audience::Guardian, 0, 100).await, Ok(events));
+    store.pay(crate::contract::payment_over(&waiting, NOW), NOW).await.expect("a payment");
+    assert_eq!(family.wallet(&store).await, (500, 0));
+    // Days from before are closed at the first tick.
+    assert_eq!(store.tick(NOW.plus_ms(48 * 60 * 60 * 1000)).await.map(|ticked| ticked.closed), Ok(1));
+    assert_eq!(store.merchant_balance(shop.merchant).await.map(Amount::minor), Ok(500));
+    assert_eq!(store.check().await, Ok(Vec::new()));
+}
+
+/// The wallet's orders are always posted whole; a rail may take less than was held.
+#[tokio::test]
+async fn a_part_of_a_hold_is_posted_and_the_rest_released() {
+    let (store, _folder) = open();
+    let shop = Shop::open(&store).await;
+    let family = Family::settle(&store, 1_000).await;
+    let row = family.approved(&store, &shop.sell(&store, &[300]).await, NOW).await;
+    let (household, order) = (row.household, row.order);
+    let post = |part: i64| {
+        store.write(move |tx| {
+            let mut books = crate::households::Books::load(tx.db, household)?;
+            let live = crate::orders::load(tx.db, household, order)?.ok_or(StoreError::OrderUnknown)?;
+            let held = live.held(live.hold.ok_or(StoreError::OrderUnknown)?);
+            crate::ledger::post(tx, &mut books, &held, Minor::new(part).expect("in range"), NOW)?;
+            Ok(books.save(tx)?)
+        })
+    };
+    for wrong in [0, -1, 301] {
+        assert_eq!(post(wrong).await.map_err(|error| error.code()), Err("incident"), "{wrong}");
+    }
+    post(120).await.expect("a part");
+    assert_eq!(family.wallet(&store).await, (880, 0));
+    assert_eq!(store.merchant_balance(shop.merchant).await.map(Amount::minor), Ok(120));
+    assert_eq!(post(120).await.map_err(|error| error.code()), Err("incident"), "once");
+}
+
 /// Each of these is a state of the file that no transaction of ours leaves behind.
 #[tokio::test]
 async fn a_check_finds_what_was_tampered_with() {
     let drop_triggers = "DROP TRIGGER settlements_stay; DROP TRIGGER settlements_keep; DROP TRIGGER events_keep;
-                         DROP TRIGGER orders_end; DROP TRIGGER transfers_stay;";
+                         DROP TRIGGER orders_end; DROP TRIGGER transfers_stay; DROP TRIGGER transfers_keep;
+                         DROP TRIGGER refunds_keep; DROP TRIGGER closings_stay; DROP TRIGGER closings_keep;
+                         DROP TRIGGER merchant_transfers_stay; DROP TRIGGER merchant_transfers_keep;
+                         DROP TRIGGER payouts_end; DROP TRIGGER payouts_keep;";
     let cases = [
         ("households", "UPDATE households SET posted = posted + 1 WHERE household = ?1"),
         ("households", "UPDATE households SET next_seq = next_seq + 1 WHERE household = ?1"),
@@ -214,12 +306,32 @@ async fn a_check_finds_what_was_tampered_with() {
         ("bills", "UPDATE bills SET state = 'open' WHERE ?1 <> x''"),
         ("transfers", "UPDATE transfers SET amount = amount + 1 WHERE order_no IS NULL AND household = ?1"),
         ("file", "DELETE FROM wearers WHERE household = ?1"),
+        ("settlements", "UPDATE settlements SET amount = amount + 1 WHERE household = ?1"),
+        ("settlements", "UPDATE settlements SET credit = x'03' WHERE household = ?1"),
+        ("orders", "UPDATE orders SET refunded = refunded - 1 WHERE household = ?1"),
+        ("refunds", "DELETE FROM refunds WHERE household = ?1"),
+        (
+            "transfers",
+            "UPDATE transfers SET amount = 400 WHERE credit = debit OR substr(credit, 2) = ?1 AND order_no > 0",
+        ),
+        ("transfers", "UPDATE transfers SET amount = amount + 1 WHERE credit = x'03' AND household = ?1"),
+        ("transfers", "DELETE FROM transfers WHERE debit = x'03' AND household = ?1"),
+        ("transfers", "UPDATE transfers SET credit = x'04' WHERE credit = x'03' AND household = ?1"),
+        ("merchants", "DELETE FROM transfers WHERE credit = x'03' AND household = ?1"),
+        ("households", "UPDATE households SET close_out = randomblob(16) WHERE household = ?1"),
+        ("closings", "UPDATE closings SET payments = payments + 1 WHERE ?1 <> x''"),
+        ("closings", "UPDATE closings SET balance = balance + 1 WHERE ?1 <> x''"),
+        ("merchants", "DELETE FROM closings WHERE ?1 <> x''"),
+        ("payouts", "UPDATE payouts SET state = 'done' WHERE ?1 <> x''"),
+        ("payouts", "UPDATE payouts SET amount = amount + 1 WHERE ?1 <> x''"),
+        ("payouts", "DELETE FROM merchant_transfers WHERE ?1 <> x''"),
+        ("merchant_transfers", "DELETE FROM payouts WHERE ?1 <> x''"),
     ];
     for (table, sql) in cases {
         let (store, folder) = open();
         let shop = Shop::open(&store).await;
         let family = Family::settle(&store, 1_000).await;
-        family.paid(&store, &shop.sell(&store, &[300]).await, NOW).await;
+        paid_out(&store, &shop, &family).await;
         assert_eq!(store.check().await, Ok(Vec::new()));
         {
             let db = Connection::open(file(&folder)).expect("the file");
@@ -258,9 +370,20 @@ async fn history_cannot_be_changed() {
     let (store, folder) = open();
     let shop = Shop::open(&store).await;
     let family = Family::settle(&store, 1_000).await;
-    family.paid(&store, &shop.sell(&store, &[300]).await, NOW).await;
+    paid_out(&store, &shop, &family).await;
     let db = Connection::open(file(&folder)).expect("the file");
-    for table in ["messages", "log_entries", "certificates", "transfers", "settlements", "events", "merchant_events"] {
+    let append_only = [
+        "messages",
+        "log_entries",
+        "certificates",
+        "transfers",
+        "settlements",
+        "events",
+        "merchant_events",
+        "closings",
+        "merchant_transfers",
+    ];
+    for table in append_only {
         let column: String = db
             .query_row("SELECT name FROM pragma_table_info(?1) WHERE pk = 0 LIMIT 1", [table], |row| row.get(0))
             .expect("a column");
@@ -274,11 +397,13 @@ async fn history_cannot_be_changed() {
     // A hold is settled once, and a wallet never goes below zero, whatever the program does.
     db.pragma_update(None, "foreign_keys", true).expect("a pragma");
     for sql in [
-        "INSERT INTO settlements SELECT household, transfer, 'void', at FROM settlements",
+        "INSERT INTO settlements SELECT household, transfer, 'void', NULL, NULL, at FROM settlements",
         "UPDATE households SET posted = -1, held = -1",
         "UPDATE households SET held = posted + 1",
         "UPDATE bills SET consumed_by = NULL",
-        "INSERT INTO transfers SELECT household, randomblob(16), debit, credit, 0, currency, kind, order_no, at FROM transfers",
+        "INSERT INTO transfers SELECT household, randomblob(16), debit, credit, 0, currency, kind, order_no, of_transfer, at FROM transfers",
+        "UPDATE orders SET refunded = total + 1",
+        "UPDATE merchants SET fee = 1001",
     ] {
         let error = db.execute(sql, []).expect_err(sql).to_string();
         assert!(error.contains("constraint failed"), "{sql}: {error}");

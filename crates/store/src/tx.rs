@@ -34,6 +34,19 @@ impl<'a> Tx<'a> {
         result
     }
 
+    /// Runs one of many parts, whose error is the inner one. The outer one says that all of the transaction is gone, on a
+    /// full disk for one.
+    pub(crate) fn alone<T>(
+        &mut self,
+        part: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<Result<T, StoreError>, Fault> {
+        match self.nested(part) {
+            Ok(value) => Ok(Ok(value)),
+            Err(fault) if self.db.is_lost() => Err(fault),
+            Err(fault) => Ok(Err(fault.error)),
+        }
+    }
+
     /// Runs a whole request. Gives its answer, what to tell subscribers, and whether its writes are to stay.
     pub(crate) fn run<T>(
         db: Db<'a>,

@@ -2,10 +2,10 @@
 //! rows are rebuilt from the database as core types, never trusted as they lie there.
 
 use nodpay_core::{
-    Amount, AskId, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency, Decision, Digest, EnrolledWatch,
-    FailReason, GuardianId, HouseholdId, LineId, LogEntry, Mcc, MerchantId, Minor, Order, OrderId, OrderState,
-    OutcomeKind, PairingId, Payment, PersonName, PinReport, PublicKey, ResultReport, Text, Timestamp, TransferId,
-    Wallet, WatchId, WearerId,
+    Amount, AskId, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency, Day, Decision, Digest,
+    EnrolledWatch, Every, FailReason, GuardianId, HouseholdId, Iban, LineId, LogEntry, Mcc, MerchantId, Minor, Order,
+    OrderId, OrderState, OutcomeKind, PairingId, Payment, PersonName, PinReport, PublicKey, ResultReport, ScheduleId,
+    Text, Timestamp, TransferId, Wallet, WatchId, WearerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,10 @@ pub struct HouseholdRow {
     pub guardians: Vec<(GuardianId, PersonName)>,
     /// Number of the newest event, 0 before the first.
     pub last_event: u64,
+    /// The operator has stopped its payments.
+    pub frozen: bool,
+    /// It was closed out: no order, top-up or pocket money any more.
+    pub closed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +114,61 @@ pub struct TopUp {
     pub transfer: TransferId,
     /// Above zero, of the wallet's currency.
     pub amount: Amount,
+}
+
+/// A merchant gives back what a household paid, or a part of it.
+#[derive(Clone, Debug)]
+pub struct Refund {
+    pub merchant: MerchantId,
+    /// The paid bill.
+    pub bill: BillId,
+    /// Names this refund: repeated, it is the same one.
+    pub refund: TransferId,
+    /// Above zero; with the earlier refunds at most what was paid.
+    pub amount: Amount,
+    pub reason: Option<Text<60>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefundRow {
+    pub refund: TransferId,
+    pub amount: Amount,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text<60>>,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct CloseOut {
+    pub household: HouseholdId,
+    /// Names the close-out: repeated, it is the same one.
+    pub transfer: TransferId,
+}
+
+/// Pocket money: a top-up that comes again and again.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSchedule {
+    pub household: HouseholdId,
+    /// Random.
+    pub schedule: ScheduleId,
+    /// Above zero, of the wallet's currency.
+    pub amount: Amount,
+    pub every: Every,
+    /// When it is due first; dates are counted in UTC.
+    pub first: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleRow {
+    pub household: HouseholdId,
+    pub schedule: ScheduleId,
+    pub amount: Amount,
+    pub every: Every,
+    pub first: Timestamp,
+    /// How many dues are over.
+    pub dues: u32,
+    /// `None` once ended.
+    pub next_due: Option<Timestamp>,
 }
 
 // Pairing, invitations, sessions, logins
@@ -211,6 +270,17 @@ pub struct MerchantRow {
     /// The newest certificate, for the present key; `None` while the operator has not signed it.
     pub certificate: Option<Message>,
     pub goods: Vec<Good>,
+    /// What the operator keeps of each payment.
+    pub fee: BasisPoints,
+    /// Where payouts go.
+    pub iban: Option<Iban>,
+}
+
+/// An API key of a merchant's server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiKeyRow {
+    pub api_key: TokenHash,
+    pub created: Timestamp,
 }
 
 /// What a till offers.
@@ -290,6 +360,8 @@ pub struct BillOrder {
     /// Decided, else requoted.
     pub struck: Vec<LineId>,
     pub requoted: bool,
+    /// What went back of it.
+    pub refunded: Amount,
 }
 
 /// What a till shows of its bill.
@@ -347,6 +419,158 @@ impl BillRow {
     #[must_use]
     pub fn struck(&self) -> &[LineId] {
         self.latest.as_ref().map_or(&[], |order| &order.struck)
+    }
+}
+
+// A merchant's books
+
+/// Whole days in UTC, the first and the last one included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    pub from: Day,
+    pub to: Day,
+}
+
+/// What moved in some time, in minor units of the merchant's currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    pub payments: Minor,
+    pub refunds: Minor,
+    /// Less what was given back with refunds.
+    pub fees: Minor,
+    /// Less what came back.
+    pub payouts: Minor,
+}
+
+/// A day that is over, on which something moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosingRow {
+    pub day: Day,
+    pub currency: Currency,
+    pub totals: Totals,
+    /// At its end.
+    pub balance: Minor,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    pub merchant: MerchantId,
+    pub period: Period,
+    pub currency: Currency,
+    /// Balance at the period's begin.
+    pub opening: Minor,
+    pub totals: Totals,
+    /// Balance at the period's end.
+    pub closing: Minor,
+    /// By time; a page of them.
+    pub movements: Vec<Movement>,
+    /// Where the next page goes on, if there may be one.
+    pub next: Option<Place>,
+}
+
+/// A place between the movements of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub at: Timestamp,
+    pub transfer: TransferId,
+}
+
+/// A change of a merchant's balance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Movement {
+    pub at: Timestamp,
+    pub transfer: TransferId,
+    pub kind: MovementKind,
+    /// Below zero where it takes something away.
+    pub change: Minor,
+    pub bill: Option<BillId>,
+    /// Of a refund.
+    pub reason: Option<Text<60>>,
+}
+
+impl Movement {
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        Place { at: self.at, transfer: self.transfer }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MovementKind {
+    Payment,
+    Fee,
+    Refund,
+    /// The fee on what was refunded.
+    FeeBack,
+    Payout,
+    /// A payout that the bank returned.
+    PayoutBack,
+}
+
+impl MovementKind {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Fee => "fee",
+            Self::Refund => "refund",
+            Self::FeeBack => "fee-back",
+            Self::Payout => "payout",
+            Self::PayoutBack => "payout-back",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayoutRow {
+    pub merchant: MerchantId,
+    pub payout: TransferId,
+    /// Of the merchant's, upwards; some numbers are left out.
+    pub number: u64,
+    pub amount: Amount,
+    pub iban: Iban,
+    pub state: PayoutState,
+    pub asked: Timestamp,
+    pub changed: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayoutState {
+    /// The money is set aside.
+    Asked,
+    /// The bank has the order.
+    Sent,
+    Done,
+    /// The merchant has its money here again.
+    Returned,
+}
+
+impl PayoutState {
+    pub const ALL: [Self; 4] = [Self::Asked, Self::Sent, Self::Done, Self::Returned];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Sent => "sent",
+            Self::Done => "done",
+            Self::Returned => "returned",
+        }
+    }
+
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// What was not sent can still be returned; what was is done or returned.
+    pub(crate) const fn leads_to(self, next: Self) -> bool {
+        match self {
+            Self::Asked => matches!(next, Self::Sent | Self::Returned),
+            Self::Sent => matches!(next, Self::Done | Self::Returned),
+            Self::Done | Self::Returned => false,
+        }
     }
 }
 
@@ -414,6 +638,8 @@ pub struct OrderRow {
     pub payment: Option<Message>,
     pub outcome: Option<Ended>,
     pub result: Option<Message>,
+    /// What the merchant gave back: zero but for a paid one.
+    pub refunded: Amount,
     /// The newest ask.
     pub ask: Option<AskRow>,
 }
@@ -535,6 +761,7 @@ pub enum HouseholdEvent {
     Decision(OrderId),
     Outcome(OrderId),
     Result(OrderId),
+    Refund(OrderId),
     Balance,
     /// The watch reported on its PIN.
     Pin(WatchId),
@@ -551,6 +778,7 @@ impl HouseholdEvent {
             Self::Decision(_) => "decision",
             Self::Outcome(_) => "outcome",
             Self::Result(_) => "result",
+            Self::Refund(_) => "refund",
             Self::Balance => "balance",
             Self::Pin(_) => "pin",
         }
@@ -586,6 +814,10 @@ pub enum Topic {
 pub struct Ticked {
     /// Orders ended and asks timed out.
     pub ended: u64,
+    /// Dues of pocket money paid.
+    pub topped_up: u64,
+    /// Merchants' days closed.
+    pub closed: u64,
     /// When something is due next.
     pub next: Option<Timestamp>,
 }

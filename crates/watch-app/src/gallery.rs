@@ -184,6 +184,7 @@ pub fn notices() -> Vec<Notice> {
         Notice::PinTooEasy,
         words_of_mother(),
         Notice::WatchNotEnrolled,
+        Notice::WalletStopped,
         Notice::NotGenuine,
         Notice::OverNewWatchCap,
         Notice::TooLate,

@@ -179,6 +179,7 @@ pub(crate) enum EndReason {
     BillCancelled,
     BillExpired,
     WatchNotEnrolled,
+    WalletStopped,
     NotGenuine,
     NoNetwork,
 }

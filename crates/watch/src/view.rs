@@ -204,6 +204,8 @@ pub enum Notice {
     Words(String),
     /// The service says this watch is not (or no longer) enrolled.
     WatchNotEnrolled,
+    /// The operator has stopped the household's payments, or the household is closed.
+    WalletStopped,
     /// A signed message of the other side did not verify: nothing was paid.
     NotGenuine,
     /// Above the cap of a newly paired watch.

@@ -14,7 +14,7 @@ import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLef
 import { anchorFile, believe, readPin } from "./trust.js";
 import { verifyOrderView } from "./verify.js";
 
-const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "balance", "pin"];
+const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin"];
 const ASK_MS = 30_000;
 
 const state = {
@@ -177,6 +177,8 @@ async function refreshHome() {
   const { balance } = household;
   state.home = {
     ...believed,
+    /** What the operator did to it: closed or frozen. */
+    stopped: household.closed ? "closed" : household.frozen ? "frozen" : null,
     balance: typeof balance === "number" ? { minor: balance, currency: household.currency } : { minor: balance.minor, currency: balance.currency },
   };
   state.phase = "ready";
@@ -375,6 +377,7 @@ function homePage() {
   return [
     h("h1.unseen", {}, t("home.title")),
     state.problem && notice("bad", problemText(state.problem)),
+    state.home.stopped && notice("bad", t(state.home.stopped === "closed" ? "home.closed" : "home.frozen")),
     ...waiting.map(waitingCard),
     ...watches.map((watch) => reportCard(state.home, watch)),
     h("section.card.balance", { "aria-label": t("home.balance") },

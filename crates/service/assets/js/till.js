@@ -175,7 +175,7 @@ async function charge() {
     const made = await postMessage("/api/merchant/bills", signed.wire);
     checkCode(made.code, bill.bill, signed.digest);
     remember({ bill, digest: signed.digest, rule, names });
-    state.bill = { id: bill.bill, bill, code: made.code, status: "open", total: bill.total, struck: [], ends: performance.now() + made.expires_in_ms };
+    state.bill = { id: bill.bill, bill, code: made.code, status: "open", total: bill.total, struck: [], refunded: 0, ends: performance.now() + made.expires_in_ms };
     announce(t("till.show", { total: money({ minor: total, currency: bill.currency }) }));
   } catch (error) {
     state.problem = error;
@@ -196,7 +196,7 @@ async function refreshBill() {
   billChanged({ bill: id, ...(await get(`/api/merchant/bills/${id}`)) });
 }
 
-function billChanged({ bill, status, total, struck, printed_code: printed }) {
+function billChanged({ bill, status, total, struck, refunded, printed_code: printed }) {
   if (printed) {
     const others = state.printed.filter((known) => known.bill !== bill);
     state.printed = [{ bill, status, total }, ...others].slice(0, MAX_PRINTED);
@@ -206,6 +206,7 @@ function billChanged({ bill, status, total, struck, printed_code: printed }) {
   if (!state.bill || state.bill.id !== bill) return;
   const before = state.bill.status;
   Object.assign(state.bill, { status, struck: struck ?? [], total: typeof total === "object" ? total.minor : (total ?? state.bill.total) });
+  state.bill.refunded = refunded?.minor ?? 0;
   if (status !== before) announce(t(`till.status.${status}`));
   render();
 }
@@ -221,6 +222,47 @@ async function cancelBill() {
   }
   state.busy = false;
   render();
+}
+
+/** Gives back what was typed, or all that is left. The name of the refund stays until it is done: trying again is the same refund. */
+async function refund(event) {
+  event.preventDefault();
+  if (state.busy) return;
+  const { bill } = state;
+  const { currency } = bill.bill;
+  const left = bill.total - bill.refunded;
+  const minor = bill.giveBack ? fromDecimal(bill.giveBack, currency) : left;
+  if (minor === null || minor <= 0 || minor > left) {
+    state.problem = { code: minor > left ? "refund-too-large" : "price" };
+    render();
+    return;
+  }
+  Object.assign(state, { busy: true, problem: null });
+  render();
+  try {
+    if (bill.refund?.minor !== minor) bill.refund = { minor, id: randomId() };
+    await post(`/api/merchant/bills/${bill.id}/refunds`, { refund: bill.refund.id, amount: { minor, currency } });
+    Object.assign(bill, { refund: null, giveBack: "" });
+    await refreshBill();
+    announce(t("till.refunded", { total: money({ minor: bill.refunded, currency }) }));
+  } catch (error) {
+    state.problem = error;
+  }
+  state.busy = false;
+  render();
+}
+
+function refundCard() {
+  const { bill } = state;
+  const { currency } = bill.bill;
+  const left = bill.total - bill.refunded;
+  return h("details.card", { testid: "refund" },
+    h("summary", { testid: "refund-open" }, bill.refunded > 0 ? t("till.refunded", { total: money({ minor: bill.refunded, currency }) }) : t("till.refund")),
+    left > 0 && h("form", { onsubmit: refund },
+      h("label.field", {}, h("span", {}, t("till.refund-amount", { total: money({ minor: left, currency }) })),
+        h("input", { type: "text", inputmode: "decimal", autocomplete: "off", testid: "refund-amount", value: bill.giveBack ?? "",
+          oninput: (event) => { bill.giveBack = event.target.value; } })),
+      busyButton("button.plain.stop", { type: "submit", testid: "refund-send" }, state.busy, icon("undo"), t("till.refund"))));
 }
 
 function nextCustomer(keepBasket) {
@@ -493,6 +535,7 @@ function billPage() {
         const name = line.quantity > 1 ? `${line.name} × ${number(line.quantity)}` : line.name;
         return h("li", { key: line.id }, h("p.name", {}, out ? h("s", {}, name) : name), h("p.amount", {}, out ? h("s", {}, money({ minor: line.amount, currency })) : money({ minor: line.amount, currency })));
       }))),
+    paid && refundCard(),
     open
       ? busyButton("button.plain.stop", { type: "button", testid: "cancel-bill", onclick: cancelBill }, state.busy, icon("cross"), t("till.cancel"))
       : h("div.buttons", {},

@@ -122,6 +122,9 @@ pub(crate) struct GuardianOrder {
     result: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ask: Option<AskView>,
+    /// What the merchant gave back, where it did: the operator's word, like the balance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded: Option<Amount>,
 }
 
 impl GuardianOrder {
@@ -141,8 +144,14 @@ impl GuardianOrder {
             outcome: row.outcome.map(|ended| ended.message.wire),
             result: wire(row.result),
             ask: row.ask.map(|ask| AskView::new(ask, now)),
+            refunded: some(row.refunded),
         }
     }
+}
+
+/// An amount worth saying.
+fn some(amount: Amount) -> Option<Amount> {
+    (amount.minor() != 0).then_some(amount)
 }
 
 /// A question to the merchant, as guardians see it.
@@ -180,6 +189,9 @@ pub(crate) struct BillView {
     total: Amount,
     struck: Vec<LineId>,
     left_ms: i64,
+    /// What the merchant gave back of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded: Option<Amount>,
     /// A watch made it of a printed code.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     printed_code: bool,
@@ -193,6 +205,7 @@ impl BillView {
             total: row.current_total(),
             struck: row.struck().to_vec(),
             left_ms: row.deadline.ms_since(now).max(0),
+            refunded: row.latest.as_ref().and_then(|order| some(order.refunded)),
             printed_code: row.watch.is_some(),
         }
     }
@@ -263,7 +276,8 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
             | HouseholdEvent::Requote(order)
             | HouseholdEvent::Decision(order)
             | HouseholdEvent::Outcome(order)
-            | HouseholdEvent::Result(order) => json(&Order { order })?,
+            | HouseholdEvent::Result(order)
+            | HouseholdEvent::Refund(order) => json(&Order { order })?,
             HouseholdEvent::Balance => json(&BalanceEvent { balance: balance(app, household).await? })?,
             HouseholdEvent::Pin(watch) => json(&Pin { watch })?,
         };
@@ -301,6 +315,12 @@ async fn watch_events(
         requote: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         balance: Option<Amount>,
+    }
+    #[derive(Serialize)]
+    struct Refunded {
+        order: OrderId,
+        /// All that went back of it so far.
+        refunded: Amount,
     }
     let rows = app.store().events_after(household, nodpay_store::Audience::Watch(watch), after, PAGE).await?;
     let mut page = Page::new(after);
@@ -344,6 +364,10 @@ async fn watch_events(
                     }
                     None => None,
                 }
+            }
+            HouseholdEvent::Refund(order) => {
+                let refunded = order_row(app, household, order).await?.refunded;
+                Some(json(&Refunded { order, refunded })?)
             }
             HouseholdEvent::Balance => match standing {
                 Standing::Enrolled => Some(json(&BalanceEvent { balance: balance(app, household).await? })?),

@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nodpay_core::{
     Amount, AskId, Bytes, Currency, Digest, Entry, GuardianId, HouseholdError, HouseholdId, LineId, LogEntry, OrderId,
-    OrderState, PairingId, PersonName, PublicKey, Reduction, Timestamp, V1, WatchId, WearerId,
+    OrderState, PairingId, PersonName, PublicKey, Reduction, Timestamp, WatchId, WearerId,
 };
-use nodpay_protocol::{Assertion, AssertionKind, Evidence, LogBook, VerifyError, name_digest, sha256, verify_decision};
+use nodpay_protocol::{Assertion, AssertionKind, LogBook, VerifyError, name_digest, sha256, verify_decision};
 use nodpay_store::{
     AppendLog, AskRequote, Balance, Decide, Message, NewHousehold, NewPairing, PairingState, SessionOf, StoreError,
 };
@@ -167,6 +167,10 @@ pub(super) struct Household {
     guardians: Vec<NamedGuardian>,
     balance: Amount,
     currency: Currency,
+    /// The operator has stopped its payments.
+    frozen: bool,
+    /// It was closed out.
+    closed: bool,
     rp_id: String,
     origins: Vec<String>,
     demo: bool,
@@ -191,6 +195,8 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         guardians: named(&row),
         balance: available(balance)?,
         currency: row.currency,
+        frozen: row.frozen,
+        closed: row.closed,
         rp_id: app.config().rp_id.clone(),
         origins: app.config().origins.clone(),
         demo: app.config().demo,
@@ -252,24 +258,7 @@ pub(super) async fn evidence(
     Path(order): Path<OrderId>,
 ) -> Result<Response, ApiError> {
     let parts = app.store().evidence(session.household, order).await?;
-    let row = parts.order;
-    let outcome = row.outcome.ok_or(StoreError::OrderNotEnded)?;
-    let wire = |message: Option<Message>| message.map(|message| message.wire);
-    let evidence = Evidence {
-        v: V1,
-        merchant_certificate: row.merchant_certificate.wire,
-        outcome_certificate: app.keys().outcome_certificate().wire().to_owned(),
-        log: parts.log,
-        wearer_name: parts.wearer,
-        bill: row.bill_message.wire,
-        requote: row.requote.map(|requote| requote.message.wire),
-        order: row.message.wire,
-        decision: wire(row.decision),
-        cancel: wire(row.cancel),
-        payment: wire(row.payment),
-        outcome: outcome.message.wire,
-        result: wire(row.result),
-    };
+    let evidence = crate::evidence::assemble(parts, app.keys())?;
     let file = evidence.to_file().map_err(|error| ApiError::Internal(error.to_string()))?;
     let name = format!("attachment; filename=\"nodpay-{order}.evidence.json\"");
     let name = HeaderValue::try_from(name).map_err(|error| ApiError::Internal(error.to_string()))?;

@@ -6,11 +6,14 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nodpay_core::{
-    AskId, BillId, CodeText, Country, Currency, Digest, Mcc, MerchantId, PublicKey, Text, Timestamp, WatchId,
+    Amount, AskId, BillId, CodeText, Country, Currency, Digest, Mcc, MerchantId, PublicKey, Text, Timestamp,
+    TransferId, WatchId,
 };
 use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::{Verified, sha256, verify_bill, verify_request, verify_requote};
-use nodpay_store::{AnswerRequote, BillRow, Good, MAX_GOODS, MerchantRow, NewBill, SessionOf, StoreError};
+use nodpay_store::{
+    AnswerRequote, BillRow, Good, MAX_GOODS, MerchantRow, NewBill, Refund, RefundRow, SessionOf, StoreError,
+};
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 use serde::{Deserialize, Serialize};
@@ -229,6 +232,29 @@ pub(super) async fn cancel_bill(
     let now = app.now();
     let cancelled = app.store().cancel_bill(session.merchant, bill, now).await?;
     Ok(Json(BillView::new(&cancelled, now)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefundBody {
+    /// Random, chosen by the merchant: the same one again is the same refund.
+    refund: TransferId,
+    amount: Amount,
+    #[serde(default)]
+    reason: Option<Text<60>>,
+}
+
+/// Gives back what was paid, or a part of it.
+pub(super) async fn refund(
+    State(app): State<App>,
+    session: MerchantSession,
+    Path(bill): Path<BillId>,
+    JsonBody(body): JsonBody<RefundBody>,
+) -> Result<(StatusCode, Json<RefundRow>), ApiError> {
+    let RefundBody { refund, amount, reason } = body;
+    let asked = Refund { merchant: session.merchant, bill, refund, amount, reason };
+    let done = app.store().refund(asked, app.now()).await?;
+    Ok((StatusCode::CREATED, Json(done)))
 }
 
 /// What a merchant says to a strike.

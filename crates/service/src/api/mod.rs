@@ -5,6 +5,7 @@ mod guardian;
 mod merchant;
 mod payee;
 mod public;
+mod statement;
 mod watch;
 
 use axum::Router;
@@ -93,5 +94,7 @@ routes! {
     post "/api/merchant/bills" merchant::create_bill, Merchant;
     get "/api/merchant/bills/{bill}" merchant::bill, Merchant;
     post "/api/merchant/bills/{bill}/cancel" merchant::cancel_bill, Merchant;
+    post "/api/merchant/bills/{bill}/refunds" merchant::refund, Merchant;
+    get "/api/merchant/statement" statement::statement, Merchant;
     post "/api/merchant/requotes/{ask}" merchant::answer, Merchant;
 }

@@ -109,6 +109,17 @@ fn every_error_has_words() {
         "payee-unknown",
         "code-taken",
         "too-many-codes",
+        "orders-open",
+        "schedule-unknown",
+        "schedule-exists",
+        "schedule-time",
+        "too-many-schedules",
+        "iban-missing",
+        "nothing-to-pay-out",
+        "payout-unknown",
+        "payout-state",
+        "api-key-unknown",
+        "too-many-api-keys",
     ];
     for source in sources {
         for arm in source.split("Self::").skip(1).chain(source.split("ApiError::").skip(1)) {

@@ -3,6 +3,7 @@
 mod app;
 mod bad_input;
 mod flow;
+mod money;
 mod network;
 mod pins;
 mod printed;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nodpay_core::{
-    Amount, Bill, BillId, Bytes, Cancel, CancelReason, Country, CredentialId, Currency, Decision, Digest,
+    Amount, Bill, BillId, Bytes, Cancel, CancelReason, Country, CredentialId, Currency, Day, Decision, Digest,
     EnrolledWatch, Entry, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry, Mcc, MerchantId, Minor,
     NewWatchCap, Nonce, Order, OrderId, Outcome, OutcomeKind, Payment, PaymentId, PersonName, PublicKey, Reduction,
     ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
@@ -13,14 +13,21 @@ use nodpay_core::{
 use serde::Serialize;
 
 use crate::{
-    AppendLog, BillRow, CancelOrder, Decide, InvitationKind, Message, NewBill, NewHousehold, NewInvitation,
-    NewMerchant, OrderRow, OutcomeSigner, Pay, PlaceOrder, ReportResult, Store, StoreError, TokenHash, TopUp,
+    AppendLog, BillRow, CLOSING_GRACE_MS, CancelOrder, Decide, InvitationKind, Message, NewBill, NewHousehold,
+    NewInvitation, NewMerchant, OrderRow, OutcomeSigner, Pay, PlaceOrder, ReportResult, Store, StoreError, Ticked,
+    TokenHash, TopUp,
 };
 
 /// When every story begins.
 pub(crate) const START: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 pub(crate) const MINUTE_MS: i64 = 60_000;
 pub(crate) const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// What a tick on the first day says; without an order that is due, what comes next is the end of the day.
+pub(crate) fn ticked(ended: u64, next: Option<Timestamp>) -> Ticked {
+    let closing = Day::of(START).end().plus_ms(CLOSING_GRACE_MS);
+    Ticked { ended, topped_up: 0, closed: 0, next: next.or(Some(closing)) }
+}
 
 /// Well mixed and repeatable (SplitMix64).
 pub(crate) struct Rng(u64);

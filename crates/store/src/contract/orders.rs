@@ -7,10 +7,10 @@ use nodpay_core::{
 
 use super::cast::{
     Family, HOUR_MS, MINUTE_MS, START, Shop, cancellation, cny, fresh, line_id, message, outcome_of, payment, refused,
-    report,
+    report, ticked,
 };
 use crate::{
-    Audience, BillState, BillStatus, HouseholdEvent, MAX_ORDERS_PAGE, OrderRow, PlaceOrder, Store, StoreError, Ticked,
+    Audience, BillState, BillStatus, HouseholdEvent, MAX_ORDERS_PAGE, OrderRow, PlaceOrder, Store, StoreError,
 };
 
 /// The row as reading gives it is the row that writing gave.
@@ -50,7 +50,7 @@ pub async fn placing_an_order(store: &Store) {
     assert_eq!(status, BillStatus::Waiting);
     assert_eq!(store.next_deadline().await, Ok(Some(expires)));
     store.cancel_order(cancellation(&row, START), START).await.expect("cancelled");
-    assert_eq!(store.next_deadline().await, Ok(None));
+    assert_eq!(store.next_deadline().await, Ok(ticked(0, None).next));
 
     // However long the watch asks for.
     let mut long = family.order(&bill, START);
@@ -307,15 +307,15 @@ pub async fn expiring(store: &Store) {
     let row = family.place(store, &shop.sell(store, &[600]).await, START).await;
     let over = row.state.deadline().expect("it waits");
     let early = store.tick(over.plus_ms(-1)).await;
-    assert_eq!(early, Ok(Ticked { ended: 0, next: Some(over) }));
-    assert_eq!(store.tick(over).await, Ok(Ticked { ended: 1, next: None }));
+    assert_eq!(early, Ok(ticked(0, Some(over))));
+    assert_eq!(store.tick(over).await, Ok(ticked(1, None)));
     let row = store.order(family.household, row.order).await.expect("a read").expect("the order");
     assert_eq!(row.state, expired);
     assert_eq!(outcome_of(&row).at, over);
     let row = family.approved(store, &shop.sell(store, &[600]).await, START).await;
     assert_eq!(family.wallet(store).await, (1_000, 600));
     let pay_by = row.state.deadline().expect("it is approved");
-    assert_eq!(store.tick(pay_by).await, Ok(Ticked { ended: 1, next: None }));
+    assert_eq!(store.tick(pay_by).await, Ok(ticked(1, None)));
     let row = store.order(family.household, row.order).await.expect("a read").expect("the order");
     assert_eq!((row.state, outcome_of(&row).decision.is_some()), (expired, true));
     assert_eq!(family.wallet(store).await, (1_000, 0));
@@ -341,7 +341,7 @@ pub async fn expiring(store: &Store) {
         assert_eq!(family.wallet(store).await, (1_000, 0), "{late}");
         let told = events(store, &family, Audience::Watch(family.watch), last).await;
         assert_eq!(told.last(), Some(&HouseholdEvent::Outcome(row.order)), "{late}");
-        assert_eq!(store.tick(over).await, Ok(Ticked { ended: 0, next: None }), "{late}");
+        assert_eq!(store.tick(over).await, Ok(ticked(0, None)), "{late}");
     }
 }
 

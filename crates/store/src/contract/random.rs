@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use nodpay_core::{FailReason, OrderState, OutcomeKind, Timestamp, TransferId, Verdict, WatchId};
+use nodpay_core::{Amount, FailReason, Iban, OrderState, OutcomeKind, Timestamp, TransferId, Verdict, WatchId};
 
 use super::cast::{Family, MINUTE_MS, Rng, START, Shop, cancellation, cny, fresh, outcome_of, payment, requote};
 use super::requotes::ask_for;
-use crate::{AnswerRequote, AskRow, BillRow, BillState, OrderRow, Store, StoreError, TopUp};
+use crate::{AnswerRequote, AskRow, BillRow, BillState, OrderRow, Refund, Store, StoreError, TopUp};
 
 const RUNS: u64 = 7;
 const STEPS: usize = 300;
@@ -14,6 +14,7 @@ const STEPS: usize = 300;
 /// The same seeds every time; a failure prints its seed and step.
 pub async fn random_operations_follow_the_model(store: &Store) {
     let mut ends = Ends::new();
+    let (mut refunded, mut paid_out) = (0, 0);
     for seed in 1..=RUNS {
         let mut world = World::new(store, seed).await;
         for step in 0..STEPS {
@@ -26,8 +27,11 @@ pub async fn random_operations_follow_the_model(store: &Store) {
         store.tick(world.now).await.expect("a tick");
         world.compare(store, &format!("seed {seed}, the end")).await;
         assert!(world.wallets.iter().all(|wallet| wallet.held == 0), "seed {seed}: nothing is held");
+        refunded += world.refunded;
+        paid_out += world.paid_out;
         ends.extend(world.ends);
     }
+    assert!(refunded > 0 && paid_out > 0, "money went both ways");
     // The runs went where they should.
     let everywhere = [
         ("paid", None, true),
@@ -43,6 +47,8 @@ pub async fn random_operations_follow_the_model(store: &Store) {
         ("failed", Some("bill-expired"), false),
         ("failed", Some("bill-expired"), true),
         ("failed", Some("watch-removed"), true),
+        ("failed", Some("household-frozen"), false),
+        ("failed", Some("household-frozen"), true),
     ];
     for end in everywhere {
         assert!(ends.contains(&end), "no run reached {end:?}");
@@ -59,6 +65,8 @@ struct World {
     bills: Vec<Slip>,
     orders: Vec<Expected>,
     ends: Ends,
+    refunded: i64,
+    paid_out: i64,
 }
 
 /// How orders ended, and whether a hold was there.
@@ -68,6 +76,7 @@ type Ends = BTreeSet<(&'static str, Option<&'static str>, bool)>;
 struct Purse {
     posted: i64,
     held: i64,
+    frozen: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -94,6 +103,7 @@ struct Expected {
     total: i64,
     /// The newest requote's.
     requoted: Option<i64>,
+    refunded: i64,
     ask: Option<AskRow>,
 }
 
@@ -117,7 +127,10 @@ impl World {
             bills: Vec::new(),
             orders: Vec::new(),
             ends: Ends::new(),
+            refunded: 0,
+            paid_out: 0,
         };
+        store.set_iban(world.shop.merchant, Iban::new("NO9386011117947").ok()).await.expect("an account");
         for index in 0..2 {
             let mut family = Family::settle(store, 1_500).await;
             let more = [family.add_watch(store).await, family.add_watch(store).await];
@@ -125,7 +138,7 @@ impl World {
                 world.watches.push(Watch { id, family: index, removed: false });
             }
             world.families.push(family);
-            world.wallets.push(Purse { posted: 1_500, held: 0 });
+            world.wallets.push(Purse { posted: 1_500, held: 0, frozen: false });
         }
         world
     }
@@ -134,7 +147,11 @@ impl World {
         self.now = self.now.plus_ms(self.rng.between(0, 10_000));
         match self.rng.below(100) {
             0..=4 => self.top_up(store).await,
-            5..=18 => self.sell(store).await,
+            5..=6 => self.refund(store).await,
+            7..=8 => self.freeze(store, false).await,
+            9 => self.freeze(store, true).await,
+            10 => self.pay_out(store).await,
+            11..=18 => self.sell(store).await,
             19..=42 => self.place(store).await,
             43..=64 => self.decide(store).await,
             65..=82 => self.pay(store).await,
@@ -153,6 +170,56 @@ impl World {
         let top_up = TopUp { household, transfer: TransferId::from_bytes(fresh()), amount: cny(units) };
         store.top_up(top_up, self.now).await.expect("a top-up");
         self.wallets[family].posted += units;
+    }
+
+    async fn refund(&mut self, store: &Store) {
+        let paid: Vec<usize> = (0..self.orders.len())
+            .filter(|order| self.orders[*order].state == State::Ended(OutcomeKind::Paid, None))
+            .collect();
+        if paid.is_empty() {
+            return;
+        }
+        let order = paid[self.rng.below(paid.len())];
+        let Expected { total, refunded, bill, .. } = self.orders[order];
+        let units = self.rng.between(0, total);
+        let bill = self.bills[bill].row.bill;
+        let refund = TransferId::from_bytes(fresh());
+        let refund = Refund { merchant: self.shop.merchant, bill, refund, amount: cny(units), reason: None };
+        let answer = store.refund(refund, self.now).await.err();
+        let expected = if units == 0 {
+            Some(StoreError::AmountNotPositive)
+        } else if refunded + units > total {
+            Some(StoreError::RefundTooLarge)
+        } else {
+            self.orders[order].refunded += units;
+            self.refunded += units;
+            self.purse(order).posted += units;
+            None
+        };
+        assert_eq!(answer, expected);
+    }
+
+    async fn freeze(&mut self, store: &Store, frozen: bool) {
+        let family = self.rng.below(self.families.len());
+        store.set_frozen(self.families[family].household, frozen).await.expect("frozen");
+        self.wallets[family].frozen = frozen;
+    }
+
+    async fn pay_out(&mut self, store: &Store) {
+        let merchant = self.shop.merchant;
+        let owed = self.paid() - self.refunded - self.paid_out;
+        let answer = store.ask_payout(merchant, TransferId::from_bytes(fresh()), self.now).await;
+        if owed <= 0 {
+            assert_eq!(answer.err(), Some(StoreError::NothingToPayOut));
+            return;
+        }
+        let payout = answer.expect("a payout");
+        assert_eq!(payout.amount, cny(owed));
+        self.paid_out += owed;
+        if self.rng.below(3) == 0 {
+            store.payout_returned(merchant, payout.payout, self.now).await.expect("returned");
+            self.paid_out -= owed;
+        }
     }
 
     async fn sell(&mut self, store: &Store) {
@@ -191,12 +258,14 @@ impl World {
             self.end(open, OutcomeKind::Expired, None);
         }
         let purse = self.wallets[wearing.family];
-        let state = if purse.posted - purse.held >= total {
+        let state = if purse.frozen {
+            State::Ended(OutcomeKind::Failed, Some(FailReason::HouseholdFrozen))
+        } else if purse.posted - purse.held >= total {
             State::Waiting(self.now.plus_ms(10 * MINUTE_MS))
         } else {
             State::Ended(OutcomeKind::Failed, Some(FailReason::InsufficientBalance))
         };
-        self.orders.push(Expected { row, watch, bill, state, total, requoted: None, ask: None });
+        self.orders.push(Expected { row, watch, bill, state, total, requoted: None, refunded: 0, ask: None });
     }
 
     async fn decide(&mut self, store: &Store) {
@@ -293,7 +362,11 @@ impl World {
         if self.bills.is_empty() {
             return;
         }
-        let bill = self.recent(self.bills.len());
+        // Mostly one that somebody is about to pay.
+        let bill = match self.any_order() {
+            Some(order) if self.rng.below(3) > 0 => self.orders[order].bill,
+            Some(_) | None => self.recent(self.bills.len()),
+        };
         let answer = store.cancel_bill(self.shop.merchant, self.bills[bill].row.bill, self.now).await.err();
         if self.bills[bill].paid_by.is_some() {
             assert_eq!(answer, Some(StoreError::BillAlreadyPaid));
@@ -408,9 +481,16 @@ impl World {
         self.orders[order].state = State::Ended(kind, reason);
     }
 
+    fn paid(&self) -> i64 {
+        let paid = |order: &&Expected| order.state == State::Ended(OutcomeKind::Paid, None);
+        self.orders.iter().filter(paid).map(|order| order.total).sum()
+    }
+
     fn gone(&self, order: usize) -> Option<FailReason> {
         let slip = &self.bills[self.orders[order].bill];
-        if slip.paid_by.is_some() {
+        if self.wallets[self.watches[self.orders[order].watch].family].frozen {
+            Some(FailReason::HouseholdFrozen)
+        } else if slip.paid_by.is_some() {
             Some(FailReason::BillAlreadyPaid)
         } else if slip.cancelled {
             Some(FailReason::BillCancelled)
@@ -471,6 +551,8 @@ impl World {
         for (family, purse) in self.families.iter().zip(&self.wallets) {
             assert_eq!(family.wallet(store).await, (purse.posted, purse.held), "{at}");
         }
+        let owed = store.merchant_balance(self.shop.merchant).await.map(Amount::minor);
+        assert_eq!(owed, Ok(self.paid() - self.refunded - self.paid_out), "{at}");
         let recent = self.orders.len().saturating_sub(8);
         for (index, expected) in self.orders.iter().enumerate().skip(recent) {
             let row = self.read(store, index).await;
@@ -482,7 +564,8 @@ impl World {
                     State::Ended(outcome.outcome, outcome.reason)
                 }
             };
-            assert_eq!((state, row.total.minor()), (expected.state, expected.total), "{at}, order {index}");
+            let said = (state, row.total.minor(), row.refunded.minor());
+            assert_eq!(said, (expected.state, expected.total, expected.refunded), "{at}, order {index}");
         }
         for slip in self.bills.iter().rev().take(4) {
             let row = store.bill(slip.row.bill).await.expect("a read").expect("the bill");

@@ -4,10 +4,11 @@ use nodpay_core::{AskId, OrderState, OutcomeKind, Text};
 
 use super::cast::{
     Family, MINUTE_MS, START, Shop, cancellation, cny, fresh, line_id, message, outcome_of, payment, refused, requote,
+    ticked,
 };
 use crate::{
     ASK_LIFE_MS, AnswerRequote, AskRequote, AskState, Audience, BillStatus, HouseholdEvent, MAX_ASKS, MerchantEvent,
-    OrderRow, Store, StoreError, Ticked,
+    OrderRow, Store, StoreError,
 };
 
 pub(super) fn ask_for(row: &OrderRow, line: &str) -> AskRequote {
@@ -113,7 +114,7 @@ pub async fn asks_that_come_to_nothing(store: &Store) {
     assert_eq!(store.next_deadline().await, Ok(Some(asked.deadline)));
     assert_eq!(refused(store.answer_requote(answer.clone(), asked.deadline).await), StoreError::AskClosed);
     let next = row.state.deadline();
-    assert_eq!(store.tick(asked.deadline).await, Ok(Ticked { ended: 1, next }));
+    assert_eq!(store.tick(asked.deadline).await, Ok(ticked(1, next)));
     assert_eq!(state(second.ask).await, AskState::TimedOut);
     assert_eq!(refused(store.answer_requote(answer, START).await), StoreError::AskClosed);
 

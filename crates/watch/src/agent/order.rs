@@ -392,6 +392,7 @@ impl EndReason {
             Self::BillCancelled => Notice::BillCancelled,
             Self::BillExpired => Notice::BillExpired,
             Self::WatchNotEnrolled => Notice::WatchNotEnrolled,
+            Self::WalletStopped => Notice::WalletStopped,
             Self::NotGenuine => Notice::NotGenuine,
             Self::NoNetwork => Notice::NoNetwork,
         }
@@ -404,6 +405,7 @@ impl EndReason {
             FailReason::BillCancelled => Self::BillCancelled,
             FailReason::BillExpired => Self::BillExpired,
             FailReason::WatchRemoved => Self::WatchNotEnrolled,
+            FailReason::HouseholdFrozen => Self::WalletStopped,
         }
     }
 }
@@ -822,6 +824,7 @@ fn refusal(code: &str) -> Notice {
         "bill-cancelled" => Notice::BillCancelled,
         "bill-expired" => Notice::BillExpired,
         "unknown-watch" | "revoked-watch" => Notice::WatchNotEnrolled,
+        "household-closed" => Notice::WalletStopped,
         "over-new-watch-cap" => Notice::OverNewWatchCap,
         _ => Notice::ServiceTrouble,
     }

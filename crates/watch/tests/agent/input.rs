@@ -218,6 +218,7 @@ fn the_service_says_why_there_is_no_bill() {
         (409, "bill-expired", Notice::BillExpired),
         (403, "revoked-watch", Notice::WatchNotEnrolled),
         (401, "unknown-watch", Notice::WatchNotEnrolled),
+        (409, "household-closed", Notice::WalletStopped),
         (400, "something-new", Notice::ServiceTrouble),
     ];
     for (status, code, notice) in cases {

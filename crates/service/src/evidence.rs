@@ -1,0 +1,139 @@
+//! Evidence files out of what the store keeps, and the proof that all of them hold.
+
+use nodpay_core::{HouseholdId, V1};
+use nodpay_protocol::{Anchor, AnchorGuardian, Evidence, LogBook, RelyingParty, verify_evidence};
+use nodpay_store::{
+    EvidenceParts, Finding, MAX_HOUSEHOLDS_PAGE, MAX_ORDERS_PAGE, Message, OrderRow, Store, StoreError, hold_id,
+};
+
+use crate::keys::ServiceKeys;
+
+/// The evidence of an ended order.
+pub(crate) fn assemble(parts: EvidenceParts, keys: &ServiceKeys) -> Result<Evidence, StoreError> {
+    let row = parts.order;
+    let outcome = row.outcome.ok_or(StoreError::OrderNotEnded)?;
+    let wire = |message: Option<Message>| message.map(|message| message.wire);
+    Ok(Evidence {
+        v: V1,
+        merchant_certificate: row.merchant_certificate.wire,
+        outcome_certificate: keys.outcome_certificate().wire().to_owned(),
+        log: parts.log,
+        wearer_name: parts.wearer,
+        bill: row.bill_message.wire,
+        requote: row.requote.map(|requote| requote.message.wire),
+        order: row.message.wire,
+        decision: wire(row.decision),
+        cancel: wire(row.cancel),
+        payment: wire(row.payment),
+        outcome: outcome.message.wire,
+        result: wire(row.result),
+    })
+}
+
+/// Verifies the evidence of every ended order, as a stranger would who trusts the root key and each household's own log, and
+/// compares what it proves with what the books say. Gives the number of orders looked at; `tell` gets what is wrong.
+///
+/// Reads page by page, so it can run for long beside a service; orders that come meanwhile may be missed.
+///
+/// # Errors
+/// When the store fails.
+pub async fn check_evidence(
+    store: &Store,
+    keys: &ServiceKeys,
+    relying_party: &RelyingParty,
+    mut tell: impl FnMut(Finding),
+) -> Result<u64, StoreError> {
+    let mut looked_at = 0;
+    let mut after = None;
+    loop {
+        let page = store.households(after, MAX_HOUSEHOLDS_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(looked_at) };
+        after = Some(last.household);
+        for row in page {
+            match anchor(store, keys, relying_party, row.household).await? {
+                Ok(anchor) => looked_at += check_household(store, keys, row.household, &anchor, &mut tell).await?,
+                Err(what) => tell(Finding { table: "log_entries", row: row.household.to_string(), what }),
+            }
+        }
+    }
+}
+
+/// The keys that the household's log names, as an anchor file; what is wrong with the log.
+async fn anchor(
+    store: &Store,
+    keys: &ServiceKeys,
+    relying_party: &RelyingParty,
+    household: HouseholdId,
+) -> Result<Result<String, String>, StoreError> {
+    let log = store.log(household, 0).await?;
+    let book = || {
+        let (founding, rest) = log.split_first().ok_or("it is empty")?;
+        let mut book = LogBook::found(&founding.wire, Some(founding.digest), relying_party.clone())
+            .map_err(|error| error.to_string())?;
+        for entry in rest {
+            book.append(&entry.wire).map_err(|error| error.to_string())?;
+        }
+        let guardians = book.guardians().map(|guardian| AnchorGuardian {
+            guardian: guardian.guardian,
+            credential: guardian.credential.clone(),
+            key: guardian.key,
+        });
+        let anchor = Anchor {
+            v: V1,
+            household,
+            root: keys.root(),
+            rp_id: relying_party.rp_id.clone(),
+            origins: relying_party.origins.clone(),
+            guardians: guardians.collect(),
+            demo_keys: relying_party.demo_keys,
+        };
+        anchor.to_file().map_err(|error| error.to_string())
+    };
+    Ok(book())
+}
+
+async fn check_household(
+    store: &Store,
+    keys: &ServiceKeys,
+    household: HouseholdId,
+    anchor: &str,
+    tell: &mut impl FnMut(Finding),
+) -> Result<u64, StoreError> {
+    let mut looked_at = 0;
+    let mut before = None;
+    loop {
+        let page = match store.orders(household, before, MAX_ORDERS_PAGE).await {
+            Ok(page) => page,
+            // The store's own check names the row.
+            Err(StoreError::Incident { .. }) => return Ok(looked_at),
+            Err(error) => return Err(error),
+        };
+        let Some(last) = page.last() else { return Ok(looked_at) };
+        before = Some(last.order);
+        for row in page.iter().filter(|row| row.outcome.is_some()) {
+            looked_at += 1;
+            let wrong = match store.evidence(household, row.order).await {
+                Ok(parts) => prove(row, assemble(parts, keys)?, anchor).err(),
+                Err(StoreError::Incident { what, .. }) => Some(what),
+                Err(error) => return Err(error),
+            };
+            if let Some(what) = wrong {
+                tell(Finding { table: "orders", row: row.order.to_string(), what: format!("evidence: {what}") });
+            }
+        }
+    }
+}
+
+fn prove(row: &OrderRow, evidence: Evidence, anchor: &str) -> Result<(), String> {
+    let file = evidence.to_file().map_err(|error| error.to_string())?;
+    let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).map_err(|error| error.to_string())?;
+    let outcome = row.outcome.as_ref().map(|ended| ended.kind);
+    if Some(report.outcome) != outcome || report.total != row.total {
+        return Err("it proves another outcome or total than the books have".to_owned());
+    }
+    let paid = row.decision.as_ref().filter(|_| outcome == Some(nodpay_core::OutcomeKind::Paid));
+    if report.transfer != paid.map(|decision| hold_id(decision.digest)) {
+        return Err("it names another transfer than its decision's".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! `nodpay admin`: what the operator does. None of it can change a household's keys.
+
+mod codes;
+mod households;
+mod merchants;
+mod show;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use nodpay::parties::{Result, now};
+use nodpay_protocol::RelyingParty;
+use nodpay_service::{ServiceKeys, admin, check_evidence, init_keys};
+use nodpay_store::{Finding, Store};
+
+use self::households::{HouseholdCommand, PocketMoneyCommand, RefundOptions, TopUpOptions};
+use self::merchants::{MerchantCommand, PayoutOptions, PayoutsCommand};
+use self::show::{Cell, Out, date};
+use crate::serve::{Place, host, runtime};
+
+/// Only for links when no origin is given.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The TOML file of `nodpay serve`: where the data lies and what the service is called.
+    #[arg(long, env = "NODPAY_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// Answer in JSON: one object a line.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the root key and the outcome key, once.
+    Init,
+    /// Make an invitation link for the first guardian of a new household.
+    Invite,
+    /// Households: list, show, orders, freeze, close out.
+    #[command(subcommand)]
+    Household(HouseholdCommand),
+    /// Merchants and their tills.
+    #[command(subcommand)]
+    Merchant(MerchantCommand),
+    /// Pay money into a household's wallet.
+    TopUp(TopUpOptions),
+    /// Top-ups that come by themselves.
+    #[command(subcommand)]
+    PocketMoney(PocketMoneyCommand),
+    /// Give back what was paid for a bill, or a part of it.
+    Refund(RefundOptions),
+    /// Set all that a merchant has aside, to be sent to its bank.
+    Payout(PayoutOptions),
+    /// What became of payouts.
+    #[command(subcommand)]
+    Payouts(PayoutsCommand),
+    /// Prove that the books are right and every order's evidence holds; exit 1 and what is wrong where not. Safe beside a
+    /// running service, whose origins it needs (`--origin` or `--config`).
+    Check {
+        /// The WebAuthn relying party id of the service. Default: the host of the first origin.
+        #[arg(long, env = "NODPAY_RP_ID")]
+        rp_id: Option<String>,
+        /// The data of a demo, whose guardians may sign with software keys.
+        #[arg(long)]
+        demo: bool,
+    },
+}
+
+pub(crate) fn run(options: Options) -> Result<()> {
+    let Options { config, place, json, command } = options;
+    let place = place.with_file(config.as_deref())?;
+    if let Command::Init = command {
+        let files = init_keys(&place.folder(), now())?;
+        println!("root key:    {} (move it to a safe place when the tills are enrolled)", files.root_key.display());
+        println!("outcome key: {}", files.outcome_key.display());
+        return Ok(());
+    }
+    let keys = ServiceKeys::load(&place.outcome_key(), None, now())?;
+    let store = Store::open(&place.database()?, keys.outcome_signer())?;
+    runtime()?.block_on(act(&store, &keys, &place, Out { json }, command))
+}
+
+async fn act(store: &Store, keys: &ServiceKeys, place: &Place, out: Out, command: Command) -> Result<()> {
+    let origins = place.origins(DEFAULT_LISTEN);
+    let origin = origins.first().ok_or("give an origin")?;
+    match command {
+        Command::Init => Ok(()),
+        Command::Invite => {
+            let invitation = admin::invite_guardian(store, origin, now()).await?;
+            println!("{}", invitation.link);
+            eprintln!("Good for one guardian until {}.", date(invitation.expires));
+            Ok(())
+        }
+        Command::Household(command) => households::household(store, out, command).await,
+        Command::Merchant(command) => merchants::merchant(store, out, origin, command).await,
+        Command::TopUp(options) => households::top_up(store, out, options).await,
+        Command::PocketMoney(command) => households::pocket_money(store, out, command).await,
+        Command::Refund(options) => households::refund(store, out, options).await,
+        Command::Payout(options) => merchants::pay_out(store, out, options).await,
+        Command::Payouts(command) => merchants::payouts(store, out, command).await,
+        Command::Check { rp_id, demo } => {
+            let rp_id = rp_id.map_or_else(|| host(&origins), Ok)?;
+            check(store, keys, &RelyingParty { rp_id, origins, demo_keys: demo }, out).await
+        }
+    }
+}
+
+async fn check(store: &Store, keys: &ServiceKeys, relying_party: &RelyingParty, out: Out) -> Result<()> {
+    let mut findings = 0_u64;
+    let mut tell = |finding: Finding| {
+        findings += 1;
+        if out.json {
+            let Finding { table, row, what } = finding;
+            out.show(&vec![("table", Cell::text(table)), ("row", Cell::text(row)), ("what", Cell::text(what))]);
+        } else {
+            println!("{} {}: {}", finding.table, finding.row, finding.what);
+        }
+    };
+    store.check().await?.into_iter().for_each(&mut tell);
+    let orders = check_evidence(store, keys, relying_party, &mut tell).await?;
+    if findings > 0 {
+        return Err(format!("{findings} findings").into());
+    }
+    if !out.json {
+        println!("The books are right, and so is the evidence of all {orders} orders that have ended.");
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! The operator's commands beside a running service: money moves, the pages and the watch go on, the proof holds.
+
+use std::process::Command;
+
+use nodpay::parties::Approval;
+use serde_json::Value;
+
+use crate::table::{Table, program, small_snack};
+
+struct Operator<'a> {
+    data: String,
+    table: &'a Table,
+}
+
+impl Operator<'_> {
+    fn admin(&self, arguments: &[&str]) -> (bool, String) {
+        let origin = &self.table.service.stage.origin;
+        let done = Command::new(program())
+            .args(["admin", "--data", &self.data, "--origin", origin])
+            .args(arguments)
+            .output()
+            .expect("runs");
+        let said = String::from_utf8(done.stdout).expect("text");
+        (done.status.success(), said + &String::from_utf8(done.stderr).expect("text"))
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        let (done, said) = self.admin(&[arguments, &["--json"]].concat());
+        assert!(done, "{arguments:?}: {said}");
+        serde_json::from_str(said.lines().next().unwrap_or_default()).unwrap_or(Value::Null)
+    }
+}
+
+#[test]
+fn the_operator_works_beside_the_running_service() {
+    let mut table = Table::lay();
+    let price = 365;
+    let start = table.balance();
+    let order = table.cast.order_of(small_snack(), "operator").expect("an order");
+    let view = table.cast.guardian.order(&order).expect("verified");
+    table.cast.guardian.decide(&view, &Approval::Without(Vec::new())).expect("nods");
+    table.cast.ended(&order).expect("ends");
+    let bill = view.bill.bill.to_string();
+    let data = table.folder().join("service").to_string_lossy().into_owned();
+    let operator = Operator { data, table: &table };
+    let household = operator.json(&["household", "list"])["household"].as_str().expect("an id").to_owned();
+    let paid = operator.json(&["household", "orders", &household]);
+    assert_eq!((&paid["state"], &paid["bill"]), (&"paid".into(), &bill.as_str().into()));
+    assert_eq!(paid["total"]["minor"], price);
+    let merchant = paid["merchant"].as_str().expect("an id").to_owned();
+
+    let id = "CQkJCQkJCQkJCQkJCQkJCQ";
+    for _ in 0..2 {
+        let refund = operator.json(&["refund", &bill, "65", "--id", id, "--reason", "坏了"]);
+        assert_eq!((&refund["refund"], &refund["amount"]["minor"]), (&id.into(), &65.into()));
+    }
+    assert_eq!(table.balance(), start - price + 65);
+    let top_up = ["top-up", &household, "300", "--id", "CgoKCgoKCgoKCgoKCgoKCg"];
+    assert_eq!(operator.json(&top_up), operator.json(&top_up));
+    let shown = operator.json(&["household", "show", &household]);
+    assert_eq!((&shown["balance"]["minor"], &shown["frozen"]), (&(start).into(), &false.into()));
+    assert_eq!(operator.json(&["household", "freeze", &household])["frozen"], true);
+    assert_eq!(operator.json(&["household", "unfreeze", &household])["frozen"], false);
+
+    let first = "2099-12-31T08:00:00Z";
+    let money = operator.json(&["pocket-money", "add", &household, "500", "--every", "month", "--first", first]);
+    let schedule = money["schedule"].as_str().expect("an id").to_owned();
+    assert_eq!(operator.json(&["pocket-money", "list", &household]), money);
+    assert_eq!(operator.json(&["pocket-money", "end", &household, &schedule])["next"], Value::Null);
+
+    let (done, _) = operator.admin(&["merchant", "iban", &merchant, "NO9386011117947"]);
+    assert!(done);
+    let payout = operator.json(&["payout", &merchant]);
+    assert_eq!((&payout["amount"]["minor"], &payout["state"]), (&(price - 65).into(), &"asked".into()));
+    assert_eq!(operator.json(&["payouts", "list"]), payout);
+    let name = payout["payout"].as_str().expect("an id").to_owned();
+    for state in ["sent", "done"] {
+        assert_eq!(operator.json(&["payouts", state, &merchant, &name])["state"], state);
+    }
+    let (_, statement) =
+        operator.admin(&["merchant", "statement", &merchant, "--from", "2020-01-01", "--to", "2099-01-01"]);
+    for word in ["opening", "payment", "3.65 CNY", "refund", "-0.65 CNY", "payout", "-3.00 CNY", "closing"] {
+        assert!(statement.contains(word), "{word} in\n{statement}");
+    }
+    let (done, said) = operator.admin(&["check", "--demo"]);
+    assert!(done && said.contains("all 1 orders"), "{said}");
+    // The origin is part of what a passkey signs: for another site it proves nothing.
+    let (done, said) = operator.admin(&["check"]);
+    assert!(!done && said.contains("software key"), "{said}");
+    assert_eq!(operator.json(&["household", "close-out", &household])["paid_out"]["minor"], start);
+    assert_eq!(table.balance(), 0);
+}
