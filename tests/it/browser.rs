@@ -366,6 +366,20 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.page().await;
     window.picture("demo").await;
 
+    // The shop gives a part back, and the phone says so.
+    window.till().await;
+    window.click("[data-testid=refund-open]").await;
+    let type_it = "const field = document.querySelector('[data-testid=refund-amount]'); field.value = '1.50'; \
+                   field.dispatchEvent(new Event('input', { bubbles: true })); return true;";
+    window.client.execute(type_it, Vec::new()).await.expect("types");
+    window.click("[data-testid=refund-send]").await;
+    window
+        .until("the refund", "document.querySelector('[data-testid=refund-open]').textContent.includes('1.50')")
+        .await;
+    window.phone().await;
+    window.until("it is told", "document.querySelector('[data-testid=refunded]')?.textContent.includes('1.50')").await;
+    window.till().await;
+
     // What the phone exports checks out offline.
     window.phone().await;
     window.click("[data-testid=evidence]").await;
