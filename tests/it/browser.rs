@@ -322,6 +322,7 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.watch_says("Your PIN").await;
     window.phone().await;
     window.until("all is well", "!document.querySelector('.notice.wait')").await;
+    window.text("[data-testid=session]").await;
     // From now on one PIN serves for a quarter of an hour on the wrist.
     let choose = "const session = document.querySelector('[data-testid=session]'); session.value = '15'; \
                   session.dispatchEvent(new Event('change'))";
