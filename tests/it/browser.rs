@@ -322,6 +322,7 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.watch_says("Your PIN").await;
     window.phone().await;
     window.until("all is well", "!document.querySelector('.notice.wait')").await;
+    window.text("[data-testid=session]").await;
     // From now on one PIN serves for a quarter of an hour on the wrist.
     let choose = "const session = document.querySelector('[data-testid=session]'); session.value = '15'; \
                   session.dispatchEvent(new Event('change'))";
@@ -365,6 +366,20 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.until("the till", "document.querySelector('[data-testid=till-status]')?.dataset.status === 'paid'").await;
     window.page().await;
     window.picture("demo").await;
+
+    // The shop gives a part back, and the phone says so.
+    window.till().await;
+    window.click("[data-testid=refund-open]").await;
+    let type_it = "const field = document.querySelector('[data-testid=refund-amount]'); field.value = '1.50'; \
+                   field.dispatchEvent(new Event('input', { bubbles: true })); return true;";
+    window.client.execute(type_it, Vec::new()).await.expect("types");
+    window.click("[data-testid=refund-send]").await;
+    window
+        .until("the refund", "document.querySelector('[data-testid=refund-open]').textContent.includes('1.50')")
+        .await;
+    window.phone().await;
+    window.until("it is told", "document.querySelector('[data-testid=refunded]')?.textContent.includes('1.50')").await;
+    window.till().await;
 
     // What the phone exports checks out offline.
     window.phone().await;

@@ -223,7 +223,6 @@ fn read_transfers(db: Db<'_>, books: &Books, sums: &mut Sums, report: &mut Repor
 }
 
 /// Three columns: result, amount, credit. What was posted and where to; `Some(None)` for voided.
-#[expect(clippy::type_complexity, reason = "one row of one query")]
 fn settlement(cells: &Cells<'_>) -> Result<Option<Option<(Minor, Account)>>, StoreError> {
     let (result, amount, credit) = (cells.opt_string()?, cells.opt_minor()?, cells.opt_account()?);
     match (result.as_deref(), amount, credit) {

@@ -6,7 +6,7 @@
 
 use nodpay_core::{Amount, Day, MerchantId, Minor, MoneyError, Timestamp};
 
-use crate::db::{Db, many, one, params, run, run_one};
+use crate::db::{Db, many, one, params, run};
 use crate::ledger::Account;
 use crate::tx::{Fault, Tx};
 use crate::{
@@ -296,14 +296,15 @@ pub(crate) fn tick(tx: &mut Tx<'_>, after: Option<MerchantId>, now: Timestamp) -
 fn close(tx: &mut Tx<'_>, merchant: MerchantId, until: Day) -> Result<u64, Fault> {
     let row = known(tx.db, merchant)?;
     let open = closed_until(tx.db, merchant)?;
-    // First, so that two at once wait for each other.
-    run_one(
+    // First, so that two at once wait for each other; the later one finds it done.
+    let taken = run(
         tx.db,
-        "merchants",
-        merchant,
         "UPDATE merchants SET closed_until = ?2 WHERE merchant = ?1 AND closed_until = ?3",
         params![merchant.as_bytes(), until.number(), open.number()],
     )?;
+    if taken == 0 {
+        return Ok(0);
+    }
     let mut balance = balance_at_closing(tx.db, merchant)?;
     let mut from = open.start();
     let mut days = 0;

@@ -14,11 +14,11 @@ pub(crate) fn ask(
     payout: TransferId,
     now: Timestamp,
 ) -> Result<PayoutRow, Fault> {
+    // Before anything is read, so that two at once wait for each other: only the first finds a balance.
+    let number = take_number(tx, merchant)?;
     if let Some(row) = find(tx.db, merchant, payout)? {
         return Ok(row);
     }
-    // Before the balance is read, so that two at once wait for each other: only the first finds one.
-    let number = take_number(tx, merchant)?;
     if exists(tx.db, merchant, payout)? || exists(tx.db, merchant, follower_id(payout))? {
         return Err(StoreError::TransferExists.into());
     }
@@ -98,6 +98,8 @@ pub(crate) fn step(
     next: PayoutState,
     now: Timestamp,
 ) -> Result<PayoutRow, Fault> {
+    // Two at once wait for each other here.
+    run(tx.db, "UPDATE merchants SET payouts = payouts WHERE merchant = ?1", params![merchant.as_bytes()])?;
     let row = find(tx.db, merchant, payout)?.ok_or(StoreError::PayoutUnknown)?;
     if row.state == next {
         return Ok(row);

@@ -135,6 +135,8 @@ pub(crate) fn tick(tx: &mut Tx<'_>, after: Option<Place>, now: Timestamp) -> Res
 }
 
 fn pay(tx: &mut Tx<'_>, household: HouseholdId, schedule: ScheduleId, now: Timestamp) -> Result<u64, Fault> {
+    // First, so that two at once wait for each other.
+    Books::load(tx.db, household)?;
     let row = find(tx.db, household, schedule)?.ok_or(StoreError::ScheduleUnknown)?;
     let due = |n| row.every.nth(row.first, n).filter(|due| *due <= now);
     let mut missed = Vec::new();

@@ -398,6 +398,7 @@ function ending(ctx, entry, name) {
     h("span.big", {}, icon(symbol, "huge")),
     h("h2", {}, t(`ending.${kind}`, { total, name })),
     view.refunded && h("p.lead", { testid: "refunded" }, t("ending.refunded", { total: money(view.refunded) })),
+    ...(view.refunds ?? []).filter(({ reason }) => reason).map(({ reason }) => h("p.quote", {}, h("bdi", {}, `“${reason}”`))),
     outcome?.outcome === "failed" && h("p", {}, t(`fail.${outcome.reason}`)),
     order.decision?.payload.reason && h("p.quote", {}, h("bdi", {}, `“${order.decision.payload.reason}”`)),
     kind === "cancelled" && h("p", {}, t(`cancel-reason.${order.cancel.payload.reason}`, { name })),

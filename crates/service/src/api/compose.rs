@@ -8,7 +8,7 @@ use nodpay_core::{
 use nodpay_protocol::Verified;
 use nodpay_store::{
     AskRow, AskState, Balance, BillRow, BillStatus, HouseholdEvent, HouseholdRow, MerchantEvent, Message, OrderRow,
-    StoreError,
+    RefundRow, StoreError,
 };
 use serde::Serialize;
 
@@ -125,11 +125,20 @@ pub(crate) struct GuardianOrder {
     /// What the merchant gave back, where it did: the operator's word, like the balance.
     #[serde(skip_serializing_if = "Option::is_none")]
     refunded: Option<Amount>,
+    /// In which parts and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refunds: Vec<RefundRow>,
 }
 
 impl GuardianOrder {
-    pub(crate) fn new(row: OrderRow, now: Timestamp) -> Self {
-        Self {
+    pub(crate) async fn new(app: &App, row: OrderRow) -> Result<Self, ApiError> {
+        let now = app.now();
+        let refunded = some(row.refunded);
+        let refunds = match refunded {
+            Some(_) => app.store().refunds(row.household, row.order).await?,
+            None => Vec::new(),
+        };
+        Ok(Self {
             order_id: row.order,
             state: state_name(&row.state),
             received: row.received,
@@ -144,8 +153,9 @@ impl GuardianOrder {
             outcome: row.outcome.map(|ended| ended.message.wire),
             result: wire(row.result),
             ask: row.ask.map(|ask| AskView::new(ask, now)),
-            refunded: some(row.refunded),
-        }
+            refunded,
+            refunds,
+        })
     }
 }
 

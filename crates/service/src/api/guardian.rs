@@ -235,11 +235,14 @@ pub(super) async fn orders(
     session: GuardianSession,
     Query(Before { before }): Query<Before>,
 ) -> Result<Json<Orders>, ApiError> {
-    let now = app.now();
     let rows = app.store().orders(session.household, before, ORDERS_PAGE).await?;
     let full = u32::try_from(rows.len()).is_ok_and(|len| len == ORDERS_PAGE);
     let next = rows.last().filter(|_| full).map(|row| row.order);
-    Ok(Json(Orders { orders: rows.into_iter().map(|row| GuardianOrder::new(row, now)).collect(), next }))
+    let mut orders = Vec::with_capacity(rows.len());
+    for row in rows {
+        orders.push(GuardianOrder::new(&app, row).await?);
+    }
+    Ok(Json(Orders { orders, next }))
 }
 
 pub(super) async fn order(
@@ -248,7 +251,7 @@ pub(super) async fn order(
     Path(order): Path<OrderId>,
 ) -> Result<Json<GuardianOrder>, ApiError> {
     let row = app.store().order(session.household, order).await?.ok_or(StoreError::OrderUnknown)?;
-    Ok(Json(GuardianOrder::new(row, app.now())))
+    Ok(Json(GuardianOrder::new(&app, row).await?))
 }
 
 /// The evidence file of an ended order, for `nodpay verify`.

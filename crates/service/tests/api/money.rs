@@ -50,6 +50,7 @@ fn a_shop_gives_money_back_and_everybody_hears_of_it() {
     assert_eq!(amount(&watch.wait_for("balance").data["balance"]), cny(20_000 - total + 100));
     let view = app.guardian_get(&household, &format!("/api/guardian/orders/{}", order.order)).ok();
     assert_eq!((&view["state"], amount(&view["refunded"])), (&json!("paid"), cny(100)));
+    assert_eq!(view["refunds"], json!([done]));
     let view = app.merchant_get(&format!("/api/merchant/bills/{}", bill.bill)).ok();
     assert_eq!(amount(&view["refunded"]), cny(100));
     while till.wait_for("bill").data["refunded"].is_null() {}
