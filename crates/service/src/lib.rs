@@ -22,6 +22,7 @@ mod keys;
 mod limits;
 mod metrics;
 mod problem;
+pub mod rails;
 mod recent;
 mod secrets;
 mod sessions;

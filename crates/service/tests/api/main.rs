@@ -2,11 +2,16 @@
 
 mod app;
 mod bad_input;
+mod bank_files;
 mod flow;
+mod localstripe;
 mod money;
 mod network;
 mod pins;
 mod printed;
+mod python;
 mod races;
 mod roles;
 mod streams;
+mod stripe;
+mod stripe_double;
