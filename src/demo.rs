@@ -111,6 +111,7 @@ fn open(data: &Path, listen: SocketAddr, origin: &str) -> Result<App> {
         init_keys(data, now())?;
     }
     Ok(App::open(Config {
+        rails: nodpay_service::rails::RailFiles::default(),
         database: data.join("nodpay.sqlite"),
         listen,
         origins: vec![origin.to_owned()],

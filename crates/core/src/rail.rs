@@ -4,7 +4,9 @@
 //! Every call may be repeated: it is bound to the transfer's id, and the second one gives the first one's answer. An answer
 //! that did not arrive is [`RailAnswer::Unknown`]: not a no. Whoever gets it keeps the hold, keeps the id, and asks again.
 
-use crate::{Amount, TransferId};
+use serde::{Deserialize, Serialize};
+
+use crate::{Amount, Iban, TransferId};
 
 /// Which rail a household pays with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +35,47 @@ impl RailKind {
     pub fn from_text(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
+
+    /// Whether it can do this at all. Where it cannot hold, an approval promises nothing and the post may still be declined.
+    #[must_use]
+    pub const fn can(self, step: RailStep) -> bool {
+        match (self, step) {
+            (Self::Wallet | Self::Stripe, _) | (Self::Bank, RailStep::Post) => true,
+            (Self::Bank, RailStep::Hold | RailStep::Void | RailStep::Refund) => false,
+        }
+    }
+}
+
+/// Who a rail outside takes the money from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "rail", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Payer {
+    /// A card on file: `cus_…` and `pm_…`.
+    Stripe {
+        customer: String,
+        method: String,
+    },
+    Bank(BankAccount),
+}
+
+impl Payer {
+    #[must_use]
+    pub const fn kind(&self) -> RailKind {
+        match self {
+            Self::Stripe { .. } => RailKind::Stripe,
+            Self::Bank(_) => RailKind::Bank,
+        }
+    }
+}
+
+/// An account that money leaves or reaches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BankAccount {
+    /// Its holder's.
+    pub name: String,
+    pub iban: Iban,
+    /// The bank's code (ISO 9362), where one is known; within SEPA the IBAN is enough.
+    pub bic: Option<String>,
 }
 
 /// What a rail is asked to do with a transfer.
@@ -78,6 +121,20 @@ pub enum RailAnswer {
     Pending,
     /// Nobody knows: a time-out, a cut connection, a fault over there.
     Unknown,
+}
+
+/// What a rail said, and by which name of its own it knows the payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RailReply {
+    pub answer: RailAnswer,
+    /// A PaymentIntent's id, for one; once known it does not change.
+    pub reference: Option<String>,
+}
+
+impl From<RailAnswer> for RailReply {
+    fn from(answer: RailAnswer) -> Self {
+        Self { answer, reference: None }
+    }
 }
 
 /// Why a rail said no.
@@ -131,8 +188,7 @@ pub trait Rail: Sized {
     /// The wallet's answer is there at once and is part of the transaction; another rail's is a future.
     type Answered;
 
-    /// Whether it can do this at all. Where it cannot hold, an approval promises nothing and the post may still be declined.
-    fn can(&self, step: RailStep) -> bool;
+    const KIND: RailKind;
 
     fn hold(self, movement: Movement) -> Self::Answered;
     /// At most what was held.

@@ -1,8 +1,8 @@
 //! Merchants, their keys, certificates and goods, and bills before and beside their orders.
 
 use nodpay_core::{
-    BasisPoints, BillId, Country, Day, Digest, HouseholdId, Iban, LineId, Mcc, MerchantId, Minor, OrderId, OrderState,
-    PublicKey, Timestamp, TransferId,
+    BankAccount, BasisPoints, BillId, Country, Day, Digest, HouseholdId, Iban, LineId, Mcc, MerchantId, Minor, OrderId,
+    OrderState, PublicKey, Timestamp, TransferId,
 };
 use rusqlite::{Connection, params};
 
@@ -133,6 +133,12 @@ fn build_merchant(cells: &Cells<'_>) -> Result<MerchantRow, StoreError> {
 pub(crate) fn merchant(db: &Connection, merchant: MerchantId) -> Result<Option<MerchantRow>, StoreError> {
     let sql = select_merchant!("WHERE s.merchant = ?1");
     one(db, "merchants", merchant, sql, params![merchant.as_bytes()], build_merchant)
+}
+
+/// Where a bank pays the merchant: its name and its account.
+pub(crate) fn account(db: &Connection, id: MerchantId) -> Result<Option<BankAccount>, StoreError> {
+    let row = merchant(db, id)?.ok_or(StoreError::MerchantUnknown)?;
+    Ok(row.iban.map(|iban| BankAccount { name: row.name.as_str().to_owned(), iban, bic: None }))
 }
 
 pub(crate) fn by_api_key(db: &Connection, api_key: TokenHash) -> Result<Option<MerchantRow>, StoreError> {

@@ -5,20 +5,20 @@
 //! compare-and-swap on the state it was loaded in.
 
 use nodpay_core::{
-    Amount, BillId, Cancel, Decision, Digest, Event, FailReason, HouseholdId, LedgerError, LineId, MAX_DECISION_AGE_MS,
-    MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState, Outcome, OutcomeKind, StateError, Step,
-    Timestamp, TransferId, V1, WatchId,
+    Amount, BillId, Cancel, Decision, Decline, Digest, Event, FailReason, HouseholdId, LineId, MAX_DECISION_AGE_MS,
+    MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState, Outcome, OutcomeKind, RailAnswer,
+    RailKind, StateError, Step, Timestamp, TransferId, V1, WatchId,
 };
 use rusqlite::{Connection, params};
 
 use crate::events::{To, tell, tell_merchant};
 use crate::households::{self, Books};
-use crate::ledger::{self, Held, LedgerOrStore};
+use crate::ledger::{self, Held};
 use crate::sqlite::{Cells, insert_message, lines_json, many, one, run, run_one, sql_int};
 use crate::writer::{Fault, Tx};
 use crate::{
     BillRow, BillState, CancelOrder, Decide, Ended, EvidenceParts, HouseholdEvent, MAX_ORDERS_PAGE, MerchantEvent,
-    Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, merchants, requotes,
+    Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, merchants, rails, requotes,
 };
 
 /// Due orders that one transaction ends.
@@ -96,9 +96,12 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         expire(tx, &mut books, &mut open, now)?;
     }
     let mut live = insert(tx, place, bill, bill_no, now)?;
+    let rail = live.row.rail;
     if books.frozen {
         fail(tx, &mut books, &mut live, FailReason::HouseholdFrozen, now)?;
-    } else if ledger::can_hold(books.wallet, live.row.total.units()) {
+    } else if rail == RailKind::Bank && merchants::account(tx.db, live.row.merchant)?.is_none() {
+        fail(tx, &mut books, &mut live, FailReason::PaymentDeclined, now)?;
+    } else if rail != RailKind::Wallet || ledger::can_hold(books.wallet, live.row.total.units()) {
         tell(tx, &mut books, To::Guardians, HouseholdEvent::Order(order.order), now)?;
         tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?;
     } else {
@@ -138,36 +141,83 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
         Step::End { outcome, reason, money } => end(tx, &mut books, &mut live, outcome, reason, money, now)?,
         Step::Hold { next } => match live.obstacle(&books, now) {
             Some(reason) => fail(tx, &mut books, &mut live, reason, now)?,
-            None => approve(tx, &mut books, &mut live, next, now)?,
+            None => hold(tx, &mut books, &mut live, next, now)?,
         },
+        Step::Approve { .. } | Step::Pay { .. } => return Err(live.incident("a decision leads to a payment").into()),
     }
     books.save(tx)?;
     Ok(live.row)
 }
 
-fn approve(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState, now: Timestamp) -> Result<(), Fault> {
-    let OrderState::Approved { hold, total, .. } = next else {
-        return Err(live.incident("a hold leads to another state than approved").into());
+/// Asks the order's rail for its hold. The wallet answers at once, others when they can.
+fn hold(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState, now: Timestamp) -> Result<(), Fault> {
+    let OrderState::Holding { hold, total, .. } = next else {
+        return Err(live.incident("a hold leads to another state than holding").into());
     };
     if total != live.row.total {
         return Err(live.incident("a hold is over another total than its order").into());
     }
-    match ledger::hold(tx, books, &live.held(hold), now) {
-        Ok(()) => {}
-        Err(LedgerOrStore::Ledger(LedgerError::InsufficientBalance { .. })) => {
-            return fail(tx, books, live, FailReason::InsufficientBalance, now);
+    match rails::hold(tx, books, live, live.held(hold), now)? {
+        RailAnswer::Declined(Decline::Funds) => fail(tx, books, live, FailReason::InsufficientBalance, now),
+        RailAnswer::Declined(_) => fail(tx, books, live, FailReason::PaymentDeclined, now),
+        answer => {
+            live.hold = Some(hold);
+            live.row.state = next;
+            requotes::close_open(tx, live)?;
+            if answer == RailAnswer::Done {
+                return approve(tx, books, live, now);
+            }
+            live.save(tx)?;
+            Ok(tell_waiting(tx, books, live, now)?)
         }
-        Err(LedgerOrStore::Ledger(error)) => return Err(live.incident(format!("holding: {error}")).into()),
-        Err(LedgerOrStore::Store(error)) => return Err(error.into()),
     }
-    live.hold = Some(hold);
+}
+
+/// The money is held: the watch may pay.
+fn approve(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, now: Timestamp) -> Result<(), Fault> {
+    let step = live.row.state.step(Event::Held, now);
+    let Ok(Step::Approve { next }) = step else {
+        return Err(live.incident(format!("approving: {step:?}")).into());
+    };
     live.row.state = next;
     live.save(tx)?;
-    requotes::close_open(tx, live)?;
     let order = live.row.order;
     tell(tx, books, To::Guardians, HouseholdEvent::Decision(order), now)?;
     tell(tx, books, To::Watch(live.row.watch), HouseholdEvent::Decision(order), now)?;
     Ok(tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?)
+}
+
+/// The order waits for its rail.
+fn tell_waiting(tx: &mut Tx<'_>, books: &mut Books, live: &Live, now: Timestamp) -> Result<(), StoreError> {
+    tell(tx, books, To::Guardians, HouseholdEvent::Order(live.row.order), now)?;
+    tell(tx, books, To::Watch(live.row.watch), HouseholdEvent::Order(live.row.order), now)?;
+    tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)
+}
+
+/// A rail's answer. Whether the order is still asking for it: one that ended meanwhile gave its hold back already.
+pub(crate) fn rail_said(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    live: &mut Live,
+    event: Event,
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    match live.row.state.step(event, now) {
+        Ok(Step::Approve { .. }) => match live.obstacle(books, now) {
+            Some(reason) => fail(tx, books, live, reason, now)?,
+            None => approve(tx, books, live, now)?,
+        },
+        Ok(Step::End { outcome, reason, money }) => {
+            if outcome != OutcomeKind::Paid && live.row.payment.is_some() {
+                live.release_bill(tx)?;
+            }
+            end(tx, books, live, outcome, reason, money, now)?;
+        }
+        Err(StateError::Expired) => expire(tx, books, live, now)?,
+        Err(StateError::AlreadyEnded(_) | StateError::NotAsked) => return Ok(false),
+        other => return Err(live.incident(format!("a rail's {event:?} leads to {other:?}")).into()),
+    }
+    Ok(true)
 }
 
 pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow, Fault> {
@@ -184,19 +234,32 @@ pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow
     if payment.total != live.row.total {
         return Err(StoreError::WrongTotal.into());
     }
-    let Step::End { outcome, reason, money } = step else {
-        return Err(live.incident("a payment leads to a hold").into());
+    let Step::Pay { next } = step else {
+        return Err(live.incident(format!("a payment leads to {step:?}")).into());
     };
     live.keys.payment = Some(insert_message(tx.db, &pay.message)?);
     live.row.payment = Some(pay.message.clone());
     if !live.watch_removed && !books.frozen && live.consume_bill(tx, now)? {
-        end(tx, &mut books, &mut live, outcome, reason, money, now)?;
+        post(tx, &mut books, &mut live, next, now)?;
     } else {
         let reason = live.obstacle(&books, now).ok_or_else(|| live.incident("an open bill was not consumed"))?;
         fail(tx, &mut books, &mut live, reason, now)?;
     }
     books.save(tx)?;
     Ok(live.row)
+}
+
+/// Asks the order's rail to pay. The wallet does at once.
+fn post(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState, now: Timestamp) -> Result<(), Fault> {
+    let OrderState::Paying { hold, .. } = next else {
+        return Err(live.incident("a payment leads to another state than paying").into());
+    };
+    live.row.state = next;
+    if rails::post(tx, live, &live.held(hold), now)? == RailAnswer::Done {
+        return end_by(tx, books, live, Event::Posted, now);
+    }
+    live.save(tx)?;
+    Ok(tell_waiting(tx, books, live, now)?)
 }
 
 pub(crate) fn cancel(tx: &mut Tx<'_>, args: &CancelOrder, now: Timestamp) -> Result<OrderRow, Fault> {
@@ -346,7 +409,10 @@ fn step(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, event: Event, now: 
         Err(StateError::AlreadyDecided) => Err(StoreError::AlreadyDecided.into()),
         Err(StateError::AlreadyEnded(outcome)) => Err(StoreError::OrderEnded(outcome).into()),
         Err(StateError::OtherDecision) => Err(StoreError::OtherDecision.into()),
-        Err(StateError::NotDue) => Err(live.incident("only a tick is not due").into()),
+        Err(StateError::Paying) => Err(StoreError::OrderPaying.into()),
+        Err(error @ (StateError::NotDue | StateError::NotAsked)) => {
+            Err(live.incident(format!("{event:?}: {error}")).into())
+        }
     }
 }
 
@@ -357,7 +423,9 @@ pub(crate) fn must_wait(tx: &mut Tx<'_>, live: &mut Live, now: Timestamp) -> Res
     step(tx, &mut books, live, Event::Cancelled, now)?;
     match live.row.state {
         OrderState::Waiting { .. } => Ok(()),
-        OrderState::Approved { .. } => Err(StoreError::AlreadyDecided.into()),
+        OrderState::Holding { .. } | OrderState::Approved { .. } | OrderState::Paying { .. } => {
+            Err(StoreError::AlreadyDecided.into())
+        }
         OrderState::Ended { outcome } => Err(StoreError::OrderEnded(outcome).into()),
     }
 }
@@ -387,7 +455,7 @@ fn fail_or_expire(
 fn end_by(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, event: Event, now: Timestamp) -> Result<(), Fault> {
     match live.row.state.step(event, now) {
         Ok(Step::End { outcome, reason, money }) => end(tx, books, live, outcome, reason, money, now),
-        Ok(Step::Hold { .. }) => Err(live.incident("an end leads to a hold").into()),
+        Ok(step) => Err(live.incident(format!("an end leads to {step:?}")).into()),
         Err(error) => Err(live.incident(format!("ending: {error}")).into()),
     }
 }
@@ -406,11 +474,11 @@ fn end(
     let transfer = match money {
         Money::Untouched => None,
         Money::Void(hold) => {
-            ledger::void(tx, books, &live.held(hold), now)?;
+            rails::void(tx, books, live, live.held(hold), now)?;
             None
         }
         Money::Post(hold) => {
-            ledger::post(tx, books, &live.held(hold), total.units(), now)?;
+            rails::posted(tx, books, live, live.held(hold), now)?;
             Some(hold)
         }
     };
@@ -456,7 +524,7 @@ impl Live {
 
     /// Its transfer in the ledger.
     pub(crate) fn held(&self, transfer: TransferId) -> Held {
-        Held { transfer, merchant: self.row.merchant, amount: self.row.total, order_no: self.no }
+        Held { transfer, merchant: self.row.merchant, amount: self.row.total, order_no: self.no, rail: self.row.rail }
     }
 
     /// Why the order cannot be paid any more, for reasons outside of it.
@@ -478,6 +546,17 @@ impl Live {
             params![self.bill_no, self.no, now.unix_ms()],
         )?;
         Ok(taken == 1)
+    }
+
+    /// The payment did not come about: the bill can be paid by another order.
+    fn release_bill(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        run_one(
+            tx.db,
+            "bills",
+            self.row.bill,
+            "UPDATE bills SET state = 'open', consumed_by = NULL WHERE no = ?1 AND consumed_by = ?2",
+            params![self.bill_no, self.no],
+        )
     }
 
     /// A total that could come out of the current bill.
@@ -574,11 +653,12 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
     let order = &place.order;
     let expires = now.plus_ms(order.expires.ms_since(order.created).clamp(1, MAX_ORDER_LIFE_MS));
     let message = insert_message(tx.db, &place.message)?;
+    let rail = rails::kind(tx.db, order.household)?;
     run(
         tx.db,
         "INSERT INTO orders (household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline,
-                             due, total, struck, asks)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'waiting', ?9, ?10, ?11, '[]', 0)",
+                             due, total, struck, asks, rail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'waiting', ?9, ?10, ?11, '[]', 0, ?12)",
         params![
             order.household.as_bytes(),
             order.order.as_bytes(),
@@ -591,6 +671,7 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
             expires.unix_ms(),
             expires.min(bill.deadline).unix_ms(),
             bill.total.minor(),
+            rail.as_str(),
         ],
     )?;
     let row = OrderRow {
@@ -614,6 +695,8 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
         outcome: None,
         result: None,
         refunded: Amount::new(Minor::ZERO, bill.total.currency()),
+        rail,
+        asking: None,
         ask: None,
     };
     Ok(Live {
@@ -648,6 +731,12 @@ impl TryFrom<&StateColumns<'_>> for OrderState {
     fn try_from(columns: &StateColumns<'_>) -> Result<Self, String> {
         match (columns.state, columns.deadline, columns.decision, columns.hold, columns.outcome) {
             ("waiting", Some(expires), None, None, None) => Ok(Self::Waiting { expires }),
+            ("holding", Some(pay_by), Some(decision), Some(hold), None) => {
+                Ok(Self::Holding { decision, hold, total: columns.total, pay_by })
+            }
+            ("paying", None, Some(decision), Some(hold), None) => {
+                Ok(Self::Paying { decision, hold, total: columns.total })
+            }
             ("approved", Some(pay_by), Some(decision), Some(hold), None) => {
                 Ok(Self::Approved { decision, hold, total: columns.total, pay_by })
             }
@@ -662,7 +751,9 @@ impl TryFrom<&StateColumns<'_>> for OrderState {
 const fn state_name(state: &OrderState) -> &'static str {
     match state {
         OrderState::Waiting { .. } => "waiting",
+        OrderState::Holding { .. } => "holding",
         OrderState::Approved { .. } => "approved",
+        OrderState::Paying { .. } => "paying",
         OrderState::Ended { .. } => "ended",
     }
 }
@@ -673,8 +764,12 @@ fn outcome_kind(text: &str) -> Option<OutcomeKind> {
 }
 
 fn fail_reason(text: &str) -> Option<FailReason> {
-    use FailReason::{BillAlreadyPaid, BillCancelled, BillExpired, HouseholdFrozen, InsufficientBalance, WatchRemoved};
-    let all = [InsufficientBalance, BillAlreadyPaid, BillCancelled, BillExpired, WatchRemoved, HouseholdFrozen];
+    use FailReason::{
+        BillAlreadyPaid, BillCancelled, BillExpired, HouseholdFrozen, InsufficientBalance, PaymentDeclined,
+        WatchRemoved,
+    };
+    let bill = [BillAlreadyPaid, BillCancelled, BillExpired];
+    let all = bill.into_iter().chain([InsufficientBalance, WatchRemoved, HouseholdFrozen, PaymentDeclined]);
     all.into_iter().find(|reason| reason.as_str() == text)
 }
 
@@ -689,7 +784,8 @@ macro_rules! select_order {
                     dm.wire, dm.digest, xm.wire, xm.digest, pm.wire, pm.digest,
                     em.wire, em.digest, o.outcome_kind, o.outcome_reason, o.log_len, rm.wire, rm.digest,
                     o.bill_no, o.asks, b.state, b.deadline, y.household, y.order_id, w.removed, o.hold,
-                    o.requote, o.decision, o.cancel, o.payment, o.outcome, o.result, o.refunded
+                    o.requote, o.decision, o.cancel, o.payment, o.outcome, o.result, o.refunded,
+                    o.rail
              FROM orders o
              JOIN bills b ON b.no = o.bill_no
              JOIN messages bm ON bm.id = b.message
@@ -734,7 +830,8 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         outcome: cells.opt_int()?,
         result: cells.opt_int()?,
     };
-    let refunded = Amount::new(cells.minor()?, currency);
+    let (refunded, rail) = (Amount::new(cells.minor()?, currency), cells.string()?);
+    let rail = RailKind::from_text(&rail).ok_or_else(|| cells.wrong(format!("rail {rail}")))?;
 
     let columns = StateColumns {
         state: &state,
@@ -755,7 +852,8 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
             }
             Some(Ended { kind, reason, message, log_len })
         }
-        (OrderState::Waiting { .. } | OrderState::Approved { .. }, None, None) if reason.is_none() => None,
+        (OrderState::Ended { .. }, ..) => return Err(cells.wrong("state and outcome do not fit")),
+        (_, None, None) if reason.is_none() => None,
         _ => return Err(cells.wrong("state and outcome do not fit")),
     };
     let bill_state =
@@ -781,6 +879,8 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         outcome,
         result,
         refunded,
+        rail,
+        asking: None,
         ask: None,
     };
     let loaded = state_name(&row.state);
@@ -801,8 +901,11 @@ fn build_requote(cells: &Cells<'_>, currency: nodpay_core::Currency) -> Result<O
 
 // Reading
 
-/// The newest ask belongs to the row.
+/// The newest ask belongs to the row, and what is asked of its rail.
 fn with_ask(db: &Connection, mut live: Live) -> Result<Live, StoreError> {
+    if live.row.rail != RailKind::Wallet {
+        live.row.asking = rails::asking(db, &live.row)?;
+    }
     if live.asks > 0 {
         live.row.ask = requotes::newest(db, live.no)?;
     }

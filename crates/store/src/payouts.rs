@@ -147,6 +147,10 @@ pub(crate) fn find(db: &Connection, merchant: MerchantId, payout: TransferId) ->
     one(db, "payouts", payout, sql, params![merchant.as_bytes(), payout.as_bytes()], build)
 }
 
+pub(crate) fn by_id(db: &Connection, payout: TransferId) -> Result<Option<PayoutRow>, StoreError> {
+    one(db, "payouts", payout, select_payout!("WHERE payout = ?1"), params![payout.as_bytes()], build)
+}
+
 pub(crate) fn list(
     db: &Connection,
     merchant: MerchantId,

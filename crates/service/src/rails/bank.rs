@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use nodpay_core::{Currency, Decline, Iban, Minor, RailAnswer, Timestamp, TransferId};
+use nodpay_core::{BankAccount, Currency, Decline, Iban, Minor, RailAnswer, Timestamp, TransferId};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::{from_hex, hex};
@@ -24,22 +24,13 @@ const MAX_REFERENCE: usize = 140;
 const REPORT_NAMESPACE: &str = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.";
 const FIRST_REPORT_VERSION: u32 = 3;
 
-/// Whose account money leaves or reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    pub name: String,
-    pub iban: Iban,
-    /// The bank's code (ISO 9362), where one is known; within SEPA the IBAN is enough.
-    pub bic: Option<String>,
-}
-
 /// One credit transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {
     pub transfer: TransferId,
     pub amount: Minor,
-    pub debtor: Account,
-    pub creditor: Account,
+    pub debtor: BankAccount,
+    pub creditor: BankAccount,
     /// What the payee sees beside the amount.
     pub reference: String,
 }
@@ -287,20 +278,25 @@ impl Report {
         Ok(read)
     }
 
-    /// What it says about each transfer of `collection`: the nearest word counts, a transaction's before its payment's
-    /// before the file's. Transfers it says nothing of are left out.
-    #[must_use]
-    pub fn answers(&self, collection: &Collection) -> Vec<(TransferId, RailAnswer)> {
-        let mut debtors: Vec<&Iban> = collection.instructions.iter().map(|payment| &payment.debtor.iban).collect();
-        debtors.sort();
-        debtors.dedup();
-        let of = |payment: &Instruction| {
-            let number = debtors.binary_search(&&payment.debtor.iban).ok()?;
-            let group = self.payments.get(&payment_id(collection.id, number));
-            let answer = self.transfers.get(&payment.transfer).or(group).or(self.group.as_ref())?;
-            Some((payment.transfer, answer.clone()))
-        };
-        collection.instructions.iter().filter_map(of).collect()
+    /// What it says about each transfer of the file it is about, `ours` as it was written: the nearest word counts, a
+    /// transaction's before its payment's before the file's. Transfers it says nothing of are left out.
+    ///
+    /// # Errors
+    /// [`ReportError::Xml`] where `ours` is no such file.
+    pub fn answers_to(&self, ours: &str) -> Result<BTreeMap<TransferId, RailAnswer>, ReportError> {
+        let document = Document::parse(ours).map_err(|error| ReportError::Xml(error.to_string()))?;
+        let mut answers = BTreeMap::new();
+        for payment in document.descendants().filter(|node| node.tag_name().name() == "PmtInf") {
+            let of_payment = text_of(payment, "PmtInfId").and_then(|id| self.payments.get(id));
+            for transaction in children(payment, "CdtTrfTxInf") {
+                let id = child(transaction, "PmtId").and_then(|id| text_of(id, "EndToEndId")).and_then(from_hex);
+                let Some(transfer) = id.map(TransferId::from_bytes) else { continue };
+                if let Some(answer) = self.transfers.get(&transfer).or(of_payment).or(self.group.as_ref()) {
+                    answers.insert(transfer, answer.clone());
+                }
+            }
+        }
+        Ok(answers)
     }
 }
 

@@ -21,11 +21,11 @@ use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder}
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use nodpay_core::{Amount, Decline, Movement, Rail, RailAnswer, RailStep, Timestamp, TransferId};
+use nodpay_core::{Amount, Decline, Movement, Rail, RailAnswer, RailKind, RailReply, RailStep, Timestamp, TransferId};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Reply, hex};
+use super::hex;
 
 /// Where Stripe is.
 pub const STRIPE_API: &str = "https://api.stripe.com";
@@ -205,11 +205,9 @@ pub struct StripePayment<'a> {
 }
 
 impl<'a> Rail for StripePayment<'a> {
-    type Answered = BoxFuture<'a, Reply>;
+    type Answered = BoxFuture<'a, RailReply>;
 
-    fn can(&self, _: RailStep) -> bool {
-        true
-    }
+    const KIND: RailKind = RailKind::Stripe;
 
     fn hold(self, movement: Movement) -> Self::Answered {
         Box::pin(async move { self.make_hold(movement).await.map_or_else(Failure::into_reply, Intent::of_hold) })
@@ -235,7 +233,7 @@ impl<'a> Rail for StripePayment<'a> {
             };
             match found {
                 Ok(Some(intent)) => intent.of(step, movement.amount),
-                Ok(None) => Reply::unknown(),
+                Ok(None) => unknown(),
                 Err(failure) => failure.into_reply(),
             }
         })
@@ -276,11 +274,11 @@ impl StripePayment<'_> {
         }
     }
 
-    async fn capture(&self, movement: Movement) -> Reply {
+    async fn capture(&self, movement: Movement) -> RailReply {
         let Some(amount) = stripe_amount(movement.amount) else { return Failure::not_possible().into_reply() };
         let intent = match self.intent_id().await {
             Ok(Some(intent)) => intent,
-            Ok(None) => return Reply::unknown(),
+            Ok(None) => return unknown(),
             Err(failure) => return failure.into_reply(),
         };
         let mut form = Form::new();
@@ -291,44 +289,44 @@ impl StripePayment<'_> {
     }
 
     /// A hold whose answer is not known is asked for again first: after that nothing of it can still be on its way.
-    async fn cancel(&self, movement: Movement) -> Reply {
+    async fn cancel(&self, movement: Movement) -> RailReply {
         let intent = match self.intent_id().await {
             Ok(Some(intent)) => intent,
             Ok(None) => match self.make_hold(movement).await {
                 Ok(intent) => intent.id,
-                Err(Failure::Lost) => return Reply::unknown(),
+                Err(Failure::Lost) => return unknown(),
                 Err(Failure::No(error)) => match error.payment_intent {
                     Some(intent) => intent.id,
-                    None => return Reply::from(RailAnswer::Done),
+                    None => return RailReply::from(RailAnswer::Done),
                 },
             },
             Err(failure) => return failure.into_reply(),
         };
-        let Ok(intent) = safe_id(&intent) else { return Reply::unknown() };
+        let Ok(intent) = safe_id(&intent) else { return unknown() };
         let path = format!("/v1/payment_intents/{intent}/cancel");
         let key = format!("{}-void", hex(movement.transfer));
         self.settle(&path, &key, &Form::new(), RailStep::Void, movement.amount).await
     }
 
     /// Captures or cancels. A no may only mean that it is done already: the PaymentIntent itself says.
-    async fn settle(&self, path: &str, key: &str, form: &Form, step: RailStep, amount: Amount) -> Reply {
+    async fn settle(&self, path: &str, key: &str, form: &Form, step: RailStep, amount: Amount) -> RailReply {
         match self.stripe.post(path, key, form).await {
             Ok(body) => read::<Intent>(&body).map_or_else(Failure::into_reply, |intent| intent.of(step, amount)),
-            Err(Failure::Lost) => Reply::unknown(),
+            Err(Failure::Lost) => unknown(),
             Err(Failure::No(error)) => match self.find().await {
                 Ok(Some(intent)) if intent.status != "requires_capture" => intent.of(step, amount),
-                Ok(Some(_)) if step == RailStep::Post => Reply::from(RailAnswer::Declined(error.decline())),
-                Ok(_) => Reply::unknown(),
+                Ok(Some(_)) if step == RailStep::Post => RailReply::from(RailAnswer::Declined(error.decline())),
+                Ok(_) => unknown(),
                 Err(failure) => failure.into_reply(),
             },
         }
     }
 
-    async fn give_back(&self, movement: Movement) -> Reply {
+    async fn give_back(&self, movement: Movement) -> RailReply {
         let Some(amount) = stripe_amount(movement.amount) else { return Failure::not_possible().into_reply() };
         let intent = match self.intent_id().await {
             Ok(Some(intent)) => intent,
-            Ok(None) => return Reply::unknown(),
+            Ok(None) => return unknown(),
             Err(failure) => return failure.into_reply(),
         };
         let id = hex(movement.transfer);
@@ -342,17 +340,17 @@ impl StripePayment<'_> {
         }
     }
 
-    async fn refund_status(&self, movement: Movement) -> Reply {
+    async fn refund_status(&self, movement: Movement) -> RailReply {
         let intent = match self.intent_id().await {
             Ok(Some(intent)) => intent,
-            Ok(None) => return Reply::unknown(),
+            Ok(None) => return unknown(),
             Err(failure) => return failure.into_reply(),
         };
         let mut query = Form::new();
         query.add("payment_intent", &intent).add("limit", PAGE);
         let id = hex(movement.transfer);
         match self.stripe.get::<Page<Refund>>("/v1/refunds", &query).await {
-            Ok(page) => page.data.iter().find(|refund| refund.is_of(&id)).map_or_else(Reply::unknown, Refund::reply),
+            Ok(page) => page.data.iter().find(|refund| refund.is_of(&id)).map_or_else(unknown, Refund::reply),
             Err(failure) => failure.into_reply(),
         }
     }
@@ -441,12 +439,12 @@ impl Failure {
         Self::No(Box::new(Refusal { code: Some("amount_too_small".to_owned()), ..Refusal::default() }))
     }
 
-    fn into_reply(self) -> Reply {
+    fn into_reply(self) -> RailReply {
         match self {
-            Self::Lost => Reply::unknown(),
+            Self::Lost => unknown(),
             Self::No(refusal) => {
                 let intent = refusal.payment_intent.as_ref().map(|intent| intent.id.clone());
-                Reply { answer: RailAnswer::Declined(refusal.decline()), reference: intent }
+                RailReply { answer: RailAnswer::Declined(refusal.decline()), reference: intent }
             }
         }
     }
@@ -532,7 +530,7 @@ struct Redirect {
 }
 
 impl Intent {
-    fn of(self, step: RailStep, amount: Amount) -> Reply {
+    fn of(self, step: RailStep, amount: Amount) -> RailReply {
         match step {
             RailStep::Hold => self.of_hold(),
             RailStep::Post => self.of_post(amount),
@@ -541,7 +539,7 @@ impl Intent {
     }
 
     /// <https://docs.stripe.com/payments/paymentintents/lifecycle>
-    fn of_hold(self) -> Reply {
+    fn of_hold(self) -> RailReply {
         let answer = match self.status.as_str() {
             "requires_capture" | "succeeded" => RailAnswer::Done,
             "processing" => RailAnswer::Pending,
@@ -559,10 +557,10 @@ impl Intent {
             "canceled" => RailAnswer::Declined(Decline::Refused),
             _ => RailAnswer::Unknown,
         };
-        Reply { answer, reference: Some(self.id) }
+        RailReply { answer, reference: Some(self.id) }
     }
 
-    fn of_post(self, amount: Amount) -> Reply {
+    fn of_post(self, amount: Amount) -> RailReply {
         let asked = stripe_amount(amount);
         let answer = match self.status.as_str() {
             "succeeded" if asked == Some(self.amount_received.unwrap_or(self.amount)) => RailAnswer::Done,
@@ -574,17 +572,17 @@ impl Intent {
             "canceled" | "requires_payment_method" => RailAnswer::Declined(Decline::Refused),
             _ => RailAnswer::Unknown,
         };
-        Reply { answer, reference: Some(self.id) }
+        RailReply { answer, reference: Some(self.id) }
     }
 
-    fn of_void(self) -> Reply {
+    fn of_void(self) -> RailReply {
         let answer = match self.status.as_str() {
             "canceled" => RailAnswer::Done,
             // What is paid cannot be given back this way.
             "succeeded" => RailAnswer::Declined(Decline::NotPossible),
             _ => RailAnswer::Unknown,
         };
-        Reply { answer, reference: Some(self.id) }
+        RailReply { answer, reference: Some(self.id) }
     }
 }
 
@@ -600,14 +598,18 @@ impl Refund {
         self.metadata.transfer.as_deref() == Some(transfer)
     }
 
-    fn reply(&self) -> Reply {
-        Reply::from(match self.status.as_str() {
+    fn reply(&self) -> RailReply {
+        RailReply::from(match self.status.as_str() {
             "succeeded" => RailAnswer::Done,
             "pending" | "requires_action" => RailAnswer::Pending,
             "failed" | "canceled" => RailAnswer::Declined(Decline::Refused),
             _ => RailAnswer::Unknown,
         })
     }
+}
+
+fn unknown() -> RailReply {
+    RailReply::from(RailAnswer::Unknown)
 }
 
 fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use nodpay_core::{Currency, Decline, Iban, Minor, RailAnswer, Timestamp, TransferId};
-use nodpay_service::rails::bank::{Account, Collection, Instruction, Report, ReportError};
+use nodpay_core::{BankAccount, Currency, Decline, Iban, Minor, RailAnswer, Timestamp, TransferId};
+use nodpay_service::rails::bank::{Collection, Instruction, Report, ReportError};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -25,11 +25,11 @@ fn validate(schema: &str, files: &[std::path::PathBuf]) {
     run(&mut command, "apt-get install libxml2-utils");
 }
 
-fn account(name: &str, iban: &str) -> Account {
-    Account { name: name.to_owned(), iban: Iban::new(iban).expect("an IBAN"), bic: None }
+fn account(name: &str, iban: &str) -> BankAccount {
+    BankAccount { name: name.to_owned(), iban: Iban::new(iban).expect("an IBAN"), bic: None }
 }
 
-fn instruction(number: u8, debtor: &Account, minor: i64) -> Instruction {
+fn instruction(number: u8, debtor: &BankAccount, minor: i64) -> Instruction {
     Instruction {
         transfer: TransferId::from_bytes([number; 16]),
         amount: Minor::new(minor).expect("in range"),
@@ -80,9 +80,9 @@ fn ibans() -> impl Strategy<Value = Iban> {
     proptest::sample::select(known.to_vec()).prop_map(|text| Iban::new(text).expect("an IBAN"))
 }
 
-fn accounts() -> impl Strategy<Value = Account> {
+fn accounts() -> impl Strategy<Value = BankAccount> {
     let bic = proptest::option::of("[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?");
-    ("\\PC{0,200}", ibans(), bic).prop_map(|(name, iban, bic)| Account { name, iban, bic })
+    ("\\PC{0,200}", ibans(), bic).prop_map(|(name, iban, bic)| BankAccount { name, iban, bic })
 }
 
 fn instructions() -> impl Strategy<Value = Instruction> {
@@ -178,7 +178,8 @@ fn the_nearest_word_counts() {
     let answers = |xml: &str| {
         let read = Report::read(xml.as_bytes()).expect("a report");
         assert_eq!(read.collection, collection().id);
-        read.answers(&collection())
+        read.answers_to(&collection().to_xml())
+            .expect("our own")
             .into_iter()
             .map(|(transfer, answer)| (transfer.as_bytes()[0], answer))
             .collect::<Vec<_>>()

@@ -3,6 +3,8 @@
 mod app;
 mod bad_input;
 mod bank_files;
+mod bank_folder;
+mod card;
 mod flow;
 mod localstripe;
 mod money;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use nodpay_core::{Amount, Currency, Decline, Minor, Movement, Rail as _, RailAnswer, RailStep, Timestamp, TransferId};
-use nodpay_service::rails::Reply;
+use nodpay_core::{
+    Amount, Currency, Decline, Minor, Movement, Rail as _, RailAnswer, RailReply, RailStep, Timestamp, TransferId,
+};
 use nodpay_service::rails::stripe::{Stripe, StripePayment, StripeSecret, WebhookError, transfer_of_event};
 
 use crate::stripe_double::{CONFIRM, CUSTOMER, Double, Fault, GOOD, KEY, POOR, WEBHOOK_SECRET, secret, sign};
@@ -34,8 +35,8 @@ fn card<'a>(stripe: &'a Stripe, method: &'a str, intent: Option<&'a str>) -> Str
     StripePayment { stripe, customer: CUSTOMER, method, intent, hold: TRANSFER, return_url }
 }
 
-fn done() -> Reply {
-    Reply { answer: RailAnswer::Done, reference: Some("pi_1".to_owned()) }
+fn done() -> RailReply {
+    RailReply { answer: RailAnswer::Done, reference: Some("pi_1".to_owned()) }
 }
 
 #[tokio::test]
@@ -98,7 +99,7 @@ async fn the_guardian_is_sent_to_the_bank() {
     for (yes, then) in [(true, RailAnswer::Done), (false, RailAnswer::Declined(Decline::NotConfirmed))] {
         let double = Double::start().await;
         let stripe = stripe(&double);
-        let open = Reply {
+        let open = RailReply {
             answer: RailAnswer::ActionNeeded("https://hooks.stripe.test/confirm/pi_1".to_owned()),
             reference: Some("pi_1".to_owned()),
         };
