@@ -441,10 +441,11 @@ fn check_order(
         let fits = transfer.is_some_and(|transfer| {
             transfer.order == Some(row.order)
                 && transfer.amount == row.total
-                && match row.rail {
-                    RailKind::Wallet => transfer.kind == Kind::Payment(row.merchant),
-                    outside => transfer.kind == Kind::Outside(outside),
-                }
+                && transfer.kind
+                    == match row.rail {
+                        RailKind::Wallet => Kind::Payment(row.merchant),
+                        outside @ (RailKind::Stripe | RailKind::Bank) => Kind::Outside(outside),
+                    }
         });
         if !fits {
             report.add("orders", row.order, "its hold is not a transfer of its total to its merchant");

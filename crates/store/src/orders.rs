@@ -157,20 +157,23 @@ fn hold(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState, n
     if total != live.row.total {
         return Err(live.incident("a hold is over another total than its order").into());
     }
-    match rails::hold(tx, books, live, live.held(hold), now)? {
-        RailAnswer::Declined(Decline::Funds) => fail(tx, books, live, FailReason::InsufficientBalance, now),
-        RailAnswer::Declined(_) => fail(tx, books, live, FailReason::PaymentDeclined, now),
-        answer => {
-            live.hold = Some(hold);
-            live.row.state = next;
-            requotes::close_open(tx, live)?;
-            if answer == RailAnswer::Done {
-                return approve(tx, books, live, now);
-            }
-            live.save(tx)?;
-            Ok(tell_waiting(tx, books, live, now)?)
-        }
+    let answer = rails::hold(tx, books, live, live.held(hold), now)?;
+    let refused = match answer {
+        RailAnswer::Declined(Decline::Funds) => Some(FailReason::InsufficientBalance),
+        RailAnswer::Declined(_) => Some(FailReason::PaymentDeclined),
+        RailAnswer::Done | RailAnswer::ActionNeeded(_) | RailAnswer::Pending | RailAnswer::Unknown => None,
+    };
+    if let Some(reason) = refused {
+        return fail(tx, books, live, reason, now);
     }
+    live.hold = Some(hold);
+    live.row.state = next;
+    requotes::close_open(tx, live)?;
+    if answer == RailAnswer::Done {
+        return approve(tx, books, live, now);
+    }
+    live.save(tx)?;
+    Ok(tell_waiting(tx, books, live, now)?)
 }
 
 /// The money is held: the watch may pay.
