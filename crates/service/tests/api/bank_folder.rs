@@ -4,6 +4,7 @@ use nodpay_core::{BankAccount, Iban, OrderId, Payer, TransferId};
 use nodpay_service::rails::RailFiles;
 use nodpay_service::rails::bank::{Collection, Instruction};
 use nodpay_service::rails::folder::BankFolder;
+use nodpay_store::PayoutState;
 use nodpay_testkit::Cast;
 use serde_json::json;
 use tempfile::TempDir;
@@ -87,6 +88,51 @@ fn an_order_goes_to_the_bank_and_is_paid_when_the_bank_says_so() {
         assert_eq!(app.wait(app.app.store().check()).expect("reads"), []);
         assert_eq!(std::fs::read_dir(folder.path().join("out")).expect("a folder").count(), 0, "sent once");
         assert_eq!(app.balance(&household), (0, 0));
+    }
+}
+
+/// A merchant's balance is paid out by the same files, and comes back where the bank refuses.
+#[test]
+fn payouts_go_to_the_bank_too() {
+    for (status, left) in [("ACSC", 0), ("RJCT", 1)] {
+        let (folder, app, household) = bank();
+        let cast = &household.cast;
+        let store = app.app.store();
+        app.wait(store.set_payer(cast.household, None)).expect("the wallet");
+        app.top_up(&household, 20_000);
+        let watch = app.follow_watch(cast, None);
+        let (bill, order) = app.ordered(&household, 1);
+        let decision = app.approve(&household, &order, &bill);
+        app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+        watch.wait_for("outcome");
+        let payout = TransferId::from_bytes([5; 16]);
+        app.wait(store.ask_payout(cast.merchant, payout, app.now())).expect("a payout");
+
+        // Whatever ends lets the rails be looked at.
+        let look = |number: u8| {
+            app.ordered(&household, number);
+            app.clock.advance_ms(11 * 60_000);
+            watch.wait_for("outcome");
+        };
+        let state = || app.wait(store.payout_by_id(payout)).expect("reads").expect("the payout").state;
+        let until = |wanted: PayoutState| {
+            app.wait(async {
+                while store.payout_by_id(payout).await.expect("reads").expect("the payout").state != wanted {
+                    tokio::task::yield_now().await;
+                }
+            });
+        };
+        look(2);
+        until(PayoutState::Sent);
+        let (message, xml) = only_file(&folder);
+        assert!(xml.contains(&format!("<EndToEndId>{}</EndToEndId>", "05".repeat(16))), "{xml}");
+        assert!(xml.contains("<IBAN>DE89370400440532013000</IBAN>"), "it leaves the operator's account: {xml}");
+        answer(&folder, &message, status);
+        look(3);
+        until(if left == 0 { PayoutState::Done } else { PayoutState::Returned });
+        let balance = app.wait(store.merchant_balance(cast.merchant)).expect("a balance");
+        assert_eq!(balance.minor(), left * bill.total.get(), "{:?}", state());
+        assert_eq!(app.wait(store.check()).expect("reads"), []);
     }
 }
 
