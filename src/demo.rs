@@ -112,6 +112,7 @@ fn open(data: &Path, listen: SocketAddr, origin: &str) -> Result<App> {
     }
     Ok(App::open(Config {
         database: Address::Sqlite(data.join("nodpay.sqlite")),
+        rails: nodpay_service::rails::RailFiles::default(),
         listen,
         origins: vec![origin.to_owned()],
         rp_id: "localhost".to_owned(),

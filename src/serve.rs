@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use nodpay::parties::Result;
+use nodpay_core::{BankAccount, Iban};
+use nodpay_service::rails::RailFiles;
 use nodpay_service::{App, Config, KeyFiles, TlsFiles};
 use nodpay_store::Address;
 use serde::Deserialize;
@@ -44,6 +46,60 @@ pub(crate) struct Options {
     #[arg(long, env = "NODPAY_RP_ID")]
     #[serde(rename = "rp-id")]
     rp_id: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    rails: RailOptions,
+}
+
+/// Rails outside of our own ledger.
+#[derive(clap::Args, Deserialize, Default)]
+#[serde(default, rename_all = "kebab-case")]
+struct RailOptions {
+    /// A file with Stripe's secret key, to let households pay by card.
+    #[arg(long, env = "NODPAY_STRIPE_KEY")]
+    stripe_key: Option<PathBuf>,
+    /// A file with the secret that signs Stripe's events (to be sent to /api/rails/stripe).
+    #[arg(long, env = "NODPAY_STRIPE_WEBHOOK_SECRET")]
+    stripe_webhook_secret: Option<PathBuf>,
+    /// A folder where files for the bank are handed over, and its answers are read.
+    #[arg(long, env = "NODPAY_BANK_FOLDER")]
+    bank_folder: Option<PathBuf>,
+    /// The holder of the account that payouts leave from.
+    #[arg(long, env = "NODPAY_BANK_NAME")]
+    bank_name: Option<String>,
+    /// That account's IBAN.
+    #[arg(long, env = "NODPAY_BANK_IBAN")]
+    bank_iban: Option<String>,
+}
+
+impl RailOptions {
+    fn or(self, file: Self) -> Self {
+        Self {
+            stripe_key: self.stripe_key.or(file.stripe_key),
+            stripe_webhook_secret: self.stripe_webhook_secret.or(file.stripe_webhook_secret),
+            bank_folder: self.bank_folder.or(file.bank_folder),
+            bank_name: self.bank_name.or(file.bank_name),
+            bank_iban: self.bank_iban.or(file.bank_iban),
+        }
+    }
+
+    fn into_files(self) -> Result<RailFiles> {
+        let bank_account = match (self.bank_name, self.bank_iban) {
+            (Some(name), Some(iban)) => {
+                let iban = Iban::from_typed(&iban).map_err(|error| format!("--bank-iban {error}"))?;
+                Some(BankAccount { name, iban, bic: None })
+            }
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return Err("--bank-name and --bank-iban go together".into()),
+        };
+        Ok(RailFiles {
+            stripe_key: self.stripe_key,
+            stripe_webhook_secret: self.stripe_webhook_secret,
+            stripe_api: None,
+            bank_folder: self.bank_folder,
+            bank_account,
+        })
+    }
 }
 
 /// What `serve` and `admin` share: where the data lies and what the service is called.
@@ -132,6 +188,7 @@ impl Options {
             tls_key: self.tls_key.or(file.tls_key),
             behind_proxy: self.behind_proxy || file.behind_proxy,
             rp_id: self.rp_id.or(file.rp_id),
+            rails: self.rails.or(file.rails),
         })
     }
 
@@ -160,6 +217,7 @@ impl Options {
             root_key: options.place.root_key(),
             tls,
             behind_proxy: options.behind_proxy,
+            rails: options.rails.into_files()?,
             demo: false,
         })
     }

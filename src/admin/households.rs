@@ -11,6 +11,7 @@ use nodpay_store::{
     StoreError, TopUp,
 };
 
+use super::rail::RailChoice;
 use super::show::{Cell, Out, Record};
 
 #[derive(Subcommand)]
@@ -36,6 +37,13 @@ pub(super) enum HouseholdCommand {
     Unfreeze {
         #[arg(allow_hyphen_values = true)]
         household: HouseholdId,
+    },
+    /// What it pays with: show it, or set it for orders that come from now on.
+    Rail {
+        #[arg(allow_hyphen_values = true)]
+        household: HouseholdId,
+        #[command(subcommand)]
+        rail: Option<RailChoice>,
     },
     /// Pay out what is left and close it for good. Refused while an order is open.
     CloseOut {
@@ -81,6 +89,7 @@ pub(super) async fn household(store: &Store, out: Out, command: HouseholdCommand
             store.set_frozen(household, false).await?;
             show(store, out, household).await?;
         }
+        HouseholdCommand::Rail { household, rail } => super::rail::rail(store, out, household, rail).await?,
         HouseholdCommand::CloseOut { household, id } => {
             let transfer = id.map_or_else(admin::new_transfer, Ok)?;
             let paid = store.close_out(CloseOut { household, transfer }, now()).await?;
@@ -118,7 +127,9 @@ fn order_record(row: &OrderRow) -> Record {
     let state = match row.state {
         OrderState::Ended { outcome } => outcome.as_str(),
         OrderState::Waiting { .. } => "waiting",
+        OrderState::Holding { .. } => "holding",
         OrderState::Approved { .. } => "approved",
+        OrderState::Paying { .. } => "paying",
     };
     vec![
         ("order", Cell::text(row.order)),

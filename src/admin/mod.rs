@@ -3,6 +3,7 @@
 mod codes;
 mod households;
 mod merchants;
+mod rail;
 mod show;
 
 use std::net::SocketAddr;

@@ -30,19 +30,53 @@ pub struct View {
 
 #[uniffi::remote(Enum)]
 pub enum Screen {
-    Welcome { notice: Option<Notice> },
-    Scan { purpose: ScanFor, notice: Option<Notice> },
-    ChoosePin { digits: usize, again: bool, notice: Option<Notice> },
-    Pairing { check: String, left_ms: u64 },
-    Home { wearer: String, balance: Option<Amount>, notice: Option<Notice> },
+    Welcome {
+        notice: Option<Notice>,
+    },
+    Scan {
+        purpose: ScanFor,
+        notice: Option<Notice>,
+    },
+    ChoosePin {
+        digits: usize,
+        again: bool,
+        notice: Option<Notice>,
+    },
+    Pairing {
+        check: String,
+        left_ms: u64,
+    },
+    Home {
+        wearer: String,
+        balance: Option<Amount>,
+        notice: Option<Notice>,
+    },
     Fetching,
     Amount(AmountPad),
     Review(Basket),
-    Pin { digits: usize, gate: PinGate, asked: bool },
-    Recognise { notice: Option<Notice> },
+    Pin {
+        digits: usize,
+        gate: PinGate,
+        asked: bool,
+    },
+    Recognise {
+        notice: Option<Notice>,
+    },
     Sending,
-    Waiting { shop: String, total: Amount, left_ms: u64 },
-    Paying { shop: String, total: Amount, struck: Vec<String>, guardian: Option<String>, words: Option<String> },
+    Waiting {
+        shop: String,
+        total: Amount,
+        left_ms: u64,
+        unanswered: bool,
+    },
+    Paying {
+        shop: String,
+        total: Amount,
+        struck: Vec<String>,
+        guardian: Option<String>,
+        words: Option<String>,
+        unanswered: bool,
+    },
     Ended(Ending),
     History(Vec<PastOrder>),
     Settings(About),
@@ -149,6 +183,7 @@ pub enum Notice {
     Words(String),
     WatchNotEnrolled,
     WalletStopped,
+    BankDeclined,
     NotGenuine,
     OverNewWatchCap,
     TooLate,

@@ -90,6 +90,8 @@ impl Wallet {
 pub struct BasisPoints(u16);
 
 impl BasisPoints {
+    pub const ZERO: Self = Self(0);
+
     /// Ten percent.
     pub const MAX: u16 = 1_000;
 

@@ -15,6 +15,7 @@ mod lifecycle;
 mod merchant;
 mod messages;
 mod money;
+mod rail;
 mod text;
 mod time;
 
@@ -40,5 +41,6 @@ pub use messages::{
     ResultReport, V1, Verdict, WearerCheck, WearerMethod,
 };
 pub use money::{Amount, Currency, MAX_MINOR, Minor, MoneyError};
+pub use rail::{BankAccount, Decline, Movement, Payer, Rail, RailAnswer, RailKind, RailReply, RailStep};
 pub use text::{CodeText, MAX_CODE_CHARS, Text, TextError};
 pub use time::Timestamp;

@@ -222,6 +222,8 @@ pub enum FailReason {
     WatchRemoved,
     /// The operator has stopped the household's payments.
     HouseholdFrozen,
+    /// The rail would not move the money.
+    PaymentDeclined,
 }
 
 impl FailReason {
@@ -234,6 +236,7 @@ impl FailReason {
             Self::BillExpired => "bill-expired",
             Self::WatchRemoved => "watch-removed",
             Self::HouseholdFrozen => "household-frozen",
+            Self::PaymentDeclined => "payment-declined",
         }
     }
 }

@@ -26,6 +26,7 @@ use std::ops::RangeInclusive;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use iso_currency::Currency;
+use nodpay_core::{Iban, IbanError, check_digits_fit};
 use serde::Serialize;
 
 pub use self::printed::{ShopCode, payee_of, write_shop_code};
@@ -73,6 +74,9 @@ pub struct PaymentCode {
     /// The merchant's id, in the code that a shop of ours prints: one of kind [`CodeKind::EmvStatic`].
     #[serde(skip)]
     pub shop: Option<[u8; 16]>,
+    /// The payee's account, in an EPC code.
+    #[serde(skip)]
+    pub account: Option<Iban>,
     /// The payment scheme, by the name people know it by, where the code tells it.
     #[serde(skip)]
     pub scheme: Option<&'static str>,
@@ -351,6 +355,7 @@ impl PaymentCode {
             reference: None,
             bill: None,
             shop: None,
+            account: None,
             scheme: None,
         }
     }
@@ -479,6 +484,7 @@ fn read_emv(text: &str, unit: LengthUnit) -> Result<PaymentCode, CodeError> {
         reference,
         bill,
         shop,
+        account: None,
         scheme: printed::emv_scheme(&objects, unit, country),
     })
 }
@@ -814,7 +820,7 @@ fn parse_epc(text: &str) -> Result<PaymentCode, CodeError> {
         _ => return Err(epc(EPC_BIC, "is not a BIC")),
     }
     let payee = epc_text(line(6), EPC_NAME, 70)?.ok_or(CodeError::EpcMissing(EPC_NAME))?;
-    let country = read_iban(line(7))?;
+    let account = read_iban(line(7))?;
     let amount_minor = match line(8) {
         "" => None,
         amount => Some(read_euros(amount)?),
@@ -832,8 +838,9 @@ fn parse_epc(text: &str) -> Result<PaymentCode, CodeError> {
         payee: Some(payee),
         amount_minor,
         currency: Some(Currency::EUR.code()),
-        country: Some(country),
+        country: account.as_str().get(..2).map(ToOwned::to_owned),
         reference: structured.or(remittance),
+        account: Some(account),
         ..PaymentCode::of_kind(CodeKind::Epc)
     })
 }
@@ -858,8 +865,8 @@ fn is_bic(text: &str) -> bool {
         && text.bytes().skip(4).take(2).all(|byte| byte.is_ascii_uppercase())
 }
 
-/// The country of an account number, in ISO 13616's electronic form: no spaces, capital letters.
-fn read_iban(iban: &str) -> Result<String, CodeError> {
+/// An account number of a SEPA country.
+fn read_iban(iban: &str) -> Result<Iban, CodeError> {
     if iban.is_empty() {
         return Err(CodeError::EpcMissing(EPC_IBAN));
     }
@@ -871,10 +878,10 @@ fn read_iban(iban: &str) -> Result<String, CodeError> {
     if iban.len() != length {
         return Err(epc(EPC_IBAN, "has the wrong length for its country"));
     }
-    if !check_digits_fit(iban) {
-        return Err(epc(EPC_IBAN, "has wrong check digits"));
-    }
-    Ok(country.to_owned())
+    Iban::new(iban).map_err(|error| match error {
+        IbanError::Form => epc(EPC_IBAN, "is not an IBAN"),
+        IbanError::CheckDigits => epc(EPC_IBAN, "has wrong check digits"),
+    })
 }
 
 /// `EUR` and 0.01 to 999999999.99 with a decimal point.
@@ -894,22 +901,6 @@ fn read_structured(value: &str) -> Result<Option<String>, CodeError> {
         return Err(epc(EPC_STRUCTURED, "is not a valid RF reference"));
     }
     epc_text(value, EPC_STRUCTURED, 35)
-}
-
-/// ISO 7064 MOD 97-10 over capital letters and digits whose third and fourth characters are check digits (02..=98).
-fn check_digits_fit(text: &str) -> bool {
-    let Some((head, tail)) = text.split_at_checked(4) else {
-        return false;
-    };
-    if !head.get(2..).is_some_and(|digits| all_digits(digits) && !matches!(digits, "00" | "01" | "99")) {
-        return false;
-    }
-    let remainder = tail.chars().chain(head.chars()).try_fold(0_u32, |remainder, c| {
-        let value = if c.is_ascii_lowercase() { None } else { c.to_digit(36) }?;
-        let shifted = if value < 10 { remainder * 10 } else { remainder * 100 };
-        Some((shifted + value) % 97)
-    });
-    remainder == Some(1)
 }
 
 // ---- Wallets and web addresses ------------------------------------------------------------------------------------------
@@ -1243,6 +1234,7 @@ mod tests {
                 reference: reference.map(str::to_owned),
                 bill: None,
                 shop: None,
+                account: None,
                 scheme: None,
             };
             // Schemes have a test of their own.
@@ -1391,6 +1383,7 @@ mod tests {
                 reference: Some("p6enp6enp6enp6enp6enpw".to_owned()),
                 bill: Some(BillReference { bill: BILL, digest: DIGEST }),
                 shop: None,
+                account: None,
                 scheme: None,
             };
             assert_eq!(parse(&text), Ok(expected), "{text}");
@@ -1512,6 +1505,7 @@ mod tests {
                 reference: reference.map(str::to_owned),
                 bill: None,
                 shop: None,
+                account: text.lines().nth(6).map(|line| Iban::new(line).unwrap()),
                 scheme: None,
             };
             // Schemes have a test of their own.

@@ -162,7 +162,7 @@ pub async fn certify_merchant(
 }
 
 /// Registers a printed code that a merchant has already, of whatever open scheme: whoever scans it here pays this merchant.
-/// Gives the name by which to remove it.
+/// Gives the name by which to remove it. The account in an EPC code becomes the merchant's, if it has none: banks pay it there.
 ///
 /// # Errors
 /// A text that is no such code, [`AdminError::NotRegistrable`], `MerchantUnknown`, `CodeTaken`, `TooManyCodes`, or when the
@@ -184,6 +184,9 @@ pub async fn add_code(store: &Store, merchant: MerchantId, text: &str, now: Time
         return refused("it holds hidden characters");
     };
     store.add_code(NewCode { payee, merchant, text }, now).await?;
+    if let (Some(account), None) = (code.account, row.iban) {
+        store.set_iban(merchant, Some(account)).await?;
+    }
     Ok(payee)
 }
 

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use nodpay_protocol::RelyingParty;
 use nodpay_store::Address;
 
+use crate::rails::RailFiles;
+
 /// Origins a service may have; watches pin them all.
 const MAX_ORIGINS: usize = 4;
 
@@ -30,6 +32,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// A proxy in front of the service speaks TLS.
     pub behind_proxy: bool,
+    /// Rails outside of our own ledger.
+    pub rails: RailFiles,
     /// Takes the demo's software keys. Only `nodpay demo` sets this.
     pub demo: bool,
 }
@@ -132,6 +136,7 @@ mod tests {
             root_key: None,
             tls: None,
             behind_proxy: false,
+            rails: RailFiles::default(),
             demo: false,
         }
     }

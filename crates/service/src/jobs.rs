@@ -55,6 +55,8 @@ pub(crate) async fn end_what_is_due(app: App) {
         app.deadlines().next_ms.store(NEVER, Ordering::SeqCst);
         match app.store().tick(app.now()).await {
             Ok(ticked) => {
+                // What ended may have to be given back.
+                app.rails().wake();
                 if let Some(next) = ticked.next {
                     app.deadlines().next_ms.fetch_min(next.unix_ms(), Ordering::SeqCst);
                 }

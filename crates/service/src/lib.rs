@@ -22,6 +22,7 @@ mod keys;
 mod limits;
 mod metrics;
 mod problem;
+pub mod rails;
 mod recent;
 mod secrets;
 mod sessions;
@@ -61,6 +62,7 @@ pub use secrets::RandomError;
 pub use sessions::{GUARDIAN_COOKIE, SESSION_LIFE_MS, TILL_COOKIE};
 
 use crate::problem::ApiError as Error;
+use crate::rails::{RailError, Rails};
 use crate::recent::Recent;
 
 /// A request is answered within this time; event streams begin within it.
@@ -85,6 +87,9 @@ pub enum ServeError {
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// A rail cannot be used.
+    #[error(transparent)]
+    Rail(#[from] RailError),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -124,6 +129,7 @@ struct Inner {
     deadlines: jobs::Deadlines,
     /// When decisions were taken in, until they are paid.
     taps: Recent<(HouseholdId, OrderId), Instant>,
+    rails: Rails,
     stop: watch::Sender<bool>,
 }
 
@@ -137,6 +143,12 @@ impl App {
     /// A service on an open store. `store` must sign outcomes with `keys` (see [`ServiceKeys::outcome_signer`]).
     #[must_use]
     pub fn new(config: Config, store: Store, keys: ServiceKeys, clock: Clock) -> Self {
+        Self::with_rails(config, store, keys, clock, Rails::default())
+    }
+
+    /// [`App::new`] with rails outside of our own ledger.
+    #[must_use]
+    pub fn with_rails(config: Config, store: Store, keys: ServiceKeys, clock: Clock, rails: Rails) -> Self {
         metrics::install();
         let now = clock.now();
         Self(Arc::new(Inner {
@@ -152,6 +164,7 @@ impl App {
             proofs: limits::UsedProofs::new(now),
             deadlines: jobs::Deadlines::new(),
             taps: Recent::new(MAX_TAPS),
+            rails,
             stop: watch::Sender::new(false),
         }))
     }
@@ -165,7 +178,8 @@ impl App {
         let clock = Clock::System;
         let keys = ServiceKeys::load(&config.outcome_key, config.root_key.as_deref(), clock.now())?;
         let store = Store::open(&config.database, keys.outcome_signer())?;
-        Ok(Self::new(config, store, keys, clock))
+        let rails = Rails::open(&config.rails)?;
+        Ok(Self::with_rails(config, store, keys, clock, rails))
     }
 
     /// What the operator decided.
@@ -255,6 +269,10 @@ impl App {
 
     pub(crate) fn deadlines(&self) -> &jobs::Deadlines {
         &self.0.deadlines
+    }
+
+    pub(crate) fn rails(&self) -> &Rails {
+        &self.0.rails
     }
 
     pub(crate) fn taps(&self) -> &Recent<(HouseholdId, OrderId), Instant> {
@@ -355,6 +373,7 @@ pub async fn serve_routes(app: App, routes: Router, listener: TcpListener) -> Re
         tokio::spawn(jobs::end_what_is_due(app.clone())),
         tokio::spawn(events::pass_on(app.clone())),
         tokio::spawn(jobs::fold_metrics(app.clone())),
+        tokio::spawn(rails::run(app.clone())),
     ];
     let handle = axum_server::Handle::new();
     let stopper = tokio::spawn({

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use nodpay_core::OutcomeKind;
+use nodpay_core::{OutcomeKind, RailAnswer, RailKind, RailStep};
 
 const ORDERS: &str = "nodpay_orders_ended_total";
 const TAP_TO_PAID: &str = "nodpay_tap_to_paid_seconds";
 const REQUESTS: &str = "nodpay_http_requests_total";
 const REQUEST_TIME: &str = "nodpay_http_request_seconds";
+const RAIL_ANSWERS: &str = "nodpay_rail_answers_total";
 const STREAMS: &str = "nodpay_event_streams";
 const EVENT_LAG: &str = "nodpay_event_lag_seconds";
 
@@ -35,6 +36,7 @@ pub(crate) fn install() {
         describe_histogram!(TAP_TO_PAID, "From the guardian's accepted decision to the accepted payment");
         describe_counter!(REQUESTS, "Answered requests by route and status");
         describe_histogram!(REQUEST_TIME, "Time to answer a request, by route");
+        describe_counter!(RAIL_ANSWERS, "Answers of rails outside by rail, step and answer");
         describe_gauge!(STREAMS, "Open event streams by audience");
         describe_histogram!(EVENT_LAG, "From an event's record to its sending");
         Some(handle)
@@ -59,6 +61,17 @@ pub(crate) fn order_ended(outcome: OutcomeKind) {
 
 pub(crate) fn tap_to_paid(time: Duration) {
     histogram!(TAP_TO_PAID).record(time);
+}
+
+pub(crate) fn rail_answer(rail: RailKind, step: RailStep, answer: &RailAnswer) {
+    let answer = match answer {
+        RailAnswer::Done => "done",
+        RailAnswer::Declined(_) => "declined",
+        RailAnswer::ActionNeeded(_) => "action-needed",
+        RailAnswer::Pending => "pending",
+        RailAnswer::Unknown => "unknown",
+    };
+    counter!(RAIL_ANSWERS, "rail" => rail.as_str(), "step" => step.as_str(), "answer" => answer).increment(1);
 }
 
 pub(crate) fn request(method: &'static str, route: String, status: u16, time: Duration) {

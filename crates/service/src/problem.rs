@@ -10,6 +10,7 @@ use nodpay_protocol::code::CodeError;
 use nodpay_store::{Blame, StoreError};
 use serde::Serialize;
 
+use crate::rails::stripe::WebhookError;
 use crate::secrets::RandomError;
 
 /// Everything that can go wrong with a request.
@@ -97,6 +98,10 @@ pub enum ApiError {
     /// The bill cannot be shown as a payment code.
     #[error("the bill cannot be shown as a code: {0}")]
     Code(#[from] CodeError),
+
+    /// An event that is not Stripe's.
+    #[error(transparent)]
+    StripeEvent(#[from] WebhookError),
 
     /// Our fault; the text is for the log only.
     #[error("{0}")]
@@ -198,6 +203,10 @@ impl ApiError {
             Self::NoRequoteNeeded => (S::CONFLICT, "no-requote-needed", "No requote needed"),
             Self::BillLife => (S::UNPROCESSABLE_ENTITY, "bad-bill-life", "Valid for too long"),
             Self::Code(_) => (S::UNPROCESSABLE_ENTITY, "bill-not-codable", "No code possible"),
+            Self::StripeEvent(WebhookError::Body) => (S::BAD_REQUEST, "malformed-request", "Not understood"),
+            Self::StripeEvent(WebhookError::Header | WebhookError::Signature | WebhookError::Stale) => {
+                (S::UNAUTHORIZED, "stripe-signature", "Not signed by Stripe")
+            }
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Our fault"),
         }
     }
@@ -329,6 +338,8 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::StaleBill
         | StoreError::AskExists
         | StoreError::AskClosed
+        | StoreError::OrderPaying
+        | StoreError::RefundElsewhere
         | StoreError::TransferExists
         | StoreError::HouseholdClosed
         | StoreError::OrdersOpen

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use nodpay_core::{
-    Amount, Day, HouseholdId, LedgerError, MerchantId, Minor, OrderId, OrderState, OutcomeKind, TransferId, Wallet,
-    fee_left,
+    Amount, Day, HouseholdId, LedgerError, MerchantId, Minor, OrderId, OrderState, OutcomeKind, RailKind, TransferId,
+    Wallet, fee_left,
 };
 
 use crate::db::{Cells, Db, all, many, one, params};
@@ -143,6 +143,10 @@ enum Kind {
     /// Of this payment.
     Refund(TransferId),
     Payment(MerchantId),
+    /// A payment that another rail than the wallet makes.
+    Outside(RailKind),
+    /// Into suspense, and out of it again.
+    Suspense,
     Fee(TransferId),
     /// Of this refund.
     FeeBack(TransferId),
@@ -187,6 +191,10 @@ fn read_transfers(db: Db<'_>, books: &Books, sums: &mut Sums, report: &mut Repor
             (Account::Outside, credit, None, false) if credit == wallet => Kind::TopUp,
             (debit, Account::Outside, None, false) if debit == wallet && books.close_out == Some(id) => Kind::CloseOut,
             (debit, Account::Merchant(merchant), None, true) if debit == wallet => Kind::Payment(merchant),
+            (Account::Rail(1), Account::Merchant(_), None, true) => Kind::Outside(RailKind::Stripe),
+            (Account::Rail(2), Account::Outside, None, true) => Kind::Outside(RailKind::Bank),
+            (Account::Rail(_), Account::Suspense, Some(_), false)
+            | (Account::Suspense, Account::Rail(_), Some(_), false) => Kind::Suspense,
             (Account::Merchant(_), credit, Some(of), false) if credit == wallet => Kind::Refund(of),
             (Account::Merchant(_), Account::Fees, Some(of), false) if id == follower_id(of) => Kind::Fee(of),
             (Account::Fees, Account::Merchant(_), Some(of), false) if id == follower_id(of) => Kind::FeeBack(of),
@@ -259,7 +267,9 @@ fn fold_one(wallet: Wallet, transfer: &Transfer) -> Result<Wallet, LedgerError> 
         (Kind::TopUp | Kind::Refund(_), _) => wallet.top_up(amount),
         (Kind::Payment(_), None) => wallet.hold(amount),
         (Kind::Payment(_), Some(Some(posted))) => wallet.hold(amount)?.post(amount, posted),
-        (Kind::Payment(_), Some(None)) | (Kind::Fee(_) | Kind::FeeBack(_), _) => Ok(wallet),
+        (Kind::Payment(_), Some(None)) | (Kind::Outside(_) | Kind::Suspense | Kind::Fee(_) | Kind::FeeBack(_), _) => {
+            Ok(wallet)
+        }
         (Kind::CloseOut, _) => wallet.pay_out(amount),
     }
 }
@@ -373,7 +383,9 @@ fn check_orders(
     for order in told.into_keys() {
         report.add("events", order, "the outcome of no order");
     }
-    if held != transfers.values().filter(|transfer| matches!(transfer.kind, Kind::Payment(_))).count() {
+    if held
+        != transfers.values().filter(|transfer| matches!(transfer.kind, Kind::Payment(_) | Kind::Outside(_))).count()
+    {
         report.add("transfers", household, "its orders hold another number of transfers than it has");
     }
     Ok(())
@@ -422,7 +434,11 @@ fn check_order(
         let fits = transfer.is_some_and(|transfer| {
             transfer.order == Some(row.order)
                 && transfer.amount == row.total
-                && transfer.kind == Kind::Payment(row.merchant)
+                && transfer.kind
+                    == match row.rail {
+                        RailKind::Wallet => Kind::Payment(row.merchant),
+                        outside @ (RailKind::Stripe | RailKind::Bank) => Kind::Outside(outside),
+                    }
         });
         if !fits {
             report.add("orders", row.order, "its hold is not a transfer of its total to its merchant");
@@ -431,7 +447,7 @@ fn check_order(
     let settled = transfer.map(|transfer| transfer.settled.map(|posted| posted.is_some()));
     let expected = match row.state {
         OrderState::Waiting { .. } => None,
-        OrderState::Approved { .. } => Some(None),
+        OrderState::Holding { .. } | OrderState::Approved { .. } | OrderState::Paying { .. } => Some(None),
         OrderState::Ended { outcome: OutcomeKind::Paid } => Some(Some(true)),
         OrderState::Ended { .. } => hold.map(|_| Some(false)),
     };
@@ -445,7 +461,7 @@ fn check_order(
     if back != row.refunded.minor() {
         report.add("orders", row.order, "what it says was refunded is not the sum of its refunds");
     }
-    if watch_removed && row.outcome.is_none() {
+    if watch_removed && row.state.deadline().is_some() {
         report.add("orders", row.order, "it is open, but its watch was removed");
     }
     let both = [(true, Vec::new()), (false, row.watch.as_bytes().to_vec())];
@@ -474,7 +490,7 @@ fn check_bills(db: Db<'_>, report: &mut Report) -> Result<(), StoreError> {
                 db,
                 "orders",
                 id,
-                "SELECT household, order_id FROM orders WHERE bill_no = ?1 AND outcome_kind = 'paid'",
+                "SELECT household, order_id FROM orders WHERE bill_no = ?1 AND (outcome_kind = 'paid' OR state = 'paying')",
                 params![no],
                 |cells| Ok((cells.id()?, cells.id()?)),
             )?;

@@ -8,6 +8,7 @@ mod ledger;
 mod money;
 mod orders;
 mod races;
+mod rails;
 mod random;
 mod requotes;
 
@@ -17,6 +18,7 @@ pub use ledger::*;
 pub use money::*;
 pub use orders::*;
 pub use races::*;
+pub use rails::*;
 pub use random::*;
 pub use requotes::*;
 
@@ -72,6 +74,13 @@ macro_rules! store_contract {
             one_wallet_many_payments
             everything_crosses
             random_operations_follow_the_model
+            a_rail_outside_holds_and_pays
+            a_rail_that_declines
+            a_rail_that_does_not_answer
+            a_step_outlives_its_replica
+            an_unanswered_hold_is_voided
+            a_guardian_confirms
+            a_bank_pays_the_merchant
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -142,6 +142,10 @@ pub enum StoreError {
     #[error("the balance would go beyond its bound")]
     BalanceTooLarge,
 
+    #[error("the order is being paid: only its rail's answer ends it")]
+    OrderPaying,
+    #[error("what was paid by card or bank is given back there")]
+    RefundElsewhere,
     #[error("the household is closed")]
     HouseholdClosed,
     #[error("the household has open orders")]
@@ -266,6 +270,8 @@ impl StoreError {
             Self::TransferExists => "transfer-exists",
             Self::AmountNotPositive => "amount-not-positive",
             Self::BalanceTooLarge => "balance-too-large",
+            Self::OrderPaying => "order-paying",
+            Self::RefundElsewhere => "refund-elsewhere",
             Self::HouseholdClosed => "household-closed",
             Self::OrdersOpen => "orders-open",
             Self::BillNotPaid => "bill-not-paid",
@@ -355,6 +361,8 @@ impl StoreError {
             | Self::TransferExists
             | Self::AmountNotPositive
             | Self::BalanceTooLarge
+            | Self::OrderPaying
+            | Self::RefundElsewhere
             | Self::HouseholdClosed
             | Self::OrdersOpen
             | Self::BillNotPaid

@@ -5,7 +5,8 @@
 //! What a payment writes is new rows: of the merchant it reads the fee, and writes nothing.
 
 use nodpay_core::{
-    Amount, BasisPoints, Digest, HouseholdId, LedgerError, MerchantId, Minor, Timestamp, TransferId, Wallet, fee_left,
+    Amount, BasisPoints, Digest, HouseholdId, LedgerError, MerchantId, Minor, RailKind, Timestamp, TransferId, Wallet,
+    fee_left,
 };
 
 use crate::db::{Db, one, params, run_one};
@@ -73,21 +74,59 @@ pub(crate) fn follower_id(transfer: TransferId) -> TransferId {
     TransferId::from_bytes(transfer.as_bytes().map(|byte| !byte))
 }
 
+/// The two transfers by which an amount goes into suspense and out of it. Ids are digests' beginnings, so what is made of
+/// them meets no other.
+fn suspense_ids(transfer: TransferId) -> (TransferId, TransferId) {
+    let made = |mask: u8| TransferId::from_bytes(transfer.as_bytes().map(|byte| byte ^ mask));
+    (made(0x55), made(0xAA))
+}
+
 /// An order's pending transfer.
 pub(crate) struct Held {
     pub(crate) transfer: TransferId,
     pub(crate) merchant: MerchantId,
     pub(crate) amount: Amount,
     pub(crate) order_no: i64,
+    pub(crate) rail: RailKind,
+    /// What the operator keeps of it.
+    pub(crate) fee: BasisPoints,
 }
 
-/// Promises the amount of the wallet to an order's payment.
+impl Held {
+    fn debit(&self, household: HouseholdId) -> Account {
+        match self.rail {
+            RailKind::Wallet => Account::Wallet(household),
+            RailKind::Stripe | RailKind::Bank => rail_account(self.rail),
+        }
+    }
+
+    /// A bank pays the merchant itself: we owe it nothing.
+    fn credit(&self) -> Account {
+        match self.rail {
+            RailKind::Wallet | RailKind::Stripe => Account::Merchant(self.merchant),
+            RailKind::Bank => Account::Outside,
+        }
+    }
+}
+
+/// A rail's account in the books; the bytes are for ever.
+fn rail_account(rail: RailKind) -> Account {
+    Account::Rail(match rail {
+        RailKind::Wallet => 0,
+        RailKind::Stripe => 1,
+        RailKind::Bank => 2,
+    })
+}
+
+/// Promises the amount to an order's payment; the wallet's own changes by it.
 pub(crate) fn hold(tx: &Tx<'_>, books: &mut Books, held: &Held, now: Timestamp) -> Result<(), LedgerOrStore> {
-    books.wallet = books.wallet.hold(held.amount.units()).map_err(LedgerOrStore::Ledger)?;
+    if held.rail == RailKind::Wallet {
+        books.wallet = books.wallet.hold(held.amount.units()).map_err(LedgerOrStore::Ledger)?;
+    }
     let entry = Entry {
         transfer: held.transfer,
-        debit: Account::Wallet(books.household),
-        credit: Account::Merchant(held.merchant),
+        debit: held.debit(books.household),
+        credit: held.credit(),
         amount: held.amount,
         link: Link::Pending { order_no: held.order_no },
     };
@@ -102,10 +141,15 @@ pub(crate) enum LedgerOrStore {
 
 /// Pays `paid` of a hold out, releases the rest, and takes the operator's fee from the merchant.
 pub(crate) fn post(tx: &Tx<'_>, books: &mut Books, held: &Held, paid: Minor, now: Timestamp) -> Result<(), StoreError> {
-    let wallet = books.wallet.post(held.amount.units(), paid);
-    books.wallet = wallet.map_err(|error| books.incident("posting", error))?;
+    if held.rail == RailKind::Wallet {
+        let wallet = books.wallet.post(held.amount.units(), paid);
+        books.wallet = wallet.map_err(|error| books.incident("posting", error))?;
+    }
     settle(tx, books.household, held, Some(paid), now)?;
-    let fee = fee_of(tx.db, held.merchant)?.of(paid).map_err(|error| books.incident("taking a fee", error))?;
+    if held.credit() != Account::Merchant(held.merchant) {
+        return Ok(());
+    }
+    let fee = held.fee.of(paid).map_err(|error| books.incident("taking a fee", error))?;
     if fee == Minor::ZERO {
         return Ok(());
     }
@@ -121,8 +165,10 @@ pub(crate) fn post(tx: &Tx<'_>, books: &mut Books, held: &Held, paid: Minor, now
 
 /// Gives a hold back.
 pub(crate) fn void(tx: &Tx<'_>, books: &mut Books, held: &Held, now: Timestamp) -> Result<(), StoreError> {
-    let wallet = books.wallet.void(held.amount.units());
-    books.wallet = wallet.map_err(|error| books.incident("voiding", error))?;
+    if held.rail == RailKind::Wallet {
+        let wallet = books.wallet.void(held.amount.units());
+        books.wallet = wallet.map_err(|error| books.incident("voiding", error))?;
+    }
     settle(tx, books.household, held, None, now)
 }
 
@@ -144,16 +190,39 @@ fn settle(
             held.transfer.as_bytes(),
             if posted.is_some() { "post" } else { "void" },
             posted.map(Minor::get),
-            posted.map(|_| Account::Merchant(held.merchant).to_bytes()),
+            posted.map(|_| held.credit().to_bytes()),
             now.unix_ms(),
         ],
     )
 }
 
-fn fee_of(db: Db<'_>, merchant: MerchantId) -> Result<BasisPoints, StoreError> {
-    let sql = "SELECT fee FROM merchants WHERE merchant = ?1";
-    one(db, "merchants", merchant, sql, params![merchant.as_bytes()], |cells| cells.basis_points())?
-        .ok_or(StoreError::MerchantUnknown)
+/// Nobody knows whether the rail has paid: the amount leaves the rail's account for suspense, once.
+pub(crate) fn suspend(tx: &Tx<'_>, household: HouseholdId, held: &Held, now: Timestamp) -> Result<(), StoreError> {
+    let (into, _) = suspense_ids(held.transfer);
+    if find(tx.db, household, into)?.is_some() {
+        return Ok(());
+    }
+    let (debit, credit) = (rail_account(held.rail), Account::Suspense);
+    let link = Link::Of { transfer: held.transfer, order_no: held.order_no };
+    insert(tx.db, household, &Entry { transfer: into, debit, credit, amount: held.amount, link }, now)
+}
+
+/// The rail has answered: what was in suspense goes back where it came from.
+pub(crate) fn resolve(tx: &Tx<'_>, household: HouseholdId, held: &Held, now: Timestamp) -> Result<(), StoreError> {
+    let (into, out) = suspense_ids(held.transfer);
+    if find(tx.db, household, into)?.is_none() {
+        return Ok(());
+    }
+    let (debit, credit) = (Account::Suspense, rail_account(held.rail));
+    let link = Link::Of { transfer: into, order_no: held.order_no };
+    insert(tx.db, household, &Entry { transfer: out, debit, credit, amount: held.amount, link }, now)
+}
+
+/// Whether a pending transfer was posted (`Some(true)`) or voided.
+pub(crate) fn is_settled(db: Db<'_>, household: HouseholdId, transfer: TransferId) -> Result<Option<bool>, StoreError> {
+    let sql = "SELECT result FROM settlements WHERE household = ?1 AND transfer = ?2";
+    let keys = params![household.as_bytes(), transfer.as_bytes()];
+    Ok(one(db, "settlements", transfer, sql, keys, |cells| cells.string())?.map(|result| result == "post"))
 }
 
 /// Gives a part of what was posted back, and with it the fee on that part. The caller keeps the sum of an order's refunds
@@ -330,7 +399,7 @@ impl Books {
         })
     }
 
-    fn incident(&self, doing: &str, error: impl std::fmt::Display) -> StoreError {
+    pub(crate) fn incident(&self, doing: &str, error: impl std::fmt::Display) -> StoreError {
         StoreError::incident("households", self.household, format!("{doing}: {error}"))
     }
 }

@@ -39,6 +39,7 @@ mod orders;
 mod payouts;
 mod pins;
 mod postgres;
+mod rails;
 mod refunds;
 mod requotes;
 mod schedules;
@@ -53,7 +54,7 @@ use std::sync::Arc;
 
 use nodpay_core::{
     Amount, AskId, BasisPoints, BillId, CredentialId, Day, Digest, HouseholdId, Iban, MerchantId, OrderId, Outcome,
-    PairingId, PublicKey, ScheduleId, Text, Timestamp, TransferId, WatchId,
+    PairingId, Payer, PublicKey, RailKind, RailReply, ScheduleId, Text, Timestamp, TransferId, WatchId,
 };
 use tokio::sync::broadcast;
 
@@ -65,18 +66,21 @@ use crate::tx::{Fault, Tx};
 pub use address::{Address, AddressError};
 pub use error::{Blame, StoreError};
 pub use ledger::hold_id;
+pub use rails::LEASE_MS as RAIL_LEASE_MS;
 pub use types::{
-    AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Audience, Balance, BillOrder, BillRow,
+    AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
     BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Ended, EventRow,
     EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent,
     MerchantEventRow, MerchantRow, Message, Movement, MovementKind, NewBill, NewCode, NewHousehold, NewInvitation,
     NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState,
-    Period, Place, PlaceOrder, Refund, RefundRow, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, Statement,
-    Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
+    Period, Place, PlaceOrder, RailWork, Refund, RefundRow, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf,
+    Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.
 pub const ASK_LIFE_MS: i64 = 30_000;
+/// Steps of rails that one call claims.
+pub const MAX_RAIL_WORK: u32 = 32;
 /// Asks an order may have.
 pub const MAX_ASKS: u32 = 20;
 /// Goods a merchant may have.
@@ -721,6 +725,54 @@ impl Store {
         self.read(move |db| orders::evidence(db, household, order)).await
     }
 
+    // Rails outside
+
+    /// Whom the rail outside takes the household's money from, for orders that come from now on; `None` for its wallet.
+    ///
+    /// Errors: `HouseholdUnknown`.
+    pub async fn set_payer(&self, household: HouseholdId, payer: Option<Payer>) -> Result<(), StoreError> {
+        self.write(move |tx| rails::set_payer(tx, household, payer.as_ref())).await
+    }
+
+    /// `None` where the household pays with its wallet.
+    pub async fn payer(&self, household: HouseholdId) -> Result<Option<Payer>, StoreError> {
+        self.read(move |db| rails::payer(db, household)).await
+    }
+
+    /// Claims steps of a rail that are due, at most [`MAX_RAIL_WORK`], and says when the next one is. A claimed step that is not
+    /// answered is due again after [`RAIL_LEASE_MS`].
+    pub async fn rail_work(
+        &self,
+        rail: RailKind,
+        now: Timestamp,
+    ) -> Result<(Vec<RailWork>, Option<Timestamp>), StoreError> {
+        let due = self.read(move |db| rails::due(db, rail, now, MAX_RAIL_WORK)).await?;
+        let mut claimed = Vec::new();
+        for key in due {
+            claimed.extend(self.write(move |tx| rails::claim(tx, key, now)).await?);
+        }
+        Ok((claimed, self.read(move |db| rails::next_due(db, rail)).await?))
+    }
+
+    /// Takes a rail's answer in: the order is approved, paid, `failed` (`payment-declined`), or goes on waiting. Gives the
+    /// order where that changed it. A step that was answered before stays as it is. Events: `decision`, `outcome`, or `order`
+    /// (guardians, watch) where it only waits in another way.
+    ///
+    /// Errors: `OrderUnknown`.
+    pub async fn rail_answered(
+        &self,
+        work: RailWork,
+        reply: RailReply,
+        now: Timestamp,
+    ) -> Result<Option<OrderRow>, StoreError> {
+        self.write(move |tx| rails::answered(tx, &work, &reply, now)).await
+    }
+
+    /// The rail has news of a transfer: it is asked about it now. Whether the transfer is one of ours.
+    pub async fn wake_rail(&self, transfer: TransferId, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |tx| rails::wake(tx, transfer, now)).await
+    }
+
     // Money
 
     /// Pays into a household's wallet. Event: `balance` for guardians and all watches.
@@ -831,6 +883,11 @@ impl Store {
     /// Payouts that the bank has no order for yet, over all merchants, the oldest first; at most [`MAX_PAYOUTS_PAGE`].
     pub async fn payouts_to_send(&self) -> Result<Vec<PayoutRow>, StoreError> {
         self.read(payouts::to_send).await
+    }
+
+    /// The payout that a bank's answer is about.
+    pub async fn payout_by_id(&self, payout: TransferId) -> Result<Option<PayoutRow>, StoreError> {
+        self.read(move |db| payouts::by_id(db, payout)).await
     }
 
     /// A merchant's payouts, newest first, from the one numbered below `before`; at most [`MAX_PAYOUTS_PAGE`].

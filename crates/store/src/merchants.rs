@@ -1,8 +1,8 @@
 //! Merchants, their keys, certificates and goods, and bills before and beside their orders.
 
 use nodpay_core::{
-    BasisPoints, BillId, Country, Day, Digest, HouseholdId, Iban, LineId, Mcc, MerchantId, Minor, OrderId, OrderState,
-    PublicKey, Timestamp, TransferId,
+    BankAccount, BasisPoints, BillId, Country, Day, Digest, HouseholdId, Iban, LineId, Mcc, MerchantId, Minor, OrderId,
+    OrderState, PublicKey, Timestamp, TransferId,
 };
 
 use crate::db::{Cells, Db, insert_message, many, one, params, put_numbered, run, run_one};
@@ -142,6 +142,12 @@ fn lock(db: Db<'_>, id: MerchantId) -> Result<Option<MerchantRow>, StoreError> {
     let sql = "SELECT 1 FROM merchants WHERE merchant = ?1 FOR UPDATE";
     one(db, "merchants", id, sql, params![id.as_bytes()], |cells| cells.int())?;
     merchant(db, id)
+}
+
+/// Where a bank pays the merchant: its name and its account.
+pub(crate) fn account(db: Db<'_>, id: MerchantId) -> Result<Option<BankAccount>, StoreError> {
+    let row = merchant(db, id)?.ok_or(StoreError::MerchantUnknown)?;
+    Ok(row.iban.map(|iban| BankAccount { name: row.name.as_str().to_owned(), iban, bic: None }))
 }
 
 pub(crate) fn by_api_key(db: Db<'_>, api_key: TokenHash) -> Result<Option<MerchantRow>, StoreError> {

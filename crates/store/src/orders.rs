@@ -5,19 +5,19 @@
 //! compare-and-swap on the state it was loaded in.
 
 use nodpay_core::{
-    Amount, BillId, Cancel, Decision, Digest, Event, FailReason, HouseholdId, LedgerError, LineId, MAX_DECISION_AGE_MS,
-    MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState, Outcome, OutcomeKind, StateError, Step,
-    Timestamp, TransferId, V1, WatchId,
+    Amount, BasisPoints, BillId, Cancel, Decision, Decline, Digest, Event, FailReason, HouseholdId, LineId,
+    MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState, Outcome, OutcomeKind,
+    RailAnswer, RailKind, StateError, Step, Timestamp, TransferId, V1, WatchId,
 };
 
 use crate::db::{Cells, Db, insert_message, lines_json, many, one, params, put_numbered, run_one, sql_int};
 use crate::events::{To, tell, tell_merchant};
 use crate::households::{self, Books};
-use crate::ledger::{self, Held, LedgerOrStore};
+use crate::ledger::{self, Held};
 use crate::tx::{Fault, Tx};
 use crate::{
     BillRow, BillState, CancelOrder, Decide, Ended, EvidenceParts, HouseholdEvent, MAX_ORDERS_PAGE, MerchantEvent,
-    Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, merchants, requotes,
+    Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, merchants, rails, requotes,
 };
 
 /// Due orders that one transaction ends.
@@ -35,6 +35,8 @@ pub(crate) struct Live {
     /// State, as it lies in the row.
     loaded: &'static str,
     pub(crate) hold: Option<TransferId>,
+    /// Of the merchant's payments.
+    fee: BasisPoints,
     keys: Keys,
 }
 
@@ -60,6 +62,7 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         nonce_used(db, order)?;
         merchants::bill_of_order(db, order.bill)?;
         load_open(db, order.watch)?;
+        rails::kind(db, order.household)?;
         db.next_number("orders")?;
         Ok(())
     })?;
@@ -106,9 +109,12 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         expire(tx, &mut books, &mut open, now)?;
     }
     let mut live = insert(tx, place, bill, bill_no, now)?;
+    let rail = live.row.rail;
     if books.frozen {
         fail(tx, &mut books, &mut live, FailReason::HouseholdFrozen, now)?;
-    } else if ledger::can_hold(books.wallet, live.row.total.units()) {
+    } else if rail == RailKind::Bank && merchants::account(tx.db, live.row.merchant)?.is_none() {
+        fail(tx, &mut books, &mut live, FailReason::PaymentDeclined, now)?;
+    } else if rail != RailKind::Wallet || ledger::can_hold(books.wallet, live.row.total.units()) {
         tell(tx, &mut books, To::Guardians, HouseholdEvent::Order(order.order), now)?;
         tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?;
     } else {
@@ -154,36 +160,86 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
         Step::End { outcome, reason, money } => end(tx, &mut books, &mut live, outcome, reason, money, now)?,
         Step::Hold { next } => match live.obstacle(&books, now) {
             Some(reason) => fail(tx, &mut books, &mut live, reason, now)?,
-            None => approve(tx, &mut books, &mut live, next, now)?,
+            None => hold(tx, &mut books, &mut live, next, now)?,
         },
+        Step::Approve { .. } | Step::Pay { .. } => return Err(live.incident("a decision leads to a payment").into()),
     }
     books.save(tx)?;
     Ok(live.row)
 }
 
-fn approve(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState, now: Timestamp) -> Result<(), Fault> {
-    let OrderState::Approved { hold, total, .. } = next else {
-        return Err(live.incident("a hold leads to another state than approved").into());
+/// Asks the order's rail for its hold. The wallet answers at once, others when they can.
+fn hold(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState, now: Timestamp) -> Result<(), Fault> {
+    let OrderState::Holding { hold, total, .. } = next else {
+        return Err(live.incident("a hold leads to another state than holding").into());
     };
     if total != live.row.total {
         return Err(live.incident("a hold is over another total than its order").into());
     }
-    match ledger::hold(tx, books, &live.held(hold), now) {
-        Ok(()) => {}
-        Err(LedgerOrStore::Ledger(LedgerError::InsufficientBalance { .. })) => {
-            return fail(tx, books, live, FailReason::InsufficientBalance, now);
-        }
-        Err(LedgerOrStore::Ledger(error)) => return Err(live.incident(format!("holding: {error}")).into()),
-        Err(LedgerOrStore::Store(error)) => return Err(error.into()),
+    let answer = rails::hold(tx, books, live, live.held(hold), now)?;
+    let refused = match answer {
+        RailAnswer::Declined(Decline::Funds) => Some(FailReason::InsufficientBalance),
+        RailAnswer::Declined(_) => Some(FailReason::PaymentDeclined),
+        RailAnswer::Done | RailAnswer::ActionNeeded(_) | RailAnswer::Pending | RailAnswer::Unknown => None,
+    };
+    if let Some(reason) = refused {
+        return fail(tx, books, live, reason, now);
     }
     live.hold = Some(hold);
     live.row.state = next;
-    live.save(tx)?;
     requotes::close_open(tx, live)?;
+    if answer == RailAnswer::Done {
+        return approve(tx, books, live, now);
+    }
+    live.save(tx)?;
+    Ok(tell_waiting(tx, books, live, now)?)
+}
+
+/// The money is held: the watch may pay.
+fn approve(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, now: Timestamp) -> Result<(), Fault> {
+    let step = live.row.state.step(Event::Held, now);
+    let Ok(Step::Approve { next }) = step else {
+        return Err(live.incident(format!("approving: {step:?}")).into());
+    };
+    live.row.state = next;
+    live.save(tx)?;
     let order = live.row.order;
     tell(tx, books, To::Guardians, HouseholdEvent::Decision(order), now)?;
     tell(tx, books, To::Watch(live.row.watch), HouseholdEvent::Decision(order), now)?;
     Ok(tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?)
+}
+
+/// The order waits for its rail.
+fn tell_waiting(tx: &mut Tx<'_>, books: &mut Books, live: &Live, now: Timestamp) -> Result<(), StoreError> {
+    tell(tx, books, To::Guardians, HouseholdEvent::Order(live.row.order), now)?;
+    tell(tx, books, To::Watch(live.row.watch), HouseholdEvent::Order(live.row.order), now)?;
+    tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)
+}
+
+/// A rail's answer. Whether the order is still asking for it: one that ended meanwhile gave its hold back already.
+pub(crate) fn rail_said(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    live: &mut Live,
+    event: Event,
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    match live.row.state.step(event, now) {
+        Ok(Step::Approve { .. }) => match live.obstacle(books, now) {
+            Some(reason) => fail(tx, books, live, reason, now)?,
+            None => approve(tx, books, live, now)?,
+        },
+        Ok(Step::End { outcome, reason, money }) => {
+            if outcome != OutcomeKind::Paid && live.row.payment.is_some() {
+                live.release_bill(tx)?;
+            }
+            end(tx, books, live, outcome, reason, money, now)?;
+        }
+        Err(StateError::Expired) => expire(tx, books, live, now)?,
+        Err(StateError::AlreadyEnded(_) | StateError::NotAsked) => return Ok(false),
+        other => return Err(live.incident(format!("a rail's {event:?} leads to {other:?}")).into()),
+    }
+    Ok(true)
 }
 
 pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow, Fault> {
@@ -206,20 +262,33 @@ pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow
     if payment.total != live.row.total {
         return Err(StoreError::WrongTotal.into());
     }
-    let Step::End { outcome, reason, money } = step else {
-        return Err(live.incident("a payment leads to a hold").into());
+    let Step::Pay { next } = step else {
+        return Err(live.incident(format!("a payment leads to {step:?}")).into());
     };
     live.keys.payment = Some(insert_message(tx.db, payment.household.as_bytes(), &pay.message)?);
     live.row.payment = Some(pay.message.clone());
     match live.obstacle(&books, now) {
         None => {
             live.consume_bill(tx)?;
-            end(tx, &mut books, &mut live, outcome, reason, money, now)?;
+            post(tx, &mut books, &mut live, next, now)?;
         }
         Some(reason) => fail(tx, &mut books, &mut live, reason, now)?,
     }
     books.save(tx)?;
     Ok(live.row)
+}
+
+/// Asks the order's rail to pay. The wallet does at once.
+fn post(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState, now: Timestamp) -> Result<(), Fault> {
+    let OrderState::Paying { hold, .. } = next else {
+        return Err(live.incident("a payment leads to another state than paying").into());
+    };
+    live.row.state = next;
+    if rails::post(tx, live, &live.held(hold), now)? == RailAnswer::Done {
+        return end_by(tx, books, live, Event::Posted, now);
+    }
+    live.save(tx)?;
+    Ok(tell_waiting(tx, books, live, now)?)
 }
 
 pub(crate) fn cancel(tx: &mut Tx<'_>, args: &CancelOrder, now: Timestamp) -> Result<OrderRow, Fault> {
@@ -386,7 +455,10 @@ fn step(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, event: Event, now: 
         Err(StateError::AlreadyDecided) => Err(StoreError::AlreadyDecided.into()),
         Err(StateError::AlreadyEnded(outcome)) => Err(StoreError::OrderEnded(outcome).into()),
         Err(StateError::OtherDecision) => Err(StoreError::OtherDecision.into()),
-        Err(StateError::NotDue) => Err(live.incident("only a tick is not due").into()),
+        Err(StateError::Paying) => Err(StoreError::OrderPaying.into()),
+        Err(error @ (StateError::NotDue | StateError::NotAsked)) => {
+            Err(live.incident(format!("{event:?}: {error}")).into())
+        }
     }
 }
 
@@ -401,7 +473,9 @@ pub(crate) fn must_wait(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, now
     step(tx, books, live, Event::Cancelled, now)?;
     match live.row.state {
         OrderState::Waiting { .. } => Ok(()),
-        OrderState::Approved { .. } => Err(StoreError::AlreadyDecided.into()),
+        OrderState::Holding { .. } | OrderState::Approved { .. } | OrderState::Paying { .. } => {
+            Err(StoreError::AlreadyDecided.into())
+        }
         OrderState::Ended { outcome } => Err(StoreError::OrderEnded(outcome).into()),
     }
 }
@@ -431,7 +505,7 @@ fn fail_or_expire(
 fn end_by(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, event: Event, now: Timestamp) -> Result<(), Fault> {
     match live.row.state.step(event, now) {
         Ok(Step::End { outcome, reason, money }) => end(tx, books, live, outcome, reason, money, now),
-        Ok(Step::Hold { .. }) => Err(live.incident("an end leads to a hold").into()),
+        Ok(step) => Err(live.incident(format!("an end leads to {step:?}")).into()),
         Err(error) => Err(live.incident(format!("ending: {error}")).into()),
     }
 }
@@ -450,11 +524,11 @@ fn end(
     let transfer = match money {
         Money::Untouched => None,
         Money::Void(hold) => {
-            ledger::void(tx, books, &live.held(hold), now)?;
+            rails::void(tx, books, live, live.held(hold), now)?;
             None
         }
         Money::Post(hold) => {
-            ledger::post(tx, books, &live.held(hold), total.units(), now)?;
+            rails::posted(tx, books, live, live.held(hold), now)?;
             Some(hold)
         }
     };
@@ -505,7 +579,8 @@ impl Live {
 
     /// Its transfer in the ledger.
     pub(crate) fn held(&self, transfer: TransferId) -> Held {
-        Held { transfer, merchant: self.row.merchant, amount: self.row.total, order_no: self.no }
+        let (merchant, amount, rail) = (self.row.merchant, self.row.total, self.row.rail);
+        Held { transfer, merchant, amount, order_no: self.no, rail, fee: self.fee }
     }
 
     /// Why the order cannot be paid any more, for reasons outside of it.
@@ -526,6 +601,17 @@ impl Live {
             "bills",
             self.row.bill,
             "UPDATE bills SET state = 'consumed', consumed_by = ?2 WHERE no = ?1 AND state = 'open'",
+            params![self.bill_no, self.no],
+        )
+    }
+
+    /// The payment did not come about: the bill can be paid by another order.
+    fn release_bill(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        run_one(
+            tx.db,
+            "bills",
+            self.row.bill,
+            "UPDATE bills SET state = 'open', consumed_by = NULL WHERE no = ?1 AND consumed_by = ?2",
             params![self.bill_no, self.no],
         )
     }
@@ -623,6 +709,7 @@ fn nonce_used(db: Db<'_>, order: &Order) -> Result<bool, StoreError> {
 fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Timestamp) -> Result<Live, StoreError> {
     let order = &place.order;
     let expires = now.plus_ms(order.expires.ms_since(order.created).clamp(1, MAX_ORDER_LIFE_MS));
+    let rail = rails::kind(tx.db, order.household)?;
     let message = insert_message(tx.db, order.household.as_bytes(), &place.message)?;
     let number = tx.db.next_number("orders")?;
     let no = put_numbered(
@@ -630,8 +717,8 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
         "orders",
         number,
         "INSERT INTO orders (no, household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline,
-                             due, total, struck, asks)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, ?12, '[]', 0)",
+                             due, total, struck, asks, rail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, ?12, '[]', 0, ?13)",
         params![
             number,
             order.household.as_bytes(),
@@ -645,6 +732,7 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
             expires.unix_ms(),
             expires.min(bill.deadline).unix_ms(),
             bill.total.minor(),
+            rail.as_str(),
         ],
     )?;
     let row = OrderRow {
@@ -668,6 +756,8 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
         outcome: None,
         result: None,
         refunded: Amount::new(Minor::ZERO, bill.total.currency()),
+        rail,
+        asking: None,
         ask: None,
     };
     Ok(Live {
@@ -680,6 +770,8 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
         watch_removed: false,
         loaded: "waiting",
         hold: None,
+        // Read with the order; nothing is posted of one that was only placed.
+        fee: BasisPoints::ZERO,
         keys: Keys::default(),
     })
 }
@@ -702,6 +794,12 @@ impl TryFrom<&StateColumns<'_>> for OrderState {
     fn try_from(columns: &StateColumns<'_>) -> Result<Self, String> {
         match (columns.state, columns.deadline, columns.decision, columns.hold, columns.outcome) {
             ("waiting", Some(expires), None, None, None) => Ok(Self::Waiting { expires }),
+            ("holding", Some(pay_by), Some(decision), Some(hold), None) => {
+                Ok(Self::Holding { decision, hold, total: columns.total, pay_by })
+            }
+            ("paying", None, Some(decision), Some(hold), None) => {
+                Ok(Self::Paying { decision, hold, total: columns.total })
+            }
             ("approved", Some(pay_by), Some(decision), Some(hold), None) => {
                 Ok(Self::Approved { decision, hold, total: columns.total, pay_by })
             }
@@ -716,7 +814,9 @@ impl TryFrom<&StateColumns<'_>> for OrderState {
 const fn state_name(state: &OrderState) -> &'static str {
     match state {
         OrderState::Waiting { .. } => "waiting",
+        OrderState::Holding { .. } => "holding",
         OrderState::Approved { .. } => "approved",
+        OrderState::Paying { .. } => "paying",
         OrderState::Ended { .. } => "ended",
     }
 }
@@ -727,8 +827,12 @@ fn outcome_kind(text: &str) -> Option<OutcomeKind> {
 }
 
 fn fail_reason(text: &str) -> Option<FailReason> {
-    use FailReason::{BillAlreadyPaid, BillCancelled, BillExpired, HouseholdFrozen, InsufficientBalance, WatchRemoved};
-    let all = [InsufficientBalance, BillAlreadyPaid, BillCancelled, BillExpired, WatchRemoved, HouseholdFrozen];
+    use FailReason::{
+        BillAlreadyPaid, BillCancelled, BillExpired, HouseholdFrozen, InsufficientBalance, PaymentDeclined,
+        WatchRemoved,
+    };
+    let bill = [BillAlreadyPaid, BillCancelled, BillExpired];
+    let all = bill.into_iter().chain([InsufficientBalance, WatchRemoved, HouseholdFrozen, PaymentDeclined]);
     all.into_iter().find(|reason| reason.as_str() == text)
 }
 
@@ -743,7 +847,8 @@ macro_rules! select_order {
                     dm.wire, dm.digest, xm.wire, xm.digest, pm.wire, pm.digest,
                     em.wire, em.digest, o.outcome_kind, o.outcome_reason, o.log_len, rm.wire, rm.digest,
                     o.bill_no, o.asks, b.state, b.deadline, y.household, y.order_id, w.removed, o.hold,
-                    o.requote, o.decision, o.cancel, o.payment, o.outcome, o.result, o.refunded
+                    o.requote, o.decision, o.cancel, o.payment, o.outcome, o.result, o.refunded,
+                    o.rail, s.fee
              FROM orders o
              JOIN bills b ON b.no = o.bill_no
              JOIN messages bm ON bm.id = b.message
@@ -751,6 +856,7 @@ macro_rules! select_order {
              JOIN messages cm ON cm.id = c.message
              JOIN messages om ON om.id = o.message
              JOIN watches w ON w.watch = o.watch
+             JOIN merchants s ON s.merchant = b.merchant
              LEFT JOIN messages qm ON qm.id = o.requote
              LEFT JOIN messages dm ON dm.id = o.decision
              LEFT JOIN messages xm ON xm.id = o.cancel
@@ -788,7 +894,9 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         outcome: cells.opt_int()?,
         result: cells.opt_int()?,
     };
-    let refunded = Amount::new(cells.minor()?, currency);
+    let (refunded, rail) = (Amount::new(cells.minor()?, currency), cells.string()?);
+    let fee = cells.basis_points()?;
+    let rail = RailKind::from_text(&rail).ok_or_else(|| cells.wrong(format!("rail {rail}")))?;
 
     let columns = StateColumns {
         state: &state,
@@ -809,7 +917,8 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
             }
             Some(Ended { kind, reason, message, log_len })
         }
-        (OrderState::Waiting { .. } | OrderState::Approved { .. }, None, None) if reason.is_none() => None,
+        (OrderState::Ended { .. }, ..) => return Err(cells.wrong("state and outcome do not fit")),
+        (_, None, None) if reason.is_none() => None,
         _ => return Err(cells.wrong("state and outcome do not fit")),
     };
     let bill_state =
@@ -835,10 +944,12 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         outcome,
         result,
         refunded,
+        rail,
+        asking: None,
         ask: None,
     };
     let loaded = state_name(&row.state);
-    Ok(Live { no, row, bill_no, asks, bill: bill_state, bill_deadline, watch_removed, loaded, hold, keys })
+    Ok(Live { no, row, bill_no, asks, bill: bill_state, bill_deadline, watch_removed, loaded, hold, fee, keys })
 }
 
 fn build_requote(cells: &Cells<'_>, currency: nodpay_core::Currency) -> Result<Option<Requote>, StoreError> {
@@ -855,8 +966,11 @@ fn build_requote(cells: &Cells<'_>, currency: nodpay_core::Currency) -> Result<O
 
 // Reading
 
-/// The newest ask belongs to the row.
+/// The newest ask belongs to the row, and what is asked of its rail.
 fn with_ask(db: Db<'_>, mut live: Live) -> Result<Live, StoreError> {
+    if live.row.rail != RailKind::Wallet {
+        live.row.asking = rails::asking(db, &live.row)?;
+    }
     if live.asks > 0 {
         live.row.ask = requotes::newest(db, live.no)?;
     }

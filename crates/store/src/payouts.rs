@@ -146,6 +146,10 @@ pub(crate) fn find(db: Db<'_>, merchant: MerchantId, payout: TransferId) -> Resu
     one(db, "payouts", payout, sql, params![merchant.as_bytes(), payout.as_bytes()], build)
 }
 
+pub(crate) fn by_id(db: Db<'_>, payout: TransferId) -> Result<Option<PayoutRow>, StoreError> {
+    one(db, "payouts", payout, select_payout!("WHERE payout = ?1"), params![payout.as_bytes()], build)
+}
+
 pub(crate) fn list(
     db: Db<'_>,
     merchant: MerchantId,

@@ -188,7 +188,7 @@ CREATE TABLE orders (
     nonce BYTEA NOT NULL CHECK (octet_length(nonce) = 16),
     message BIGINT NOT NULL,
     received BIGINT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('waiting', 'approved', 'ended')),
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'holding', 'approved', 'paying', 'ended')),
     deadline BIGINT,
     due BIGINT,
     total BIGINT NOT NULL CHECK (total > 0),
@@ -206,24 +206,26 @@ CREATE TABLE orders (
     outcome_kind TEXT CHECK (outcome_kind IN ('paid', 'failed', 'refused', 'expired', 'cancelled')),
     outcome_reason TEXT CHECK (outcome_reason IN
         ('insufficient-balance', 'bill-already-paid', 'bill-cancelled', 'bill-expired', 'watch-removed',
-         'household-frozen')),
+         'household-frozen', 'payment-declined')),
     log_len BIGINT,
     result BIGINT,
     refunded BIGINT NOT NULL DEFAULT 0,
+    rail TEXT NOT NULL DEFAULT 'wallet' CHECK (rail IN ('wallet', 'stripe', 'bank')),
     UNIQUE (household, order_id),
     UNIQUE (watch, nonce),
     CHECK ((state = 'ended') = (outcome IS NOT NULL)),
     CHECK ((state = 'ended') = (outcome_kind IS NOT NULL)),
     CHECK ((state = 'ended') = (log_len IS NOT NULL)),
-    CHECK ((state = 'ended') = (deadline IS NULL) AND (state = 'ended') = (due IS NULL)),
+    CHECK ((state IN ('paying', 'ended')) = (deadline IS NULL) AND (deadline IS NULL) = (due IS NULL)),
     CHECK (state <> 'waiting' OR (decision IS NULL AND hold IS NULL)),
-    CHECK (state <> 'approved' OR (decision IS NOT NULL AND hold IS NOT NULL)),
+    CHECK (state NOT IN ('holding', 'approved', 'paying') OR (decision IS NOT NULL AND hold IS NOT NULL)),
+    CHECK (state NOT IN ('holding', 'paying') OR rail <> 'wallet'),
     CHECK (hold IS NULL OR decision IS NOT NULL),
-    CHECK (state = 'ended' OR (cancel IS NULL AND payment IS NULL AND result IS NULL)),
+    CHECK (state = 'ended' OR (cancel IS NULL AND result IS NULL AND (state = 'paying') = (payment IS NOT NULL))),
     CHECK ((outcome_kind IS NOT DISTINCT FROM 'failed') = (outcome_reason IS NOT NULL)),
     CHECK ((outcome_kind IS NOT DISTINCT FROM 'cancelled') = (cancel IS NOT NULL)),
     CHECK (outcome_kind IS DISTINCT FROM 'paid' OR (payment IS NOT NULL AND hold IS NOT NULL)),
-    CHECK (payment IS NULL OR outcome_kind IN ('paid', 'failed')),
+    CHECK (payment IS NULL OR state = 'paying' OR outcome_kind IN ('paid', 'failed')),
     CHECK ((requote IS NULL) = (requote_revision IS NULL)
         AND (requote IS NULL) = (requote_total IS NULL)
         AND (requote IS NULL) = (requote_struck IS NULL)),
@@ -399,6 +401,53 @@ CREATE TABLE payouts (
 );
 CREATE INDEX payouts_to_send ON payouts (asked) WHERE state = 'asked';
 
+-- Whom a rail outside takes a household's money from, as JSON; a household without a row pays with its wallet.
+CREATE TABLE household_rails (
+    household BYTEA PRIMARY KEY REFERENCES households (household),
+    rail TEXT NOT NULL CHECK (rail IN ('stripe', 'bank')),
+    payer TEXT NOT NULL
+);
+
+-- One row an order on a rail outside, from its approval on: who pays, as it was then, and what the rail calls the payment.
+CREATE TABLE rail_payments (
+    household BYTEA NOT NULL,
+    order_id BYTEA NOT NULL CHECK (octet_length(order_id) = 16),
+    payer TEXT NOT NULL,
+    known_as TEXT,
+    -- Where the guardian confirms.
+    action_url TEXT,
+    PRIMARY KEY (household, order_id),
+    FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id)
+);
+
+-- What a rail outside is to do, once each. `transfer` is what it knows the step by and never changes. Due at `next_at`: until
+-- then somebody is asking, or it is not worth asking again. NULL once it is over: `done`, `declined`, or `dropped` for a hold
+-- that nobody wants any more (its `void` answers for it).
+CREATE TABLE rail_steps (
+    household BYTEA NOT NULL,
+    order_id BYTEA NOT NULL,
+    step TEXT NOT NULL CHECK (step IN ('hold', 'post', 'void', 'refund')),
+    rail TEXT NOT NULL CHECK (rail IN ('stripe', 'bank')),
+    transfer BYTEA NOT NULL CHECK (octet_length(transfer) = 16),
+    amount BIGINT NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL CHECK (octet_length(currency) = 3),
+    state TEXT NOT NULL
+        CHECK (state IN ('asked', 'unknown', 'pending', 'action', 'done', 'declined', 'dropped')),
+    decline TEXT,
+    tries BIGINT NOT NULL CHECK (tries >= 0),
+    -- Somebody is asking, until `next_at`.
+    claimed SMALLINT NOT NULL CHECK (claimed IN (0, 1)),
+    next_at BIGINT,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (household, order_id, step),
+    UNIQUE (transfer, step),
+    FOREIGN KEY (household, order_id) REFERENCES rail_payments (household, order_id),
+    CHECK ((state IN ('done', 'declined', 'dropped')) = (next_at IS NULL)),
+    CHECK ((state = 'declined') = (decline IS NOT NULL))
+);
+CREATE INDEX rail_steps_due ON rail_steps (rail, next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX payouts_by_id ON payouts (payout);
+
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON messages FOR EACH ROW EXECUTE FUNCTION append_only();
@@ -425,3 +474,7 @@ CREATE TRIGGER keep BEFORE DELETE ON payouts FOR EACH ROW EXECUTE FUNCTION refus
 CREATE TRIGGER end_once BEFORE UPDATE ON payouts FOR EACH ROW
     WHEN (OLD.state IN ('done', 'returned') OR NEW.amount <> OLD.amount OR NEW.iban <> OLD.iban)
     EXECUTE FUNCTION refuse('a payout ends once');
+CREATE TRIGGER keep BEFORE DELETE ON rail_steps FOR EACH ROW EXECUTE FUNCTION refuse('rail_steps are kept');
+CREATE TRIGGER end_once BEFORE UPDATE ON rail_steps FOR EACH ROW
+    WHEN (OLD.next_at IS NULL OR NEW.transfer <> OLD.transfer OR NEW.amount <> OLD.amount)
+    EXECUTE FUNCTION refuse('a step of a rail ends once');

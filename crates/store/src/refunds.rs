@@ -1,11 +1,12 @@
 //! Money that a merchant gives back: all of a payment, or parts of it, never more than was posted.
 
-use nodpay_core::{HouseholdId, Minor, OrderId, Timestamp, TransferId};
+use nodpay_core::{HouseholdId, Minor, OrderId, Rail as _, RailAnswer, RailKind, Timestamp, TransferId};
 
 use crate::db::{Db, many, one, params, run, run_one};
 use crate::events::{To, tell, tell_merchant};
 use crate::households::Books;
 use crate::ledger::{self, Account};
+use crate::rails::Wallet;
 use crate::tx::{Fault, Tx};
 use crate::{BillState, HouseholdEvent, MerchantEvent, Refund, RefundRow, StoreError, merchants, orders};
 
@@ -16,6 +17,9 @@ pub(crate) fn refund(tx: &mut Tx<'_>, refund: &Refund, now: Timestamp) -> Result
     };
     let mut books = Books::load(tx.db, household)?;
     let live = orders::load(tx.db, household, order)?.ok_or(StoreError::OrderUnknown)?;
+    if live.row.rail != RailKind::Wallet {
+        return Err(StoreError::RefundElsewhere.into());
+    }
     let payment = live.hold.ok_or_else(|| live.incident("it is paid, but nothing was held"))?;
     let row = RefundRow { refund: refund.refund, amount: refund.amount, reason: refund.reason.clone(), at: now };
     if let Some(before) = ledger::find(tx.db, household, refund.refund)? {
@@ -46,8 +50,11 @@ pub(crate) fn refund(tx: &mut Tx<'_>, refund: &Refund, now: Timestamp) -> Result
         return Err(StoreError::RefundTooLarge.into());
     }
 
-    let held = live.held(payment);
-    ledger::give_back(tx, &mut books, &held, posted, refunded, (refund.refund, amount), now)?;
+    let wallet = Wallet { tx, books: &mut books, held: live.held(payment), refunded, now };
+    let answer = wallet.refund(nodpay_core::Movement { transfer: refund.refund, amount: refund.amount })?;
+    if answer != RailAnswer::Done {
+        return Err(live.incident(format!("refunding: {answer:?}")).into());
+    }
     run(
         tx.db,
         "INSERT INTO refunds (household, order_id, refund, reason) VALUES (?1, ?2, ?3, ?4)",

@@ -2,10 +2,10 @@
 //! rows are rebuilt from the database as core types, never trusted as they lie there.
 
 use nodpay_core::{
-    Amount, AskId, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency, Day, Decision, Digest,
-    EnrolledWatch, Every, FailReason, GuardianId, HouseholdId, Iban, LineId, LogEntry, Mcc, MerchantId, Minor, Order,
-    OrderId, OrderState, OutcomeKind, PairingId, Payment, PersonName, PinReport, PublicKey, ResultReport, ScheduleId,
-    Text, Timestamp, TransferId, Wallet, WatchId, WearerId,
+    Amount, AskId, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency, Day,
+    Decision, Digest, EnrolledWatch, Every, FailReason, GuardianId, HouseholdId, Iban, LineId, LogEntry, Mcc,
+    MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId, Payer, Payment, PersonName, PinReport,
+    PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp, TransferId, Wallet, WatchId, WearerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -394,7 +394,9 @@ impl BillRow {
             (BillState::Open, Some(order)) => match order.state {
                 OrderState::Waiting { .. } if order.requoted => BillStatus::Changed,
                 OrderState::Waiting { .. } => BillStatus::Waiting,
-                OrderState::Approved { .. } => BillStatus::Approved,
+                OrderState::Holding { .. } | OrderState::Approved { .. } | OrderState::Paying { .. } => {
+                    BillStatus::Approved
+                }
                 OrderState::Ended { outcome } => match outcome {
                     OutcomeKind::Paid => BillStatus::Paid,
                     OutcomeKind::Failed => BillStatus::Failed,
@@ -640,8 +642,44 @@ pub struct OrderRow {
     pub result: Option<Message>,
     /// What the merchant gave back: zero but for a paid one.
     pub refunded: Amount,
+    /// What moves its money: the household's when it came.
+    pub rail: RailKind,
+    /// What it waits for from a rail outside; present exactly while it is holding or paying.
+    pub asking: Option<Asking>,
     /// The newest ask.
     pub ask: Option<AskRow>,
+}
+
+/// What an order waits for from its rail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// Its answer.
+    Answer,
+    /// Its answer got lost: it is asked again.
+    Unknown,
+    /// A guardian opens this address and confirms there.
+    Guardian(String),
+}
+
+/// A step of a rail outside, claimed to be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RailWork {
+    pub household: HouseholdId,
+    pub order: OrderId,
+    pub step: RailStep,
+    /// Its id never changes, however often it is asked for.
+    pub movement: nodpay_core::Movement,
+    /// The transfer that the order's hold is.
+    pub hold: TransferId,
+    pub payer: Payer,
+    /// The merchant's account, where one is known.
+    pub payee: Option<BankAccount>,
+    /// The rail's own name for the payment.
+    pub known_as: Option<String>,
+    /// It may have been done: the rail is asked for its status first.
+    pub asked_before: bool,
+    /// When the order came.
+    pub received: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -117,6 +117,7 @@ pub fn gallery() -> Vec<Entry> {
         entry("waiting-long", waiting("Księgarnia i Papiernik „Pod Żółtą Łodzią”", zloty(123_456), 71_000)),
         entry("waiting-offline", waiting("晨光文具店", yuan(2350), 240_000)).offline(),
         entry("paying", paying("晨光文具店", yuan(2350), &[], None, None)),
+        entry("paying-unanswered", unanswered(paying("快乐超市", yuan(3120), &["可乐"], Some("Mama"), None))),
         entry("paying-struck", paying("快乐超市", yuan(3120), &["可乐", "Chio Chips Paprika"], Some("Mama"), None)),
         entry("paying-words", paying("快乐超市", yuan(3120), &["可乐"], mama, Some("可乐对牙齿不好，喝水吧"))),
         entry(
@@ -185,6 +186,7 @@ pub fn notices() -> Vec<Notice> {
         words_of_mother(),
         Notice::WatchNotEnrolled,
         Notice::WalletStopped,
+        Notice::BankDeclined,
         Notice::NotGenuine,
         Notice::OverNewWatchCap,
         Notice::TooLate,
@@ -428,12 +430,17 @@ fn supermarket() -> Basket {
 }
 
 fn waiting(shop: &str, total: Amount, left_ms: u64) -> Screen {
-    Screen::Waiting { shop: shop.to_owned(), total, left_ms }
+    Screen::Waiting { shop: shop.to_owned(), total, left_ms, unanswered: false }
 }
 
 fn paying(shop: &str, total: Amount, struck: &[&str], guardian: Option<&str>, words: Option<&str>) -> Screen {
     let (guardian, words) = (guardian.map(str::to_owned), words.map(str::to_owned));
-    Screen::Paying { shop: shop.to_owned(), total, struck: names(struck), guardian, words }
+    Screen::Paying { shop: shop.to_owned(), total, struck: names(struck), guardian, words, unanswered: false }
+}
+
+fn unanswered(screen: Screen) -> Screen {
+    let Screen::Paying { shop, total, struck, guardian, words, .. } = screen else { return screen };
+    Screen::Paying { shop, total, struck, guardian, words, unanswered: true }
 }
 
 fn ended(

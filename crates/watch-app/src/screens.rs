@@ -538,11 +538,20 @@ impl Screens {
                 self.fill_notice(notice.as_ref());
             }
             Screen::Sending => self.fill_busy(view.online, words.sending, words.sending_offline_hint),
-            Screen::Waiting { shop, total, left_ms: _ } => {
-                self.fill_title(if view.online { words.waiting } else { words.no_network });
+            Screen::Waiting { shop, total, left_ms: _, unanswered } => {
+                self.fill_title(match (view.online, unanswered) {
+                    (false, _) => words.no_network,
+                    (true, true) => words.bank_silent,
+                    (true, false) => words.waiting,
+                });
                 self.fill_order(shop, *total);
             }
-            Screen::Paying { shop, total, struck, guardian, words: said } => {
+            Screen::Paying { shop, total, struck: _, guardian: _, words: _, unanswered: true } => {
+                self.fill_order(shop, *total);
+                self.fill_title(words.bank_silent);
+                state.set_said(words.bank_silent_hint.into());
+            }
+            Screen::Paying { shop, total, struck, guardian, words: said, unanswered: false } => {
                 self.fill_order(shop, *total);
                 let in_title = self.fill_guardian(guardian.as_deref(), struck);
                 self.fill_title(&words::nodded(language, in_title.as_deref()));

@@ -180,6 +180,7 @@ pub(crate) enum EndReason {
     BillExpired,
     WatchNotEnrolled,
     WalletStopped,
+    BankDeclined,
     NotGenuine,
     NoNetwork,
 }

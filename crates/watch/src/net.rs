@@ -237,6 +237,9 @@ pub(crate) struct StateOrder {
     pub(crate) requote: Option<String>,
     #[serde(default)]
     pub(crate) outcome: Option<String>,
+    /// What it waits for from its rail.
+    #[serde(default)]
+    pub(crate) asking: Option<String>,
 }
 
 /// `GET /api/watch/{watch}/bills/{bill}`
@@ -272,6 +275,16 @@ pub(crate) struct DecisionEvent {
     #[serde(default)]
     pub(crate) requote: Option<String>,
 }
+
+/// Event `order`
+#[derive(Deserialize)]
+pub(crate) struct OrderEvent {
+    pub(crate) order: OrderId,
+    pub(crate) asking: String,
+}
+
+/// Its answer got lost.
+pub(crate) const ASKING_UNKNOWN: &str = "unknown";
 
 /// Event `outcome`
 #[derive(Deserialize)]

@@ -40,11 +40,18 @@ pub enum Screen {
     Recognise { notice: Option<Notice> },
     /// The order is on its way, or waits for the network (`View::online` is false then).
     Sending,
-    /// The guardian has the order.
-    Waiting { shop: String, total: Amount, left_ms: u64 },
+    /// The guardian has the order. `unanswered`: the bank was asked for the money, and its answer got lost.
+    Waiting { shop: String, total: Amount, left_ms: u64, unanswered: bool },
     /// The guardian nodded; the watch is paying `total`. `struck` names what was taken out, `guardian` who nodded, by
-    /// the name they chose, `words` what they said.
-    Paying { shop: String, total: Amount, struck: Vec<String>, guardian: Option<String>, words: Option<String> },
+    /// the name they chose, `words` what they said. `unanswered`: the bank was asked to pay, and its answer got lost.
+    Paying {
+        shop: String,
+        total: Amount,
+        struck: Vec<String>,
+        guardian: Option<String>,
+        words: Option<String>,
+        unanswered: bool,
+    },
     /// The order ended.
     Ended(Ending),
     /// What was paid and what was not, newest first.
@@ -206,6 +213,8 @@ pub enum Notice {
     WatchNotEnrolled,
     /// The operator has stopped the household's payments, or the household is closed.
     WalletStopped,
+    /// The bank or card that the household pays with said no.
+    BankDeclined,
     /// A signed message of the other side did not verify: nothing was paid.
     NotGenuine,
     /// Above the cap of a newly paired watch.

@@ -6,7 +6,7 @@ import { announce, download, focusHeading, h, patch } from "./dom.js";
 import { follow } from "./events.js";
 import { avatar, busyButton, icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
 import { VerifyError, fromBase64Url, parseAssertion, utf8 } from "./messages.js";
-import { endingSaid, orderPage } from "./order.js";
+import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
@@ -421,10 +421,10 @@ function waitingCard(entry) {
 
 function historyRow(entry) {
   const { order, view } = entry;
-  const kind = order.outcome?.payload.outcome ?? "approved";
+  const kind = order.outcome?.payload.outcome ?? standing(view);
   const total = order.outcome?.payload.total ?? order.decision?.payload.total ?? askedTotal(order);
-  const look = { paid: "good", approved: "wait" }[kind] ?? "stop";
-  const symbol = { paid: "check", approved: "clock", expired: "clock", failed: "warning" }[kind] ?? "cross";
+  const look = { paid: "good", holding: "wait", approved: "wait", paying: "wait" }[kind] ?? "stop";
+  const symbol = { paid: "check", holding: "clock", approved: "clock", paying: "clock", expired: "clock", failed: "warning" }[kind] ?? "cross";
   return h("li", { key: view.order_id },
     h("a.past", { href: `#/order/${view.order_id}`, testid: "past-order", "data-outcome": kind },
       h(`span.tile.${look}`, {}, icon(symbol)),

@@ -387,7 +387,8 @@ const codeText = (value) => {
 };
 
 const OUTCOMES = ["paid", "failed", "refused", "expired", "cancelled"];
-const FAIL_REASONS = ["insufficient-balance", "bill-already-paid", "bill-cancelled", "bill-expired", "watch-removed", "household-frozen"];
+const FAIL_REASONS = ["insufficient-balance", "bill-already-paid", "bill-cancelled", "bill-expired", "watch-removed", "household-frozen",
+  "payment-declined"];
 
 const bill = fields({
   v: v1, bill: id, revision: whole(0, 0xffffffff), replaces: maybe(digest), merchant: id, certificate: digest, currency,

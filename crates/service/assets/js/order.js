@@ -384,14 +384,17 @@ function refusal(ctx, entry, name) {
       busyButton("button.main.stop", { type: "button", testid: "refuse-confirm", onclick: () => decide(ctx, entry, "refuse") }, draft.busy, icon("cross"), t("order.refuse-now"))));
 }
 
+/** An open order that is decided: its rail was asked for the money, the watch may pay, or its rail is paying. */
+export const standing = (view) => (["holding", "paying"].includes(view.state) ? view.state : "approved");
+
 /** What became of it, in steps: approved, paid, and what the watch itself says. */
 function ending(ctx, entry, name) {
   const { order, view } = entry;
   const draft = draftOf(view.order_id);
   const outcome = order.outcome?.payload;
-  const kind = outcome?.outcome ?? "approved";
-  const look = { paid: "good", approved: "wait", refused: "stop", failed: "stop", expired: "stop", cancelled: "stop" }[kind];
-  const symbol = { paid: "check", approved: "clock", refused: "cross", failed: "warning", expired: "clock", cancelled: "cross" }[kind];
+  const kind = outcome?.outcome ?? standing(view);
+  const look = { paid: "good", holding: "wait", approved: "wait", paying: "wait", refused: "stop", failed: "stop", expired: "stop", cancelled: "stop" }[kind];
+  const symbol = { paid: "check", holding: "clock", approved: "clock", paying: "clock", refused: "cross", failed: "warning", expired: "clock", cancelled: "cross" }[kind];
   const total = money(finalTotal(order));
   const left = entry.ends - performance.now();
   return h(`section.card.ending.${look}`, { testid: "outcome", "data-outcome": kind },
@@ -399,15 +402,17 @@ function ending(ctx, entry, name) {
     h("h2", {}, t(`ending.${kind}`, { total, name })),
     view.refunded && h("p.lead", { testid: "refunded" }, t("ending.refunded", { total: money(view.refunded) })),
     ...(view.refunds ?? []).filter(({ reason }) => reason).map(({ reason }) => h("p.quote", {}, h("bdi", {}, `“${reason}”`))),
+    view.asking && h("p", { testid: "asking", role: "status" }, t(`asking.${view.asking}`)),
+    view.confirm_url?.startsWith("https://") && h("a.main", { href: view.confirm_url, testid: "confirm-with-bank" }, icon("shield"), t("asking.confirm")),
     outcome?.outcome === "failed" && h("p", {}, t(`fail.${outcome.reason}`)),
     order.decision?.payload.reason && h("p.quote", {}, h("bdi", {}, `“${order.decision.payload.reason}”`)),
     kind === "cancelled" && h("p", {}, t(`cancel-reason.${order.cancel.payload.reason}`, { name })),
-    kind === "approved" && left > 0 && timeBar(left, MAX_DECISION_AGE_MS, t("order.time-bar")),
+    ["approved", "holding"].includes(kind) && left > 0 && timeBar(left, MAX_DECISION_AGE_MS, t("order.time-bar")),
     kind === "approved" && h("p.soft", {}, left > 0 ? t("ending.pay-by", { time: timeLeft(left) }) : t("order.time-over")),
     order.decision && !draft.mine && h("p.soft", { testid: "decided-by" }, decidedBy(ctx, order)),
     h("ol.steps", {},
       ...steps(order).map(({ at, text, testid }) => h("li", { testid }, icon("check"), h("span", {}, text), h("time", {}, clock(at))))),
-    kind !== "approved" && !order.result && h("p.soft", { testid: "no-result" }, t("ending.watch-silent")));
+    outcome && !order.result && h("p.soft", { testid: "no-result" }, t("ending.watch-silent")));
 }
 
 function decidedBy(ctx, order) {

@@ -7,8 +7,8 @@ use nodpay_core::{
 };
 use nodpay_protocol::Verified;
 use nodpay_store::{
-    AskRow, AskState, Balance, BillRow, BillStatus, HouseholdEvent, HouseholdRow, MerchantEvent, Message, OrderRow,
-    RefundRow, StoreError,
+    AskRow, AskState, Asking, Balance, BillRow, BillStatus, HouseholdEvent, HouseholdRow, MerchantEvent, Message,
+    OrderRow, RefundRow, StoreError,
 };
 use serde::Serialize;
 
@@ -28,11 +28,13 @@ pub(crate) fn available(balance: Balance) -> Result<Amount, ApiError> {
     Ok(Amount::new(units, balance.currency))
 }
 
-/// `waiting`, `approved`, or how it ended.
+/// `waiting`, `holding`, `approved`, `paying`, or how it ended.
 pub(crate) const fn state_name(state: &OrderState) -> &'static str {
     match state {
         OrderState::Waiting { .. } => "waiting",
+        OrderState::Holding { .. } => "holding",
         OrderState::Approved { .. } => "approved",
+        OrderState::Paying { .. } => "paying",
         OrderState::Ended { outcome } => outcome.as_str(),
     }
 }
@@ -51,6 +53,15 @@ pub(crate) fn named(row: &HouseholdRow) -> Vec<NamedGuardian> {
     row.guardians.iter().map(one).collect()
 }
 
+/// What an order waits for from its rail: `answer`, `unknown` (it got lost, and is asked for again) or `guardian`.
+const fn asking_name(asking: &Asking) -> &'static str {
+    match asking {
+        Asking::Answer => "answer",
+        Asking::Unknown => "unknown",
+        Asking::Guardian(_) => "guardian",
+    }
+}
+
 /// An order as its watch sees it.
 #[derive(Serialize)]
 pub(crate) struct WatchOrder {
@@ -58,6 +69,8 @@ pub(crate) struct WatchOrder {
     digest: nodpay_core::Digest,
     bill: BillId,
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asking: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,15 +85,18 @@ pub(crate) struct WatchOrder {
 
 impl WatchOrder {
     pub(crate) fn new(row: OrderRow, now: Timestamp) -> Self {
-        let requote = decided_requote(&row).map(|message| message.wire.clone());
+        // What the watch has in hand it may pay.
+        let held = !matches!(row.state, OrderState::Holding { .. });
+        let requote = decided_requote(&row).filter(|_| held).map(|message| message.wire.clone());
         Self {
             order_id: row.order,
             digest: row.message.digest,
             bill: row.bill,
             state: state_name(&row.state),
+            asking: row.asking.as_ref().map(asking_name),
             left_ms: row.left_ms(now),
             requote,
-            decision: wire(row.decision),
+            decision: wire(row.decision).filter(|_| held),
             outcome: row.outcome.map(|ended| ended.message.wire),
             reported: row.result.is_some(),
         }
@@ -102,6 +118,11 @@ fn wire(message: Option<Message>) -> Option<String> {
 pub(crate) struct GuardianOrder {
     order_id: OrderId,
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asking: Option<&'static str>,
+    /// Where to confirm with the bank.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirm_url: Option<String>,
     received: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<i64>,
@@ -141,6 +162,11 @@ impl GuardianOrder {
         Ok(Self {
             order_id: row.order,
             state: state_name(&row.state),
+            asking: row.asking.as_ref().map(asking_name),
+            confirm_url: match &row.asking {
+                Some(Asking::Guardian(url)) => Some(url.clone()),
+                Some(Asking::Answer | Asking::Unknown) | None => None,
+            },
             received: row.received,
             left_ms: row.left_ms(now),
             certificate: row.merchant_certificate.wire,
@@ -307,6 +333,13 @@ async fn watch_events(
     struct Log {
         entry: String,
     }
+    /// While it is holding or paying; once its rail has answered there is nothing to say.
+    #[derive(Serialize)]
+    struct Waits {
+        order: OrderId,
+        state: &'static str,
+        asking: &'static str,
+    }
     #[derive(Serialize)]
     struct Decision {
         order: OrderId,
@@ -349,6 +382,16 @@ async fn watch_events(
                 let entries = app.store().log(household, seq).await?;
                 entries.into_iter().next().map(|entry| json(&Log { entry: entry.wire })).transpose()?
             }
+            HouseholdEvent::Order(order) => {
+                let found = order_row(app, household, order).await?;
+                let state = state_name(&found.state);
+                found
+                    .asking
+                    .as_ref()
+                    .map(asking_name)
+                    .map(|asking| json(&Waits { order, state, asking }))
+                    .transpose()?
+            }
             HouseholdEvent::Decision(order) => {
                 let found = order_row(app, household, order).await?;
                 let requote = decided_requote(&found).map(|message| message.wire.clone());
@@ -385,7 +428,6 @@ async fn watch_events(
             },
             // Not for watches.
             HouseholdEvent::Pairing(_)
-            | HouseholdEvent::Order(_)
             | HouseholdEvent::Requote(_)
             | HouseholdEvent::Result(_)
             | HouseholdEvent::Pin(_) => None,

@@ -326,6 +326,7 @@ pub(super) async fn decide(
     let decide = Decide { order, decision: (*decision).clone(), message: message(&decision), counter };
     let decided = app.store().decide(decide, app.now()).await?;
     app.remembered().keep_decision(decision);
+    app.rails().wake();
     if matches!(decided.state, OrderState::Approved { .. }) {
         app.taps().insert((session.household, order), tapped);
     }

@@ -5,6 +5,7 @@ mod guardian;
 mod merchant;
 mod payee;
 mod public;
+mod rails;
 mod statement;
 mod watch;
 
@@ -28,6 +29,8 @@ pub enum Role {
     Guardian,
     /// A merchant's API key or its till's session.
     Merchant,
+    /// Stripe, by its signature over the body.
+    Stripe,
 }
 
 /// One route of the API.
@@ -86,6 +89,8 @@ routes! {
     post "/api/guardian/pairings" guardian::open_pairing, Guardian;
     get "/api/guardian/pairings/{pairing}" guardian::pairing, Guardian;
     post "/api/guardian/pairings/{pairing}/close" guardian::close_pairing, Guardian;
+
+    post "/api/rails/stripe" rails::stripe_event, Stripe;
 
     post "/api/merchant/enrol" merchant::enrol, OwnPage;
     get "/api/merchant" merchant::merchant, Merchant;

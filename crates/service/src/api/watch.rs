@@ -222,6 +222,7 @@ pub(super) async fn pay(
     let payment = verify_payment(&wire, &book, &known.order, &decision)?;
     let pay = Pay { order, payment: (*payment).clone(), message: message(&payment) };
     let paid = app.store().pay(pay, app.now()).await?;
+    app.rails().wake();
     if matches!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid })
         && let Some(tapped) = app.taps().take((row.household, order))
     {
@@ -233,7 +234,10 @@ pub(super) async fn pay(
 fn not_approved(row: &OrderRow) -> StoreError {
     match row.state {
         OrderState::Ended { outcome } => StoreError::OrderEnded(outcome),
-        OrderState::Waiting { .. } | OrderState::Approved { .. } => StoreError::OrderNotApproved,
+        OrderState::Waiting { .. }
+        | OrderState::Holding { .. }
+        | OrderState::Approved { .. }
+        | OrderState::Paying { .. } => StoreError::OrderNotApproved,
     }
 }
 
@@ -247,6 +251,7 @@ pub(super) async fn cancel(
     let cancel = verify_cancel(&wire, &book, &known.order)?;
     let cancelled = CancelOrder { order, cancel: (*cancel).clone(), message: message(&cancel) };
     app.store().cancel_order(cancelled, app.now()).await?;
+    app.rails().wake();
     Ok(accepted())
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nodpay_core::{Amount, Bill, Nonce, Order, Timestamp, TransferId};
 use nodpay_protocol::{AssertionKind, Signer, SoftwareKey, Verified, sign_request, verify_decision};
+use nodpay_service::rails::{RailFiles, Rails};
 use nodpay_service::{App, Clock, Config, ManualClock, ServiceKeys, TlsFiles, admin};
 use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
 use nodpay_testkit::{Cast, START, cny};
@@ -75,6 +76,7 @@ pub(crate) struct Setup {
     pub(crate) root: Option<SoftwareKey>,
     pub(crate) demo: bool,
     pub(crate) tls: Option<TlsFiles>,
+    pub(crate) rails: RailFiles,
 }
 
 impl TestApp {
@@ -95,12 +97,14 @@ impl TestApp {
             root_key: None,
             tls: setup.tls,
             behind_proxy: false,
+            rails: setup.rails,
             demo: setup.demo,
         };
         let clock = ManualClock::new(START);
         let store = Store::open(&config.database, keys.outcome_signer()).expect("a database");
         let _inside = runtime.enter();
-        let app = App::new(config, store, keys, Clock::Manual(clock.clone()));
+        let rails = Rails::open(&config.rails).expect("rails");
+        let app = App::with_rails(config, store, keys, Clock::Manual(clock.clone()), rails);
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let server = runtime.spawn({

@@ -2,11 +2,18 @@
 
 mod app;
 mod bad_input;
+mod bank_files;
+mod bank_folder;
+mod card;
 mod flow;
+mod localstripe;
 mod money;
 mod network;
 mod pins;
 mod printed;
+mod python;
 mod races;
 mod roles;
 mod streams;
+mod stripe;
+mod stripe_double;

@@ -4,7 +4,7 @@ use nodpay_core::{Bill, CodeText, Reduction};
 use nodpay_protocol::code::payee_of;
 use nodpay_protocol::{Kind, Verified, sign, verify_evidence, verify_outcome};
 use nodpay_service::admin::{self, AdminError};
-use nodpay_store::{NewCode, StoreError};
+use nodpay_store::{NewCode, NewMerchant, StoreError, TokenHash};
 use nodpay_testkit::{Cast, cny, key};
 use serde_json::json;
 
@@ -245,6 +245,18 @@ fn the_operator_registers_and_makes_codes() {
     assert_eq!(payee_of(&made), payee_of(&priced));
     let listed = app.wait(store.codes(cast.merchant)).expect("reads");
     assert_eq!(listed.len(), 2);
+
+    // A code with an account number says where banks pay the shop.
+    let merchant = nodpay_core::MerchantId::from_bytes([98; 16]);
+    let api_key = TokenHash([98; 32]);
+    let row = app.wait(store.merchant(cast.merchant)).expect("reads").expect("the merchant");
+    let (name, mcc, city, country) = (row.name, row.mcc, row.city, row.country);
+    let euro = NewMerchant { merchant, name, mcc, city, country, currency: nodpay_core::Currency::EUR, api_key };
+    app.wait(store.add_merchant(euro, now)).expect("added");
+    let epc = "BCD\n002\n1\nSCT\n\nKantine\nAT611904300234573201";
+    app.wait(admin::add_code(store, merchant, epc, now)).expect("registered");
+    let iban = app.wait(store.merchant(merchant)).expect("reads").expect("the merchant").iban;
+    assert_eq!(iban.map(|iban| iban.to_string()).as_deref(), Some("AT611904300234573201"));
     assert!(app.wait(admin::make_code(store, cast.merchant, Some(nodpay_testkit::minor(0)), now)).is_err());
 }
 

@@ -8,7 +8,8 @@ use crate::app::{ORIGIN, Setup, TestApp};
 
 /// What a caller of each kind must get at least: whoever is let in gets past the door, which is anything else than the
 /// door's own refusals.
-const DOOR: [&str; 4] = ["proof-missing", "not-logged-in", "merchant-key-missing", "foreign-origin"];
+const DOOR: [&str; 5] =
+    ["proof-missing", "not-logged-in", "merchant-key-missing", "foreign-origin", "stripe-signature"];
 
 #[test]
 fn each_route_lets_in_whom_it_is_for() {
@@ -52,6 +53,7 @@ fn each_route_lets_in_whom_it_is_for() {
             let unsafe_method = route.method != "get";
             let let_in = match route.role {
                 Role::Public | Role::WatchMessage => true,
+                Role::Stripe => false,
                 Role::OwnPage => matches!(caller, "our page" | "the guardian" | "the till"),
                 Role::WatchProof => caller == "the watch",
                 Role::Guardian => caller == "the guardian" || (caller.starts_with("the guardian") && !unsafe_method),

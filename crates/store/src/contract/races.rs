@@ -107,7 +107,9 @@ pub async fn two_decisions_at_once(store: &Store) {
         let expected = match row.state {
             OrderState::Approved { .. } => StoreError::AlreadyDecided,
             OrderState::Ended { outcome } => StoreError::OrderEnded(outcome),
-            OrderState::Waiting { .. } => panic!("it was decided"),
+            OrderState::Waiting { .. } | OrderState::Holding { .. } | OrderState::Paying { .. } => {
+                panic!("it was decided, on a wallet")
+            }
         };
         assert!(answers.into_iter().filter_map(Result::err).all(|error| error == expected));
         if row.outcome.is_none() {

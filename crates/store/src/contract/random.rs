@@ -559,6 +559,7 @@ impl World {
             let state = match row.state {
                 OrderState::Waiting { expires } => State::Waiting(expires),
                 OrderState::Approved { pay_by, .. } => State::Approved(pay_by),
+                OrderState::Holding { .. } | OrderState::Paying { .. } => panic!("wallets answer at once"),
                 OrderState::Ended { .. } => {
                     let outcome = outcome_of(&row);
                     State::Ended(outcome.outcome, outcome.reason)

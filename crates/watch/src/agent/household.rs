@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nodpay_core::{Amount, GuardianId, LogEntry, OutcomeCertificate, PersonName, Text};
+use nodpay_core::{Amount, GuardianId, LogEntry, OrderId, OutcomeCertificate, PersonName, Text};
 use nodpay_protocol::{Assertion, LogBook, Verified, VerifyError, name_digest, verify_outcome_certificate};
 
 use super::order::OpenOrder;
@@ -10,7 +10,8 @@ use super::{Agent, Face, Owner};
 use crate::clock::Turn;
 use crate::journal::{Ended, GivenUpFor, HouseholdRecord, OwnerRecord, Past, Pins, Report};
 use crate::net::{
-    BalanceEvent, DecisionEvent, LogEvent, NamedGuardian, OutcomeEvent, Reply, ServiceAnswer, StateAnswer, StateOrder,
+    ASKING_UNKNOWN, BalanceEvent, DecisionEvent, LogEvent, NamedGuardian, OrderEvent, OutcomeEvent, Reply,
+    ServiceAnswer, StateAnswer, StateOrder,
 };
 use crate::view::{Notice, PastOrder};
 
@@ -227,6 +228,7 @@ impl Agent {
     }
 
     fn state_order(&mut self, state: StateOrder, turn: &mut Turn) {
+        self.waits(state.order_id, state.asking.as_deref());
         if let Some(decision) = &state.decision
             && state.outcome.is_none()
         {
@@ -234,6 +236,13 @@ impl Agent {
         }
         if let Some(outcome) = &state.outcome {
             self.ended(state.order_id, outcome, state.decision.as_deref(), state.requote.as_deref(), turn);
+        }
+    }
+
+    /// The order waits for what moves its money.
+    fn waits(&mut self, order: OrderId, asking: Option<&str>) {
+        if let Some(order) = self.order_mut(order) {
+            order.unanswered = asking == Some(ASKING_UNKNOWN);
         }
     }
 
@@ -252,6 +261,11 @@ impl Agent {
             ("decision", Owner::Household(_)) => {
                 if let Ok(event) = serde_json::from_str::<DecisionEvent>(data) {
                     self.decided(event.order, &event.decision, event.requote.as_deref(), turn);
+                }
+            }
+            ("order", Owner::Household(_)) => {
+                if let Ok(event) = serde_json::from_str::<OrderEvent>(data) {
+                    self.waits(event.order, Some(&event.asking));
                 }
             }
             ("outcome", Owner::Household(home)) => {

@@ -45,6 +45,8 @@ pub(super) struct OpenOrder {
     /// The service has the bill, which this watch made of a printed code. After a reboot it gets it once more.
     bill_delivered: bool,
     pub(super) dismissed: bool,
+    /// What moves the money was asked, and its answer got lost. Only shown; after a reboot the service says it again.
+    pub(super) unanswered: bool,
     /// When the guardian's time is over, on the monotonic clock.
     pub(super) ends_at: u64,
     /// When a payment that got no outcome stops holding the screen.
@@ -127,6 +129,7 @@ impl OpenOrder {
             stage,
             bill_delivered: false,
             dismissed: false,
+            unanswered: false,
             ends_at: 0,
             shown_until: 0,
             parked_decision: None,
@@ -211,7 +214,8 @@ impl OpenOrder {
         match &self.stage {
             Stage::Sending => Screen::Sending,
             Stage::Waiting => {
-                Screen::Waiting { shop: self.shop(), total: self.total(), left_ms: self.ends_at.saturating_sub(mono) }
+                let left_ms = self.ends_at.saturating_sub(mono);
+                Screen::Waiting { shop: self.shop(), total: self.total(), left_ms, unanswered: self.unanswered }
             }
             Stage::Paying(paying) => Screen::Paying {
                 shop: self.shop(),
@@ -219,6 +223,7 @@ impl OpenOrder {
                 struck: self.struck().iter().map(ToString::to_string).collect(),
                 guardian: home.guardians.get(&paying.decision.guardian).map(ToString::to_string),
                 words: paying.decision.reason.as_ref().map(ToString::to_string),
+                unanswered: self.unanswered,
             },
             Stage::GivenUp(given_up) => {
                 let (kind, reason) = given_up.why.shown();
@@ -393,6 +398,7 @@ impl EndReason {
             Self::BillExpired => Notice::BillExpired,
             Self::WatchNotEnrolled => Notice::WatchNotEnrolled,
             Self::WalletStopped => Notice::WalletStopped,
+            Self::BankDeclined => Notice::BankDeclined,
             Self::NotGenuine => Notice::NotGenuine,
             Self::NoNetwork => Notice::NoNetwork,
         }
@@ -406,6 +412,7 @@ impl EndReason {
             FailReason::BillExpired => Self::BillExpired,
             FailReason::WatchRemoved => Self::WatchNotEnrolled,
             FailReason::HouseholdFrozen => Self::WalletStopped,
+            FailReason::PaymentDeclined => Self::BankDeclined,
         }
     }
 }
@@ -574,6 +581,7 @@ impl Agent {
             return;
         };
         order.stage = Stage::Paying(Box::new(Paying { requote, decision, terms, payment, delivered: false }));
+        order.unanswered = false;
         order.parked_decision = None;
         order.hold_screen(turn);
         self.dirty = true;
@@ -798,7 +806,7 @@ impl Agent {
         }
     }
 
-    fn order_mut(&mut self, id: OrderId) -> Option<&mut OpenOrder> {
+    pub(super) fn order_mut(&mut self, id: OrderId) -> Option<&mut OpenOrder> {
         self.household_mut()?.orders.iter_mut().find(|order| order.id() == id)
     }
 }

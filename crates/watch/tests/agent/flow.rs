@@ -165,3 +165,20 @@ fn the_history_shows_what_ended_over_a_reboot() {
     world.user(UserAction::Cancel);
     assert!(matches!(world.screen(), Screen::Home { .. }));
 }
+
+/// The bank's answer got lost: the watch says so while it waits, and it changes nothing else.
+#[test]
+fn the_watch_says_that_the_bank_has_not_answered() {
+    let mut world = World::waiting();
+    let id = world.service.orders[0].order.order;
+    let unanswered = |world: &World| match world.screen() {
+        Screen::Waiting { unanswered, .. } => unanswered,
+        other => panic!("{other:?}"),
+    };
+    assert!(!unanswered(&world));
+    for (asking, shown) in [("answer", false), ("unknown", true), ("guardian", false), ("unknown", true)] {
+        world.service.event("order", serde_json::json!({"order": id, "state": "holding", "asking": asking}));
+        world.settle();
+        assert_eq!(unanswered(&world), shown, "{asking}");
+    }
+}

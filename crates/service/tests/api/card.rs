@@ -1,0 +1,201 @@
+//! Whole orders on a card, against the strict double: what guardian, watch and till see while the rail holds and pays.
+
+use nodpay_core::{Payer, Verdict};
+use nodpay_protocol::verify_evidence;
+use nodpay_service::rails::RailFiles;
+use nodpay_testkit::{Cast, cny};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::app::{Events, Household, Setup, TestApp};
+use crate::stripe_double::{CONFIRM, CUSTOMER, Double, Fault, GOOD, KEY, POOR, WEBHOOK_SECRET};
+
+struct Card {
+    double: Double,
+    app: TestApp,
+    household: Household,
+    /// The double runs on it.
+    _runtime: Runtime,
+    _secrets: TempDir,
+}
+
+/// A household without money in its wallet, with this card.
+fn with_card(method: &str) -> Card {
+    let runtime = Runtime::new().expect("a runtime");
+    let double = runtime.block_on(Double::start());
+    let secrets = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, secret: &str| {
+        let path = secrets.path().join(name);
+        std::fs::write(&path, secret).expect("written");
+        Some(path)
+    };
+    let rails = RailFiles {
+        stripe_key: file("key", KEY),
+        stripe_webhook_secret: file("webhook", WEBHOOK_SECRET),
+        stripe_api: Some(double.address.clone()),
+        ..RailFiles::default()
+    };
+    let app = TestApp::start_with(Setup { rails, ..Setup::default() });
+    app.add_merchant(&Cast::new(0));
+    let household = app.add_household(Cast::new(0), 0);
+    let payer = Payer::Stripe { customer: CUSTOMER.to_owned(), method: method.to_owned() };
+    app.wait(app.app.store().set_payer(household.cast.household, Some(payer))).expect("set");
+    Card { double, app, household, _runtime: runtime, _secrets: secrets }
+}
+
+impl Card {
+    fn view(&self, order: nodpay_core::OrderId) -> Value {
+        self.app.guardian_get(&self.household, &format!("/api/guardian/orders/{order}")).ok()
+    }
+
+    fn watch_state(&self) -> Value {
+        let path = format!("/api/watch/{}/state?from=2", self.household.cast.watch);
+        self.app.watch_get(&self.household.cast, &path).ok()["order"].clone()
+    }
+
+    fn streams(&self) -> (Events, Events) {
+        (self.app.follow_watch(&self.household.cast, None), self.app.follow_guardian(&self.household))
+    }
+
+    fn is_sound(&self) {
+        assert_eq!(self.app.wait(self.app.app.store().check()).expect("reads"), []);
+    }
+}
+
+#[test]
+fn a_guardian_nods_and_the_card_pays() {
+    let card = with_card(GOOD);
+    let (app, household, cast) = (&card.app, &card.household, &card.household.cast);
+    let (watch, guardian) = card.streams();
+    let (bill, order) = app.ordered(household, 1);
+    let decision = app.approve(household, &order, &bill);
+    assert_eq!(watch.wait_for("decision").data["decision"], decision.wire());
+    assert_eq!(guardian.wait_for("decision").data, json!({ "order": order.order }));
+    assert_eq!(card.view(order.order)["state"], "approved");
+    app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+    assert_eq!(watch.wait_for("outcome").data["order"], json!(order.order));
+    let total = bill.total.get();
+    assert_eq!(card.double.money(), [("succeeded", total, 0)]);
+    let view = card.view(order.order);
+    assert_eq!((&view["state"], &view["asking"]), (&json!("paid"), &Value::Null));
+    let merchant = app.wait(app.app.store().merchant_balance(cast.merchant)).expect("a balance");
+    assert_eq!(merchant, cny(total));
+    assert_eq!(app.balance(household), (0, 0));
+
+    let evidence = app.guardian_get(household, &format!("/api/guardian/orders/{}/evidence", order.order));
+    let anchor = cast.anchor().to_file().expect("serialises");
+    let report = verify_evidence(evidence.text.as_bytes(), anchor.as_bytes()).expect("proves it");
+    assert_eq!((report.outcome.as_str(), report.total), ("paid", cny(total)));
+    card.is_sound();
+}
+
+#[test]
+fn a_guardian_confirms_with_the_bank() {
+    let card = with_card(CONFIRM);
+    let (app, household, cast) = (&card.app, &card.household, &card.household.cast);
+    let (watch, guardian) = card.streams();
+    let (bill, order) = app.ordered(household, 1);
+    assert_eq!(guardian.wait_for("order").data, json!({ "order": order.order }));
+    let wire = cast.sign_decision(&cast.decision_payload(&order, &bill, None, &[], Verdict::Approve));
+    app.decide_wire(household, &order, &wire).ok();
+    loop {
+        guardian.wait_for("order");
+        let view = card.view(order.order);
+        assert_eq!(view["state"], "holding");
+        if view["asking"] == "guardian" {
+            assert_eq!(view["confirm_url"], "https://hooks.stripe.test/confirm/pi_1");
+            break;
+        }
+        assert_eq!((&view["asking"], &view["confirm_url"]), (&json!("answer"), &Value::Null));
+    }
+    let shown = watch.wait_for("order").data;
+    assert_eq!((&shown["order"], &shown["state"]), (&json!(order.order), &json!("holding")));
+    let state = card.watch_state();
+    assert_eq!(
+        (&state["state"], &state["asking"], &state["decision"]),
+        (&json!("holding"), &json!("guardian"), &Value::Null)
+    );
+
+    card.double.confirm(true);
+    // An event that is not Stripe's changes nothing; one that is makes us ask.
+    let (event, signature) = card.double.event("payment_intent.amount_capturable_updated", app.now().unix_ms() / 1000);
+    let post = |signature: &str| {
+        app.send("POST", "/api/rails/stripe", &[("stripe-signature", signature)], "application/json", event.as_bytes())
+    };
+    post(&signature.replace("v1=", "v1=0")).refused(401, "stripe-signature");
+    post(&signature).ok();
+    post(&signature).ok();
+    assert_eq!(watch.wait_for("decision").data["decision"], wire);
+    assert_eq!(card.double.count("POST /v1/payment_intents?"), 1, "one PaymentIntent");
+    card.is_sound();
+}
+
+#[test]
+fn a_card_that_is_refused_fails_the_order() {
+    let card = with_card(POOR);
+    let watch = card.app.follow_watch(&card.household.cast, None);
+    let (bill, order) = card.app.ordered(&card.household, 1);
+    let cast = &card.household.cast;
+    let wire = cast.sign_decision(&cast.decision_payload(&order, &bill, None, &[], Verdict::Approve));
+    card.app.decide_wire(&card.household, &order, &wire).ok();
+    assert_eq!(watch.wait_for("outcome").data["order"], json!(order.order));
+    let view = card.view(order.order);
+    assert_eq!(view["state"], "failed");
+    card.is_sound();
+}
+
+/// An answer that got lost: shown to both, asked again, paid once.
+#[test]
+fn nobody_knows_until_stripe_answers() {
+    let card = with_card(GOOD);
+    let (app, household, cast) = (&card.app, &card.household, &card.household.cast);
+    let (watch, guardian) = card.streams();
+    let (bill, order) = app.ordered(household, 1);
+    let decision = app.approve(household, &order, &bill);
+    watch.wait_for("decision");
+    guardian.wait_for("decision");
+    assert_eq!(card.double.money(), [("requires_capture", 0, 0)]);
+    // It is done, and nobody can know.
+    card.double.fail_next(&[Fault::BrokenAfter]);
+    app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+    loop {
+        let told = watch.wait_for("order").data;
+        assert_eq!((&told["order"], &told["state"]), (&json!(order.order), &json!("paying")));
+        if told["asking"] == "unknown" {
+            break;
+        }
+    }
+    let (view, state) = (card.view(order.order), card.watch_state());
+    for seen in [&view, &state] {
+        assert_eq!((&seen["state"], &seen["asking"]), (&json!("paying"), &json!("unknown")));
+    }
+    assert_eq!(view["left_ms"], Value::Null, "nothing ends it");
+    app.watch_post(cast, &order, "cancel", cast.cancel(&order).wire()).refused(409, "order-paying");
+    card.is_sound();
+    app.clock.advance_ms(60_000);
+    assert_eq!(watch.wait_for("outcome").data["order"], json!(order.order));
+    assert_eq!(card.view(order.order)["state"], "paid");
+    assert_eq!(card.double.money(), [("succeeded", bill.total.get(), 0)]);
+    card.is_sound();
+}
+
+/// What was nodded to and not paid in time is let go.
+#[test]
+fn a_hold_that_is_not_paid_is_cancelled() {
+    let card = with_card(GOOD);
+    let watch = card.app.follow_watch(&card.household.cast, None);
+    let (bill, order) = card.app.ordered(&card.household, 1);
+    card.app.approve(&card.household, &order, &bill);
+    watch.wait_for("decision");
+    card.app.clock.advance_ms(11 * 60_000);
+    watch.wait_for("outcome");
+    assert_eq!(card.view(order.order)["state"], "expired");
+    // The job that voids runs after the one that ended the order.
+    card.app.wait(async {
+        while card.double.money() != [("canceled", 0, 0)] {
+            tokio::task::yield_now().await;
+        }
+    });
+    card.is_sound();
+}

@@ -1,0 +1,264 @@
+//! Rails outside: what is asked of them, once, and what their answers do.
+
+use nodpay_core::{
+    BankAccount, Decline, FailReason, Iban, OrderState, OutcomeKind, Payer, RailAnswer, RailKind, RailReply, RailStep,
+    Timestamp, TransferId,
+};
+
+use super::cast::{Family, HOUR_MS, MINUTE_MS, START, Shop, cancellation, cny, fresh, outcome_of, payment, refused};
+use crate::{
+    Asking, Audience, BillState, BillStatus, EventRow, HouseholdEvent, OrderRow, RAIL_LEASE_MS, RailWork, Store,
+    StoreError,
+};
+
+async fn on_card(store: &Store) -> Family {
+    let family = Family::settle(store, 1_000).await;
+    let card = Payer::Stripe { customer: "cus_1".to_owned(), method: "pm_1".to_owned() };
+    store.set_payer(family.household, Some(card)).await.expect("a payer");
+    family
+}
+
+/// The one step that is due of the family's.
+async fn due(store: &Store, family: &Family, now: Timestamp) -> Option<RailWork> {
+    let mut work = Vec::new();
+    for rail in [RailKind::Stripe, RailKind::Bank] {
+        work.extend(store.rail_work(rail, now).await.expect("claimed").0);
+    }
+    let mut own = work.into_iter().filter(|work| work.household == family.household);
+    let one = own.next();
+    assert_eq!(own.next(), None, "one at a time");
+    one
+}
+
+async fn answer(store: &Store, work: &RailWork, answer: RailAnswer, now: Timestamp) -> Option<OrderRow> {
+    let reply = RailReply { answer, reference: Some("pi_1".to_owned()) };
+    store.rail_answered(work.clone(), reply, now).await.expect("taken in")
+}
+
+/// Decided, held, and not yet paid.
+async fn held(store: &Store, family: &Family, shop: &Shop) -> OrderRow {
+    let placed = family.place(store, &shop.sell(store, &[5_000]).await, START).await;
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    let work = due(store, family, START).await.expect("a hold");
+    answer(store, &work, RailAnswer::Done, START).await.expect("it changed")
+}
+
+async fn told(store: &Store, family: &Family, audience: Audience, after: u64) -> Vec<HouseholdEvent> {
+    let events = store.events_after(family.household, audience, after, 50).await.expect("a read");
+    events.iter().map(|EventRow { event, .. }| *event).collect()
+}
+
+async fn newest(store: &Store, family: &Family) -> u64 {
+    store.household(family.household).await.expect("a read").expect("it is there").last_event
+}
+
+pub async fn a_rail_outside_holds_and_pays(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    let bill = shop.sell(store, &[5_000]).await;
+    // More than is in the wallet, which is not asked.
+    let placed = family.place(store, &bill, START).await;
+    assert_eq!((placed.rail, &placed.asking), (RailKind::Stripe, &None));
+    let last = newest(store, &family).await;
+    let nod = family.nod(&placed, START);
+    let row = store.decide(nod.clone(), START).await.expect("decided");
+    assert!(matches!(row.state, OrderState::Holding { .. }), "{:?}", row.state);
+    assert_eq!(store.decide(nod, START).await.map(|row| row.state), Ok(row.state), "again");
+    let shown = store.order(family.household, row.order).await.expect("a read").expect("the order");
+    assert_eq!(shown.asking, Some(Asking::Answer));
+    let waits = [HouseholdEvent::Order(row.order)];
+    assert_eq!(told(store, &family, Audience::Watch(family.watch), last).await, waits, "it may not pay yet");
+    assert_eq!(refused(store.pay(payment(&row, START), START).await), StoreError::OrderNotApproved);
+
+    let hold = due(store, &family, START).await.expect("a hold");
+    assert_eq!((hold.step, hold.movement.amount, hold.asked_before), (RailStep::Hold, cny(5_000), false));
+    assert_eq!((hold.movement.transfer, &hold.known_as), (hold.hold, &None));
+    assert_eq!(due(store, &family, START).await, None, "it is claimed");
+    let last = newest(store, &family).await;
+    let approved = answer(store, &hold, RailAnswer::Done, START).await.expect("it changed");
+    assert!(matches!(approved.state, OrderState::Approved { .. }), "{:?}", approved.state);
+    assert_eq!(told(store, &family, Audience::Watch(family.watch), last).await, [HouseholdEvent::Decision(row.order)]);
+    assert_eq!(answer(store, &hold, RailAnswer::Declined(Decline::Refused), START).await, None, "answered already");
+
+    let pay = payment(&approved, START);
+    let paying = store.pay(pay.clone(), START).await.expect("taken in");
+    assert!(matches!(paying.state, OrderState::Paying { .. }), "{:?}", paying.state);
+    assert_eq!(store.pay(pay, START).await.map(|row| row.state), Ok(paying.state), "again");
+    assert_eq!(refused(store.cancel_order(cancellation(&row, START), START).await), StoreError::OrderPaying);
+    assert_eq!(refused(store.cancel_bill(shop.merchant, bill.bill, START).await), StoreError::BillAlreadyPaid);
+    let much_later = START.plus_ms(48 * HOUR_MS);
+    store.tick(much_later).await.expect("a tick");
+    let shown = store.order(family.household, row.order).await.expect("a read").expect("the order");
+    assert_eq!(shown.state, paying.state, "nothing ends it but its rail");
+
+    let post = due(store, &family, much_later).await.expect("a post");
+    assert_eq!((post.step, post.movement, post.known_as.as_deref()), (RailStep::Post, hold.movement, Some("pi_1")));
+    let paid = answer(store, &post, RailAnswer::Done, much_later).await.expect("it changed");
+    assert_eq!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid });
+    assert_eq!(outcome_of(&paid).transfer, Some(hold.hold));
+    assert_eq!(due(store, &family, much_later.plus_ms(HOUR_MS)).await, None, "all is answered");
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(5_000)));
+    assert_eq!(family.wallet(store).await, (1_000, 0), "the wallet has no part in it");
+}
+
+pub async fn a_rail_that_declines(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    let declined = |row: &OrderRow| {
+        assert_eq!(row.state, OrderState::Ended { outcome: OutcomeKind::Failed });
+        assert_eq!(outcome_of(row).reason, Some(FailReason::PaymentDeclined));
+    };
+    let voided = async |now| {
+        let void = due(store, &family, now).await.expect("a void");
+        assert_eq!(void.step, RailStep::Void);
+        assert_eq!(answer(store, &void, RailAnswer::Done, now).await, None);
+        assert_eq!(due(store, &family, now.plus_ms(HOUR_MS)).await, None);
+    };
+    let placed = family.place(store, &shop.sell(store, &[5_000]).await, START).await;
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    let hold = due(store, &family, START).await.expect("a hold");
+    declined(&answer(store, &hold, RailAnswer::Declined(Decline::Funds), START).await.expect("it changed"));
+    voided(START).await;
+
+    let approved = held(store, &family, &shop).await;
+    store.pay(payment(&approved, START), START).await.expect("taken in");
+    let post = due(store, &family, START).await.expect("a post");
+    let failed = answer(store, &post, RailAnswer::Declined(Decline::Refused), START).await.expect("it changed");
+    declined(&failed);
+    assert_eq!(outcome_of(&failed).payment, failed.payment.map(|payment| payment.digest));
+    voided(START).await;
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(0)));
+    let bill = store.bill(approved.bill).await.expect("a read").expect("the bill");
+    assert_eq!((bill.state, bill.status(START)), (BillState::Open, BillStatus::Failed), "another order may pay it");
+}
+
+/// Unknown is no outcome: it keeps its hold and its id, is shown, and is asked again until it is answered.
+pub async fn a_rail_that_does_not_answer(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    for (last_word, outcome) in
+        [(RailAnswer::Done, OutcomeKind::Paid), (RailAnswer::Declined(Decline::Refused), OutcomeKind::Failed)]
+    {
+        let approved = held(store, &family, &shop).await;
+        store.pay(payment(&approved, START), START).await.expect("taken in");
+        let mut now = START;
+        let mut waits = Vec::new();
+        let last = newest(store, &family).await;
+        for tries in 0..12 {
+            let post = due(store, &family, now).await.expect("asked again");
+            assert_eq!((post.movement.transfer, post.asked_before), (post.hold, tries > 0));
+            answer(store, &post, RailAnswer::Unknown, now).await;
+            let shown = store.order(family.household, approved.order).await.expect("a read").expect("the order");
+            assert_eq!(shown.asking, Some(Asking::Unknown));
+            assert_eq!(store.check().await, Ok(Vec::new()), "in suspense");
+            let next = store.rail_work(RailKind::Stripe, now).await.expect("a read").1.expect("it is asked again");
+            waits.push(next.ms_since(now));
+            now = next;
+        }
+        assert_eq!(waits[..4], [1_000, 2_000, 4_000, 8_000]);
+        assert_eq!(waits[9..], [5 * MINUTE_MS; 3], "no longer than that");
+        let shown = [HouseholdEvent::Order(approved.order)];
+        for audience in [Audience::Guardian, Audience::Watch(family.watch)] {
+            assert_eq!(told(store, &family, audience, last).await, shown, "once, that nobody knows");
+        }
+        let post = due(store, &family, now).await.expect("asked again");
+        let ended = answer(store, &post, last_word, now).await.expect("it changed");
+        assert_eq!(ended.state, OrderState::Ended { outcome });
+        while let Some(void) = due(store, &family, now.plus_ms(HOUR_MS)).await {
+            assert_eq!((void.step, outcome), (RailStep::Void, OutcomeKind::Failed));
+            answer(store, &void, RailAnswer::Done, now).await;
+        }
+    }
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(5_000)), "paid once");
+}
+
+/// Whoever claimed it died: somebody else asks, under the same id, and the first one's answer does no harm.
+pub async fn a_step_outlives_its_replica(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    let placed = family.place(store, &shop.sell(store, &[5_000]).await, START).await;
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    let first = due(store, &family, START).await.expect("a hold");
+    let lease_over = START.plus_ms(RAIL_LEASE_MS);
+    assert_eq!(due(store, &family, lease_over.plus_ms(-1)).await, None);
+    let second = due(store, &family, lease_over).await.expect("asked again");
+    assert_eq!(second, RailWork { asked_before: true, ..first.clone() });
+    assert!(answer(store, &second, RailAnswer::Done, lease_over).await.is_some());
+    assert_eq!(answer(store, &first, RailAnswer::Done, lease_over).await, None);
+    let row = store.order(family.household, placed.order).await.expect("a read").expect("the order");
+    assert!(matches!(row.state, OrderState::Approved { .. }), "{:?}", row.state);
+}
+
+/// The deadline ends an order that is holding; the rail is asked to let go, also of what it was never known to hold.
+pub async fn an_unanswered_hold_is_voided(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    let placed = family.place(store, &shop.sell(store, &[5_000]).await, START).await;
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    let hold = due(store, &family, START).await.expect("a hold");
+    let late = START.plus_ms(11 * MINUTE_MS);
+    store.tick(late).await.expect("a tick");
+    let row = store.order(family.household, placed.order).await.expect("a read").expect("the order");
+    assert_eq!((row.state, row.asking), (OrderState::Ended { outcome: OutcomeKind::Expired }, None));
+    let void = due(store, &family, late).await.expect("a void");
+    assert_eq!((void.step, void.movement, &void.known_as), (RailStep::Void, hold.movement, &None));
+    assert_eq!(answer(store, &hold, RailAnswer::Done, late).await, None, "too late");
+    answer(store, &void, RailAnswer::Unknown, late).await;
+    let again = due(store, &family, late.plus_ms(HOUR_MS)).await.expect("until it is let go");
+    assert_eq!(again.known_as.as_deref(), Some("pi_1"), "what the late answer said is known");
+    answer(store, &again, RailAnswer::Done, late).await;
+    assert_eq!(due(store, &family, late.plus_ms(48 * HOUR_MS)).await, None);
+}
+
+pub async fn a_guardian_confirms(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    let placed = family.place(store, &shop.sell(store, &[5_000]).await, START).await;
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    let hold = due(store, &family, START).await.expect("a hold");
+    let last = newest(store, &family).await;
+    let url = "https://bank.example/confirm".to_owned();
+    answer(store, &hold, RailAnswer::ActionNeeded(url.clone()), START).await;
+    let row = store.order(family.household, placed.order).await.expect("a read").expect("the order");
+    assert_eq!(row.asking, Some(Asking::Guardian(url)));
+    assert_eq!(told(store, &family, Audience::Guardian, last).await, [HouseholdEvent::Order(placed.order)]);
+    assert_eq!(due(store, &family, START).await, None);
+    assert_eq!(store.wake_rail(hold.hold, START).await, Ok(true));
+    assert_eq!(store.wake_rail(TransferId::from_bytes(fresh()), START).await, Ok(false), "not ours");
+    let again = due(store, &family, START).await.expect("the rail has news");
+    assert_eq!(store.wake_rail(hold.hold, START).await, Ok(true));
+    assert_eq!(due(store, &family, START).await, None, "it is being asked");
+    let approved = answer(store, &again, RailAnswer::Done, START).await.expect("it changed");
+    assert!(matches!(approved.state, OrderState::Approved { .. }), "{:?}", approved.state);
+}
+
+/// A bank promises nothing and pays the merchant itself.
+pub async fn a_bank_pays_the_merchant(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = Family::settle(store, 0).await;
+    let iban = Iban::new("DE89370400440532013000").expect("an IBAN");
+    let account = BankAccount { name: "Family".to_owned(), iban: iban.clone(), bic: None };
+    store.set_payer(family.household, Some(Payer::Bank(account.clone()))).await.expect("a payer");
+    assert_eq!(store.payer(family.household).await, Ok(Some(Payer::Bank(account))));
+    let nowhere = family.place(store, &shop.sell(store, &[500]).await, START).await;
+    assert_eq!(outcome_of(&nowhere).reason, Some(FailReason::PaymentDeclined), "the merchant has no account");
+
+    store.set_iban(shop.merchant, Some(iban.clone())).await.expect("an account");
+    let approved = family.approved(store, &shop.sell(store, &[500]).await, START).await;
+    assert!(matches!(approved.state, OrderState::Approved { .. }), "{:?}", approved.state);
+    store.pay(payment(&approved, START), START).await.expect("taken in");
+    let post = due(store, &family, START).await.expect("a post");
+    assert_eq!((post.step, post.payee.clone().map(|payee| payee.iban)), (RailStep::Post, Some(iban)));
+    answer(store, &post, RailAnswer::Pending, START).await;
+    let later = START.plus_ms(24 * HOUR_MS);
+    let next = family.approved(store, &shop.sell(store, &[100]).await, START).await;
+    store.cancel_order(cancellation(&next, START), START).await.expect("a bank has nothing to let go of");
+    let post = due(store, &family, later).await.expect("asked again");
+    let paid = answer(store, &post, RailAnswer::Done, later).await.expect("it changed");
+    assert_eq!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid });
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(0)), "we owe it nothing");
+
+    store.set_payer(family.household, None).await.expect("the wallet again");
+    let empty = family.place(store, &shop.sell(store, &[500]).await, START).await;
+    assert_eq!(outcome_of(&empty).reason, Some(FailReason::InsufficientBalance));
+}
