@@ -341,7 +341,7 @@ fn chinese(notice: &Notice) -> (String, &'static str) {
         Notice::PinTooEasy => ("太好猜了", "换一个吧"),
         Notice::Words(words) => return (quoted(words), ""),
         Notice::WatchNotEnrolled => ("这块手表解绑了", "请家长重新配对"),
-        Notice::WalletStopped => ("你的钱包停用了", "去问问家长"),
+        Notice::WalletStopped => ("付款停用了", "请问问家长"),
         Notice::BankDeclined => ("银行没有付款", "去问问家长"),
         Notice::NotGenuine => ("有点不对劲，我停下了", "快告诉家长"),
         Notice::OverNewWatchCap => ("新手表还不能付这么多", "今天先买小一点的"),

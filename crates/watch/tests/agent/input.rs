@@ -218,7 +218,6 @@ fn the_service_says_why_there_is_no_bill() {
         (409, "bill-expired", Notice::BillExpired),
         (403, "revoked-watch", Notice::WatchNotEnrolled),
         (401, "unknown-watch", Notice::WatchNotEnrolled),
-        (409, "household-closed", Notice::WalletStopped),
         (400, "something-new", Notice::ServiceTrouble),
     ];
     for (status, code, notice) in cases {
@@ -239,6 +238,7 @@ fn the_service_says_why_it_takes_no_order() {
         ("bill-already-paid", Notice::BillAlreadyPaid),
         ("over-new-watch-cap", Notice::OverNewWatchCap),
         ("revoked-watch", Notice::WatchNotEnrolled),
+        ("household-closed", Notice::WalletStopped),
         ("order-open", Notice::ServiceTrouble),
     ];
     for (code, notice) in cases {
