@@ -288,8 +288,12 @@ fn share(link: &Link, queue: &Mutex<mpsc::Receiver<Share>>) {
             Entry::Occupied(_) => Some(share),
         };
         let mut next: Vec<Share> = std::mem::take(&mut later);
-        {
-            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // With work left over nobody waits for more; another thread may be waiting for it just now.
+        let waiting = match next.is_empty() {
+            true => Some(queue.lock().unwrap_or_else(PoisonError::into_inner)),
+            false => queue.try_lock().ok(),
+        };
+        if let Some(mut queue) = waiting {
             if next.is_empty() {
                 match queue.blocking_recv() {
                     Some(share) => next.push(share),

@@ -168,7 +168,7 @@ impl BankFolder {
             let name = format!("read/{}.{number}", hex(*transfer));
             self.write(&name, to_text(answer).as_bytes())?;
         }
-        Ok(answers.into_iter().map(|(transfer, _)| transfer).collect())
+        Ok(answers.into_keys().collect())
     }
 }
 
