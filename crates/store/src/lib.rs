@@ -109,6 +109,12 @@ impl Store {
         self.sqlite.subscribe()
     }
 
+    /// Transactions this process has committed; several requests may share one.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.sqlite.commits()
+    }
+
     /// Whether reading and writing work; for `/readyz`.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.sqlite.write(|_| Ok(())).await?;

@@ -42,6 +42,10 @@ impl Sqlite {
         Ok(Self { writer: Writer::start(db, signer, topics.clone())?, readers: Arc::new(readers), topics })
     }
 
+    pub(crate) fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Topic> {
         self.topics.subscribe()
     }

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -84,6 +86,8 @@ struct Attempt {
 /// Handle of the writer thread. Dropping it lets the thread finish its queue and waits for it.
 pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Job>>,
+    /// Transactions that were committed.
+    commits: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -94,11 +98,17 @@ impl Writer {
         topics: broadcast::Sender<Topic>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(MAX_QUEUE);
+        let commits = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&commits);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&db, &signer, jobs, &topics))
+            .spawn(move || run(&db, &signer, jobs, &topics, &counter))
             .map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), commits, thread: Some(thread) })
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     /// Runs `request` in a transaction; the answer comes after the commit. The request runs also when the caller no
@@ -165,7 +175,13 @@ fn attempt<T>(
     }
 }
 
-fn run(db: &Connection, signer: &OutcomeSigner, mut jobs: mpsc::Receiver<Job>, topics: &broadcast::Sender<Topic>) {
+fn run(
+    db: &Connection,
+    signer: &OutcomeSigner,
+    mut jobs: mpsc::Receiver<Job>,
+    topics: &broadcast::Sender<Topic>,
+    commits: &AtomicU64,
+) {
     while let Some(first) = jobs.blocking_recv() {
         if let Err(error) = db.execute_batch("BEGIN IMMEDIATE") {
             (first(Err(error.into())).answer)(Ok(()));
@@ -181,6 +197,7 @@ fn run(db: &Connection, signer: &OutcomeSigner, mut jobs: mpsc::Receiver<Job>, t
         }
         let committed = commit(db);
         if committed.is_ok() {
+            commits.fetch_add(1, Ordering::Relaxed);
             let told: BTreeSet<Topic> = batch.iter().flat_map(|attempt| &attempt.topics).copied().collect();
             for topic in told {
                 // Nobody may be listening.
