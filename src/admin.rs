@@ -134,7 +134,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
         return Ok(());
     }
     let keys = ServiceKeys::load(&place.outcome_key(), None, now())?;
-    let store = Store::open_sqlite(&place.database()?, keys.outcome_signer())?;
+    let store = Store::open(&place.database()?, keys.outcome_signer())?;
     runtime()?.block_on(act(&store, &place, command))
 }
 

@@ -13,7 +13,7 @@ use nodpay::parties::{Result, Stage, now};
 use nodpay_core::{Amount, Country, Currency, HouseholdId, LineId, Mcc, MerchantId, Minor, Text, TransferId};
 use nodpay_service::admin::{self, MerchantDetails};
 use nodpay_service::{App, Config, KeyFiles, init_keys};
-use nodpay_store::{Good, TopUp, Topic};
+use nodpay_store::{Address, Good, TopUp, Topic};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
@@ -111,7 +111,7 @@ fn open(data: &Path, listen: SocketAddr, origin: &str) -> Result<App> {
         init_keys(data, now())?;
     }
     Ok(App::open(Config {
-        database: data.join("nodpay.sqlite"),
+        database: Address::Sqlite(data.join("nodpay.sqlite")),
         listen,
         origins: vec![origin.to_owned()],
         rp_id: "localhost".to_owned(),
@@ -171,7 +171,7 @@ async fn fill_wallets(app: App) {
                     tracing::error!("the demo's wallet was not filled: {error}");
                 }
             }
-            Ok(Topic::Merchant(_)) | Err(RecvError::Lagged(_)) => {}
+            Ok(Topic::Merchant(_) | Topic::Everything) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
     }

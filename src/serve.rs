@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nodpay::parties::Result;
 use nodpay_service::{App, Config, KeyFiles, TlsFiles};
+use nodpay_store::Address;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -52,9 +53,12 @@ pub(crate) struct Place {
     /// The folder for everything that has no place of its own.
     #[arg(long, env = "NODPAY_DATA")]
     data: Option<PathBuf>,
-    /// `sqlite:PATH`. Default: nodpay.sqlite in the data folder.
-    #[arg(long, env = "NODPAY_DATABASE")]
+    /// `sqlite:PATH`, or `postgres://USER@HOST/NAME` to share it among replicas. Default: nodpay.sqlite in the data folder.
+    #[arg(long, env = "NODPAY_DATABASE", hide_env_values = true)]
     database: Option<String>,
+    /// Connections to PostgreSQL.
+    #[arg(long, env = "NODPAY_CONNECTIONS", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    connections: Option<u16>,
     /// The address people use, like https://pay.example.org; give it again for further ones.
     #[arg(long = "origin", env = "NODPAY_ORIGIN", value_delimiter = ',')]
     #[serde(rename = "origins")]
@@ -74,14 +78,12 @@ impl Place {
         self.data.clone().unwrap_or_else(|| DEFAULT_FOLDER.into())
     }
 
-    pub(crate) fn database(&self) -> Result<PathBuf> {
-        match &self.database {
-            None => Ok(self.folder().join("nodpay.sqlite")),
-            Some(address) => match address.strip_prefix("sqlite:") {
-                Some(path) if !path.is_empty() => Ok(path.into()),
-                Some(_) | None => Err(format!("{address}: a database is given as sqlite:PATH").into()),
-            },
-        }
+    pub(crate) fn database(&self) -> Result<Address> {
+        let Some(address) = &self.database else {
+            return Ok(Address::Sqlite(self.folder().join("nodpay.sqlite")));
+        };
+        let connections = self.connections.map_or(Address::CONNECTIONS, usize::from);
+        Ok(Address::parse(address, connections)?)
     }
 
     pub(crate) fn outcome_key(&self) -> PathBuf {
@@ -102,6 +104,7 @@ impl Place {
         Self {
             data: self.data.or(file.data),
             database: self.database.or(file.database),
+            connections: self.connections.or(file.connections),
             origins: if self.origins.is_empty() { file.origins } else { self.origins },
             outcome_key: self.outcome_key.or(file.outcome_key),
             root_key: self.root_key.or(file.root_key),
@@ -208,7 +211,7 @@ mod tests {
             Options { config: Some(path), place, ..Options::default() }.into_config().expect("a configuration");
         assert_eq!(config.listen.port(), 9000);
         assert_eq!(config.rp_id, "pay.example.org");
-        assert_eq!(config.database, Path::new("/srv/b/nodpay.sqlite"));
+        assert_eq!(config.database, Address::Sqlite("/srv/b/nodpay.sqlite".into()));
         assert!(config.behind_proxy && !config.demo);
     }
 

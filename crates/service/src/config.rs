@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use nodpay_protocol::RelyingParty;
+use nodpay_store::Address;
 
 /// Origins a service may have; watches pin them all.
 const MAX_ORIGINS: usize = 4;
@@ -12,8 +13,8 @@ const MAX_ORIGINS: usize = 4;
 /// The service's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The SQLite file.
-    pub database: PathBuf,
+    /// Where the data lies.
+    pub database: Address,
     /// Where to listen.
     pub listen: SocketAddr,
     /// The addresses people use, scheme and port included, without a trailing slash: 1 to 4. Add new ones, never take one
@@ -123,7 +124,7 @@ mod tests {
 
     fn config() -> Config {
         Config {
-            database: "nodpay.db".into(),
+            database: Address::Sqlite("nodpay.db".into()),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             origins: vec!["http://localhost:8080".to_owned()],
             rp_id: "localhost".to_owned(),

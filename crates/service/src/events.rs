@@ -197,8 +197,8 @@ pub(crate) async fn pass_on(app: App) {
     loop {
         tokio::select! {
             topic = topics.recv() => match topic {
+                Ok(Topic::Everything) | Err(RecvError::Lagged(_)) => app.hub().wake_all(),
                 Ok(topic) => app.hub().wake(topic),
-                Err(RecvError::Lagged(_)) => app.hub().wake_all(),
                 Err(RecvError::Closed) => return,
             },
             () = app.stopped() => return,
@@ -279,7 +279,11 @@ impl Follower {
             if !self.behind {
                 tokio::select! {
                     changed = self.wakes.changed() => changed.ok()?,
-                    () = tokio::time::sleep(HEARTBEAT) => return Some(Event::default().comment("")),
+                    () = tokio::time::sleep(HEARTBEAT) => {
+                        // A replica may have died between a commit and its announcement.
+                        self.behind = app.store().is_shared();
+                        return Some(Event::default().comment(""));
+                    }
                     _ = &mut self.ended => return None,
                     () = app.stopped() => return None,
                 }

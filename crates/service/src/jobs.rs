@@ -1,5 +1,5 @@
 //! What happens by itself: orders, requests and approvals whose time is over end. The job sleeps until the next deadline
-//! and is woken when a handler makes an earlier one; it never polls.
+//! and is woken when a handler makes an earlier one. It polls only for deadlines of other replicas, twice a minute.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -11,6 +11,9 @@ use crate::App;
 
 /// How often metrics are folded.
 const METRICS_UPKEEP: Duration = Duration::from_secs(10);
+
+/// Where other replicas may make deadlines and die, we look for them this often.
+const LOOK_AROUND: Duration = Duration::from_secs(30);
 
 /// After a failed round the next one waits this long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -68,6 +71,7 @@ pub(crate) async fn end_what_is_due(app: App) {
             };
             tokio::select! {
                 () = due => break,
+                () = tokio::time::sleep(LOOK_AROUND), if app.store().is_shared() => break,
                 () = app.deadlines().earlier.notified() => {}
                 () = app.stopped() => return,
             }

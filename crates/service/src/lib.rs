@@ -161,7 +161,7 @@ impl App {
         config.check()?;
         let clock = Clock::System;
         let keys = ServiceKeys::load(&config.outcome_key, config.root_key.as_deref(), clock.now())?;
-        let store = Store::open_sqlite(&config.database, keys.outcome_signer())?;
+        let store = Store::open(&config.database, keys.outcome_signer())?;
         Ok(Self::new(config, store, keys, clock))
     }
 

@@ -327,7 +327,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         StoreError::Incident { .. } | StoreError::Signer(_) | StoreError::Database(_) => {
             return (S::INTERNAL_SERVER_ERROR, "internal", "Our fault");
         }
-        StoreError::Stopped => (S::SERVICE_UNAVAILABLE, "Try again"),
+        StoreError::Stopped | StoreError::Unavailable => (S::SERVICE_UNAVAILABLE, "Try again"),
     };
     debug_assert!(error.blame() != Blame::Ours);
     (status, error.code(), title)

@@ -1,25 +1,26 @@
 //! Who may come in: pairings, invitations, sessions and login challenges. Tokens are known by their hash only.
 
 use nodpay_core::{HouseholdId, MerchantId, PairingId, PublicKey, Timestamp, WatchId};
-use rusqlite::{Connection, params};
 
+use crate::db::{Cells, Db, insert_message, one, params, run, run_one};
 use crate::events::{To, tell};
 use crate::households::{self, Books};
-use crate::sqlite::{Cells, insert_message, one, run, run_one};
-use crate::writer::{Fault, Tx};
+use crate::tx::{Fault, Tx};
 use crate::{
     Claim, ClaimPairing, HouseholdEvent, InvitationKind, MAX_LOGINS, NewInvitation, NewPairing, NewSession, PairingRow,
     PairingState, SessionOf, StoreError, TokenHash, merchants,
 };
 
 pub(crate) fn create_pairing(tx: &mut Tx<'_>, new: &NewPairing, _now: Timestamp) -> Result<(), Fault> {
+    Books::load(tx.db, new.household)?;
     if let Some(row) = pairing(tx.db, new.pairing)? {
         let same = row.household == new.household && row.expires == new.expires;
         return if same { Ok(()) } else { Err(StoreError::PairingExists.into()) };
     }
-    Books::load(tx.db, new.household)?;
-    run(
+    run_one(
         tx.db,
+        "pairings",
+        new.pairing,
         "INSERT INTO pairings (pairing, household, expires, state) VALUES (?1, ?2, ?3, 'open')",
         params![new.pairing.as_bytes(), new.household.as_bytes(), new.expires.unix_ms()],
     )?;
@@ -27,6 +28,7 @@ pub(crate) fn create_pairing(tx: &mut Tx<'_>, new: &NewPairing, _now: Timestamp)
 }
 
 pub(crate) fn claim_pairing(tx: &mut Tx<'_>, claim: &ClaimPairing, now: Timestamp) -> Result<(), Fault> {
+    let mut books = Books::lock(tx.db, claim.household)?.ok_or(StoreError::PairingUnknown)?;
     let row = pairing(tx.db, claim.pairing)?
         .filter(|row| row.household == claim.household)
         .ok_or(StoreError::PairingUnknown)?;
@@ -45,7 +47,7 @@ pub(crate) fn claim_pairing(tx: &mut Tx<'_>, claim: &ClaimPairing, now: Timestam
     if other_key || households::watch(tx.db, claim.watch)?.is_some() {
         return Err(StoreError::WatchExists.into());
     }
-    let message = insert_message(tx.db, &claim.message)?;
+    let message = insert_message(tx.db, claim.household.as_bytes(), &claim.message)?;
     run_one(
         tx.db,
         "pairings",
@@ -54,7 +56,7 @@ pub(crate) fn claim_pairing(tx: &mut Tx<'_>, claim: &ClaimPairing, now: Timestam
          WHERE pairing = ?1 AND state = 'open'",
         params![claim.pairing.as_bytes(), claim.watch.as_bytes(), claim.key.as_bytes(), message],
     )?;
-    tell_guardians(tx, claim.household, claim.pairing, now)
+    tell_guardians(tx, &mut books, claim.pairing, now)
 }
 
 pub(crate) fn close_pairing(
@@ -63,6 +65,7 @@ pub(crate) fn close_pairing(
     id: PairingId,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    let mut books = Books::lock(tx.db, household)?.ok_or(StoreError::PairingUnknown)?;
     let row = pairing(tx.db, id)?.filter(|row| row.household == household).ok_or(StoreError::PairingUnknown)?;
     match row.state {
         PairingState::Closed => return Ok(()),
@@ -76,18 +79,17 @@ pub(crate) fn close_pairing(
         "UPDATE pairings SET state = 'closed' WHERE pairing = ?1 AND state IN ('open', 'claimed')",
         params![id.as_bytes()],
     )?;
-    tell_guardians(tx, household, id, now)
+    tell_guardians(tx, &mut books, id, now)
 }
 
-fn tell_guardians(tx: &mut Tx<'_>, household: HouseholdId, id: PairingId, now: Timestamp) -> Result<(), Fault> {
-    let mut books = Books::load(tx.db, household)?;
-    tell(tx, &mut books, To::Guardians, HouseholdEvent::Pairing(id), now)?;
+fn tell_guardians(tx: &mut Tx<'_>, books: &mut Books, id: PairingId, now: Timestamp) -> Result<(), Fault> {
+    tell(tx, books, To::Guardians, HouseholdEvent::Pairing(id), now)?;
     Ok(books.save(tx)?)
 }
 
 /// The watch that claimed the pairing is enrolled.
 pub(crate) fn finish_pairing(
-    db: &Connection,
+    db: Db<'_>,
     household: HouseholdId,
     id: PairingId,
     watch: WatchId,
@@ -112,7 +114,7 @@ pub(crate) fn finish_pairing(
     )
 }
 
-pub(crate) fn pairing(db: &Connection, id: PairingId) -> Result<Option<PairingRow>, StoreError> {
+pub(crate) fn pairing(db: Db<'_>, id: PairingId) -> Result<Option<PairingRow>, StoreError> {
     one(
         db,
         "pairings",
@@ -124,11 +126,7 @@ pub(crate) fn pairing(db: &Connection, id: PairingId) -> Result<Option<PairingRo
     )
 }
 
-pub(crate) fn pairing_of_watch(
-    db: &Connection,
-    watch: WatchId,
-    now: Timestamp,
-) -> Result<Option<PairingRow>, StoreError> {
+pub(crate) fn pairing_of_watch(db: Db<'_>, watch: WatchId, now: Timestamp) -> Result<Option<PairingRow>, StoreError> {
     one(
         db,
         "pairings",
@@ -166,7 +164,7 @@ struct Invitation {
     used: bool,
 }
 
-fn find_invitation(db: &Connection, token: TokenHash) -> Result<Option<Invitation>, StoreError> {
+fn find_invitation(db: Db<'_>, token: TokenHash) -> Result<Option<Invitation>, StoreError> {
     one(
         db,
         "invitations",
@@ -197,15 +195,17 @@ pub(crate) fn create_invitation(tx: &mut Tx<'_>, new: &NewInvitation, _now: Time
             ("till", Some(merchant))
         }
     };
-    run(
+    run_one(
         tx.db,
+        "invitations",
+        "(hidden)",
         "INSERT INTO invitations (token, kind, merchant, expires) VALUES (?1, ?2, ?3, ?4)",
         params![new.token.0, kind, merchant.as_ref().map(MerchantId::as_bytes), new.expires.unix_ms()],
     )?;
     Ok(())
 }
 
-pub(crate) fn invitation(db: &Connection, token: TokenHash, now: Timestamp) -> Result<InvitationKind, StoreError> {
+pub(crate) fn invitation(db: Db<'_>, token: TokenHash, now: Timestamp) -> Result<InvitationKind, StoreError> {
     match invitation_ever(db, token, now)? {
         (_, true) => Err(StoreError::InvitationUsed),
         (kind, false) => Ok(kind),
@@ -214,7 +214,7 @@ pub(crate) fn invitation(db: &Connection, token: TokenHash, now: Timestamp) -> R
 
 /// What the invitation is for, and whether it was used. Only unused ones expire.
 pub(crate) fn invitation_ever(
-    db: &Connection,
+    db: Db<'_>,
     token: TokenHash,
     now: Timestamp,
 ) -> Result<(InvitationKind, bool), StoreError> {
@@ -235,7 +235,7 @@ pub(crate) fn use_invitation(tx: &mut Tx<'_>, token: TokenHash, now: Timestamp) 
     )
 }
 
-fn find_session(db: &Connection, token: TokenHash) -> Result<Option<(SessionOf, Timestamp)>, StoreError> {
+fn find_session(db: Db<'_>, token: TokenHash) -> Result<Option<(SessionOf, Timestamp)>, StoreError> {
     one(
         db,
         "sessions",
@@ -277,15 +277,17 @@ pub(crate) fn create_session(tx: &mut Tx<'_>, new: &NewSession, now: Timestamp) 
             ("till", None, None, Some(*merchant.as_bytes()))
         }
     };
-    run(
+    run_one(
         tx.db,
+        "sessions",
+        "(hidden)",
         "INSERT INTO sessions (token, kind, household, guardian, merchant, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![new.token.0, kind, household, guardian, merchant, new.expires.unix_ms()],
     )?;
     Ok(())
 }
 
-pub(crate) fn session(db: &Connection, token: TokenHash, now: Timestamp) -> Result<Option<SessionOf>, StoreError> {
+pub(crate) fn session(db: Db<'_>, token: TokenHash, now: Timestamp) -> Result<Option<SessionOf>, StoreError> {
     Ok(find_session(db, token)?.filter(|(_, expires)| now < *expires).map(|(of, _)| of))
 }
 
@@ -302,13 +304,13 @@ pub(crate) fn create_login(
 ) -> Result<(), Fault> {
     run(tx.db, "DELETE FROM logins WHERE expires <= ?1", params![now.unix_ms()])?;
     let running: u32 =
-        one(tx.db, "logins", "-", "SELECT count(*) FROM logins", [], |cells| cells.number())?.unwrap_or(0);
+        one(tx.db, "logins", "-", "SELECT count(*) FROM logins", params![], |cells| cells.number())?.unwrap_or(0);
     if running >= MAX_LOGINS {
         return Err(StoreError::TooManyLogins.into());
     }
     let added = run(
         tx.db,
-        "INSERT OR IGNORE INTO logins (challenge, expires) VALUES (?1, ?2)",
+        "INSERT INTO logins (challenge, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
         params![challenge, expires.unix_ms()],
     )?;
     if added == 0 { Err(StoreError::TokenExists.into()) } else { Ok(()) }

@@ -1,10 +1,9 @@
 //! Printed codes: which merchant is meant by what a code says about its payee.
 
 use nodpay_core::{Digest, MerchantId, Timestamp};
-use rusqlite::{Connection, params};
 
-use crate::sqlite::{many, one, run};
-use crate::writer::{Fault, Tx};
+use crate::db::{Db, many, one, params, run, run_one};
+use crate::tx::{Fault, Tx};
 use crate::{CodeRow, MAX_CODES, NewCode, StoreError, merchants};
 
 pub(crate) fn add(tx: &mut Tx<'_>, new: &NewCode, now: Timestamp) -> Result<(), Fault> {
@@ -17,8 +16,10 @@ pub(crate) fn add(tx: &mut Tx<'_>, new: &NewCode, now: Timestamp) -> Result<(), 
     if list(tx.db, new.merchant)?.len() >= MAX_CODES {
         return Err(StoreError::TooManyCodes.into());
     }
-    run(
+    run_one(
         tx.db,
+        "merchant_codes",
+        new.payee,
         "INSERT INTO merchant_codes (payee, merchant, text, at) VALUES (?1, ?2, ?3, ?4)",
         params![new.payee.as_bytes(), new.merchant.as_bytes(), new.text.as_str(), now.unix_ms()],
     )?;
@@ -34,7 +35,7 @@ pub(crate) fn remove(tx: &mut Tx<'_>, merchant: MerchantId, payee: Digest) -> Re
     if gone == 1 { Ok(()) } else { Err(StoreError::PayeeUnknown.into()) }
 }
 
-pub(crate) fn list(db: &Connection, merchant: MerchantId) -> Result<Vec<CodeRow>, StoreError> {
+pub(crate) fn list(db: Db<'_>, merchant: MerchantId) -> Result<Vec<CodeRow>, StoreError> {
     let sql = "SELECT payee, text, at FROM merchant_codes WHERE merchant = ?1 ORDER BY payee";
     many(db, "merchant_codes", merchant, sql, params![merchant.as_bytes()], |cells| {
         let (payee, text) = (cells.id()?, cells.string()?);
@@ -43,7 +44,7 @@ pub(crate) fn list(db: &Connection, merchant: MerchantId) -> Result<Vec<CodeRow>
     })
 }
 
-pub(crate) fn merchant_of(db: &Connection, payee: Digest) -> Result<Option<MerchantId>, StoreError> {
+pub(crate) fn merchant_of(db: Db<'_>, payee: Digest) -> Result<Option<MerchantId>, StoreError> {
     let sql = "SELECT merchant FROM merchant_codes WHERE payee = ?1";
     one(db, "merchant_codes", payee, sql, params![payee.as_bytes()], |cells| cells.id())
 }

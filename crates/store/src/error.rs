@@ -150,6 +150,9 @@ pub enum StoreError {
     /// Whether the transaction was done is not known when it was already running; every write may be repeated.
     #[error("the store is stopping")]
     Stopped,
+    /// As with [`Self::Stopped`], what was running may have been done.
+    #[error("the database cannot be reached; try again in a moment")]
+    Unavailable,
 }
 
 /// Who can do something about an error.
@@ -234,6 +237,7 @@ impl StoreError {
             Self::Signer(_) => "outcome-signer",
             Self::Database(_) => "database",
             Self::Stopped => "stopping",
+            Self::Unavailable => "unavailable",
         }
     }
 
@@ -241,7 +245,7 @@ impl StoreError {
     pub const fn blame(&self) -> Blame {
         match self {
             Self::Incident { .. } | Self::Signer(_) | Self::Database(_) => Blame::Ours,
-            Self::Stopped | Self::TooManyLogins => Blame::Later,
+            Self::Stopped | Self::Unavailable | Self::TooManyLogins => Blame::Later,
             Self::InvitationUnknown
             | Self::InvitationUsed
             | Self::InvitationExpired

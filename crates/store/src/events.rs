@@ -1,15 +1,18 @@
 //! Events: references to what changed, numbered so that whoever reads on from a number misses nothing.
 //!
 //! A household's events are numbered by a counter in its row, so their order is the order of commits on any database.
-//! A merchant's are numbered over all merchants, so that no row is written by every payment.
+//! A merchant's are numbered over all merchants, so that no row is written by every payment: by the one writer of SQLite,
+//! by transaction ids on PostgreSQL.
 
 use nodpay_core::{AskId, BillId, HouseholdId, MerchantId, OrderId, PairingId, Timestamp, WatchId};
-use rusqlite::{Connection, params};
 
+use crate::db::{Cells, Db, many, one, params, run_one, sql_int};
 use crate::households::Books;
-use crate::sqlite::{Cells, many, one, run, sql_int};
-use crate::writer::Tx;
+use crate::tx::Tx;
 use crate::{Audience, EventRow, HouseholdEvent, MAX_EVENTS_PAGE, MerchantEvent, MerchantEventRow, StoreError, Topic};
+
+/// In place of a watch, where no one watch is told.
+const NOBODY: &[u8] = &[];
 
 /// Who is told.
 #[derive(Clone, Copy)]
@@ -30,7 +33,7 @@ impl To {
     fn watch(&self) -> &[u8] {
         match self {
             Self::Watch(watch) => watch.as_bytes(),
-            Self::Guardians | Self::AllWatches => &[],
+            Self::Guardians | Self::AllWatches => NOBODY,
         }
     }
 }
@@ -56,8 +59,10 @@ pub(crate) fn tell(
         HouseholdEvent::Balance => {}
     }
     books.last_event += 1;
-    run(
+    run_one(
         tx.db,
+        "events",
+        books.household,
         "INSERT INTO events (household, audience, watch, seq, kind, order_id, pairing, log_seq, pin_of, at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
@@ -87,8 +92,10 @@ pub(crate) fn tell_merchant(
         MerchantEvent::Bill(bill) => ("bill", bill, None),
         MerchantEvent::Requote(bill, ask) => ("requote", bill, Some(ask)),
     };
-    run(
+    run_one(
         tx.db,
+        "merchant_events",
+        merchant,
         "INSERT INTO merchant_events (merchant, kind, bill, ask, at) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![merchant.as_bytes(), kind, bill.as_bytes(), ask.as_ref().map(AskId::as_bytes), now.unix_ms()],
     )?;
@@ -97,7 +104,7 @@ pub(crate) fn tell_merchant(
 }
 
 pub(crate) fn household_after(
-    db: &Connection,
+    db: Db<'_>,
     household: HouseholdId,
     audience: Audience,
     after: u64,
@@ -111,8 +118,8 @@ pub(crate) fn household_after(
             "events",
             household,
             "SELECT seq, at, kind, order_id, pairing, log_seq, pin_of FROM events
-             WHERE household = ?1 AND audience = 'guardian' AND watch = x'' AND seq > ?2 ORDER BY seq LIMIT ?3",
-            params![household.as_bytes(), after, limit],
+             WHERE household = ?1 AND audience = 'guardian' AND watch = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4",
+            params![household.as_bytes(), NOBODY, after, limit],
             build,
         ),
         Audience::Watch(watch) => many(
@@ -123,9 +130,9 @@ pub(crate) fn household_after(
              WHERE household = ?1 AND audience = 'watch' AND watch = ?2 AND seq > ?3
              UNION ALL
              SELECT seq, at, kind, order_id, pairing, log_seq, pin_of FROM events
-             WHERE household = ?1 AND audience = 'watch' AND watch = x'' AND seq > ?3
-             ORDER BY seq LIMIT ?4",
-            params![household.as_bytes(), watch.as_bytes(), after, limit],
+             WHERE household = ?1 AND audience = 'watch' AND watch = ?4 AND seq > ?3
+             ORDER BY seq LIMIT ?5",
+            params![household.as_bytes(), watch.as_bytes(), after, NOBODY, limit],
             build,
         ),
     }
@@ -150,38 +157,49 @@ fn build(cells: &Cells<'_>) -> Result<EventRow, StoreError> {
 }
 
 pub(crate) fn merchant_after(
-    db: &Connection,
+    db: Db<'_>,
     merchant: MerchantId,
     after: u64,
     limit: u32,
 ) -> Result<Vec<MerchantEventRow>, StoreError> {
-    many(
-        db,
-        "merchant_events",
-        merchant,
-        "SELECT seq, at, kind, bill, ask FROM merchant_events WHERE merchant = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
-        params![merchant.as_bytes(), sql_int(after)?, limit.min(MAX_EVENTS_PAGE)],
-        |cells| {
-            let (seq, at, kind) = (cells.number()?, cells.time()?, cells.string()?);
-            let (bill, ask): (BillId, Option<AskId>) = (cells.id()?, cells.opt_id()?);
-            let event = match (kind.as_str(), ask) {
-                ("bill", None) => MerchantEvent::Bill(bill),
-                ("requote", Some(ask)) => MerchantEvent::Requote(bill, ask),
-                _ => return Err(cells.wrong(format!("event {seq}: a {kind} with other references"))),
-            };
-            Ok(MerchantEventRow { seq, at, event })
-        },
-    )
+    let params = params![merchant.as_bytes(), sql_int(after)?, limit.min(MAX_EVENTS_PAGE)];
+    let Db::Postgres(link) = db else {
+        let sql = "SELECT seq, at, kind, bill, ask FROM merchant_events
+                   WHERE merchant = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+        return many(db, "merchant_events", merchant, sql, params, build_of_merchant);
+    };
+    // Transactions that began earlier and still run will bring events with lower numbers.
+    let sql = "SELECT seq, at, kind, bill, ask, seq < merchant_events_end() FROM merchant_events
+               WHERE merchant = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+    let rows =
+        many(db, "merchant_events", merchant, sql, params, |cells| Ok((build_of_merchant(cells)?, cells.flag()?)))?;
+    let known = rows.len();
+    let final_ones: Vec<_> = rows.into_iter().take_while(|(_, is_final)| *is_final).map(|(row, _)| row).collect();
+    if final_ones.len() < known {
+        link.look_again(Topic::Merchant(merchant));
+    }
+    Ok(final_ones)
 }
 
-pub(crate) fn last_of_merchant(db: &Connection, merchant: MerchantId) -> Result<u64, StoreError> {
-    let last = one(
-        db,
-        "merchant_events",
-        merchant,
-        "SELECT seq FROM merchant_events WHERE merchant = ?1 ORDER BY seq DESC LIMIT 1",
-        params![merchant.as_bytes()],
-        |cells| cells.number(),
-    )?;
+fn build_of_merchant(cells: &Cells<'_>) -> Result<MerchantEventRow, StoreError> {
+    let (seq, at, kind) = (cells.number()?, cells.time()?, cells.string()?);
+    let (bill, ask): (BillId, Option<AskId>) = (cells.id()?, cells.opt_id()?);
+    let event = match (kind.as_str(), ask) {
+        ("bill", None) => MerchantEvent::Bill(bill),
+        ("requote", Some(ask)) => MerchantEvent::Requote(bill, ask),
+        _ => return Err(cells.wrong(format!("event {seq}: a {kind} with other references"))),
+    };
+    Ok(MerchantEventRow { seq, at, event })
+}
+
+pub(crate) fn last_of_merchant(db: Db<'_>, merchant: MerchantId) -> Result<u64, StoreError> {
+    let sql = match db {
+        Db::Sqlite(_) => "SELECT seq FROM merchant_events WHERE merchant = ?1 ORDER BY seq DESC LIMIT 1",
+        Db::Postgres(_) => {
+            "SELECT seq FROM merchant_events WHERE merchant = ?1 AND seq < merchant_events_end()
+             ORDER BY seq DESC LIMIT 1"
+        }
+    };
+    let last = one(db, "merchant_events", merchant, sql, params![merchant.as_bytes()], |cells| cells.number())?;
     Ok(last.unwrap_or(0))
 }

@@ -4,11 +4,10 @@ use nodpay_core::{
     CredentialId, Currency, Digest, EnrolledWatch, Entry, FailReason, GuardianId, HouseholdId, NewWatchCap, PersonName,
     PinCommand, Timestamp, Wallet, WatchId, WatchSession, WearerId,
 };
-use rusqlite::{Connection, params};
 
+use crate::db::{Cells, Db, insert_message, many, one, params, run_one, sql_int};
 use crate::events::{To, tell};
-use crate::sqlite::{insert_message, many, one, run, run_one, sql_int};
-use crate::writer::{Fault, Tx};
+use crate::tx::{Fault, Tx};
 use crate::{
     AppendLog, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, Message, NewHousehold, StoreError, WatchRow,
     access, orders,
@@ -24,26 +23,35 @@ pub(crate) struct Books {
     pub(crate) last_event: u64,
 }
 
+/// Completed by a lock.
+macro_rules! select_books {
+    ($lock:literal) => {
+        concat!("SELECT currency, head, next_seq, posted, held, last_event FROM households WHERE household = ?1", $lock)
+    };
+}
+
 impl Books {
-    pub(crate) fn find(db: &Connection, household: HouseholdId) -> Result<Option<Self>, StoreError> {
-        one(
-            db,
-            "households",
-            household,
-            "SELECT currency, head, next_seq, posted, held, last_event FROM households WHERE household = ?1",
-            params![household.as_bytes()],
-            |cells| {
-                let (currency, head, next_seq) = (cells.currency()?, cells.id()?, cells.number()?);
-                let (posted, held) = (cells.minor()?, cells.minor()?);
-                let wallet = Wallet::from_stored(posted, held)
-                    .ok_or_else(|| cells.wrong("held is not between zero and posted"))?;
-                Ok(Self { household, currency, head, next_seq, wallet, last_event: cells.number()? })
-            },
-        )
+    pub(crate) fn find(db: Db<'_>, household: HouseholdId) -> Result<Option<Self>, StoreError> {
+        let sql = select_books!("");
+        one(db, "households", household, sql, params![household.as_bytes()], |cells| Self::build(household, cells))
     }
 
-    pub(crate) fn load(db: &Connection, household: HouseholdId) -> Result<Self, StoreError> {
-        Self::find(db, household)?.ok_or(StoreError::HouseholdUnknown)
+    /// For a transaction that writes rows of the household: before it reads any of them, for this is their lock.
+    pub(crate) fn lock(db: Db<'_>, household: HouseholdId) -> Result<Option<Self>, StoreError> {
+        let sql = select_books!(" FOR UPDATE");
+        one(db, "households", household, sql, params![household.as_bytes()], |cells| Self::build(household, cells))
+    }
+
+    pub(crate) fn load(db: Db<'_>, household: HouseholdId) -> Result<Self, StoreError> {
+        Self::lock(db, household)?.ok_or(StoreError::HouseholdUnknown)
+    }
+
+    fn build(household: HouseholdId, cells: &Cells<'_>) -> Result<Self, StoreError> {
+        let (currency, head, next_seq) = (cells.currency()?, cells.id()?, cells.number()?);
+        let (posted, held) = (cells.minor()?, cells.minor()?);
+        let wallet =
+            Wallet::from_stored(posted, held).ok_or_else(|| cells.wrong("held is not between zero and posted"))?;
+        Ok(Self { household, currency, head, next_seq, wallet, last_event: cells.number()? })
     }
 
     pub(crate) fn save(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
@@ -81,14 +89,18 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewHousehold, now: Timestamp) -> Res
         return Err(StoreError::CredentialExists.into());
     }
     access::use_invitation(tx, new.invitation, now)?;
-    run(
+    run_one(
         tx.db,
+        "households",
+        household,
         "INSERT INTO households (household, currency, head, next_seq, posted, held, last_event)
          VALUES (?1, ?2, ?3, 1, 0, 0, 0)",
         params![household.as_bytes(), new.currency.code(), new.message.digest.as_bytes()],
     )?;
-    run(
+    run_one(
         tx.db,
+        "guardians",
+        guardian.guardian,
         "INSERT INTO guardians (household, guardian, credential, counter, name, salt) VALUES (?1, ?2, ?3, 0, ?4, ?5)",
         params![
             household.as_bytes(),
@@ -154,16 +166,20 @@ fn enrol(tx: &mut Tx<'_>, append: &AppendLog, enrolled: &EnrolledWatch, now: Tim
         (Some(known), Some(said)) if known == *said => {}
         (Some(_), Some(_)) => return Err(StoreError::WearerConflict.into()),
         (None, Some(said)) => {
-            run(
+            run_one(
                 tx.db,
+                "wearers",
+                enrolled.wearer,
                 "INSERT INTO wearers (household, wearer, name, salt) VALUES (?1, ?2, ?3, ?4)",
                 params![household.as_bytes(), enrolled.wearer.as_bytes(), said.name.as_str(), said.salt.as_bytes()],
             )?;
         }
     }
     let cap = &enrolled.new_watch_cap;
-    run(
+    run_one(
         tx.db,
+        "watches",
+        enrolled.watch,
         "INSERT INTO watches
          (watch, household, key, wearer, wearer_name, cap_until, cap_minor, cap_currency, removed)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)",
@@ -181,34 +197,36 @@ fn enrol(tx: &mut Tx<'_>, append: &AppendLog, enrolled: &EnrolledWatch, now: Tim
     Ok(())
 }
 
-fn remove(db: &Connection, household: HouseholdId, gone: WatchId) -> Result<(), StoreError> {
+fn remove(db: Db<'_>, household: HouseholdId, gone: WatchId) -> Result<(), StoreError> {
     enrolled(db, household, gone)?;
     run_one(db, "watches", gone, "UPDATE watches SET removed = 1 WHERE watch = ?1", params![gone.as_bytes()])
 }
 
 /// The watch is one of the household's, and was not removed.
-fn enrolled(db: &Connection, household: HouseholdId, id: WatchId) -> Result<(), StoreError> {
+fn enrolled(db: Db<'_>, household: HouseholdId, id: WatchId) -> Result<(), StoreError> {
     let row = watch(db, id)?.filter(|row| row.household == household && !row.removed);
     row.map(|_| ()).ok_or(StoreError::WatchUnknown)
 }
 
 fn insert_entry(
-    db: &Connection,
+    db: Db<'_>,
     household: HouseholdId,
     seq: u64,
     message: &Message,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let message = insert_message(db, message)?;
-    run(
+    let message = insert_message(db, household.as_bytes(), message)?;
+    run_one(
         db,
+        "log_entries",
+        household,
         "INSERT INTO log_entries (household, seq, message, at) VALUES (?1, ?2, ?3, ?4)",
         params![household.as_bytes(), sql_int(seq)?, message, now.unix_ms()],
     )?;
     Ok(())
 }
 
-fn entry_digest(db: &Connection, household: HouseholdId, seq: u64) -> Result<Option<Digest>, StoreError> {
+fn entry_digest(db: Db<'_>, household: HouseholdId, seq: u64) -> Result<Option<Digest>, StoreError> {
     // A number beyond what SQL counts to is of no entry.
     let Ok(seq) = i64::try_from(seq) else { return Ok(None) };
     one(
@@ -223,7 +241,7 @@ fn entry_digest(db: &Connection, household: HouseholdId, seq: u64) -> Result<Opt
 
 /// Takes a guardian's signature counter in. The same number again means a copied passkey, except 0: no counter.
 pub(crate) fn bump_guardian(
-    db: &Connection,
+    db: Db<'_>,
     household: HouseholdId,
     guardian: GuardianId,
     counter: u32,
@@ -254,10 +272,11 @@ pub(crate) fn bump_guardian(
 
 pub(crate) fn bump_counter(tx: &mut Tx<'_>, credential: &CredentialId, counter: u32) -> Result<(), Fault> {
     let guardian = guardian_by_credential(tx.db, credential)?.ok_or(StoreError::GuardianUnknown)?;
+    Books::load(tx.db, guardian.household)?;
     Ok(bump_guardian(tx.db, guardian.household, guardian.guardian, counter)?)
 }
 
-pub(crate) fn log(db: &Connection, household: HouseholdId, from_seq: u64) -> Result<Vec<Message>, StoreError> {
+pub(crate) fn log(db: Db<'_>, household: HouseholdId, from_seq: u64) -> Result<Vec<Message>, StoreError> {
     many(
         db,
         "log_entries",
@@ -269,7 +288,7 @@ pub(crate) fn log(db: &Connection, household: HouseholdId, from_seq: u64) -> Res
     )
 }
 
-pub(crate) fn household(db: &Connection, household: HouseholdId) -> Result<Option<HouseholdRow>, StoreError> {
+pub(crate) fn household(db: Db<'_>, household: HouseholdId) -> Result<Option<HouseholdRow>, StoreError> {
     let Some(books) = Books::find(db, household)? else { return Ok(None) };
     let wearers = many(
         db,
@@ -299,11 +318,7 @@ pub(crate) fn household(db: &Connection, household: HouseholdId) -> Result<Optio
     }))
 }
 
-pub(crate) fn wearer(
-    db: &Connection,
-    household: HouseholdId,
-    wearer: WearerId,
-) -> Result<Option<PersonName>, StoreError> {
+pub(crate) fn wearer(db: Db<'_>, household: HouseholdId, wearer: WearerId) -> Result<Option<PersonName>, StoreError> {
     one(
         db,
         "wearers",
@@ -314,7 +329,7 @@ pub(crate) fn wearer(
     )
 }
 
-pub(crate) fn watch(db: &Connection, watch: WatchId) -> Result<Option<WatchRow>, StoreError> {
+pub(crate) fn watch(db: Db<'_>, watch: WatchId) -> Result<Option<WatchRow>, StoreError> {
     one(
         db,
         "watches",
@@ -339,11 +354,7 @@ pub(crate) fn watch(db: &Connection, watch: WatchId) -> Result<Option<WatchRow>,
 }
 
 /// The household's watches that were not removed, except one.
-pub(crate) fn other_watches(
-    db: &Connection,
-    household: HouseholdId,
-    except: WatchId,
-) -> Result<Vec<WatchId>, StoreError> {
+pub(crate) fn other_watches(db: Db<'_>, household: HouseholdId, except: WatchId) -> Result<Vec<WatchId>, StoreError> {
     many(
         db,
         "watches",
@@ -354,10 +365,7 @@ pub(crate) fn other_watches(
     )
 }
 
-pub(crate) fn guardian_by_credential(
-    db: &Connection,
-    credential: &CredentialId,
-) -> Result<Option<GuardianRow>, StoreError> {
+pub(crate) fn guardian_by_credential(db: Db<'_>, credential: &CredentialId) -> Result<Option<GuardianRow>, StoreError> {
     one(
         db,
         "guardians",

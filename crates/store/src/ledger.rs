@@ -2,12 +2,11 @@
 //! once, by `post` or `void`. The numbers in the household's row change only through [`Wallet`], here.
 
 use nodpay_core::{Amount, Digest, HouseholdId, LedgerError, MerchantId, Minor, Timestamp, TransferId, Wallet};
-use rusqlite::{Connection, params};
 
+use crate::db::{Db, one, params, run_one};
 use crate::events::{To, tell};
 use crate::households::Books;
-use crate::sqlite::{one, run};
-use crate::writer::{Fault, Tx};
+use crate::tx::{Fault, Tx};
 use crate::{Balance, HouseholdEvent, StoreError, TopUp, merchants};
 
 /// Where money comes from and goes to.
@@ -86,12 +85,14 @@ pub(crate) fn settle(
     books.wallet =
         wallet.map_err(|error| StoreError::incident("households", books.household, format!("settling: {error}")))?;
     let result = if post { "post" } else { "void" };
-    let added = run(
+    // A second settlement of the same hold breaks the key.
+    run_one(
         tx.db,
-        "INSERT OR IGNORE INTO settlements (household, transfer, result, at) VALUES (?1, ?2, ?3, ?4)",
+        "settlements",
+        transfer,
+        "INSERT INTO settlements (household, transfer, result, at) VALUES (?1, ?2, ?3, ?4)",
         params![books.household.as_bytes(), transfer.as_bytes(), result, now.unix_ms()],
-    )?;
-    if added == 1 { Ok(()) } else { Err(StoreError::incident("settlements", transfer, "settled twice")) }
+    )
 }
 
 struct Entry {
@@ -103,9 +104,11 @@ struct Entry {
     order_no: Option<i64>,
 }
 
-fn insert(db: &Connection, household: HouseholdId, entry: &Entry, now: Timestamp) -> Result<(), StoreError> {
-    run(
+fn insert(db: Db<'_>, household: HouseholdId, entry: &Entry, now: Timestamp) -> Result<(), StoreError> {
+    run_one(
         db,
+        "transfers",
+        entry.transfer,
         "INSERT INTO transfers (household, transfer, debit, credit, amount, currency, kind, order_no, at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
@@ -167,17 +170,17 @@ impl Books {
     }
 }
 
-pub(crate) fn balance(db: &Connection, household: HouseholdId) -> Result<Option<Balance>, StoreError> {
+pub(crate) fn balance(db: Db<'_>, household: HouseholdId) -> Result<Option<Balance>, StoreError> {
     Ok(Books::find(db, household)?.map(|books| books.balance()))
 }
 
-pub(crate) fn merchant_balance(db: &Connection, merchant: MerchantId) -> Result<Amount, StoreError> {
+pub(crate) fn merchant_balance(db: Db<'_>, merchant: MerchantId) -> Result<Amount, StoreError> {
     let row = merchants::merchant(db, merchant)?.ok_or(StoreError::MerchantUnknown)?;
     let sum = one(
         db,
         "transfers",
         merchant,
-        "SELECT coalesce(sum(t.amount), 0) FROM transfers t
+        "SELECT CAST(coalesce(sum(t.amount), 0) AS BIGINT) FROM transfers t
          JOIN settlements s ON s.household = t.household AND s.transfer = t.transfer AND s.result = 'post'
          WHERE t.credit = ?1 AND t.order_no IS NOT NULL",
         params![Account::Merchant(merchant).to_bytes()],

@@ -22,10 +22,12 @@
 //! methods.
 
 mod access;
+mod address;
 mod check;
 mod codes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod db;
 mod error;
 mod events;
 mod households;
@@ -33,14 +35,15 @@ mod ledger;
 mod merchants;
 mod orders;
 mod pins;
+mod postgres;
 mod requotes;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod tx;
 mod types;
 mod writer;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use nodpay_core::{
@@ -49,8 +52,12 @@ use nodpay_core::{
 };
 use tokio::sync::broadcast;
 
+use crate::db::Db;
+use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
+use crate::tx::{Fault, Tx};
 
+pub use address::{Address, AddressError};
 pub use error::{Blame, StoreError};
 pub use types::{
     AnswerRequote, AppendLog, AskRequote, AskRow, AskState, Audience, Balance, BillOrder, BillRow, BillState,
@@ -87,7 +94,12 @@ pub type OutcomeSigner = Arc<dyn Fn(Outcome) -> Result<Message, String> + Send +
 /// A handle; clones share one database. Dropping the last one writes what is queued and closes the file.
 #[derive(Clone)]
 pub struct Store {
-    sqlite: Arc<Sqlite>,
+    database: Arc<Database>,
+}
+
+enum Database {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
 }
 
 impl std::fmt::Debug for Store {
@@ -97,28 +109,79 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens or makes the file, brings its tables up to date and starts the writer thread. Blocks for that long.
-    pub fn open_sqlite(path: &Path, signer: OutcomeSigner) -> Result<Self, StoreError> {
-        Ok(Self { sqlite: Arc::new(Sqlite::open(path, signer)?) })
+    /// Opens the database at `address`, brings its tables up to date and starts the threads that work on it. Blocks for
+    /// that long. A SQLite file that is not there is made.
+    pub fn open(address: &Address, signer: OutcomeSigner) -> Result<Self, StoreError> {
+        let database = match address {
+            Address::Sqlite(path) => Database::Sqlite(Sqlite::open(path, signer)?),
+            Address::Postgres { url, connections } => Database::Postgres(Postgres::open(url, *connections, signer)?),
+        };
+        Ok(Self { database: Arc::new(database) })
+    }
+
+    /// Whether other programs may work with the same database at the same time.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(*self.database, Database::Postgres(_))
+    }
+
+    /// Commits of this program's writes since it opened the store.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.commits(),
+            Database::Postgres(postgres) => postgres.commits(),
+        }
+    }
+
+    async fn write<T, F>(&self, request: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.write(request).await,
+            Database::Postgres(postgres) => postgres.write(request).await,
+        }
+    }
+
+    async fn read<T, F>(&self, request: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(Db<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.read(request).await,
+            Database::Postgres(postgres) => postgres.read(request).await,
+        }
+    }
+
+    /// Reads over one view of the whole database.
+    async fn view<T, F>(&self, request: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(Db<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.read(request).await,
+            Database::Postgres(postgres) => postgres.view(request).await,
+        }
     }
 
     /// Topics of all transactions from now on, after their commit. A subscriber who lags is told so by the channel and
     /// reads its events again.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Topic> {
-        self.sqlite.subscribe()
-    }
-
-    /// Transactions this process has committed; several requests may share one.
-    #[must_use]
-    pub fn commits(&self) -> u64 {
-        self.sqlite.commits()
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.subscribe(),
+            Database::Postgres(postgres) => postgres.subscribe(),
+        }
     }
 
     /// Whether reading and writing work; for `/readyz`.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        self.sqlite.write(|_| Ok(())).await?;
-        self.sqlite.read(|_| Ok(())).await
+        self.write(|_| Ok(())).await?;
+        self.read(|_| Ok(())).await
     }
 
     // Households
@@ -127,7 +190,7 @@ impl Store {
     ///
     /// Errors: `Invitation*`, `HouseholdExists`, `CredentialExists`.
     pub async fn create_household(&self, new: NewHousehold, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| households::create(tx, &new, now)).await
+        self.write(move |tx| households::create(tx, &new, now)).await
     }
 
     /// Appends the entry that the log's head leads to. An enrolment records watch and wearer and completes its pairing; a
@@ -136,51 +199,51 @@ impl Store {
     /// Errors: `HouseholdUnknown`, `LogMoved` (somebody else's entry came first), `GuardianUnknown`, `CounterReplayed`,
     /// `WatchExists`, `WatchUnknown`, `WearerNameMissing`, `WearerConflict`, `Pairing*`.
     pub async fn append_log(&self, append: AppendLog, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| households::append_log(tx, &append, now)).await
+        self.write(move |tx| households::append_log(tx, &append, now)).await
     }
 
     /// Log entries from number `from_seq` on, in order.
     pub async fn log(&self, household: HouseholdId, from_seq: u64) -> Result<Vec<Message>, StoreError> {
-        self.sqlite.read(move |db| households::log(db, household, from_seq)).await
+        self.read(move |db| households::log(db, household, from_seq)).await
     }
 
     pub async fn household(&self, household: HouseholdId) -> Result<Option<HouseholdRow>, StoreError> {
-        self.sqlite.read(move |db| households::household(db, household)).await
+        self.read(move |db| households::household(db, household)).await
     }
 
     /// A watch that was ever enrolled, and whose it is.
     pub async fn household_of_watch(&self, watch: WatchId) -> Result<Option<WatchRow>, StoreError> {
-        self.sqlite.read(move |db| households::watch(db, watch)).await
+        self.read(move |db| households::watch(db, watch)).await
     }
 
     /// Records a watch's newest report on its PIN. Event: `pin` for guardians.
     ///
     /// Errors: `WatchUnknown` (also for another household's), `RevokedWatch`, `PinReportOutdated`.
     pub async fn report_pin(&self, report: ReportPin, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| pins::report(tx, &report, now)).await
+        self.write(move |tx| pins::report(tx, &report, now)).await
     }
 
     /// The newest report of each watch that has made one and was not removed.
     pub async fn pin_reports(&self, household: HouseholdId) -> Result<Vec<(WatchId, Message)>, StoreError> {
-        self.sqlite.read(move |db| pins::reports(db, household)).await
+        self.read(move |db| pins::reports(db, household)).await
     }
 
     pub async fn guardian_by_credential(&self, credential: CredentialId) -> Result<Option<GuardianRow>, StoreError> {
-        self.sqlite.read(move |db| households::guardian_by_credential(db, &credential)).await
+        self.read(move |db| households::guardian_by_credential(db, &credential)).await
     }
 
     /// After a login: the counter must go up, unless the authenticator has none (0 both times).
     ///
     /// Errors: `GuardianUnknown`, `CounterReplayed`.
     pub async fn bump_counter(&self, credential: CredentialId, counter: u32) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| households::bump_counter(tx, &credential, counter)).await
+        self.write(move |tx| households::bump_counter(tx, &credential, counter)).await
     }
 
     // Pairing, invitations, sessions, logins
 
     /// Errors: `HouseholdUnknown`, `PairingExists`.
     pub async fn create_pairing(&self, new: NewPairing, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| access::create_pairing(tx, &new, now)).await
+        self.write(move |tx| access::create_pairing(tx, &new, now)).await
     }
 
     /// The first claim wins; the same watch and key may claim again. Event: `pairing` for guardians.
@@ -188,7 +251,7 @@ impl Store {
     /// Errors: `PairingUnknown` (also for another household's), `PairingExpired`, `PairingTaken`, `PairingClosed`,
     /// `WatchExists` (enrolled, or claiming elsewhere with another key).
     pub async fn claim_pairing(&self, claim: ClaimPairing, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| access::claim_pairing(tx, &claim, now)).await
+        self.write(move |tx| access::claim_pairing(tx, &claim, now)).await
     }
 
     /// A guardian gives a pairing up; done ones stay done (`PairingClosed`). Event: `pairing` for guardians.
@@ -200,44 +263,44 @@ impl Store {
         pairing: PairingId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| access::close_pairing(tx, household, pairing, now)).await
+        self.write(move |tx| access::close_pairing(tx, household, pairing, now)).await
     }
 
     /// Expired ones too: compare `expires`.
     pub async fn pairing(&self, pairing: PairingId) -> Result<Option<PairingRow>, StoreError> {
-        self.sqlite.read(move |db| access::pairing(db, pairing)).await
+        self.read(move |db| access::pairing(db, pairing)).await
     }
 
     /// The pairing that a watch, not yet enrolled, has claimed and that still runs.
     pub async fn pairing_of_watch(&self, watch: WatchId, now: Timestamp) -> Result<Option<PairingRow>, StoreError> {
-        self.sqlite.read(move |db| access::pairing_of_watch(db, watch, now)).await
+        self.read(move |db| access::pairing_of_watch(db, watch, now)).await
     }
 
     /// Errors: `MerchantUnknown`, `TokenExists`.
     pub async fn create_invitation(&self, new: NewInvitation, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| access::create_invitation(tx, &new, now)).await
+        self.write(move |tx| access::create_invitation(tx, &new, now)).await
     }
 
     /// What an invitation that can still be used is for.
     ///
     /// Errors: `Invitation*`.
     pub async fn invitation(&self, token: TokenHash, now: Timestamp) -> Result<InvitationKind, StoreError> {
-        self.sqlite.read(move |db| access::invitation(db, token, now)).await
+        self.read(move |db| access::invitation(db, token, now)).await
     }
 
     /// Errors: `TokenExists`, `HouseholdUnknown`, `MerchantUnknown`.
     pub async fn create_session(&self, new: NewSession, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| access::create_session(tx, &new, now)).await
+        self.write(move |tx| access::create_session(tx, &new, now)).await
     }
 
     /// `None` when unknown, ended or expired.
     pub async fn session(&self, token: TokenHash, now: Timestamp) -> Result<Option<SessionOf>, StoreError> {
-        self.sqlite.read(move |db| access::session(db, token, now)).await
+        self.read(move |db| access::session(db, token, now)).await
     }
 
     /// Unknown ones count as ended.
     pub async fn end_session(&self, token: TokenHash) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| access::end_session(tx, token)).await
+        self.write(move |tx| access::end_session(tx, token)).await
     }
 
     /// Remembers a login challenge (random) until `expires`.
@@ -249,34 +312,34 @@ impl Store {
         expires: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| access::create_login(tx, &challenge, expires, now)).await
+        self.write(move |tx| access::create_login(tx, &challenge, expires, now)).await
     }
 
     /// Uses a challenge up: succeeds once.
     ///
     /// Errors: `LoginUnknown`.
     pub async fn take_login(&self, challenge: [u8; 32], now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| access::take_login(tx, &challenge, now)).await
+        self.write(move |tx| access::take_login(tx, &challenge, now)).await
     }
 
     // Merchants and bills
 
     /// Errors: `MerchantExists`.
     pub async fn add_merchant(&self, new: NewMerchant, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| merchants::add(tx, &new, now)).await
+        self.write(move |tx| merchants::add(tx, &new, now)).await
     }
 
     pub async fn merchant(&self, merchant: MerchantId) -> Result<Option<MerchantRow>, StoreError> {
-        self.sqlite.read(move |db| merchants::merchant(db, merchant)).await
+        self.read(move |db| merchants::merchant(db, merchant)).await
     }
 
     pub async fn merchant_by_api_key(&self, api_key: TokenHash) -> Result<Option<MerchantRow>, StoreError> {
-        self.sqlite.read(move |db| merchants::by_api_key(db, api_key)).await
+        self.read(move |db| merchants::by_api_key(db, api_key)).await
     }
 
     /// By id, from the one after `after`; at most [`MAX_MERCHANTS_PAGE`].
     pub async fn merchants(&self, after: Option<MerchantId>, limit: u32) -> Result<Vec<MerchantRow>, StoreError> {
-        self.sqlite.read(move |db| merchants::list(db, after, limit)).await
+        self.read(move |db| merchants::list(db, after, limit)).await
     }
 
     /// Uses a till's invitation up and makes `key` the merchant's. Another key than before takes the certificate away; old
@@ -289,7 +352,7 @@ impl Store {
         key: PublicKey,
         now: Timestamp,
     ) -> Result<MerchantId, StoreError> {
-        self.sqlite.write(move |tx| merchants::enrol_till(tx, invitation, &key, now)).await
+        self.write(move |tx| merchants::enrol_till(tx, invitation, &key, now)).await
     }
 
     /// Records the operator's certificate for the merchant's present key `key`. An earlier one stays for its bills.
@@ -302,36 +365,36 @@ impl Store {
         certificate: Message,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| merchants::set_certificate(tx, merchant, &key, &certificate, now)).await
+        self.write(move |tx| merchants::set_certificate(tx, merchant, &key, &certificate, now)).await
     }
 
     /// Errors: `MerchantUnknown`, `TooManyGoods`.
     pub async fn set_goods(&self, merchant: MerchantId, goods: Vec<Good>) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| merchants::set_goods(tx, merchant, &goods)).await
+        self.write(move |tx| merchants::set_goods(tx, merchant, &goods)).await
     }
 
     /// Records whose a printed code is.
     ///
     /// Errors: `MerchantUnknown`, `CodeTaken`, `TooManyCodes`.
     pub async fn add_code(&self, new: NewCode, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| codes::add(tx, &new, now)).await
+        self.write(move |tx| codes::add(tx, &new, now)).await
     }
 
     /// The code is nobody's from now on; bills made of it stay.
     ///
     /// Errors: `PayeeUnknown` (also for another merchant's).
     pub async fn remove_code(&self, merchant: MerchantId, payee: Digest) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| codes::remove(tx, merchant, payee)).await
+        self.write(move |tx| codes::remove(tx, merchant, payee)).await
     }
 
     /// A merchant's printed codes, at most [`MAX_CODES`].
     pub async fn codes(&self, merchant: MerchantId) -> Result<Vec<CodeRow>, StoreError> {
-        self.sqlite.read(move |db| codes::list(db, merchant)).await
+        self.read(move |db| codes::list(db, merchant)).await
     }
 
     /// Whose a printed code is.
     pub async fn merchant_of_code(&self, payee: Digest) -> Result<Option<MerchantId>, StoreError> {
-        self.sqlite.read(move |db| codes::merchant_of(db, payee)).await
+        self.read(move |db| codes::merchant_of(db, payee)).await
     }
 
     /// Records a bill; its deadline is now + the length it asks for. Event: `bill` for the merchant, but not for what a
@@ -340,30 +403,30 @@ impl Store {
     /// Errors: `BillExists`, `NotFirstRevision`, `MerchantUnknown`, `CertificateUnknown` (the bill's is not one of this merchant's),
     /// `CurrencyNotSupported`.
     pub async fn create_bill(&self, new: NewBill, now: Timestamp) -> Result<BillRow, StoreError> {
-        self.sqlite.write(move |tx| merchants::create_bill(tx, &new, now)).await
+        self.write(move |tx| merchants::create_bill(tx, &new, now)).await
     }
 
     pub async fn bill(&self, bill: BillId) -> Result<Option<BillRow>, StoreError> {
-        self.sqlite.read(move |db| merchants::bill(db, bill)).await
+        self.read(move |db| merchants::bill(db, bill)).await
     }
 
     /// By the digest of revision 1, as orders name it.
     pub async fn bill_by_digest(&self, digest: Digest) -> Result<Option<BillRow>, StoreError> {
-        self.sqlite.read(move |db| merchants::bill_by_digest(db, digest)).await
+        self.read(move |db| merchants::bill_by_digest(db, digest)).await
     }
 
     /// A watch fetched the bill. The first time: event `bill` for the merchant.
     ///
     /// Errors: `BillUnknown`.
     pub async fn mark_scanned(&self, bill: BillId, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| merchants::mark_scanned(tx, bill, now)).await
+        self.write(move |tx| merchants::mark_scanned(tx, bill, now)).await
     }
 
     /// The merchant takes its bill back; its open orders end `failed`, `bill-cancelled`.
     ///
     /// Errors: `BillUnknown` (also for another merchant's), `BillAlreadyPaid`.
     pub async fn cancel_bill(&self, merchant: MerchantId, bill: BillId, now: Timestamp) -> Result<BillRow, StoreError> {
-        self.sqlite.write(move |tx| orders::cancel_bill(tx, merchant, bill, now)).await
+        self.write(move |tx| orders::cancel_bill(tx, merchant, bill, now)).await
     }
 
     // Orders
@@ -374,7 +437,7 @@ impl Store {
     /// Errors, in this order: `OrderIdReused`, `WatchUnknown`, `RevokedWatch`, `NonceReused`, `BillUnknown`,
     /// `BillAlreadyPaid`, `BillCancelled`, `BillExpired`, `CurrencyNotSupported`, `OverNewWatchCap`, `OrderOpen`.
     pub async fn place_order(&self, place: PlaceOrder, now: Timestamp) -> Result<OrderRow, StoreError> {
-        self.sqlite.write(move |tx| orders::place(tx, &place, now)).await
+        self.write(move |tx| orders::place(tx, &place, now)).await
     }
 
     /// Asks the merchant for a requote, in place of an earlier ask that still runs. Events: `requote` for the merchant and
@@ -382,18 +445,18 @@ impl Store {
     ///
     /// Errors: `AskExists`, `OrderUnknown`, `OrderExpired`, `OrderEnded`, `AlreadyDecided`, `TooManyAsks`.
     pub async fn ask_requote(&self, ask: AskRequote, now: Timestamp) -> Result<AskRow, StoreError> {
-        self.sqlite.write(move |tx| requotes::ask(tx, &ask, now)).await
+        self.write(move |tx| requotes::ask(tx, &ask, now)).await
     }
 
     pub async fn requote_ask(&self, ask: AskId) -> Result<Option<AskRow>, StoreError> {
-        self.sqlite.read(move |db| requotes::row(db, ask)).await
+        self.read(move |db| requotes::row(db, ask)).await
     }
 
     /// The merchant's requote stands in for the bill from now on. Events: `requote` for guardians, `bill` for the merchant.
     ///
     /// Errors: `AskUnknown` (also for another merchant's), `AskClosed`, `WrongRevision`, `OrderExpired`.
     pub async fn answer_requote(&self, answer: AnswerRequote, now: Timestamp) -> Result<AskRow, StoreError> {
-        self.sqlite.write(move |tx| requotes::answer(tx, &answer, now)).await
+        self.write(move |tx| requotes::answer(tx, &answer, now)).await
     }
 
     /// The merchant says no, with a reason. Event: `requote` for guardians.
@@ -406,7 +469,7 @@ impl Store {
         reason: Text<60>,
         now: Timestamp,
     ) -> Result<AskRow, StoreError> {
-        self.sqlite.write(move |tx| requotes::refuse(tx, merchant, ask, &reason, now)).await
+        self.write(move |tx| requotes::refuse(tx, merchant, ask, &reason, now)).await
     }
 
     /// Takes a decision in. Approved: holds the total, the order is approved until now + `pay_by` − `at`, at most ten minutes.
@@ -416,7 +479,7 @@ impl Store {
     /// Errors, in this order: `OrderUnknown`, `OtherOrder`, `OrderExpired`, `OrderEnded`, `AlreadyDecided`, `StaleBill`,
     /// `GuardianUnknown`, `CounterReplayed`.
     pub async fn decide(&self, decide: Decide, now: Timestamp) -> Result<OrderRow, StoreError> {
-        self.sqlite.write(move |tx| orders::decide(tx, &decide, now)).await
+        self.write(move |tx| orders::decide(tx, &decide, now)).await
     }
 
     /// Takes a payment in: consumes the bill, then posts the hold. The order ends: paid; `failed` with the payment named, the
@@ -426,21 +489,21 @@ impl Store {
     /// Errors, in this order: `OrderUnknown`, `OtherOrder`, `OrderExpired`, `OrderEnded`, `OrderNotApproved`,
     /// `OtherDecision`, `WrongTotal`.
     pub async fn pay(&self, pay: Pay, now: Timestamp) -> Result<OrderRow, StoreError> {
-        self.sqlite.write(move |tx| orders::pay(tx, &pay, now)).await
+        self.write(move |tx| orders::pay(tx, &pay, now)).await
     }
 
     /// The watch takes its order back; a hold is voided.
     ///
     /// Errors, in this order: `OrderUnknown`, `OtherOrder`, `OrderExpired`, `OrderEnded`.
     pub async fn cancel_order(&self, cancel: CancelOrder, now: Timestamp) -> Result<OrderRow, StoreError> {
-        self.sqlite.write(move |tx| orders::cancel(tx, &cancel, now)).await
+        self.write(move |tx| orders::cancel(tx, &cancel, now)).await
     }
 
     /// The watch's word on the outcome it saw; the first one stays. Event: `result` for guardians.
     ///
     /// Errors: `OrderUnknown`, `OtherOrder`, `OrderNotEnded`, `OtherOutcome`.
     pub async fn report_result(&self, report: ReportResult, now: Timestamp) -> Result<OrderRow, StoreError> {
-        self.sqlite.write(move |tx| orders::report_result(tx, &report, now)).await
+        self.write(move |tx| orders::report_result(tx, &report, now)).await
     }
 
     /// Ends what is due: orders `expired` (or `failed`, `bill-expired` when only their bill's time is over), asks timed out.
@@ -452,7 +515,7 @@ impl Store {
         let mut first_error = None;
         let mut after = None;
         loop {
-            let batch = self.sqlite.write(move |tx| orders::tick(tx, after, now)).await?;
+            let batch = self.write(move |tx| orders::tick(tx, after, now)).await?;
             ended += batch.ended;
             first_error = first_error.or(batch.error);
             match batch.last {
@@ -460,7 +523,7 @@ impl Store {
                 None => break,
             }
         }
-        ended += self.sqlite.write(move |tx| requotes::tick(tx, now)).await?;
+        ended += self.write(move |tx| requotes::tick(tx, now)).await?;
         match first_error {
             Some(error) => Err(error),
             None => Ok(Ticked { ended, next: self.next_deadline().await? }),
@@ -469,26 +532,26 @@ impl Store {
 
     /// When [`Store::tick`] has something to do next.
     pub async fn next_deadline(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.sqlite.read(orders::next_deadline).await
+        self.read(orders::next_deadline).await
     }
 
     pub async fn order(&self, household: HouseholdId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
-        self.sqlite.read(move |db| orders::order(db, household, order)).await
+        self.read(move |db| orders::order(db, household, order)).await
     }
 
     /// The order, if it is this watch's.
     pub async fn order_of_watch(&self, watch: WatchId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
-        self.sqlite.read(move |db| orders::order_of_watch(db, watch, order)).await
+        self.read(move |db| orders::order_of_watch(db, watch, order)).await
     }
 
     /// The order that is waiting or approved: at most one a watch.
     pub async fn open_order(&self, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
-        self.sqlite.read(move |db| orders::open_order(db, watch)).await
+        self.read(move |db| orders::open_order(db, watch)).await
     }
 
     /// The newest order, open or ended: what a watch that connects again asks about.
     pub async fn latest_order(&self, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
-        self.sqlite.read(move |db| orders::latest_order(db, watch)).await
+        self.read(move |db| orders::latest_order(db, watch)).await
     }
 
     /// Newest first, from the one before `before`; at most [`MAX_ORDERS_PAGE`].
@@ -500,14 +563,14 @@ impl Store {
         before: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<OrderRow>, StoreError> {
-        self.sqlite.read(move |db| orders::orders(db, household, before, limit)).await
+        self.read(move |db| orders::orders(db, household, before, limit)).await
     }
 
     /// What the evidence file of an ended order is made of.
     ///
     /// Errors: `OrderUnknown`, `OrderNotEnded`.
     pub async fn evidence(&self, household: HouseholdId, order: OrderId) -> Result<EvidenceParts, StoreError> {
-        self.sqlite.read(move |db| orders::evidence(db, household, order)).await
+        self.read(move |db| orders::evidence(db, household, order)).await
     }
 
     // Money
@@ -516,23 +579,23 @@ impl Store {
     ///
     /// Errors: `HouseholdUnknown`, `CurrencyNotSupported`, `TransferExists`, `AmountNotPositive`, `BalanceTooLarge`.
     pub async fn top_up(&self, top_up: TopUp, now: Timestamp) -> Result<Balance, StoreError> {
-        self.sqlite.write(move |tx| ledger::top_up(tx, &top_up, now)).await
+        self.write(move |tx| ledger::top_up(tx, &top_up, now)).await
     }
 
     pub async fn wallet(&self, household: HouseholdId) -> Result<Option<Balance>, StoreError> {
-        self.sqlite.read(move |db| ledger::balance(db, household)).await
+        self.read(move |db| ledger::balance(db, household)).await
     }
 
     /// The sum of everything posted to the merchant.
     ///
     /// Errors: `MerchantUnknown`.
     pub async fn merchant_balance(&self, merchant: MerchantId) -> Result<Amount, StoreError> {
-        self.sqlite.read(move |db| ledger::merchant_balance(db, merchant)).await
+        self.read(move |db| ledger::merchant_balance(db, merchant)).await
     }
 
     /// Proves the invariants over the whole database; reads all of it. Empty when all is well.
     pub async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        self.sqlite.read(check::check).await
+        self.view(check::check).await
     }
 
     // Events
@@ -545,7 +608,7 @@ impl Store {
         after: u64,
         limit: u32,
     ) -> Result<Vec<EventRow>, StoreError> {
-        self.sqlite.read(move |db| events::household_after(db, household, audience, after, limit)).await
+        self.read(move |db| events::household_after(db, household, audience, after, limit)).await
     }
 
     /// Events of a merchant numbered above `after`, in order; at most [`MAX_EVENTS_PAGE`].
@@ -555,11 +618,11 @@ impl Store {
         after: u64,
         limit: u32,
     ) -> Result<Vec<MerchantEventRow>, StoreError> {
-        self.sqlite.read(move |db| events::merchant_after(db, merchant, after, limit)).await
+        self.read(move |db| events::merchant_after(db, merchant, after, limit)).await
     }
 
     /// Number of a merchant's newest event, 0 before the first.
     pub async fn last_merchant_event(&self, merchant: MerchantId) -> Result<u64, StoreError> {
-        self.sqlite.read(move |db| events::last_of_merchant(db, merchant)).await
+        self.read(move |db| events::last_of_merchant(db, merchant)).await
     }
 }

@@ -4,12 +4,11 @@ use nodpay_core::{
     BillId, Country, Digest, HouseholdId, LineId, Mcc, MerchantId, Minor, OrderId, OrderState, PublicKey, Timestamp,
     TransferId,
 };
-use rusqlite::{Connection, params};
 
+use crate::db::{Cells, Db, insert_message, many, one, params, put_numbered, run, run_one};
 use crate::events::tell_merchant;
 use crate::orders::StateColumns;
-use crate::sqlite::{Cells, insert_message, many, one, run, run_one};
-use crate::writer::{Fault, Tx};
+use crate::tx::{Fault, Tx};
 use crate::{
     BillOrder, BillRow, BillState, Good, InvitationKind, MAX_GOODS, MAX_MERCHANTS_PAGE, MerchantEvent, MerchantRow,
     Message, NewBill, NewMerchant, StoreError, TokenHash, access,
@@ -29,8 +28,10 @@ pub(crate) fn add(tx: &mut Tx<'_>, new: &NewMerchant, now: Timestamp) -> Result<
     if of_key.is_some() {
         return Err(StoreError::MerchantExists.into());
     }
-    run(
+    run_one(
         tx.db,
+        "merchants",
+        new.merchant,
         "INSERT INTO merchants (merchant, name, mcc, city, country, currency, goods)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, '[]')",
         params![
@@ -42,8 +43,10 @@ pub(crate) fn add(tx: &mut Tx<'_>, new: &NewMerchant, now: Timestamp) -> Result<
             new.currency.code(),
         ],
     )?;
-    run(
+    run_one(
         tx.db,
+        "merchant_keys",
+        new.merchant,
         "INSERT INTO merchant_keys (api_key, merchant, created) VALUES (?1, ?2, ?3)",
         params![new.api_key.0, new.merchant.as_bytes(), now.unix_ms()],
     )?;
@@ -81,17 +84,24 @@ fn build_merchant(cells: &Cells<'_>) -> Result<MerchantRow, StoreError> {
     })
 }
 
-pub(crate) fn merchant(db: &Connection, merchant: MerchantId) -> Result<Option<MerchantRow>, StoreError> {
+pub(crate) fn merchant(db: Db<'_>, merchant: MerchantId) -> Result<Option<MerchantRow>, StoreError> {
     let sql = select_merchant!("WHERE s.merchant = ?1");
     one(db, "merchants", merchant, sql, params![merchant.as_bytes()], build_merchant)
 }
 
-pub(crate) fn by_api_key(db: &Connection, api_key: TokenHash) -> Result<Option<MerchantRow>, StoreError> {
+/// The merchant, whose key and certificate nobody else changes until the transaction ends. Payments do not write here.
+fn lock(db: Db<'_>, id: MerchantId) -> Result<Option<MerchantRow>, StoreError> {
+    let sql = "SELECT 1 FROM merchants WHERE merchant = ?1 FOR UPDATE";
+    one(db, "merchants", id, sql, params![id.as_bytes()], |cells| cells.int())?;
+    merchant(db, id)
+}
+
+pub(crate) fn by_api_key(db: Db<'_>, api_key: TokenHash) -> Result<Option<MerchantRow>, StoreError> {
     let sql = select_merchant!("JOIN merchant_keys k ON k.merchant = s.merchant WHERE k.api_key = ?1");
     one(db, "merchants", "(by API key)", sql, params![api_key.0], build_merchant)
 }
 
-pub(crate) fn list(db: &Connection, after: Option<MerchantId>, limit: u32) -> Result<Vec<MerchantRow>, StoreError> {
+pub(crate) fn list(db: Db<'_>, after: Option<MerchantId>, limit: u32) -> Result<Vec<MerchantRow>, StoreError> {
     let sql = select_merchant!("WHERE s.merchant > ?1 ORDER BY s.merchant LIMIT ?2");
     let after: &[u8] = after.as_ref().map_or(&[], |after| after.as_bytes());
     many(db, "merchants", "(list)", sql, params![after, limit.min(MAX_MERCHANTS_PAGE)], build_merchant)
@@ -107,7 +117,7 @@ pub(crate) fn enrol_till(
     let InvitationKind::Till(id) = kind else {
         return Err(StoreError::InvitationUnknown.into());
     };
-    let row = merchant(tx.db, id)?.ok_or(StoreError::MerchantUnknown)?;
+    let row = lock(tx.db, id)?.ok_or(StoreError::MerchantUnknown)?;
     if used {
         return if row.key == Some(*key) { Ok(id) } else { Err(StoreError::InvitationUsed.into()) };
     }
@@ -131,7 +141,7 @@ pub(crate) fn set_certificate(
     certificate: &Message,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let row = merchant(tx.db, id)?.ok_or(StoreError::MerchantUnknown)?;
+    let row = lock(tx.db, id)?.ok_or(StoreError::MerchantUnknown)?;
     if row.key != Some(*key) {
         return Err(StoreError::CertificateMismatch.into());
     }
@@ -147,9 +157,11 @@ pub(crate) fn set_certificate(
         Some(known) if known != (id, *key) => return Err(StoreError::CertificateMismatch.into()),
         Some(_) => {}
         None => {
-            let message = insert_message(tx.db, certificate)?;
-            run(
+            let message = insert_message(tx.db, id.as_bytes(), certificate)?;
+            run_one(
                 tx.db,
+                "certificates",
+                certificate.digest,
                 "INSERT INTO certificates (digest, merchant, key, message, at) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![certificate.digest.as_bytes(), id.as_bytes(), key.as_bytes(), message, now.unix_ms()],
             )?;
@@ -198,13 +210,17 @@ pub(crate) fn create_bill(tx: &mut Tx<'_>, new: &NewBill, now: Timestamp) -> Res
     )?
     .ok_or(StoreError::CertificateUnknown)?;
     let deadline = now.plus_ms(asked.valid_until.ms_since(asked.issued));
-    let message = insert_message(tx.db, &new.message)?;
-    run(
+    let message = insert_message(tx.db, asked.merchant.as_bytes(), &new.message)?;
+    let number = tx.db.next_number("bills")?;
+    put_numbered(
         tx.db,
+        "bills",
+        number,
         "INSERT INTO bills
-         (bill, digest, merchant, certificate, message, total, currency, deadline, state, scanned, watch)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'open', 0, ?9)",
+         (no, bill, digest, merchant, certificate, message, total, currency, deadline, state, scanned, watch)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'open', 0, ?10)",
         params![
+            number,
             asked.bill.as_bytes(),
             new.message.digest.as_bytes(),
             asked.merchant.as_bytes(),
@@ -277,17 +293,17 @@ pub(crate) fn bill_state(state: &str, by: (Option<HouseholdId>, Option<OrderId>)
     }
 }
 
-pub(crate) fn bill(db: &Connection, bill: BillId) -> Result<Option<BillRow>, StoreError> {
+pub(crate) fn bill(db: Db<'_>, bill: BillId) -> Result<Option<BillRow>, StoreError> {
     let found = one(db, "bills", bill, select_bill!("b.bill = ?1"), params![bill.as_bytes()], build_bill)?;
     found.map(|found| with_latest(db, found)).transpose()
 }
 
-pub(crate) fn bill_by_digest(db: &Connection, digest: Digest) -> Result<Option<BillRow>, StoreError> {
+pub(crate) fn bill_by_digest(db: Db<'_>, digest: Digest) -> Result<Option<BillRow>, StoreError> {
     let found = one(db, "bills", digest, select_bill!("b.digest = ?1"), params![digest.as_bytes()], build_bill)?;
     found.map(|found| with_latest(db, found)).transpose()
 }
 
-fn with_latest(db: &Connection, (row, no, consumed_by): (BillRow, i64, Option<i64>)) -> Result<BillRow, StoreError> {
+fn with_latest(db: Db<'_>, (row, no, consumed_by): (BillRow, i64, Option<i64>)) -> Result<BillRow, StoreError> {
     let latest = one(
         db,
         "orders",
@@ -320,7 +336,7 @@ fn build_bill_order(cells: &Cells<'_>, bill: &BillRow) -> Result<BillOrder, Stor
 }
 
 /// The bill that an order names, without its orders, and its key.
-pub(crate) fn bill_of_order(db: &Connection, digest: Digest) -> Result<Option<(BillRow, i64)>, StoreError> {
+pub(crate) fn bill_of_order(db: Db<'_>, digest: Digest) -> Result<Option<(BillRow, i64)>, StoreError> {
     let found = one(db, "bills", digest, select_bill!("b.digest = ?1"), params![digest.as_bytes()], build_bill)?;
     Ok(found.map(|(row, no, _)| (row, no)))
 }

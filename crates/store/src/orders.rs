@@ -9,13 +9,12 @@ use nodpay_core::{
     MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState, Outcome, OutcomeKind, StateError, Step,
     Timestamp, TransferId, V1, WatchId,
 };
-use rusqlite::{Connection, params};
 
+use crate::db::{Cells, Db, insert_message, lines_json, many, one, params, put_numbered, run, run_one, sql_int};
 use crate::events::{To, tell, tell_merchant};
 use crate::households::{self, Books};
 use crate::ledger::{self, LedgerOrStore};
-use crate::sqlite::{Cells, insert_message, lines_json, many, one, run, run_one, sql_int};
-use crate::writer::{Fault, Tx};
+use crate::tx::{Fault, Tx};
 use crate::{
     BillRow, BillState, CancelOrder, Decide, Ended, EvidenceParts, HouseholdEvent, MAX_ORDERS_PAGE, MerchantEvent,
     Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, merchants, requotes,
@@ -54,6 +53,7 @@ struct Keys {
 
 pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Result<OrderRow, Fault> {
     let order = &place.order;
+    let books = Books::lock(tx.db, order.household)?;
     if let Some(live) = load(tx.db, order.household, order.order)? {
         let same = live.row.message.digest == place.message.digest;
         return if same { Ok(live.row) } else { Err(StoreError::OrderIdReused.into()) };
@@ -79,7 +79,7 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
     if now >= bill.deadline {
         return Err(StoreError::BillExpired.into());
     }
-    let mut books = Books::load(tx.db, order.household)?;
+    let mut books = books.ok_or(StoreError::HouseholdUnknown)?;
     if bill.total.currency() != books.currency {
         return Err(StoreError::CurrencyNotSupported.into());
     }
@@ -105,6 +105,7 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
 
 pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result<OrderRow, Fault> {
     let decision = &decide.decision;
+    let mut books = lock(tx, decision.household)?;
     let mut live = load(tx.db, decision.household, decide.order)?.ok_or(StoreError::OrderUnknown)?;
     if decision.order != live.row.message.digest {
         return Err(StoreError::OtherOrder.into());
@@ -112,7 +113,6 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
     if is(live.row.decision.as_ref(), &decide.message) {
         return Ok(live.row);
     }
-    let mut books = Books::load(tx.db, decision.household)?;
     let event = Event::Decided {
         decision: decide.message.digest,
         verdict: decision.verdict,
@@ -164,6 +164,7 @@ fn approve(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState
 
 pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow, Fault> {
     let payment = &pay.payment;
+    let mut books = lock(tx, payment.household)?;
     let mut live = load(tx.db, payment.household, pay.order)?.ok_or(StoreError::OrderUnknown)?;
     if payment.order != live.row.message.digest {
         return Err(StoreError::OtherOrder.into());
@@ -171,7 +172,6 @@ pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow
     if is(live.row.payment.as_ref(), &pay.message) {
         return Ok(live.row);
     }
-    let mut books = Books::load(tx.db, payment.household)?;
     let step = step(tx, &mut books, &mut live, Event::Paid { decision: payment.decision }, now)?;
     if payment.total != live.row.total {
         return Err(StoreError::WrongTotal.into());
@@ -179,11 +179,14 @@ pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow
     let Step::End { outcome, reason, money } = step else {
         return Err(live.incident("a payment leads to a hold").into());
     };
-    live.keys.payment = Some(insert_message(tx.db, &pay.message)?);
+    live.keys.payment = Some(insert_message(tx.db, payment.household.as_bytes(), &pay.message)?);
     live.row.payment = Some(pay.message.clone());
     if !live.watch_removed && live.consume_bill(tx, now)? {
         end(tx, &mut books, &mut live, outcome, reason, money, now)?;
     } else {
+        // Another household's transaction may have come first since the order was loaded.
+        let bill = merchants::bill(tx.db, live.row.bill)?.ok_or(StoreError::BillUnknown)?;
+        live.bill = bill.state;
         let reason = live.obstacle(now).ok_or_else(|| live.incident("an open bill was not consumed"))?;
         fail(tx, &mut books, &mut live, reason, now)?;
     }
@@ -193,6 +196,7 @@ pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow
 
 pub(crate) fn cancel(tx: &mut Tx<'_>, args: &CancelOrder, now: Timestamp) -> Result<OrderRow, Fault> {
     let cancel: &Cancel = &args.cancel;
+    let mut books = lock(tx, cancel.household)?;
     let mut live = load(tx.db, cancel.household, args.order)?.ok_or(StoreError::OrderUnknown)?;
     if cancel.order != live.row.message.digest {
         return Err(StoreError::OtherOrder.into());
@@ -200,11 +204,10 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, args: &CancelOrder, now: Timestamp) -> Res
     if is(live.row.cancel.as_ref(), &args.message) {
         return Ok(live.row);
     }
-    let mut books = Books::load(tx.db, cancel.household)?;
     let Step::End { outcome, reason, money } = step(tx, &mut books, &mut live, Event::Cancelled, now)? else {
         return Err(live.incident("a cancellation leads to a hold").into());
     };
-    live.keys.cancel = Some(insert_message(tx.db, &args.message)?);
+    live.keys.cancel = Some(insert_message(tx.db, cancel.household.as_bytes(), &args.message)?);
     live.row.cancel = Some(args.message.clone());
     end(tx, &mut books, &mut live, outcome, reason, money, now)?;
     books.save(tx)?;
@@ -213,6 +216,7 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, args: &CancelOrder, now: Timestamp) -> Res
 
 pub(crate) fn report_result(tx: &mut Tx<'_>, report: &ReportResult, now: Timestamp) -> Result<OrderRow, Fault> {
     let result = &report.result;
+    let mut books = lock(tx, result.household)?;
     let mut live = load(tx.db, result.household, report.order)?.ok_or(StoreError::OrderUnknown)?;
     if result.order != live.row.message.digest {
         return Err(StoreError::OtherOrder.into());
@@ -225,10 +229,9 @@ pub(crate) fn report_result(tx: &mut Tx<'_>, report: &ReportResult, now: Timesta
     if live.row.result.is_some() {
         return Ok(live.row);
     }
-    live.keys.result = Some(insert_message(tx.db, &report.message)?);
+    live.keys.result = Some(insert_message(tx.db, result.household.as_bytes(), &report.message)?);
     live.row.result = Some(report.message.clone());
     live.save(tx)?;
-    let mut books = Books::load(tx.db, result.household)?;
     tell(tx, &mut books, To::Guardians, HouseholdEvent::Result(live.row.order), now)?;
     books.save(tx)?;
     Ok(live.row)
@@ -246,6 +249,19 @@ pub(crate) fn cancel_bill(
         BillState::Consumed(..) => return Err(StoreError::BillAlreadyPaid.into()),
         BillState::Open => {}
     }
+    // Households before the bill, as payments lock them. An order that comes in meanwhile fails at its decision.
+    let open = many(
+        tx.db,
+        "orders",
+        bill,
+        "SELECT o.household, o.order_id FROM orders o JOIN bills b ON b.no = o.bill_no
+         WHERE b.bill = ?1 AND o.due IS NOT NULL ORDER BY o.household, o.no",
+        params![bill.as_bytes()],
+        |cells| Ok((cells.id::<HouseholdId>()?, cells.id::<OrderId>()?)),
+    )?;
+    for (household, _) in &open {
+        lock(tx, *household)?;
+    }
     run_one(
         tx.db,
         "bills",
@@ -254,18 +270,12 @@ pub(crate) fn cancel_bill(
         params![bill.as_bytes()],
     )?;
     tell_merchant(tx, merchant, MerchantEvent::Bill(bill), now)?;
-    let open = many(
-        tx.db,
-        "orders",
-        bill,
-        "SELECT o.household, o.order_id FROM orders o JOIN bills b ON b.no = o.bill_no
-         WHERE b.bill = ?1 AND o.due IS NOT NULL ORDER BY o.no",
-        params![bill.as_bytes()],
-        |cells| Ok((cells.id::<HouseholdId>()?, cells.id::<OrderId>()?)),
-    )?;
     for (household, order) in open {
+        let mut books = lock(tx, household)?;
         let mut live = load(tx.db, household, order)?.ok_or(StoreError::OrderUnknown)?;
-        let mut books = Books::load(tx.db, household)?;
+        if live.row.outcome.is_some() {
+            continue;
+        }
         fail_or_expire(tx, &mut books, &mut live, FailReason::BillCancelled, now)?;
         books.save(tx)?;
     }
@@ -309,15 +319,20 @@ pub(crate) fn tick(tx: &mut Tx<'_>, after: Option<(i64, i64)>, now: Timestamp) -
     let mut batch = TickBatch { ended: 0, last: None, error: None };
     for (place, household, order) in due {
         let ended = tx.nested(|tx| {
+            let mut books = lock(tx, household)?;
             let mut live = load(tx.db, household, order)?.ok_or(StoreError::OrderUnknown)?;
-            let mut books = Books::load(tx.db, household)?;
+            // Another replica may have been here.
+            if live.due().is_none_or(|due| now < due) {
+                return Ok(false);
+            }
             fail_or_expire(tx, &mut books, &mut live, FailReason::BillExpired, now)?;
-            Ok(books.save(tx)?)
+            books.save(tx)?;
+            Ok(true)
         });
         match ended {
-            Ok(()) => batch.ended += 1,
+            Ok(ended) => batch.ended += u64::from(ended),
             // The whole transaction is gone, a full disk for one.
-            Err(fault) if tx.db.is_autocommit() => return Err(fault),
+            Err(fault) if tx.db.is_lost() => return Err(fault),
             Err(fault) => batch.error = batch.error.or(Some(fault.error)),
         }
         batch.last = Some(place);
@@ -344,11 +359,15 @@ fn step(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, event: Event, now: 
     }
 }
 
+/// The household of an order, locked.
+pub(crate) fn lock(tx: &Tx<'_>, household: HouseholdId) -> Result<Books, StoreError> {
+    Books::lock(tx.db, household)?.ok_or(StoreError::OrderUnknown)
+}
+
 /// Only a waiting order can be requoted.
-pub(crate) fn must_wait(tx: &mut Tx<'_>, live: &mut Live, now: Timestamp) -> Result<(), Fault> {
-    let mut books = Books::load(tx.db, live.row.household)?;
+pub(crate) fn must_wait(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, now: Timestamp) -> Result<(), Fault> {
     // A cancellation is possible in every state that is not over.
-    step(tx, &mut books, live, Event::Cancelled, now)?;
+    step(tx, books, live, Event::Cancelled, now)?;
     match live.row.state {
         OrderState::Waiting { .. } => Ok(()),
         OrderState::Approved { .. } => Err(StoreError::AlreadyDecided.into()),
@@ -425,7 +444,7 @@ fn end(
         at: now,
     })
     .map_err(StoreError::Signer)?;
-    live.keys.outcome = Some(insert_message(tx.db, &message)?);
+    live.keys.outcome = Some(insert_message(tx.db, books.household.as_bytes(), &message)?);
     live.row.outcome = Some(Ended { kind, reason, message, log_len: books.next_seq });
     live.row.state = OrderState::Ended { outcome: kind };
     live.save(tx)?;
@@ -446,6 +465,11 @@ fn end(
 impl Live {
     pub(crate) fn incident(&self, what: impl Into<String>) -> StoreError {
         StoreError::incident("orders", self.row.order, what)
+    }
+
+    /// When the order or its bill ends by itself.
+    fn due(&self) -> Option<Timestamp> {
+        self.row.state.deadline().map(|deadline| deadline.min(self.bill_deadline))
     }
 
     /// Why the order cannot be paid any more, for reasons outside of it.
@@ -475,7 +499,7 @@ impl Live {
     }
 
     fn take_decision(&mut self, tx: &Tx<'_>, decision: &Decision, message: &Message) -> Result<(), StoreError> {
-        self.keys.decision = Some(insert_message(tx.db, message)?);
+        self.keys.decision = Some(insert_message(tx.db, self.row.household.as_bytes(), message)?);
         self.row.decision = Some(message.clone());
         self.row.total = decision.total;
         self.row.struck.clone_from(&decision.struck);
@@ -484,7 +508,7 @@ impl Live {
 
     /// Gives the key of the requote's message.
     pub(crate) fn take_requote(&mut self, tx: &Tx<'_>, requote: Requote) -> Result<i64, StoreError> {
-        let message = insert_message(tx.db, &requote.message)?;
+        let message = insert_message(tx.db, self.row.household.as_bytes(), &requote.message)?;
         self.keys.requote = Some(message);
         self.row.requote = Some(requote);
         self.save(tx)?;
@@ -496,7 +520,7 @@ impl Live {
         let row = &self.row;
         let state = state_name(&row.state);
         let deadline = row.state.deadline();
-        let due = deadline.map(|deadline| deadline.min(self.bill_deadline));
+        let due = self.due();
         let requote = row.requote.as_ref();
         let ended = row.outcome.as_ref();
         run_one(
@@ -546,7 +570,7 @@ fn is(known: Option<&Message>, message: &Message) -> bool {
     known.is_some_and(|known| known.digest == message.digest)
 }
 
-fn nonce_used(db: &Connection, order: &Order) -> Result<bool, StoreError> {
+fn nonce_used(db: Db<'_>, order: &Order) -> Result<bool, StoreError> {
     let used = one(
         db,
         "orders",
@@ -561,13 +585,17 @@ fn nonce_used(db: &Connection, order: &Order) -> Result<bool, StoreError> {
 fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Timestamp) -> Result<Live, StoreError> {
     let order = &place.order;
     let expires = now.plus_ms(order.expires.ms_since(order.created).clamp(1, MAX_ORDER_LIFE_MS));
-    let message = insert_message(tx.db, &place.message)?;
-    run(
+    let message = insert_message(tx.db, order.household.as_bytes(), &place.message)?;
+    let number = tx.db.next_number("orders")?;
+    let no = put_numbered(
         tx.db,
-        "INSERT INTO orders (household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline,
+        "orders",
+        number,
+        "INSERT INTO orders (no, household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline,
                              due, total, struck, asks)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'waiting', ?9, ?10, ?11, '[]', 0)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, ?12, '[]', 0)",
         params![
+            number,
             order.household.as_bytes(),
             order.order.as_bytes(),
             order.watch.as_bytes(),
@@ -604,7 +632,7 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
         ask: None,
     };
     Ok(Live {
-        no: tx.db.last_insert_rowid(),
+        no,
         row,
         bill_no,
         asks: 0,
@@ -787,46 +815,46 @@ fn build_requote(cells: &Cells<'_>, currency: nodpay_core::Currency) -> Result<O
 // Reading
 
 /// The newest ask belongs to the row.
-fn with_ask(db: &Connection, mut live: Live) -> Result<Live, StoreError> {
+fn with_ask(db: Db<'_>, mut live: Live) -> Result<Live, StoreError> {
     if live.asks > 0 {
         live.row.ask = requotes::newest(db, live.no)?;
     }
     Ok(live)
 }
 
-pub(crate) fn load(db: &Connection, household: HouseholdId, order: OrderId) -> Result<Option<Live>, StoreError> {
+pub(crate) fn load(db: Db<'_>, household: HouseholdId, order: OrderId) -> Result<Option<Live>, StoreError> {
     let sql = select_order!("o.household = ?1 AND o.order_id = ?2");
     let live = one(db, "orders", order, sql, params![household.as_bytes(), order.as_bytes()], build)?;
     live.map(|live| with_ask(db, live)).transpose()
 }
 
-fn load_open(db: &Connection, watch: WatchId) -> Result<Option<Live>, StoreError> {
+fn load_open(db: Db<'_>, watch: WatchId) -> Result<Option<Live>, StoreError> {
     let sql = select_order!("o.watch = ?1 AND o.due IS NOT NULL");
     let live = one(db, "orders", watch, sql, params![watch.as_bytes()], build)?;
     live.map(|live| with_ask(db, live)).transpose()
 }
 
-pub(crate) fn order(db: &Connection, household: HouseholdId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
+pub(crate) fn order(db: Db<'_>, household: HouseholdId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
     Ok(load(db, household, order)?.map(|live| live.row))
 }
 
-pub(crate) fn order_of_watch(db: &Connection, watch: WatchId, id: OrderId) -> Result<Option<OrderRow>, StoreError> {
+pub(crate) fn order_of_watch(db: Db<'_>, watch: WatchId, id: OrderId) -> Result<Option<OrderRow>, StoreError> {
     let Some(enrolled) = households::watch(db, watch)? else { return Ok(None) };
     Ok(order(db, enrolled.household, id)?.filter(|row| row.watch == watch))
 }
 
-pub(crate) fn open_order(db: &Connection, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
+pub(crate) fn open_order(db: Db<'_>, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
     Ok(load_open(db, watch)?.map(|live| live.row))
 }
 
-pub(crate) fn latest_order(db: &Connection, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
+pub(crate) fn latest_order(db: Db<'_>, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
     let sql = select_order!("o.no = (SELECT max(no) FROM orders WHERE watch = ?1)");
     let live = one(db, "orders", watch, sql, params![watch.as_bytes()], build)?;
     live.map(|live| with_ask(db, live).map(|live| live.row)).transpose()
 }
 
 pub(crate) fn orders(
-    db: &Connection,
+    db: Db<'_>,
     household: HouseholdId,
     before: Option<OrderId>,
     limit: u32,
@@ -841,23 +869,24 @@ pub(crate) fn orders(
     page.into_iter().map(|live| with_ask(db, live).map(|live| live.row)).collect()
 }
 
-pub(crate) fn next_deadline(db: &Connection) -> Result<Option<Timestamp>, StoreError> {
-    let order =
-        one(db, "orders", "(due)", "SELECT min(due) FROM orders WHERE due IS NOT NULL", [], |cells| cells.opt_time())?
-            .flatten();
+pub(crate) fn next_deadline(db: Db<'_>) -> Result<Option<Timestamp>, StoreError> {
+    let order = one(db, "orders", "(due)", "SELECT min(due) FROM orders WHERE due IS NOT NULL", params![], |cells| {
+        cells.opt_time()
+    })?
+    .flatten();
     let ask = one(
         db,
         "requote_asks",
         "(due)",
         "SELECT min(deadline) FROM requote_asks WHERE state = 'asked'",
-        [],
+        params![],
         |cells| cells.opt_time(),
     )?
     .flatten();
     Ok([order, ask].into_iter().flatten().min())
 }
 
-pub(crate) fn evidence(db: &Connection, household: HouseholdId, id: OrderId) -> Result<EvidenceParts, StoreError> {
+pub(crate) fn evidence(db: Db<'_>, household: HouseholdId, id: OrderId) -> Result<EvidenceParts, StoreError> {
     let mut row = order(db, household, id)?.ok_or(StoreError::OrderUnknown)?;
     let log_len = row.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?.log_len;
     // A decision is over the current bill, and nothing is requoted after it.

@@ -1,17 +1,17 @@
 //! How each watch's PIN stands: its newest report, as the watch signed it.
 
 use nodpay_core::{HouseholdId, Timestamp, WatchId};
-use rusqlite::{Connection, params};
 
+use crate::db::{Db, insert_message, many, one, params, run_one, sql_int};
 use crate::events::{To, tell};
 use crate::households::{self, Books};
-use crate::sqlite::{insert_message, many, one, run, run_one, sql_int};
-use crate::writer::{Fault, Tx};
+use crate::tx::{Fault, Tx};
 use crate::{HouseholdEvent, Message, ReportPin, StoreError};
 
 pub(crate) fn report(tx: &mut Tx<'_>, new: &ReportPin, now: Timestamp) -> Result<(), Fault> {
     let report = &new.report;
     let (household, watch) = (report.household, report.watch);
+    let mut books = Books::lock(tx.db, household)?.ok_or(StoreError::WatchUnknown)?;
     let row = households::watch(tx.db, watch)?.filter(|row| row.household == household);
     if row.ok_or(StoreError::WatchUnknown)?.removed {
         return Err(StoreError::RevokedWatch.into());
@@ -33,22 +33,22 @@ pub(crate) fn report(tx: &mut Tx<'_>, new: &ReportPin, now: Timestamp) -> Result
     if report.seq <= before {
         return Err(StoreError::PinReportOutdated.into());
     }
-    let message = insert_message(tx.db, &new.message)?;
+    let message = insert_message(tx.db, household.as_bytes(), &new.message)?;
     let values = params![household.as_bytes(), watch.as_bytes(), seq, message];
     if before == 0 {
-        run(tx.db, "INSERT INTO pin_reports (household, watch, seq, message) VALUES (?1, ?2, ?3, ?4)", values)?;
+        let insert = "INSERT INTO pin_reports (household, watch, seq, message) VALUES (?1, ?2, ?3, ?4)";
+        run_one(tx.db, "pin_reports", watch, insert, values)?;
     } else {
         let update = "UPDATE pin_reports SET seq = ?3, message = ?4 WHERE household = ?1 AND watch = ?2";
         run_one(tx.db, "pin_reports", watch, update, values)?;
     }
-    let mut books = Books::load(tx.db, household)?;
     tell(tx, &mut books, To::Guardians, HouseholdEvent::Pin(watch), now)?;
     books.save(tx)?;
     Ok(())
 }
 
 /// Of the watches that were not removed.
-pub(crate) fn reports(db: &Connection, household: HouseholdId) -> Result<Vec<(WatchId, Message)>, StoreError> {
+pub(crate) fn reports(db: Db<'_>, household: HouseholdId) -> Result<Vec<(WatchId, Message)>, StoreError> {
     many(
         db,
         "pin_reports",

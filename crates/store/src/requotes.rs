@@ -2,13 +2,12 @@
 //! bill for the decision. No two asks of a bill have the same revision, so a late answer cannot pass for another's.
 
 use nodpay_core::{AskId, LineId, MerchantId, Text, Timestamp};
-use rusqlite::{Connection, params};
 
+use crate::db::{Cells, Db, lines_json, many, one, params, run, run_one};
 use crate::events::{To, tell, tell_merchant};
 use crate::households::Books;
 use crate::orders::{self, Live};
-use crate::sqlite::{Cells, lines_json, many, one, run, run_one};
-use crate::writer::{Fault, Tx};
+use crate::tx::{Fault, Tx};
 use crate::{
     ASK_LIFE_MS, AnswerRequote, AskRequote, AskRow, AskState, HouseholdEvent, MAX_ASKS, MerchantEvent, Requote,
     StoreError,
@@ -22,8 +21,9 @@ pub(crate) fn ask(tx: &mut Tx<'_>, args: &AskRequote, now: Timestamp) -> Result<
         let same = (row.household, row.order) == (args.household, args.order) && row.struck == args.struck;
         return if same { Ok(row) } else { Err(StoreError::AskExists.into()) };
     }
+    let mut books = orders::lock(tx, args.household)?;
     let mut live = orders::load(tx.db, args.household, args.order)?.ok_or(StoreError::OrderUnknown)?;
-    orders::must_wait(tx, &mut live, now)?;
+    orders::must_wait(tx, &mut books, &mut live, now)?;
     if live.asks >= MAX_ASKS {
         return Err(StoreError::TooManyAsks.into());
     }
@@ -38,14 +38,16 @@ pub(crate) fn ask(tx: &mut Tx<'_>, args: &AskRequote, now: Timestamp) -> Result<
     )?
     .unwrap_or(2);
     let deadline = now.plus_ms(ASK_LIFE_MS);
-    run(
+    run_one(
         tx.db,
+        "requote_asks",
+        args.ask,
         "INSERT INTO requote_asks (ask, order_no, bill_no, revision, struck, deadline, state)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'asked')",
         params![args.ask.as_bytes(), live.no, live.bill_no, revision, lines_json(&args.struck)?, deadline.unix_ms()],
     )?;
     live.count_ask(tx)?;
-    tell_guardians(tx, &live, now)?;
+    tell_guardians(tx, &mut books, &live, now)?;
     tell_merchant(tx, live.row.merchant, MerchantEvent::Requote(live.row.bill, args.ask), now)?;
     Ok(AskRow {
         ask: args.ask,
@@ -61,7 +63,7 @@ pub(crate) fn ask(tx: &mut Tx<'_>, args: &AskRequote, now: Timestamp) -> Result<
 }
 
 pub(crate) fn answer(tx: &mut Tx<'_>, answer: &AnswerRequote, now: Timestamp) -> Result<AskRow, Fault> {
-    let asked = of_merchant(tx.db, answer.merchant, answer.ask)?;
+    let (mut books, asked) = locked(tx, answer.merchant, answer.ask)?;
     if asked.state == AskState::Answered(answer.message.digest) {
         return Ok(asked);
     }
@@ -72,7 +74,7 @@ pub(crate) fn answer(tx: &mut Tx<'_>, answer: &AnswerRequote, now: Timestamp) ->
         return Err(StoreError::WrongRevision.into());
     }
     let mut live = orders::load(tx.db, asked.household, asked.order)?.ok_or(StoreError::OrderUnknown)?;
-    orders::must_wait(tx, &mut live, now)?;
+    orders::must_wait(tx, &mut books, &mut live, now)?;
     let requote = Requote {
         revision: asked.revision,
         total: answer.bill.total(),
@@ -87,7 +89,7 @@ pub(crate) fn answer(tx: &mut Tx<'_>, answer: &AnswerRequote, now: Timestamp) ->
         "UPDATE requote_asks SET state = 'answered', answer = ?2 WHERE ask = ?1 AND state = 'asked'",
         params![answer.ask.as_bytes(), message],
     )?;
-    tell_guardians(tx, &live, now)?;
+    tell_guardians(tx, &mut books, &live, now)?;
     tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?;
     Ok(AskRow { state: AskState::Answered(answer.message.digest), ..asked })
 }
@@ -99,7 +101,7 @@ pub(crate) fn refuse(
     reason: &Text<60>,
     now: Timestamp,
 ) -> Result<AskRow, Fault> {
-    let asked = of_merchant(tx.db, merchant, ask)?;
+    let (mut books, asked) = locked(tx, merchant, ask)?;
     if asked.state == AskState::Refused(reason.clone()) {
         return Ok(asked);
     }
@@ -114,7 +116,7 @@ pub(crate) fn refuse(
         "UPDATE requote_asks SET state = 'refused', reason = ?2 WHERE ask = ?1 AND state = 'asked'",
         params![ask.as_bytes(), reason.as_str()],
     )?;
-    tell_guardians(tx, &live, now)?;
+    tell_guardians(tx, &mut books, &live, now)?;
     Ok(AskRow { state: AskState::Refused(reason.clone()), ..asked })
 }
 
@@ -130,7 +132,12 @@ pub(crate) fn tick(tx: &mut Tx<'_>, now: Timestamp) -> Result<u64, Fault> {
     )?;
     let mut ended = 0;
     for ask in due {
+        let household = row(tx.db, ask)?.ok_or(StoreError::AskUnknown)?.household;
+        let mut books = orders::lock(tx, household)?;
         let asked = row(tx.db, ask)?.ok_or(StoreError::AskUnknown)?;
+        if asked.state != AskState::Asked {
+            continue;
+        }
         let live = orders::load(tx.db, asked.household, asked.order)?.ok_or(StoreError::OrderUnknown)?;
         run_one(
             tx.db,
@@ -139,7 +146,7 @@ pub(crate) fn tick(tx: &mut Tx<'_>, now: Timestamp) -> Result<u64, Fault> {
             "UPDATE requote_asks SET state = 'timed-out' WHERE ask = ?1 AND state = 'asked'",
             params![ask.as_bytes()],
         )?;
-        tell_guardians(tx, &live, now)?;
+        tell_guardians(tx, &mut books, &live, now)?;
         ended += 1;
     }
     Ok(ended)
@@ -159,13 +166,18 @@ pub(crate) fn close_open(tx: &Tx<'_>, live: &mut Live) -> Result<(), StoreError>
     Ok(())
 }
 
-fn tell_guardians(tx: &mut Tx<'_>, live: &Live, now: Timestamp) -> Result<(), StoreError> {
-    let mut books = Books::load(tx.db, live.row.household)?;
-    tell(tx, &mut books, To::Guardians, HouseholdEvent::Requote(live.row.order), now)?;
+fn tell_guardians(tx: &mut Tx<'_>, books: &mut Books, live: &Live, now: Timestamp) -> Result<(), StoreError> {
+    tell(tx, books, To::Guardians, HouseholdEvent::Requote(live.row.order), now)?;
     books.save(tx)
 }
 
-fn of_merchant(db: &Connection, merchant: MerchantId, ask: AskId) -> Result<AskRow, StoreError> {
+/// The merchant's ask as it stands once its household is locked.
+fn locked(tx: &Tx<'_>, merchant: MerchantId, ask: AskId) -> Result<(Books, AskRow), StoreError> {
+    let household = of_merchant(tx.db, merchant, ask)?.household;
+    Ok((orders::lock(tx, household)?, of_merchant(tx.db, merchant, ask)?))
+}
+
+fn of_merchant(db: Db<'_>, merchant: MerchantId, ask: AskId) -> Result<AskRow, StoreError> {
     row(db, ask)?.filter(|row| row.merchant == merchant).ok_or(StoreError::AskUnknown)
 }
 
@@ -207,11 +219,11 @@ fn build(cells: &Cells<'_>) -> Result<AskRow, StoreError> {
     Ok(AskRow { state, ..row })
 }
 
-pub(crate) fn row(db: &Connection, ask: AskId) -> Result<Option<AskRow>, StoreError> {
+pub(crate) fn row(db: Db<'_>, ask: AskId) -> Result<Option<AskRow>, StoreError> {
     one(db, "requote_asks", ask, select_ask!("a.ask = ?1"), params![ask.as_bytes()], build)
 }
 
-pub(crate) fn newest(db: &Connection, order_no: i64) -> Result<Option<AskRow>, StoreError> {
+pub(crate) fn newest(db: Db<'_>, order_no: i64) -> Result<Option<AskRow>, StoreError> {
     let sql = select_ask!("a.order_no = ?1 ORDER BY a.revision DESC LIMIT 1");
     one(db, "requote_asks", order_no, sql, params![order_no], build)
 }

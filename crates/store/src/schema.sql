@@ -4,6 +4,8 @@
 -- Every signed message, as received. Append-only.
 CREATE TABLE messages (
     id INTEGER PRIMARY KEY,
+    -- The household's or merchant's id.
+    owner BLOB NOT NULL CHECK (length(owner) = 16),
     digest BLOB NOT NULL CHECK (length(digest) = 32),
     wire TEXT NOT NULL
 ) STRICT;

@@ -11,7 +11,8 @@ use nodpay_core::{OrderState, Outcome, OutcomeKind, Timestamp};
 use rusqlite::Connection;
 
 use crate::contract::{Family, Shop, outcome_of, outcome_signer};
-use crate::{Audience, HouseholdEvent, OutcomeSigner, Store, StoreError};
+use crate::db::{Db, params, run};
+use crate::{Address, Audience, HouseholdEvent, OutcomeSigner, Store, StoreError};
 
 fn open() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -22,11 +23,31 @@ fn file(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("nodpay.sqlite")
 }
 
+fn open_file(path: &Path, signer: OutcomeSigner) -> Result<Store, StoreError> {
+    Store::open(&Address::Sqlite(path.to_owned()), signer)
+}
+
 fn open_in(folder: &tempfile::TempDir) -> Store {
-    Store::open_sqlite(&file(folder), outcome_signer()).expect("a store")
+    open_file(&file(folder), outcome_signer()).expect("a store")
 }
 
 crate::store_contract!(open);
+
+/// The contract over PostgreSQL.
+mod postgres {
+    use nodpay_testkit::Cluster;
+
+    use crate::contract::outcome_signer;
+    use crate::{Address, Store};
+
+    fn open() -> (Store, ()) {
+        let url = Cluster::shared().new_database();
+        let address = Address::parse(&url, 8).expect("a URL");
+        (Store::open(&address, outcome_signer()).expect("a store"), ())
+    }
+
+    crate::store_contract!(open);
+}
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
@@ -68,7 +89,7 @@ async fn what_cannot_be_signed_did_not_happen() {
             false => good(outcome),
         })
     };
-    let store = Store::open_sqlite(&file(&folder), signer).expect("a store");
+    let store = open_file(&file(&folder), signer).expect("a store");
     let shop = Shop::open(&store).await;
     let family = Family::settle(&store, 1_000).await;
     let row = family.approved(&store, &shop.sell(&store, &[300]).await, NOW).await;
@@ -109,7 +130,7 @@ async fn a_tick_goes_on_past_an_incident() {
 async fn a_panic_ends_its_own_transaction_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let signer: OutcomeSigner = Arc::new(|_| panic!("a fault in the signer"));
-    let store = Store::open_sqlite(&file(&folder), signer).expect("a store");
+    let store = open_file(&file(&folder), signer).expect("a store");
     let shop = Shop::open(&store).await;
     let family = Family::settle(&store, 1_000).await;
     let row = family.approved(&store, &shop.sell(&store, &[300]).await, NOW).await;
@@ -127,24 +148,25 @@ async fn a_failure_in_a_batch_is_its_own_unless_the_batch_is_lost() {
         let (store, folder) = open();
         let (go, wait) = std::sync::mpsc::channel();
         let add = |row: u8| {
-            move |tx: &mut crate::writer::Tx<'_>| {
-                tx.db.execute("INSERT INTO logins (challenge, expires) VALUES (?1, 0)", [[row; 32]])?;
+            move |tx: &mut crate::tx::Tx<'_>| {
+                let sql = "INSERT INTO logins (challenge, expires) VALUES (?1, 0)";
+                run(tx.db, sql, params![[row; 32]])?;
                 Ok(row)
             }
         };
-        let first = store.sqlite.write(move |tx| {
+        let first = store.write(move |tx| {
             wait.recv().expect("the others are queued");
             add(1)(tx)
         });
-        let second = store.sqlite.write(add(2));
-        let third = store.sqlite.write(move |tx| {
+        let second = store.write(add(2));
+        let third = store.write(move |tx| {
             add(3)(tx)?;
             if lost {
-                tx.db.execute_batch("ROLLBACK")?;
+                tx.db.control("ROLLBACK")?;
             }
             Err::<(), _>(StoreError::LoginUnknown.into())
         });
-        let fourth = store.sqlite.write(add(4));
+        let fourth = store.write(add(4));
         // Polled in this order: all are in the queue before the first goes on.
         let release = async { go.send(()).expect("the writer waits") };
         let (first, second, third, fourth, ()) = tokio::join!(first, second, third, fourth, release);
@@ -267,9 +289,10 @@ async fn history_cannot_be_changed() {
 #[tokio::test]
 async fn a_commit_is_on_the_disk_before_its_answer() {
     let (store, _folder) = open();
-    let settings = store.sqlite.write(|tx| {
-        let ask = |name| -> rusqlite::Result<rusqlite::types::Value> {
-            tx.db.pragma_query_value(None, name, |row| row.get(0))
+    let settings = store.write(|tx| {
+        let Db::Sqlite(db) = tx.db else { panic!("a SQLite file") };
+        let ask = |name| -> Result<rusqlite::types::Value, StoreError> {
+            Ok(db.pragma_query_value(None, name, |row| row.get(0))?)
         };
         Ok([ask("journal_mode")?, ask("synchronous")?, ask("foreign_keys")?])
     });
@@ -281,7 +304,7 @@ async fn a_commit_is_on_the_disk_before_its_answer() {
 #[test]
 fn only_its_own_files_are_opened() {
     let folder = tempfile::tempdir().expect("a folder");
-    let open = || Store::open_sqlite(&file(&folder), outcome_signer()).map(drop);
+    let open = || open_file(&file(&folder), outcome_signer()).map(drop);
     Connection::open(file(&folder)).expect("a file").execute_batch("CREATE TABLE notes (text)").expect("a table");
     assert!(matches!(open(), Err(StoreError::Database(why)) if why.contains("another program")));
     std::fs::remove_file(file(&folder)).expect("removed");
@@ -291,7 +314,7 @@ fn only_its_own_files_are_opened() {
     assert!(matches!(open(), Err(StoreError::Database(why)) if why.contains("newer program")));
     std::fs::write(file(&folder), [7; 9_000]).expect("written");
     assert!(open().is_err());
-    assert!(Store::open_sqlite(Path::new("/nowhere/at/all.sqlite"), outcome_signer()).is_err());
+    assert!(open_file(Path::new("/nowhere/at/all.sqlite"), outcome_signer()).is_err());
 }
 
 /// Runs only as the child of [`a_kill_loses_nothing`]: pays without end and says what was acknowledged.
@@ -299,7 +322,7 @@ fn only_its_own_files_are_opened() {
 #[ignore = "the child of another test"]
 async fn pay_until_killed() {
     let path = std::env::var("NODPAY_STORE_UNDER_TEST").expect("started by its parent");
-    let store = Store::open_sqlite(Path::new(&path), outcome_signer()).expect("a store");
+    let store = open_file(Path::new(&path), outcome_signer()).expect("a store");
     let shop = Shop::open(&store).await;
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..4 {

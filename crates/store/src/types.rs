@@ -577,6 +577,8 @@ pub enum MerchantEvent {
 pub enum Topic {
     Household(HouseholdId),
     Merchant(MerchantId),
+    /// Topics may have been missed: everybody is to read on.
+    Everything,
 }
 
 /// What [`crate::Store::tick`] did.

@@ -5,7 +5,6 @@
 //! are sent after the commit, before the answers.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -13,67 +12,14 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::db::Db;
+use crate::tx::{Fault, Tx};
 use crate::{OutcomeSigner, StoreError, Topic};
 
 /// Requests one commit carries at most.
 const MAX_BATCH: usize = 256;
 /// Requests that may wait; further callers wait for room.
 const MAX_QUEUE: usize = 1_024;
-
-/// What a writing request works with.
-pub(crate) struct Tx<'a> {
-    pub(crate) db: &'a Connection,
-    pub(crate) signer: &'a OutcomeSigner,
-    topics: BTreeSet<Topic>,
-}
-
-impl Tx<'_> {
-    /// Tells subscribers after the commit.
-    pub(crate) fn touch(&mut self, topic: Topic) {
-        self.topics.insert(topic);
-    }
-
-    /// Runs a part that may fail without taking the rest with it.
-    pub(crate) fn nested<T>(&mut self, part: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
-        self.db.prepare_cached("SAVEPOINT part")?.execute([])?;
-        let result = part(self);
-        let keep = match &result {
-            Ok(_) => true,
-            Err(fault) => fault.keep,
-        };
-        if !keep {
-            self.db.prepare_cached("ROLLBACK TO part")?.execute([])?;
-        }
-        self.db.prepare_cached("RELEASE part")?.execute([])?;
-        result
-    }
-}
-
-/// An error, and whether what was written before it stays.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    pub(crate) error: StoreError,
-    pub(crate) keep: bool,
-}
-
-impl Fault {
-    /// The transaction did something else than it was asked for.
-    pub(crate) const fn kept(error: StoreError) -> Self {
-        Self { error, keep: true }
-    }
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        Self { error, keep: false }
-    }
-}
-
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Self {
-        StoreError::from(error).into()
-    }
-}
 
 type Job = Box<dyn FnOnce(Result<(&Connection, &OutcomeSigner), StoreError>) -> Attempt + Send>;
 
@@ -86,9 +32,8 @@ struct Attempt {
 /// Handle of the writer thread. Dropping it lets the thread finish its queue and waits for it.
 pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Job>>,
-    /// Transactions that were committed.
-    commits: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
+    commits: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -99,12 +44,14 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(MAX_QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&commits);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&db, &signer, jobs, &topics, &counter))
+            .spawn({
+                let commits = Arc::clone(&commits);
+                move || run(&db, &signer, jobs, &topics, &commits)
+            })
             .map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Self { queue: Some(queue), commits, thread: Some(thread) })
+        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
     }
 
     pub(crate) fn commits(&self) -> u64 {
@@ -151,27 +98,19 @@ fn attempt<T>(
     signer: &OutcomeSigner,
     request: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
 ) -> (Result<T, StoreError>, BTreeSet<Topic>) {
-    let mut tx = Tx { db, signer, topics: BTreeSet::new() };
-    let ran = catch_unwind(AssertUnwindSafe(|| {
-        db.prepare_cached("SAVEPOINT request")?.execute([])?;
-        request(&mut tx)
-    }));
-    let result = ran.unwrap_or_else(|_| Err(StoreError::incident("transaction", "-", "the code panicked").into()));
-    let keep = match &result {
-        Ok(_) => true,
-        Err(fault) => fault.keep,
-    };
-    let undone =
-        if keep { Ok(0) } else { db.prepare_cached("ROLLBACK TO request").and_then(|mut sql| sql.execute([])) };
-    let closed = undone.and_then(|_| db.prepare_cached("RELEASE request")?.execute([]));
-    if closed.is_err() {
-        // Half a request must not be committed with the others: the whole batch goes, and says so.
-        let _: rusqlite::Result<()> = db.execute_batch("ROLLBACK");
+    let control = |sql| db.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+    if let Err(error) = control("SAVEPOINT request") {
+        return (Err(error.into()), BTreeSet::new());
     }
-    match (result, closed) {
-        (Err(fault), _) => (Err(fault.error), if keep { tx.topics } else { BTreeSet::new() }),
-        (Ok(_), Err(error)) => (Err(error.into()), BTreeSet::new()),
-        (Ok(value), Ok(_)) => (Ok(value), tx.topics),
+    let (result, topics, keep) = Tx::run(Db::Sqlite(db), signer, request);
+    let undone = if keep { Ok(0) } else { control("ROLLBACK TO request") };
+    match undone.and_then(|_| control("RELEASE request")) {
+        Ok(_) => (result, topics),
+        Err(error) => {
+            // Half a request must not be committed with the others: the whole batch goes, and says so.
+            let _: rusqlite::Result<()> = db.execute_batch("ROLLBACK");
+            (result.and(Err(error.into())), BTreeSet::new())
+        }
     }
 }
 

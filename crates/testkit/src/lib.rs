@@ -2,6 +2,8 @@
 //!
 //! Everything is deterministic: the same calls give the same bytes, which is also how `docs/vectors.json` is made.
 
+mod postgres;
+
 use nodpay_core::{
     Adjustment, Amount, Bill, BillId, Cancel, CancelReason, CodeText, Country, CredentialId, Currency, Decision,
     Digest, EnrolledWatch, Entry, FailReason, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry, Mcc,
@@ -15,6 +17,8 @@ use nodpay_protocol::{
     RelyingParty, Signer, SoftwareKey, Verified, name_digest, payment_id, sign, verify_decision,
 };
 use serde::Serialize;
+
+pub use postgres::Cluster;
 
 /// When the cast's story begins: 2026-11-22T08:00:00Z.
 pub const START: Timestamp = Timestamp::from_unix_ms(1_795_334_400_000);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nodpay_core::{Amount, Bill, Nonce, Order, Timestamp, TransferId};
 use nodpay_protocol::{AssertionKind, Signer, SoftwareKey, Verified, sign_request, verify_decision};
 use nodpay_service::{App, Clock, Config, ManualClock, ServiceKeys, TlsFiles, admin};
-use nodpay_store::{InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
+use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
 use nodpay_testkit::{Cast, START, cny};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -87,7 +87,7 @@ impl TestApp {
             ServiceKeys::new(cast.root.public_key(), setup.root, cast.outcome_key, cast.outcome_certificate.wire())
                 .expect("keys that fit");
         let config = Config {
-            database: folder.path().join("nodpay.sqlite"),
+            database: Address::Sqlite(folder.path().join("nodpay.sqlite")),
             listen: ([127, 0, 0, 1], 0).into(),
             origins: vec![ORIGIN.to_owned()],
             rp_id: "localhost".to_owned(),
@@ -98,7 +98,7 @@ impl TestApp {
             demo: setup.demo,
         };
         let clock = ManualClock::new(START);
-        let store = Store::open_sqlite(&config.database, keys.outcome_signer()).expect("a database");
+        let store = Store::open(&config.database, keys.outcome_signer()).expect("a database");
         let _inside = runtime.enter();
         let app = App::new(config, store, keys, Clock::Manual(clock.clone()));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");

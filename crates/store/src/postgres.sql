@@ -1,0 +1,327 @@
+-- Version 1, for PostgreSQL; the same tables as schema.sql, which says what they are.
+--
+-- What a payment writes names rows of other tables without foreign keys: each would read, lock and rewrite the row
+-- referred to, a busy merchant's among them. `nodpay admin check` looks for rows that are not there.
+
+CREATE TABLE messages (
+    id BIGINT PRIMARY KEY,
+    owner BYTEA NOT NULL CHECK (octet_length(owner) = 16),
+    digest BYTEA NOT NULL CHECK (octet_length(digest) = 32),
+    wire TEXT NOT NULL
+);
+-- Programs take numbers in blocks of the increment.
+CREATE SEQUENCE messages_no INCREMENT BY 1000;
+
+-- Room in each page, so that a changed row stays in its page.
+CREATE TABLE households (
+    household BYTEA PRIMARY KEY CHECK (octet_length(household) = 16),
+    currency TEXT NOT NULL CHECK (length(currency) = 3),
+    head BYTEA NOT NULL CHECK (octet_length(head) = 32),
+    next_seq BIGINT NOT NULL CHECK (next_seq >= 1),
+    posted BIGINT NOT NULL,
+    held BIGINT NOT NULL,
+    last_event BIGINT NOT NULL CHECK (last_event >= 0),
+    CHECK (0 <= held AND held <= posted)
+) WITH (fillfactor = 50);
+
+CREATE TABLE log_entries (
+    household BYTEA NOT NULL REFERENCES households (household),
+    seq BIGINT NOT NULL CHECK (seq >= 0),
+    message BIGINT NOT NULL REFERENCES messages (id),
+    at BIGINT NOT NULL,
+    PRIMARY KEY (household, seq)
+);
+
+CREATE TABLE wearers (
+    household BYTEA NOT NULL REFERENCES households (household),
+    wearer BYTEA NOT NULL CHECK (octet_length(wearer) = 16),
+    name TEXT NOT NULL,
+    salt BYTEA NOT NULL CHECK (octet_length(salt) = 16),
+    PRIMARY KEY (household, wearer)
+);
+
+CREATE TABLE guardians (
+    household BYTEA NOT NULL REFERENCES households (household),
+    guardian BYTEA NOT NULL CHECK (octet_length(guardian) = 16),
+    credential BYTEA NOT NULL UNIQUE CHECK (octet_length(credential) BETWEEN 16 AND 1023),
+    counter BIGINT NOT NULL CHECK (counter BETWEEN 0 AND 4294967295),
+    name TEXT,
+    salt BYTEA CHECK (octet_length(salt) = 16),
+    PRIMARY KEY (household, guardian),
+    CHECK ((name IS NULL) = (salt IS NULL))
+) WITH (fillfactor = 70);
+
+CREATE TABLE watches (
+    watch BYTEA PRIMARY KEY CHECK (octet_length(watch) = 16),
+    household BYTEA NOT NULL REFERENCES households (household),
+    key BYTEA NOT NULL CHECK (octet_length(key) = 65),
+    wearer BYTEA NOT NULL,
+    wearer_name BYTEA NOT NULL CHECK (octet_length(wearer_name) = 32),
+    cap_until BIGINT NOT NULL,
+    cap_minor BIGINT NOT NULL,
+    cap_currency TEXT NOT NULL CHECK (length(cap_currency) = 3),
+    removed SMALLINT NOT NULL CHECK (removed IN (0, 1)),
+    FOREIGN KEY (household, wearer) REFERENCES wearers (household, wearer)
+);
+CREATE INDEX watches_of_household ON watches (household);
+
+CREATE TABLE pin_reports (
+    household BYTEA NOT NULL REFERENCES households (household),
+    watch BYTEA NOT NULL REFERENCES watches (watch),
+    seq BIGINT NOT NULL CHECK (seq >= 1),
+    message BIGINT NOT NULL REFERENCES messages (id),
+    PRIMARY KEY (household, watch)
+);
+
+CREATE TABLE pairings (
+    pairing BYTEA PRIMARY KEY CHECK (octet_length(pairing) = 16),
+    household BYTEA NOT NULL REFERENCES households (household),
+    expires BIGINT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'claimed', 'done', 'closed')),
+    watch BYTEA CHECK (octet_length(watch) = 16),
+    key BYTEA CHECK (octet_length(key) = 65),
+    claim BIGINT REFERENCES messages (id),
+    CHECK ((watch IS NULL) = (claim IS NULL) AND (key IS NULL) = (claim IS NULL)),
+    CHECK (state <> 'open' OR claim IS NULL),
+    CHECK (state NOT IN ('claimed', 'done') OR claim IS NOT NULL)
+);
+CREATE INDEX pairings_claimed ON pairings (watch) WHERE state = 'claimed';
+
+CREATE TABLE merchants (
+    merchant BYTEA PRIMARY KEY CHECK (octet_length(merchant) = 16),
+    name TEXT NOT NULL,
+    mcc TEXT NOT NULL CHECK (length(mcc) = 4),
+    city TEXT NOT NULL,
+    country TEXT NOT NULL CHECK (length(country) = 2),
+    currency TEXT NOT NULL CHECK (length(currency) = 3),
+    key BYTEA CHECK (octet_length(key) = 65),
+    certificate BYTEA,
+    goods TEXT NOT NULL,
+    CHECK (certificate IS NULL OR key IS NOT NULL)
+);
+
+CREATE TABLE invitations (
+    token BYTEA PRIMARY KEY CHECK (octet_length(token) = 32),
+    kind TEXT NOT NULL CHECK (kind IN ('guardian', 'till')),
+    merchant BYTEA REFERENCES merchants (merchant),
+    expires BIGINT NOT NULL,
+    used BIGINT,
+    CHECK ((kind = 'till') = (merchant IS NOT NULL))
+);
+
+CREATE TABLE sessions (
+    token BYTEA PRIMARY KEY CHECK (octet_length(token) = 32),
+    kind TEXT NOT NULL CHECK (kind IN ('guardian', 'till')),
+    household BYTEA,
+    guardian BYTEA,
+    merchant BYTEA REFERENCES merchants (merchant),
+    expires BIGINT NOT NULL,
+    FOREIGN KEY (household, guardian) REFERENCES guardians (household, guardian),
+    CHECK ((kind = 'guardian') = (household IS NOT NULL) AND (kind = 'guardian') = (guardian IS NOT NULL)),
+    CHECK ((kind = 'till') = (merchant IS NOT NULL))
+);
+CREATE INDEX sessions_by_end ON sessions (expires);
+
+CREATE TABLE logins (
+    challenge BYTEA PRIMARY KEY CHECK (octet_length(challenge) = 32),
+    expires BIGINT NOT NULL
+);
+CREATE INDEX logins_by_end ON logins (expires);
+
+CREATE TABLE certificates (
+    digest BYTEA PRIMARY KEY CHECK (octet_length(digest) = 32),
+    merchant BYTEA NOT NULL REFERENCES merchants (merchant),
+    key BYTEA NOT NULL CHECK (octet_length(key) = 65),
+    message BIGINT NOT NULL REFERENCES messages (id),
+    at BIGINT NOT NULL
+);
+ALTER TABLE merchants ADD FOREIGN KEY (certificate) REFERENCES certificates (digest);
+
+CREATE TABLE merchant_keys (
+    api_key BYTEA PRIMARY KEY CHECK (octet_length(api_key) = 32),
+    merchant BYTEA NOT NULL REFERENCES merchants (merchant),
+    created BIGINT NOT NULL
+);
+
+CREATE TABLE merchant_codes (
+    payee BYTEA PRIMARY KEY CHECK (octet_length(payee) = 32),
+    merchant BYTEA NOT NULL REFERENCES merchants (merchant),
+    text TEXT NOT NULL,
+    at BIGINT NOT NULL
+);
+CREATE INDEX codes_of_merchant ON merchant_codes (merchant);
+
+CREATE TABLE bills (
+    no BIGINT PRIMARY KEY,
+    bill BYTEA NOT NULL UNIQUE CHECK (octet_length(bill) = 16),
+    digest BYTEA NOT NULL UNIQUE CHECK (octet_length(digest) = 32),
+    merchant BYTEA NOT NULL,
+    certificate BYTEA NOT NULL,
+    message BIGINT NOT NULL,
+    total BIGINT NOT NULL CHECK (total > 0),
+    currency TEXT NOT NULL CHECK (length(currency) = 3),
+    deadline BIGINT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'consumed', 'cancelled')),
+    consumed_by BIGINT,
+    scanned SMALLINT NOT NULL CHECK (scanned IN (0, 1)),
+    watch BYTEA CHECK (octet_length(watch) = 16),
+    CHECK ((state = 'consumed') = (consumed_by IS NOT NULL))
+) WITH (fillfactor = 80);
+CREATE SEQUENCE bills_no INCREMENT BY 1000;
+
+CREATE TABLE orders (
+    no BIGINT PRIMARY KEY,
+    household BYTEA NOT NULL,
+    order_id BYTEA NOT NULL CHECK (octet_length(order_id) = 16),
+    watch BYTEA NOT NULL,
+    wearer BYTEA NOT NULL CHECK (octet_length(wearer) = 16),
+    bill_no BIGINT NOT NULL,
+    nonce BYTEA NOT NULL CHECK (octet_length(nonce) = 16),
+    message BIGINT NOT NULL,
+    received BIGINT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'approved', 'ended')),
+    deadline BIGINT,
+    due BIGINT,
+    total BIGINT NOT NULL CHECK (total > 0),
+    struck TEXT NOT NULL,
+    asks BIGINT NOT NULL CHECK (asks >= 0),
+    requote BIGINT,
+    requote_revision BIGINT CHECK (requote_revision >= 2),
+    requote_total BIGINT CHECK (requote_total > 0),
+    requote_struck TEXT,
+    decision BIGINT,
+    hold BYTEA CHECK (octet_length(hold) = 16),
+    cancel BIGINT,
+    payment BIGINT,
+    outcome BIGINT,
+    outcome_kind TEXT CHECK (outcome_kind IN ('paid', 'failed', 'refused', 'expired', 'cancelled')),
+    outcome_reason TEXT CHECK (outcome_reason IN
+        ('insufficient-balance', 'bill-already-paid', 'bill-cancelled', 'bill-expired', 'watch-removed')),
+    log_len BIGINT,
+    result BIGINT,
+    UNIQUE (household, order_id),
+    UNIQUE (watch, nonce),
+    CHECK ((state = 'ended') = (outcome IS NOT NULL)),
+    CHECK ((state = 'ended') = (outcome_kind IS NOT NULL)),
+    CHECK ((state = 'ended') = (log_len IS NOT NULL)),
+    CHECK ((state = 'ended') = (deadline IS NULL) AND (state = 'ended') = (due IS NULL)),
+    CHECK (state <> 'waiting' OR (decision IS NULL AND hold IS NULL)),
+    CHECK (state <> 'approved' OR (decision IS NOT NULL AND hold IS NOT NULL)),
+    CHECK (hold IS NULL OR decision IS NOT NULL),
+    CHECK (state = 'ended' OR (cancel IS NULL AND payment IS NULL AND result IS NULL)),
+    CHECK ((outcome_kind IS NOT DISTINCT FROM 'failed') = (outcome_reason IS NOT NULL)),
+    CHECK ((outcome_kind IS NOT DISTINCT FROM 'cancelled') = (cancel IS NOT NULL)),
+    CHECK (outcome_kind IS DISTINCT FROM 'paid' OR (payment IS NOT NULL AND hold IS NOT NULL)),
+    CHECK (payment IS NULL OR outcome_kind IN ('paid', 'failed')),
+    CHECK ((requote IS NULL) = (requote_revision IS NULL)
+        AND (requote IS NULL) = (requote_total IS NULL)
+        AND (requote IS NULL) = (requote_struck IS NULL))
+);
+-- One at a time: the orders of a household are numbered in the order they came.
+CREATE SEQUENCE orders_no;
+CREATE UNIQUE INDEX orders_open ON orders (watch) WHERE due IS NOT NULL;
+CREATE INDEX orders_due ON orders (due, no) WHERE due IS NOT NULL;
+CREATE INDEX orders_of_bill ON orders (bill_no, no);
+CREATE INDEX orders_of_household ON orders (household, no);
+CREATE INDEX orders_of_watch ON orders (watch, no);
+
+CREATE TABLE requote_asks (
+    ask BYTEA PRIMARY KEY CHECK (octet_length(ask) = 16),
+    order_no BIGINT NOT NULL REFERENCES orders (no),
+    bill_no BIGINT NOT NULL REFERENCES bills (no),
+    revision BIGINT NOT NULL CHECK (revision >= 2),
+    struck TEXT NOT NULL,
+    deadline BIGINT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('asked', 'answered', 'refused', 'timed-out')),
+    reason TEXT,
+    answer BIGINT REFERENCES messages (id),
+    UNIQUE (bill_no, revision),
+    CHECK ((state = 'answered') = (answer IS NOT NULL)),
+    CHECK ((state = 'refused') = (reason IS NOT NULL))
+);
+CREATE UNIQUE INDEX asks_of_order ON requote_asks (order_no, revision);
+CREATE INDEX asks_due ON requote_asks (deadline) WHERE state = 'asked';
+
+CREATE TABLE transfers (
+    household BYTEA NOT NULL,
+    transfer BYTEA NOT NULL CHECK (octet_length(transfer) = 16),
+    debit BYTEA NOT NULL CHECK (octet_length(debit) IN (1, 17)),
+    credit BYTEA NOT NULL CHECK (octet_length(credit) IN (1, 17)),
+    amount BIGINT NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL CHECK (length(currency) = 3),
+    kind TEXT NOT NULL CHECK (kind IN ('pending', 'direct')),
+    order_no BIGINT,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (household, transfer),
+    CHECK (debit <> credit),
+    CHECK ((kind = 'pending') = (order_no IS NOT NULL))
+);
+CREATE INDEX transfers_of_merchant ON transfers (credit) WHERE order_no IS NOT NULL;
+
+CREATE TABLE settlements (
+    household BYTEA NOT NULL,
+    transfer BYTEA NOT NULL,
+    result TEXT NOT NULL CHECK (result IN ('post', 'void')),
+    at BIGINT NOT NULL,
+    PRIMARY KEY (household, transfer)
+);
+
+CREATE TABLE events (
+    household BYTEA NOT NULL,
+    audience TEXT NOT NULL CHECK (audience IN ('guardian', 'watch')),
+    watch BYTEA NOT NULL CHECK (octet_length(watch) IN (0, 16)),
+    seq BIGINT NOT NULL CHECK (seq >= 1),
+    kind TEXT NOT NULL
+        CHECK (kind IN ('log', 'pairing', 'order', 'requote', 'decision', 'outcome', 'result', 'balance', 'pin')),
+    order_id BYTEA CHECK (octet_length(order_id) = 16),
+    pairing BYTEA CHECK (octet_length(pairing) = 16),
+    log_seq BIGINT,
+    pin_of BYTEA CHECK (octet_length(pin_of) = 16),
+    at BIGINT NOT NULL,
+    PRIMARY KEY (household, audience, watch, seq),
+    CHECK ((kind IN ('order', 'requote', 'decision', 'outcome', 'result')) = (order_id IS NOT NULL)),
+    CHECK ((kind = 'pairing') = (pairing IS NOT NULL)),
+    CHECK ((kind = 'log') = (log_seq IS NOT NULL)),
+    CHECK ((kind = 'pin') = (pin_of IS NOT NULL))
+);
+
+-- Merchants' events are numbered by their transaction: 2^10 numbers each, in the order of transaction ids. Whoever reads
+-- up to the oldest transaction that still runs (`merchant_events_end`) misses nothing, and no row is shared. A database
+-- restored from a backup begins above the numbers it brings along.
+CREATE SEQUENCE merchant_events_no MINVALUE 0 START 0 CACHE 32;
+CREATE TABLE merchant_events_base (base BIGINT NOT NULL);
+INSERT INTO merchant_events_base VALUES (0);
+CREATE FUNCTION merchant_events_next() RETURNS BIGINT VOLATILE LANGUAGE sql AS
+    'SELECT base + pg_current_xact_id()::text::bigint * 1024 + nextval(''merchant_events_no'') % 1024 FROM merchant_events_base';
+CREATE FUNCTION merchant_events_end() RETURNS BIGINT STABLE LANGUAGE sql AS
+    'SELECT base + pg_snapshot_xmin(pg_current_snapshot())::text::bigint * 1024 FROM merchant_events_base';
+CREATE TABLE merchant_events (
+    seq BIGINT PRIMARY KEY DEFAULT merchant_events_next(),
+    merchant BYTEA NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('bill', 'requote')),
+    bill BYTEA NOT NULL CHECK (octet_length(bill) = 16),
+    ask BYTEA CHECK (octet_length(ask) = 16),
+    at BIGINT NOT NULL,
+    CHECK ((kind = 'requote') = (ask IS NOT NULL))
+);
+CREATE INDEX events_of_merchant ON merchant_events (merchant, seq);
+
+CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON messages FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON log_entries FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON certificates FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON transfers FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON settlements FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON events FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON merchant_events FOR EACH ROW EXECUTE FUNCTION append_only();
+
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION '%', TG_ARGV[0]; END $$;
+CREATE TRIGGER rise BEFORE UPDATE ON pin_reports FOR EACH ROW WHEN (NEW.seq <= OLD.seq)
+    EXECUTE FUNCTION refuse('a PIN report is newer than the last');
+CREATE TRIGGER end_once BEFORE UPDATE ON orders FOR EACH ROW
+    WHEN (OLD.state = 'ended' AND (NEW.state <> 'ended' OR NEW.outcome <> OLD.outcome
+          OR (OLD.result IS NOT NULL AND NEW.result IS DISTINCT FROM OLD.result)))
+    EXECUTE FUNCTION refuse('an order ends once');
+CREATE TRIGGER keep BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION refuse('orders are kept');
