@@ -142,6 +142,21 @@ impl Usage {
         Ok(Self { cpu: Duration::from_millis(ticks * 1_000 / TICKS), rss })
     }
 
+    /// Time on a processor of all processes with this name and of their children that have ended.
+    pub(super) fn cpu_of_all(name: &str) -> Result<Duration> {
+        let mut ticks = 0;
+        for process in std::fs::read_dir("/proc")? {
+            // Processes end while one looks.
+            let Ok(stat) = std::fs::read_to_string(process?.path().join("stat")) else { continue };
+            if let Some((head, fields)) = stat.rsplit_once(") ")
+                && head.ends_with(&format!("({name}"))
+            {
+                ticks += fields.split_ascii_whitespace().skip(11).take(4).flat_map(str::parse::<u64>).sum::<u64>();
+            }
+        }
+        Ok(Duration::from_millis(ticks * 1_000 / TICKS))
+    }
+
     /// Of this process.
     pub(super) fn own() -> Result<Self> {
         Self::of(std::process::id())

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,11 @@ use nodpay::parties::{Result, now};
 use nodpay_core::OutcomeCertificate;
 use nodpay_protocol::{RelyingParty, SoftwareKey, Verified};
 use nodpay_service::{ServiceKeys, init_keys, load_root_key};
-use nodpay_store::Store;
+use nodpay_store::{Address, Store};
+
+use super::Options;
+use super::figures::real;
+use super::postgres::Server;
 
 /// What the service is called; its passkeys are made for it, whatever port it listens on.
 const ORIGIN: &str = "http://localhost:8080";
@@ -22,17 +26,22 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The service ends within this after it was told to.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 
-/// A folder with the service's keys and database, before, while and after the service runs on them.
+/// A folder with the service's keys, and a database: a new SQLite file there, or the PostgreSQL database that was given.
 pub(super) struct Site {
     folder: tempfile::TempDir,
     root: Arc<SoftwareKey>,
+    address: Address,
 }
 
 impl Site {
-    pub(super) fn new() -> Result<Self> {
+    pub(super) fn new(options: &Options) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("nodpay-bench-").tempdir()?;
         let files = init_keys(folder.path(), now())?;
-        Ok(Self { root: Arc::new(load_root_key(&files.root_key)?), folder })
+        let address = match &options.database {
+            None => Address::Sqlite(folder.path().join("nodpay.sqlite")),
+            Some(url) => Address::parse(url, usize::from(options.connections))?,
+        };
+        Ok(Self { root: Arc::new(load_root_key(&files.root_key)?), folder, address })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -41,6 +50,14 @@ impl Site {
 
     pub(super) const fn root(&self) -> &Arc<SoftwareKey> {
         &self.root
+    }
+
+    /// The server behind the database, unless it is a file.
+    pub(super) fn server(&self) -> Option<Server> {
+        match &self.address {
+            Address::Sqlite(_) => None,
+            Address::Postgres { url, connections } => Some(Server::new(url, *connections)),
+        }
     }
 
     fn keys(&self) -> Result<ServiceKeys> {
@@ -53,32 +70,30 @@ impl Site {
 
     /// The service's own store, opened by this process.
     pub(super) fn store(&self) -> Result<Store> {
-        Ok(Store::open_sqlite(&self.database(), self.keys()?.outcome_signer())?)
+        Ok(Store::open(&self.address, self.keys()?.outcome_signer())?)
     }
 
-    fn database(&self) -> PathBuf {
-        self.folder().join("nodpay.sqlite")
-    }
-
-    /// Bytes of the database. Whoever had it open must have closed it: that writes the log back into the file.
-    pub(super) fn database_bytes(&self) -> Result<u64> {
-        Ok(std::fs::metadata(self.database())?.len())
+    /// Bytes of the database. Whoever had a file open must have closed it: that writes its log back into it.
+    pub(super) fn database_bytes(&self) -> Result<f64> {
+        match (&self.address, self.server()) {
+            (Address::Sqlite(path), _) => Ok(real(std::fs::metadata(path)?.len())),
+            (Address::Postgres { .. }, Some(server)) => server.database_bytes(),
+            (Address::Postgres { .. }, None) => Err("no server".into()),
+        }
     }
 
     /// Starts the service and waits until it listens.
     pub(super) fn serve(&self) -> Result<Service> {
-        let child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--origin", ORIGIN, "--rp-id", RP_ID, "--data"])
-            .arg(self.folder())
-            .env("NODPAY_LOG", "warn")
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut service = Service { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        let mut line = String::new();
-        BufReader::new(service.child.stdout.take().ok_or("no pipe from the service")?).read_line(&mut line)?;
-        let address = line.rsplit(' ').next().map(str::trim).ok_or("the service did not start")?;
-        service.address = address.parse().map_err(|_| format!("the service did not start: {line}"))?;
-        Ok(service)
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--origin", ORIGIN, "--rp-id", RP_ID, "--data"]);
+        command.arg(self.folder()).env("NODPAY_LOG", "warn");
+        match &self.address {
+            Address::Sqlite(path) => command.arg("--database").arg(format!("sqlite:{}", path.display())),
+            Address::Postgres { url, connections } => {
+                command.args(["--database", url, "--connections", &connections.to_string()])
+            }
+        };
+        Service::start(command)
     }
 }
 
@@ -94,6 +109,17 @@ pub(super) struct Service {
 }
 
 impl Service {
+    /// Starts a server whose first line ends in the address at which it listens.
+    pub(super) fn start(mut command: Command) -> Result<Self> {
+        let mut service =
+            Self { child: command.stdout(Stdio::piped()).spawn()?, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let mut line = String::new();
+        BufReader::new(service.child.stdout.take().ok_or("no pipe from the service")?).read_line(&mut line)?;
+        let address = line.rsplit(' ').next().map(str::trim).ok_or("the service did not start")?;
+        service.address = address.parse().map_err(|_| format!("the service did not start: {line}"))?;
+        Ok(service)
+    }
+
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }

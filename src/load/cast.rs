@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nodpay_core::{
     Amount, Bill, BillId, Bytes, Country, CredentialId, Currency, Decision, EnrolledWatch, Entry, Guardian, GuardianId,
     HouseholdId, LineId, LogEntry, Mcc, MerchantCertificate, MerchantId, Minor, NewWatchCap, Nonce, Order, OrderId,
-    Outcome, Payment, PersonName, ResultReport, Salt, Text, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId,
-    WearerMethod,
+    Outcome, Payment, PersonName, ResultReport, Salt, Text, TransferId, V1, Verdict, WatchId, WatchSession,
+    WearerCheck, WearerId, WearerMethod,
 };
 use nodpay_protocol::{
     Assertion, AssertionKind, Kind, LogBook, RelyingParty, Signer as _, SoftwareKey, Verified, name_digest, payment_id,
@@ -24,11 +24,11 @@ use crate::parties::{Basket, Result, line_id, now, random, random_key, snack};
 
 /// Parties that are made at once: enough to fill the store's group commits.
 const AT_ONCE: usize = 256;
-const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Bills and sessions outlive every run.
-const LIFE_MS: i64 = 24 * HOUR_MS;
+const LIFE_MS: i64 = 24 * 60 * 60 * 1000;
 const ORDER_LIFE_MS: i64 = 10 * 60 * 1000;
 const PAY_WITHIN_MS: i64 = 5 * 60 * 1000;
+const SESSION_MS: i64 = 30 * 60 * 1000;
 /// What a household starts with, and what one payment may come to, in minor units: no run spends it.
 const WALLET_MINOR: i64 = 100_000_000_000;
 const CAP_MINOR: i64 = 20_000;
@@ -88,21 +88,28 @@ impl Shop {
     }
 }
 
-/// A guardian with a passkey in software, logged in, and one enrolled watch.
+/// A guardian with a passkey in software, logged in, and one of the household's watches.
 #[derive(Debug)]
 pub struct Household {
-    passkey: SoftwareKey,
-    guardian: Guardian,
+    phone: Arc<Phone>,
     watch_key: SoftwareKey,
     watch: EnrolledWatch,
-    book: LogBook,
-    cookie: String,
     struck: LineId,
 }
 
+/// The guardian's side, which all watches of a household share.
+#[derive(Debug)]
+struct Phone {
+    passkey: SoftwareKey,
+    guardian: Guardian,
+    book: LogBook,
+    cookie: String,
+}
+
 impl Household {
-    async fn found(store: &Store, rp: &RelyingParty) -> Result<Self> {
-        let (passkey, watch_key) = (random_key()?, random_key()?);
+    /// Founds a household with money and this many watches; gives it once for each of them.
+    async fn found(store: &Store, rp: &RelyingParty, watches: usize) -> Result<Vec<Self>> {
+        let passkey = random_key()?;
         let (household, at) = (HouseholdId::from_bytes(random()?), now());
         let guardian = Guardian {
             guardian: GuardianId::from_bytes(random()?),
@@ -112,55 +119,54 @@ impl Household {
             name: None,
         };
         let founder = guardian.guardian;
-        let assert = |entry: &LogEntry| -> Result<String> {
-            let (payload, credential) = (serde_json::to_vec(entry)?, guardian.credential.clone());
-            let kind = AssertionKind::Log;
-            Ok(Assertion::by_software_key(kind, payload, credential, &passkey, rp, false)?.to_wire())
-        };
-
         let entry = Entry::Found(guardian.clone());
         let entry = LogEntry { v: V1, household, seq: 0, prev: None, guardian: founder, at, entry };
-        let wire = assert(&entry)?;
+        let wire = assert(AssertionKind::Log, &entry, &guardian, &passkey, rp)?;
         let mut book = LogBook::found(&wire, None, rp.clone())?;
         let invitation = TokenHash(random()?);
-        let expires = at.plus_ms(HOUR_MS);
-        store
-            .create_invitation(NewInvitation { token: invitation, kind: InvitationKind::Guardian, expires }, at)
-            .await?;
+        let (kind, expires) = (InvitationKind::Guardian, at.plus_ms(LIFE_MS));
+        store.create_invitation(NewInvitation { token: invitation, kind, expires }, at).await?;
         let message = Message { wire, digest: book.head() };
-        store
-            .create_household(NewHousehold { invitation, entry, message, name: None, currency: Currency::CNY }, at)
-            .await?;
+        let new = NewHousehold { invitation, entry, message, name: None, currency: Currency::CNY };
+        store.create_household(new, at).await?;
 
-        let name = PersonName { name: Text::new("小明 Ming")?, salt: Salt::from_bytes(random()?) };
-        let watch = EnrolledWatch {
-            watch: WatchId::from_bytes(random()?),
-            key: watch_key.public_key(),
-            wearer: WearerId::from_bytes(random()?),
-            wearer_name: name_digest(name.salt, name.name.as_str()),
-            new_watch_cap: NewWatchCap { until: at, per_payment: Amount::new(Minor::new(CAP_MINOR)?, Currency::CNY) },
-        };
-        let entry = Entry::EnrolWatch(watch.clone());
-        let entry = LogEntry { v: V1, household, seq: 1, prev: Some(book.head()), guardian: founder, at, entry };
-        let wire = assert(&entry)?;
-        book.append(&wire)?;
-        let message = Message { wire, digest: book.head() };
-        store.append_log(AppendLog { entry, message, counter: 0, wearer: Some(name), pairing: None }, at).await?;
+        let mut enrolled = Vec::with_capacity(watches);
+        for _ in 0..watches {
+            let key = random_key()?;
+            let name = PersonName { name: Text::new("小明 Ming")?, salt: Salt::from_bytes(random()?) };
+            let watch = EnrolledWatch {
+                watch: WatchId::from_bytes(random()?),
+                key: key.public_key(),
+                wearer: WearerId::from_bytes(random()?),
+                wearer_name: name_digest(name.salt, name.name.as_str()),
+                new_watch_cap: NewWatchCap { until: at, per_payment: cny(CAP_MINOR)? },
+            };
+            let entry = next_entry(&book, founder, Entry::EnrolWatch(watch.clone()));
+            let wire = assert(AssertionKind::Log, &entry, &guardian, &passkey, rp)?;
+            book.append(&wire)?;
+            let message = Message { wire, digest: book.head() };
+            store.append_log(AppendLog { entry, message, counter: 0, wearer: Some(name), pairing: None }, at).await?;
+            enrolled.push((key, watch));
+        }
 
-        let amount = Amount::new(Minor::new(WALLET_MINOR)?, Currency::CNY);
-        store.top_up(TopUp { household, transfer: TransferId::from_bytes(random()?), amount }, at).await?;
+        let transfer = TransferId::from_bytes(random()?);
+        store.top_up(TopUp { household, transfer, amount: cny(WALLET_MINOR)? }, at).await?;
         let token = random::<32>()?;
         let of = SessionOf::Guardian { household, guardian: founder };
-        let session = NewSession { token: TokenHash(sha256(&token)), of, expires: at.plus_ms(LIFE_MS) };
-        store.create_session(session, at).await?;
+        store
+            .create_session(NewSession { token: TokenHash(sha256(&token)), of, expires: at.plus_ms(LIFE_MS) }, at)
+            .await?;
         let token: Bytes<32, 32> = Bytes::try_from(token.to_vec())?;
         let cookie = format!("{}={token}", nodpay_service::GUARDIAN_COOKIE);
-        Ok(Self { passkey, guardian, watch_key, watch, book, cookie, struck: line_id("cola")? })
+        let phone = Arc::new(Phone { passkey, guardian, book, cookie });
+        let one =
+            |(watch_key, watch)| Ok(Self { phone: Arc::clone(&phone), watch_key, watch, struck: line_id("cola")? });
+        enrolled.into_iter().map(one).collect()
     }
 
     #[must_use]
     pub fn household(&self) -> HouseholdId {
-        self.book.household()
+        self.phone.book.household()
     }
 
     #[must_use]
@@ -171,17 +177,26 @@ impl Household {
     /// The guardian's session.
     #[must_use]
     pub fn cookie(&self) -> &str {
-        &self.cookie
+        &self.phone.cookie
     }
 
     #[must_use]
-    pub const fn book(&self) -> &LogBook {
-        &self.book
+    pub fn book(&self) -> &LogBook {
+        &self.phone.book
     }
 
     /// The watch's proof for one request without a signed message.
     pub fn proof(&self, method: &str, path: &str) -> Result<String> {
         Ok(sign_request(method, path, now(), Nonce::from_bytes(random()?), &self.watch_key)?)
+    }
+
+    /// The next entry of the household's log, which its watches hear of: for how long the worn watch needs no other check.
+    /// Good once: this household does not follow its log.
+    pub fn log_entry(&self) -> Result<String> {
+        let Phone { passkey, guardian, book, .. } = &*self.phone;
+        let session = WatchSession { watch: self.watch.watch, session_ms: SESSION_MS };
+        let entry = next_entry(book, guardian.guardian, Entry::SetSession(session));
+        assert(AssertionKind::Log, &entry, guardian, passkey, book.relying_party())
     }
 
     pub fn order(&self, bill: &Verified<Bill>) -> Result<Verified<Order>> {
@@ -194,7 +209,7 @@ impl Household {
             watch: self.watch.watch,
             wearer: self.watch.wearer,
             wearer_check: WearerCheck { method: WearerMethod::Pin, at: created },
-            log_head: self.book.head(),
+            log_head: self.book().head(),
             created,
             expires: created.plus_ms(ORDER_LIFE_MS),
             nonce: Nonce::from_bytes(random()?),
@@ -219,16 +234,15 @@ impl Household {
             wearer: order.wearer,
             payee: bill.certificate,
             verdict: Verdict::Approve,
-            guardian: self.guardian.guardian,
-            credential: self.guardian.credential.clone(),
-            log_head: self.book.head(),
+            guardian: self.phone.guardian.guardian,
+            credential: self.phone.guardian.credential.clone(),
+            log_head: self.book().head(),
             at,
             pay_by: at.plus_ms(PAY_WITHIN_MS),
             reason: None,
         };
-        let (payload, credential) = (serde_json::to_vec(&decision)?, decision.credential.clone());
-        let (kind, rp) = (AssertionKind::Decision, self.book.relying_party());
-        Ok(Assertion::by_software_key(kind, payload, credential, &self.passkey, rp, false)?.to_wire())
+        let Phone { passkey, guardian, book, .. } = &*self.phone;
+        assert(AssertionKind::Decision, &decision, guardian, passkey, book.relying_party())
     }
 
     pub fn payment(&self, order: &Verified<Order>, decision: &Verified<Decision>) -> Result<Verified<Payment>> {
@@ -242,7 +256,7 @@ impl Household {
             total: decision.total,
             household: self.household(),
             watch: self.watch.watch,
-            log_head: self.book.head(),
+            log_head: self.book().head(),
             at: now(),
         };
         Ok(sign(Kind::Payment, payment, &self.watch_key)?)
@@ -260,6 +274,26 @@ impl Household {
         };
         Ok(sign(Kind::Result, result, &self.watch_key)?)
     }
+}
+
+fn cny(minor: i64) -> Result<Amount> {
+    Ok(Amount::new(Minor::new(minor)?, Currency::CNY))
+}
+
+fn next_entry(book: &LogBook, guardian: GuardianId, entry: Entry) -> LogEntry {
+    let (household, seq, prev) = (book.household(), book.next_seq(), Some(book.head()));
+    LogEntry { v: V1, household, seq, prev, guardian, at: now(), entry }
+}
+
+fn assert(
+    kind: AssertionKind,
+    payload: &impl serde::Serialize,
+    guardian: &Guardian,
+    passkey: &SoftwareKey,
+    rp: &RelyingParty,
+) -> Result<String> {
+    let (payload, credential) = (serde_json::to_vec(payload)?, guardian.credential.clone());
+    Ok(Assertion::by_software_key(kind, payload, credential, passkey, rp, false)?.to_wire())
 }
 
 /// A verified message as the store keeps it.
@@ -299,12 +333,17 @@ pub async fn open_shops(store: &Store, root: &Arc<SoftwareKey>, count: usize) ->
     .await
 }
 
+/// Founds one household with money and this many watches; gives it once for each of them.
+pub async fn found_large(store: &Store, rp: &RelyingParty, watches: usize) -> Result<Vec<Arc<Household>>> {
+    Ok(Household::found(store, rp, watches).await?.into_iter().map(Arc::new).collect())
+}
+
 /// Founds `count` households with money and an enrolled watch each.
 pub async fn found(store: &Store, rp: &RelyingParty, count: usize) -> Result<Vec<Arc<Household>>> {
     let (store, rp) = (store.clone(), rp.clone());
     in_parallel(count, move |_| {
         let (store, rp) = (store.clone(), rp.clone());
-        async move { Ok(Arc::new(Household::found(&store, &rp).await?)) }
+        async move { Ok(Arc::new(Household::found(&store, &rp, 1).await?.pop().ok_or("no watch")?)) }
     })
     .await
 }

@@ -13,7 +13,7 @@ use super::wire::{Ear, Line, Reach};
 use crate::parties::Result;
 
 /// Every fourth order is approved without one of its lines.
-const STRIKE_EVERY: usize = 4;
+pub(super) const STRIKE_EVERY: usize = 4;
 
 /// A payment that the service has answered for: from then on it must never be lost.
 #[derive(Clone, Copy, Debug)]

@@ -55,10 +55,20 @@ impl Reach {
     /// A whole request that carries a signed message. A watch needs no credential beside it.
     #[must_use]
     pub fn post(&self, path: &str, cookie: Option<&str>, message: &str) -> Vec<u8> {
+        self.post_as("application/jose", path, cookie, message)
+    }
+
+    /// A guardian's request with a body of JSON.
+    #[must_use]
+    pub fn post_json(&self, path: &str, cookie: &str, body: &str) -> Vec<u8> {
+        self.post_as("application/json", path, Some(cookie), body)
+    }
+
+    fn post_as(&self, kind: &str, path: &str, cookie: Option<&str>, message: &str) -> Vec<u8> {
         let cookie =
             cookie.map(|cookie| format!("cookie: {cookie}\r\norigin: {}\r\n", self.origin)).unwrap_or_default();
         let (head, len) = (self.head("POST", path), message.len());
-        format!("{head}{cookie}content-type: application/jose\r\ncontent-length: {len}\r\n\r\n{message}").into_bytes()
+        format!("{head}{cookie}content-type: {kind}\r\ncontent-length: {len}\r\n\r\n{message}").into_bytes()
     }
 
     /// Bears what broke since `started` and waits a little, or gives up with it.
@@ -350,10 +360,11 @@ impl Ear {
         self.events = None;
     }
 
-    /// Connects where there is no connection, after the last event that was heard.
-    pub async fn connect(&mut self) -> Result<()> {
-        let started = Instant::now();
+    /// Connects where there is no connection, after the last event that was heard. Gives how many tries it took.
+    pub async fn connect(&mut self) -> Result<u32> {
+        let (started, mut tries) = (Instant::now(), 0);
         while self.events.is_none() {
+            tries += 1;
             let request = (self.opening)(&self.reach, self.last)?;
             match self.reach.within(follow(self.reach.address, &request)).await {
                 Ok(events) => {
@@ -363,7 +374,7 @@ impl Ear {
                 Err(error) => self.reach.bear(error, started).await?,
             }
         }
-        Ok(())
+        Ok(tries)
     }
 
     /// Data of the next event of this kind whose data holds `about`; others are passed over.
