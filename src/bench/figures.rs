@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Number, Value};
 
-/// One result. Its name ends in its unit; `outer.inner` is the field `inner` of an object `outer`.
+/// One result. Its name ends in its unit; in JSON `outer.inner` is the field `inner` of an object `outer`.
 pub(super) struct Figure {
     name: String,
     value: f64,
@@ -27,7 +27,7 @@ impl Figure {
 
     /// To four digits.
     pub(super) fn real(name: &str, value: f64) -> Self {
-        Self::exact(name, format!("{value:.3e}").parse().unwrap_or(value))
+        Self::exact(name, four_digits(value))
     }
 
     /// To a hundredth of a millisecond.
@@ -48,7 +48,7 @@ impl Figure {
     }
 
     pub(super) fn beside(self, peer: f64) -> Self {
-        Self { against: Some(Against::Peer(peer)), ..self }
+        Self { against: Some(Against::Peer(four_digits(peer))), ..self }
     }
 
     /// The name's suffix in JSON, the value, and how a person reads it.
@@ -100,16 +100,7 @@ impl Report {
     pub(super) fn to_json(&self) -> Value {
         let mut object = Map::new();
         for figure in &self.figures {
-            let (at, name) = match figure.name.split_once('.') {
-                Some((outer, inner)) => (object.entry(outer).or_insert_with(|| Map::new().into()), inner),
-                None => {
-                    insert(&mut object, &figure.name, figure);
-                    continue;
-                }
-            };
-            if let Some(object) = at.as_object_mut() {
-                insert(object, name, figure);
-            }
+            insert(&mut object, &figure.name, figure);
         }
         for (name, formula) in &self.formulas {
             object.insert(format!("{name}_formula"), formula.as_str().into());
@@ -129,10 +120,20 @@ impl Report {
 }
 
 fn insert(object: &mut Map<String, Value>, name: &str, figure: &Figure) {
+    if let Some((outer, inner)) = name.split_once('.') {
+        if let Value::Object(inside) = object.entry(outer).or_insert_with(|| Map::new().into()) {
+            insert(inside, inner, figure);
+        }
+        return;
+    }
     object.insert(name.to_owned(), number(figure.value).into());
     if let Some((suffix, value, _)) = figure.held_against() {
         object.insert(format!("{name}_{suffix}"), number(value).into());
     }
+}
+
+fn four_digits(value: f64) -> f64 {
+    format!("{value:.3e}").parse().unwrap_or(value)
 }
 
 /// Without a point where there is nothing behind it.

@@ -116,11 +116,17 @@ impl Driver {
             total: payment.total,
             at: Instant::now(),
         });
-        self.phone_ear.wait_for("outcome", &about).await?;
+        let phone_heard = self.phone_ear.wait_for("outcome", &about).await?;
         let tap_to_paid = tapped.elapsed() + late;
-        let heard = self.watch_ear.wait_for("outcome", &about).await?;
-        let told: Told<'_> = serde_json::from_str(&heard)?;
-        let outcome = told.outcome.ok_or("an event without its outcome")?.to_owned();
+        let watch_heard = self.watch_ear.wait_for("outcome", &about).await?;
+        let outcome_of = |heard: &str| -> Result<String> {
+            let told: Told<'_> = serde_json::from_str(heard)?;
+            Ok(told.outcome.ok_or("an event without its outcome")?.to_owned())
+        };
+        let outcome = outcome_of(&watch_heard)?;
+        if outcome != outcome_of(&phone_heard)? {
+            return Err(format!("order {id}: watch and phone were told different outcomes").into());
+        }
         self.unreported.push(Unreported { order, outcome });
         Ok(Served { tap_to_paid, whole: due.elapsed() })
     }

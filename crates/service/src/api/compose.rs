@@ -246,6 +246,13 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
         order: OrderId,
     }
     #[derive(Serialize)]
+    struct Outcome {
+        order: OrderId,
+        /// As the service signed it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        outcome: Option<String>,
+    }
+    #[derive(Serialize)]
     struct Pairing {
         pairing: PairingId,
     }
@@ -262,8 +269,11 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
             HouseholdEvent::Order(order)
             | HouseholdEvent::Requote(order)
             | HouseholdEvent::Decision(order)
-            | HouseholdEvent::Outcome(order)
             | HouseholdEvent::Result(order) => json(&Order { order })?,
+            HouseholdEvent::Outcome(order) => {
+                let found = order_row(app, household, order).await?;
+                json(&Outcome { order, outcome: found.outcome.map(|ended| ended.message.wire) })?
+            }
             HouseholdEvent::Balance => json(&BalanceEvent { balance: balance(app, household).await? })?,
             HouseholdEvent::Pin(watch) => json(&Pin { watch })?,
         };
