@@ -51,6 +51,8 @@ pub(super) async fn serve_bare() -> Result<()> {
 
 pub(super) async fn idle(options: &Options) -> Result<Report> {
     let (site, count) = (Site::new(options)?, raise_limit(options.devices)?);
+    // First and alone: both together have more connections than a process may.
+    let peer = bare(count).await?;
     let store = site.store()?;
     let households = load::found(&store, &relying_party(), count).await?;
     drop(store);
@@ -61,7 +63,6 @@ pub(super) async fn idle(options: &Options) -> Result<Report> {
     let devices = connect(&service, &households).await?;
     let connecting = started.elapsed();
     let each = real(Usage::of(service.pid())?.rss.saturating_sub(before)) / many(count);
-    let peer = bare(count).await?;
     let mut figures = vec![
         Figure::count("devices", u64::try_from(count)?),
         Figure::millis("connecting_ms", connecting),

@@ -133,7 +133,7 @@ pub(super) async fn measure(options: &Options) -> Result<Report> {
     }
     figures.push(Figure::count("orders_paid", u64::try_from(orders)?));
     let (signature, check) = units::signatures()?;
-    let change = units::state_change(&store, &households).await?;
+    let change = units::state_change(&store, &households, site.server()).await?;
     let costs = Costs { signature, check, change, request };
     let formula = costs.limit(peak, options.rate.is_none(), &mut figures)?;
     let mut report = Report::of(figures);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use nodpay::parties::Result;
 
+use super::process::Usage;
+
 /// Where Debian keeps one version of PostgreSQL beside another.
 const DEBIAN: &str = "/usr/lib/postgresql";
 /// The database that `pgbench` works on, made and dropped each time.
@@ -29,6 +31,15 @@ impl Server {
     /// Bytes ever written to the server's log.
     pub(super) fn wal_bytes(&self) -> Result<f64> {
         Ok(self.ask("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")?.parse()?)
+    }
+
+    /// Time on a processor of the server, which must run on this machine.
+    pub(super) fn cpu(&self) -> Result<Duration> {
+        let child = self.ask("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")?;
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat"));
+        let stat = stat.map_err(|_| "the server is not on this machine: its share of the limit cannot be measured")?;
+        let parent = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(1)?.parse().ok());
+        Usage::cpu_of_family(parent.ok_or("no parent")?)
     }
 
     /// Transactions a second of `pgbench`'s TPC-B over as many connections as the service has, scaled to them.

@@ -142,16 +142,18 @@ impl Usage {
         Ok(Self { cpu: Duration::from_millis(ticks * 1_000 / TICKS), rss })
     }
 
-    /// Time on a processor of all processes with this name and of their children that have ended.
-    pub(super) fn cpu_of_all(name: &str) -> Result<Duration> {
+    /// Time on a processor of a process and its children, those that have ended included.
+    pub(super) fn cpu_of_family(parent: u32) -> Result<Duration> {
         let mut ticks = 0;
         for process in std::fs::read_dir("/proc")? {
             // Processes end while one looks.
             let Ok(stat) = std::fs::read_to_string(process?.path().join("stat")) else { continue };
-            if let Some((head, fields)) = stat.rsplit_once(") ")
-                && head.ends_with(&format!("({name}"))
-            {
-                ticks += fields.split_ascii_whitespace().skip(11).take(4).flat_map(str::parse::<u64>).sum::<u64>();
+            let Some((head, fields)) = stat.rsplit_once(") ") else { continue };
+            let pid = head.split(' ').next().and_then(|pid| pid.parse().ok());
+            let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+            let of = fields.get(1).and_then(|of| of.parse().ok());
+            if pid == Some(parent) || of == Some(parent) {
+                ticks += fields.iter().skip(11).take(4).flat_map(|ticks| ticks.parse::<u64>()).sum::<u64>();
             }
         }
         Ok(Duration::from_millis(ticks * 1_000 / TICKS))

@@ -12,6 +12,7 @@ use nodpay_core::{Amount, Currency, Minor, Nonce, TransferId};
 use nodpay_protocol::{Signer as _, sign_request, verify_request};
 use nodpay_store::{Store, TopUp};
 
+use super::postgres::Server;
 use super::process::Usage;
 use super::service::Service;
 
@@ -50,14 +51,17 @@ fn per_run(mut one: impl FnMut() -> Result<()>) -> Result<Duration> {
 /// Processor time of a state change in a full group commit: a top-up (two looks, a transfer, the wallet, two events), the
 /// smallest transaction of the store that moves money, while always more of them wait than a commit takes.
 /// On PostgreSQL the server's time counts too.
-pub(super) async fn state_change(store: &Store, households: &[Arc<Household>]) -> Result<Duration> {
+pub(super) async fn state_change(
+    store: &Store,
+    households: &[Arc<Household>],
+    server: Option<Server>,
+) -> Result<Duration> {
     let amount = Amount::new(Minor::new(1)?, Currency::CNY);
     let ids: Vec<_> = households.iter().map(|household| household.household()).collect();
     let store = store.clone();
-    let is_shared = store.is_shared();
     let spent = || -> Result<Duration> {
-        let server = if is_shared { Usage::cpu_of_all("postgres")? } else { Duration::ZERO };
-        Ok(Usage::own()?.cpu + server)
+        let server = server.as_ref().map(Server::cpu).transpose()?;
+        Ok(Usage::own()?.cpu + server.unwrap_or_default())
     };
     let before = spent()?;
     in_parallel(TOP_UPS, move |number| {
