@@ -10,12 +10,15 @@ use nodpay_service::rails::RailFiles;
 use nodpay_service::{App, Config, KeyFiles, TlsFiles};
 use nodpay_store::Address;
 use serde::Deserialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing_subscriber::EnvFilter;
 
 /// Where things lie when nobody says otherwise.
 const DEFAULT_FOLDER: &str = "nodpay-data";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+/// Connections that may wait to be taken, if the kernel's `net.core.somaxconn` allows as many: devices that all come back
+/// at once and find no place would try again only after a second.
+const BACKLOG: u32 = 4_096;
 
 #[derive(clap::Args, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -247,10 +250,17 @@ pub(crate) fn run(options: Options) -> Result<()> {
         let origins = config.origins.join(", ");
         let app = App::open(config)?;
         app.stop_on_signals();
-        let listener = TcpListener::bind(listen).await.map_err(|error| format!("{listen}: {error}"))?;
+        let listener = bind(listen).map_err(|error| format!("{listen}: {error}"))?;
         println!("Nodpay serves {origins} on {}", listener.local_addr()?);
         Ok(nodpay_service::serve(app, listener).await?)
     })
+}
+
+fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
 }
 
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {

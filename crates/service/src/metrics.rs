@@ -16,6 +16,7 @@ const REQUEST_TIME: &str = "nodpay_http_request_seconds";
 const RAIL_ANSWERS: &str = "nodpay_rail_answers_total";
 const STREAMS: &str = "nodpay_event_streams";
 const EVENT_LAG: &str = "nodpay_event_lag_seconds";
+const COMMITS: &str = "nodpay_commits_total";
 
 /// Seconds: from a loopback payment to a guardian's phone on a bad network.
 const TIME_BUCKETS: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0];
@@ -39,12 +40,14 @@ pub(crate) fn install() {
         describe_counter!(RAIL_ANSWERS, "Answers of rails outside by rail, step and answer");
         describe_gauge!(STREAMS, "Open event streams by audience");
         describe_histogram!(EVENT_LAG, "From an event's record to its sending");
+        describe_counter!(COMMITS, "Database transactions committed; several requests may share one");
         Some(handle)
     });
 }
 
-/// The page for Prometheus.
-pub(crate) fn render() -> String {
+/// The page for Prometheus. `commits` are the store's until now.
+pub(crate) fn render(commits: u64) -> String {
+    counter!(COMMITS).absolute(commits);
     HANDLE.get().and_then(Option::as_ref).map(PrometheusHandle::render).unwrap_or_default()
 }
 

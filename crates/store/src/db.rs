@@ -613,7 +613,8 @@ pub(crate) fn sql_int(number: u64) -> Result<i64, StoreError> {
     i64::try_from(number).map_err(|_| StoreError::Database("a number is beyond 63 bits".to_owned()))
 }
 
-/// No statement may read a whole table, so that a payment costs the same however many there were.
+/// No statement may read a whole table, so that a payment costs the same however many there were; and none may be planned
+/// again for other values.
 #[cfg(test)]
 mod scans {
     use rusqlite::{Statement, StatementStatus};
@@ -623,5 +624,7 @@ mod scans {
         let on_purpose = sql.starts_with("SELECT count(*) FROM logins");
         let scanned = statement.get_status(StatementStatus::FullscanStep);
         assert!(on_purpose || scanned == 0, "{scanned} rows scanned by {sql}");
+        let planned = statement.get_status(StatementStatus::RePrepare);
+        assert!(planned == 0, "planned again: {sql}");
     }
 }

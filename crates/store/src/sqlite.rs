@@ -1,10 +1,12 @@
 //! The SQLite file: opening, migrations, and the reading connections.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 
 use crate::db::Db;
 use crate::tx::{Fault, Tx};
@@ -20,8 +22,6 @@ pub(crate) const MIGRATIONS: [&str; 4] = [
 ];
 /// Marks the file as ours: "nodp".
 const APPLICATION_ID: i32 = 0x6e6f_6470;
-/// Reading connections.
-const READERS: usize = 4;
 /// How long to wait for another process that writes (`nodpay admin`).
 const BUSY_TIMEOUT_MS: u64 = 5_000;
 const CACHED_STATEMENTS: usize = 128;
@@ -35,12 +35,11 @@ pub(crate) struct Sqlite {
 impl Sqlite {
     pub(crate) fn open(path: &Path, signer: OutcomeSigner) -> Result<Self, StoreError> {
         let mut db = Connection::open(path)?;
-        db.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
-        db.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+        set_up(&db)?;
         migrate(&mut db)?;
         db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")?;
         let (topics, _) = broadcast::channel(TOPIC_BUFFER);
-        let readers = Readers { path: path.to_owned(), free: Mutex::new(Vec::new()), permits: Semaphore::new(READERS) };
+        let readers = Readers { path: path.to_owned(), free: Mutex::new(Vec::new()) };
         Ok(Self { writer: Writer::start(db, signer, topics.clone())?, readers: Arc::new(readers), topics })
     }
 
@@ -60,25 +59,27 @@ impl Sqlite {
         self.writer.write(request).await
     }
 
-    /// Runs `request` over one consistent view of the database.
-    pub(crate) async fn read<T, F>(&self, request: F) -> Result<T, StoreError>
+    /// Runs `request` over one consistent view of the database, on the caller's thread: what is read takes microseconds,
+    /// far less than another thread takes to wake.
+    pub(crate) fn read<T>(&self, request: impl FnOnce(Db<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.readers.read(request)
+    }
+
+    /// The same for what takes long, on a thread of its own.
+    pub(crate) async fn view<T, F>(&self, request: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(Db<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let readers = Arc::clone(&self.readers);
-        let _permit = self.readers.permits.acquire().await.map_err(|_| StoreError::Stopped)?;
-        tokio::task::spawn_blocking(move || readers.read(request)).await.map_err(|error| match error.is_panic() {
-            true => StoreError::incident("transaction", "-", "the code panicked"),
-            false => StoreError::Stopped,
-        })?
+        tokio::task::spawn_blocking(move || readers.read(request)).await.map_err(|_| StoreError::Stopped)?
     }
 }
 
 struct Readers {
     path: PathBuf,
+    /// As many as ever read at the same time: threads of the runtime, mostly.
     free: Mutex<Vec<Connection>>,
-    permits: Semaphore,
 }
 
 impl Readers {
@@ -89,7 +90,8 @@ impl Readers {
             None => self.open()?,
         };
         let view = db.transaction()?;
-        let result = request(Db::Sqlite(&view));
+        let result = catch_unwind(AssertUnwindSafe(|| request(Db::Sqlite(&view))))
+            .unwrap_or_else(|_| Err(StoreError::incident("transaction", "-", "the code panicked")));
         view.finish()?;
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(db);
         result
@@ -98,10 +100,17 @@ impl Readers {
     fn open(&self) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(&self.path, flags)?;
-        db.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
-        db.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+        set_up(&db)?;
         Ok(db)
     }
+}
+
+fn set_up(db: &Connection) -> Result<(), StoreError> {
+    db.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    db.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    // Else a statement may be planned again whenever other values are bound to it, which costs more than to run it.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 fn migrate(db: &mut Connection) -> Result<(), StoreError> {

@@ -295,6 +295,13 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
         order: OrderId,
     }
     #[derive(Serialize)]
+    struct Outcome {
+        order: OrderId,
+        /// As the service signed it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        outcome: Option<String>,
+    }
+    #[derive(Serialize)]
     struct Pairing {
         pairing: PairingId,
     }
@@ -311,9 +318,12 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
             HouseholdEvent::Order(order)
             | HouseholdEvent::Requote(order)
             | HouseholdEvent::Decision(order)
-            | HouseholdEvent::Outcome(order)
             | HouseholdEvent::Result(order)
             | HouseholdEvent::Refund(order) => json(&Order { order })?,
+            HouseholdEvent::Outcome(order) => {
+                let found = order_row(app, household, order).await?;
+                json(&Outcome { order, outcome: found.outcome.map(|ended| ended.message.wire) })?
+            }
             HouseholdEvent::Balance => json(&BalanceEvent { balance: balance(app, household).await? })?,
             HouseholdEvent::Pin(watch) => json(&Pin { watch })?,
         };

@@ -21,8 +21,8 @@ pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, ApiErr
     Ok("ready\n")
 }
 
-pub(super) async fn metrics() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], crate::metrics::render())
+pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], crate::metrics::render(app.store().commits()))
 }
 
 #[derive(Serialize)]

@@ -7,7 +7,8 @@ use nodpay_core::{
 use nodpay_core::{GuardianId, HouseholdId, Salt, Text, WatchId};
 
 use super::cast::{
-    Family, HOUR_MS, MINUTE_MS, START, Shop, fresh, invite, line_id, message, minor, outcome_of, refused,
+    Family, HOUR_MS, MINUTE_MS, START, Shop, fresh, invite, line_id, merchant_events, message, minor, outcome_of,
+    refused,
 };
 use crate::{
     Audience, BillState, BillStatus, Claim, ClaimPairing, CodeRow, Good, HouseholdEvent, InvitationKind, MAX_CODES,
@@ -482,7 +483,7 @@ pub async fn bills_of_printed_codes(store: &Store) {
     family.paid(store, &row, START).await;
     let paid = store.bill(row.bill).await.expect("a read").expect("the bill");
     assert_eq!(paid.status(START), BillStatus::Paid);
-    let events = store.merchant_events_after(shop.merchant, 0, 10).await.expect("a read");
+    let events = merchant_events(store, shop.merchant, 0, 3).await;
     assert!(!events.is_empty() && events.iter().all(|event| event.event == MerchantEvent::Bill(row.bill)));
     assert_eq!(store.merchant_balance(shop.merchant).await, Ok(super::cast::cny(300)));
 }
@@ -522,7 +523,7 @@ pub async fn bills(store: &Store) {
     let cancelled = store.cancel_bill(shop.merchant, row.bill, START).await.expect("cancelled");
     assert_eq!((cancelled.state, cancelled.status(START)), (BillState::Cancelled, BillStatus::Cancelled));
     assert_eq!(store.cancel_bill(shop.merchant, row.bill, START).await, Ok(cancelled));
-    let events = store.merchant_events_after(shop.merchant, 0, 100).await.expect("a read");
+    let events = merchant_events(store, shop.merchant, 0, 3).await;
     assert_eq!(events.iter().map(|event| event.event).collect::<Vec<_>>(), [MerchantEvent::Bill(row.bill); 3]);
     assert_eq!(store.last_merchant_event(shop.merchant).await, Ok(events[2].seq));
     assert_eq!(store.merchant_events_after(shop.merchant, events[1].seq, 100).await, Ok(events[2..].to_vec()));

@@ -502,3 +502,22 @@ pub(crate) fn requote(bill: &BillRow, merchant: MerchantId, revision: u32, price
     let message = message("bill", &requote);
     (requote, message)
 }
+
+/// A merchant's events after `after`, once there are `count`: where others share the store, they show when transactions
+/// that began earlier have ended.
+pub(crate) async fn merchant_events(
+    store: &Store,
+    merchant: MerchantId,
+    after: u64,
+    count: usize,
+) -> Vec<crate::MerchantEventRow> {
+    let mut topics = store.subscribe();
+    loop {
+        let events = store.merchant_events_after(merchant, after, 100).await.expect("a read");
+        if events.len() >= count {
+            return events;
+        }
+        let told = tokio::time::timeout(std::time::Duration::from_secs(20), topics.recv()).await;
+        told.expect("they come soon").expect("the store runs");
+    }
+}

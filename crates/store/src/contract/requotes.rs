@@ -3,8 +3,8 @@
 use nodpay_core::{AskId, OrderState, OutcomeKind, Text};
 
 use super::cast::{
-    Family, MINUTE_MS, START, Shop, cancellation, cny, fresh, line_id, message, outcome_of, payment, refused, requote,
-    ticked,
+    Family, MINUTE_MS, START, Shop, cancellation, cny, fresh, line_id, merchant_events, message, outcome_of, payment,
+    refused, requote, ticked,
 };
 use crate::{
     ASK_LIFE_MS, AnswerRequote, AskRequote, AskState, Audience, BillStatus, HouseholdEvent, MAX_ASKS, MerchantEvent,
@@ -22,7 +22,7 @@ pub async fn requoting(store: &Store) {
     let bill = shop.sell(store, &[600, 300]).await;
     let row = family.place(store, &bill, START).await;
     let last = store.household(family.household).await.expect("a read").expect("it is there").last_event;
-    let merchant_last = store.last_merchant_event(shop.merchant).await.expect("a read");
+    let merchant_last = merchant_events(store, shop.merchant, 0, 2).await[1].seq;
     let old_nod = family.nod(&row, START);
 
     let ask = ask_for(&row, "l1");
@@ -79,7 +79,7 @@ pub async fn requoting(store: &Store) {
     let order = row.order;
     let expected = [HouseholdEvent::Requote(order), HouseholdEvent::Requote(order), HouseholdEvent::Decision(order)];
     assert_eq!(guardian.iter().map(|row| row.event).collect::<Vec<_>>(), expected);
-    let merchant = store.merchant_events_after(shop.merchant, merchant_last, 2).await.expect("a read");
+    let merchant = merchant_events(store, shop.merchant, merchant_last, 2).await;
     let expected = [MerchantEvent::Requote(bill.bill, ask.ask), MerchantEvent::Bill(bill.bill)];
     assert_eq!(merchant.iter().map(|row| row.event).collect::<Vec<_>>(), expected);
     let late = store.ask_requote(ask_for(&row, "l0"), START).await;
