@@ -50,6 +50,12 @@ enum Command {
         #[arg(long, default_value = "CNY")]
         currency: String,
     },
+    /// Replace the key that signs outcomes; restart each replica with the new file, in any order.
+    RotateOutcomeKey {
+        /// Where the root key lies now. Default: root.key in the data folder.
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
     /// Prove that the books are right; exit 1 and what is wrong where they are not.
     Check,
 }
@@ -133,12 +139,16 @@ pub(crate) fn run(options: Options) -> Result<()> {
         println!("outcome key: {}", files.outcome_key.display());
         return Ok(());
     }
-    let keys = ServiceKeys::load(&place.outcome_key(), None, now())?;
+    let keys = if let Command::RotateOutcomeKey { .. } = command {
+        ServiceKeys::load_even_if_over(&place.outcome_key(), None)?
+    } else {
+        ServiceKeys::load(&place.outcome_key(), None, now())?
+    };
     let store = Store::open(&place.database()?, keys.outcome_signer())?;
-    runtime()?.block_on(act(&store, &place, command))
+    runtime()?.block_on(act(&store, &keys, &place, command))
 }
 
-async fn act(store: &Store, place: &Place, command: Command) -> Result<()> {
+async fn act(store: &Store, keys: &ServiceKeys, place: &Place, command: Command) -> Result<()> {
     let origins = place.origins(DEFAULT_LISTEN);
     let origin = origins.first().ok_or("give an origin")?;
     let until = |at: nodpay_core::Timestamp| Date::from_millisecond(at.unix_ms()).map(|date| date.to_string());
@@ -188,6 +198,13 @@ async fn act(store: &Store, place: &Place, command: Command) -> Result<()> {
             let amount = Amount::new(Minor::new(minor)?, Currency::from_code(&currency)?);
             let balance = admin::top_up(store, household, amount, now()).await?;
             println!("{}", json!({ "household": household, "balance": balance.wallet.available()? }));
+        }
+        Command::RotateOutcomeKey { key } => {
+            let key = key.or_else(|| place.root_key()).ok_or("say with --key where the root key lies")?;
+            let (present, file) = (keys.outcome_certificate(), place.outcome_key());
+            let certificate = admin::rotate_outcome_key(store, present, &file, &key, now()).await?;
+            println!("{} holds a new outcome key, good until {}", file.display(), until(certificate.not_after)?);
+            eprintln!("Replicas sign with it from their next start.");
         }
         Command::Check => {
             let findings = store.check().await?;

@@ -50,8 +50,8 @@ pub use clock::{Clock, ManualClock};
 pub use config::{Config, ConfigError, TlsFiles};
 pub use extract::MAX_BODY_LEN;
 pub use keys::{
-    KeyError, KeyFiles, MERCHANT_CERTIFICATE_LIFE_MS, OUTCOME_CERTIFICATE_LIFE_MS, ServiceKeys, certify_outcome_key,
-    init_keys, load_root_key, random_key,
+    KeyError, KeyFiles, MERCHANT_CERTIFICATE_LIFE_MS, NewOutcomeKey, OUTCOME_CERTIFICATE_LIFE_MS, ServiceKeys,
+    certify_outcome_key, init_keys, load_root_key, random_key, renew_outcome_key,
 };
 pub use problem::{ApiError, ProofError};
 pub use secrets::RandomError;
@@ -348,6 +348,7 @@ pub async fn serve_routes(app: App, routes: Router, listener: TcpListener) -> Re
     let tls = app.config().tls.as_ref().map(tls::load).transpose()?;
     let listener = listener.into_std().map_err(failed)?;
 
+    app.store().keep_outcome_certificate(api::compose::message(app.keys().outcome_certificate()), app.now()).await?;
     let jobs = [
         tokio::spawn(jobs::end_what_is_due(app.clone())),
         tokio::spawn(events::pass_on(app.clone())),

@@ -34,6 +34,7 @@ mod households;
 mod ledger;
 mod merchants;
 mod orders;
+mod outcome_keys;
 mod pins;
 mod postgres;
 mod requotes;
@@ -571,6 +572,18 @@ impl Store {
     /// Errors: `OrderUnknown`, `OrderNotEnded`.
     pub async fn evidence(&self, household: HouseholdId, order: OrderId) -> Result<EvidenceParts, StoreError> {
         self.read(move |db| orders::evidence(db, household, order)).await
+    }
+
+    // The service's own keys
+
+    /// Remembers the certificate of a key that signs outcomes; for ever.
+    pub async fn keep_outcome_certificate(&self, certificate: Message, now: Timestamp) -> Result<(), StoreError> {
+        self.sqlite.write(move |tx| outcome_keys::keep(tx, &certificate, now)).await
+    }
+
+    /// The certificates of all keys that ever signed outcomes here.
+    pub async fn outcome_certificates(&self) -> Result<Vec<Message>, StoreError> {
+        self.sqlite.read(outcome_keys::list).await
     }
 
     // Money

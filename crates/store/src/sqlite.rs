@@ -12,7 +12,8 @@ use crate::writer::Writer;
 use crate::{OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
 
 /// One step a version, in order; `PRAGMA user_version` counts those done. Never change a released one.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("printed_codes.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("printed_codes.sql"), include_str!("outcome_keys.sql")];
 /// Marks the file as ours: "nodp".
 const APPLICATION_ID: i32 = 0x6e6f_6470;
 /// Reading connections.

@@ -160,7 +160,6 @@ pub(super) struct Household {
     guardian: GuardianId,
     log: Vec<String>,
     root: PublicKey,
-    outcome_certificate: String,
     wearers: Vec<Wearer>,
     /// The newest one of each watch.
     pin_reports: Vec<PinReportView>,
@@ -185,7 +184,6 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         guardian: session.guardian,
         log: log.into_iter().map(|entry| entry.wire).collect(),
         root: app.keys().root(),
-        outcome_certificate: app.keys().outcome_certificate().wire().to_owned(),
         wearers: wearers.collect(),
         pin_reports: pins.into_iter().map(|(watch, report)| PinReportView { watch, report: report.wire }).collect(),
         guardians: named(&row),
@@ -233,7 +231,11 @@ pub(super) async fn orders(
     let rows = app.store().orders(session.household, before, ORDERS_PAGE).await?;
     let full = u32::try_from(rows.len()).is_ok_and(|len| len == ORDERS_PAGE);
     let next = rows.last().filter(|_| full).map(|row| row.order);
-    Ok(Json(Orders { orders: rows.into_iter().map(|row| GuardianOrder::new(row, now)).collect(), next }))
+    let mut orders = Vec::with_capacity(rows.len());
+    for row in rows {
+        orders.push(GuardianOrder::new(&app, row, now).await?);
+    }
+    Ok(Json(Orders { orders, next }))
 }
 
 pub(super) async fn order(
@@ -242,7 +244,7 @@ pub(super) async fn order(
     Path(order): Path<OrderId>,
 ) -> Result<Json<GuardianOrder>, ApiError> {
     let row = app.store().order(session.household, order).await?.ok_or(StoreError::OrderUnknown)?;
-    Ok(Json(GuardianOrder::new(row, app.now())))
+    Ok(Json(GuardianOrder::new(&app, row, app.now()).await?))
 }
 
 /// The evidence file of an ended order, for `nodpay verify`.
@@ -254,11 +256,12 @@ pub(super) async fn evidence(
     let parts = app.store().evidence(session.household, order).await?;
     let row = parts.order;
     let outcome = row.outcome.ok_or(StoreError::OrderNotEnded)?;
+    let certificate = verified::outcome_certificate(&app, &outcome.message).await?;
     let wire = |message: Option<Message>| message.map(|message| message.wire);
     let evidence = Evidence {
         v: V1,
         merchant_certificate: row.merchant_certificate.wire,
-        outcome_certificate: app.keys().outcome_certificate().wire().to_owned(),
+        outcome_certificate: certificate.wire().to_owned(),
         log: parts.log,
         wearer_name: parts.wearer,
         bill: row.bill_message.wire,

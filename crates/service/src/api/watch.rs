@@ -258,7 +258,8 @@ pub(super) async fn report(
     let (row, book) = order_of(&app, watch, order).await?;
     let known = verified::order(&app, &book, &row)?;
     let ended = row.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?;
-    let outcome = verify_outcome(&ended.message.wire, app.keys().outcome_certificate(), &known.order)
+    let certificate = verified::outcome_certificate(&app, &ended.message).await?;
+    let outcome = verify_outcome(&ended.message.wire, &certificate, &known.order)
         .map_err(|error| ApiError::Internal(format!("outcome {}: {error}", ended.message.digest)))?;
     let result = verify_result(&wire, &book, &known.order, &outcome)?;
     let report = ReportResult { order, result: (*result).clone(), message: message(&result) };
