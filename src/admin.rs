@@ -27,6 +27,9 @@ const MODULE: u32 = 12;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// The service's TOML file, for where things lie.
+    #[arg(long, env = "NODPAY_CONFIG")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
     #[command(subcommand)]
@@ -56,6 +59,8 @@ enum Command {
         #[arg(long)]
         key: Option<PathBuf>,
     },
+    /// Bring the database up to this program's version, which `serve` does by itself; prints the version before and after.
+    Migrate,
     /// Prove that the books are right; exit 1 and what is wrong where they are not.
     Check,
 }
@@ -132,7 +137,8 @@ enum CodeCommand {
 }
 
 pub(crate) fn run(options: Options) -> Result<()> {
-    let Options { place, command } = options;
+    let Options { config, place, command } = options;
+    let place = place.with_file(config.as_deref())?;
     if let Command::Init = command {
         let files = init_keys(&place.folder(), now())?;
         println!("root key:    {} (move it to a safe place when the tills are enrolled)", files.root_key.display());
@@ -205,6 +211,10 @@ async fn act(store: &Store, keys: &ServiceKeys, place: &Place, command: Command)
             let certificate = admin::rotate_outcome_key(store, present, &file, &key, now()).await?;
             println!("{} holds a new outcome key, good until {}", file.display(), until(certificate.not_after)?);
             eprintln!("Replicas sign with it from their next start.");
+        }
+        Command::Migrate => {
+            let versions = store.migrated();
+            println!("{}", json!({ "from": versions.from, "to": versions.to }));
         }
         Command::Check => {
             let findings = store.check().await?;

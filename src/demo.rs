@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::serve::{log, runtime};
+use crate::serve::{LogFormat, log, runtime};
 
 mod bridge;
 
@@ -65,10 +65,10 @@ pub(crate) fn run(options: Options) -> Result<()> {
     if options.headless {
         return crate::headless::run(&data, &options.out);
     }
+    log(LogFormat::Text, if options.stage_only { "warn" } else { "info" });
     if options.stage_only {
         return runtime()?.block_on(serve(&data, options.listen, true));
     }
-    log();
     runtime()?.block_on(serve(&data, options.listen, false))
 }
 

@@ -64,7 +64,7 @@ pub use types::{
     AnswerRequote, AppendLog, AskRequote, AskRow, AskState, Audience, Balance, BillOrder, BillRow, BillState,
     BillStatus, CancelOrder, Claim, ClaimPairing, CodeRow, Decide, Ended, EventRow, EvidenceParts, Finding, Good,
     GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent, MerchantEventRow, MerchantRow, Message,
-    NewBill, NewCode, NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSession, OrderRow, PairingRow,
+    Migrated, NewBill, NewCode, NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSession, OrderRow, PairingRow,
     PairingState, Pay, PlaceOrder, ReportPin, ReportResult, Requote, SessionOf, Ticked, TokenHash, TopUp, Topic,
     WatchRow,
 };
@@ -166,6 +166,15 @@ impl Store {
         match &*self.database {
             Database::Sqlite(sqlite) => sqlite.read(request).await,
             Database::Postgres(postgres) => postgres.view(request).await,
+        }
+    }
+
+    /// The version the database had before it was opened, and the one it has now.
+    #[must_use]
+    pub fn migrated(&self) -> Migrated {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.migrated(),
+            Database::Postgres(postgres) => postgres.migrated(),
         }
     }
 
@@ -578,12 +587,12 @@ impl Store {
 
     /// Remembers the certificate of a key that signs outcomes; for ever.
     pub async fn keep_outcome_certificate(&self, certificate: Message, now: Timestamp) -> Result<(), StoreError> {
-        self.sqlite.write(move |tx| outcome_keys::keep(tx, &certificate, now)).await
+        self.write(move |tx| outcome_keys::keep(tx, &certificate, now)).await
     }
 
     /// The certificates of all keys that ever signed outcomes here.
     pub async fn outcome_certificates(&self) -> Result<Vec<Message>, StoreError> {
-        self.sqlite.read(outcome_keys::list).await
+        self.read(outcome_keys::list).await
     }
 
     // Money

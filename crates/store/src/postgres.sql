@@ -306,6 +306,13 @@ CREATE TABLE merchant_events (
 );
 CREATE INDEX events_of_merchant ON merchant_events (merchant, seq);
 
+-- The root's word on each key that has ever signed outcomes here.
+CREATE TABLE outcome_certificates (
+    digest BYTEA PRIMARY KEY CHECK (octet_length(digest) = 32),
+    wire TEXT NOT NULL,
+    at BIGINT NOT NULL
+);
+
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON messages FOR EACH ROW EXECUTE FUNCTION append_only();
@@ -315,6 +322,7 @@ CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON transfers FOR EACH ROW EXECUTE F
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON settlements FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON events FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON merchant_events FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON outcome_certificates FOR EACH ROW EXECUTE FUNCTION append_only();
 
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '%', TG_ARGV[0]; END $$;

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, broadcast};
 use crate::db::Db;
 use crate::tx::{Fault, Tx};
 use crate::writer::Writer;
-use crate::{OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
+use crate::{Migrated, OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
 
 /// One step a version, in order; `PRAGMA user_version` counts those done. Never change a released one.
 const MIGRATIONS: [&str; 3] =
@@ -26,6 +26,7 @@ pub(crate) struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
     topics: broadcast::Sender<Topic>,
+    migrated: Migrated,
 }
 
 impl Sqlite {
@@ -33,11 +34,11 @@ impl Sqlite {
         let mut db = Connection::open(path)?;
         db.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
         db.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-        migrate(&mut db)?;
+        let migrated = migrate(&mut db)?;
         db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")?;
         let (topics, _) = broadcast::channel(TOPIC_BUFFER);
         let readers = Readers { path: path.to_owned(), free: Mutex::new(Vec::new()), permits: Semaphore::new(READERS) };
-        Ok(Self { writer: Writer::start(db, signer, topics.clone())?, readers: Arc::new(readers), topics })
+        Ok(Self { writer: Writer::start(db, signer, topics.clone())?, readers: Arc::new(readers), topics, migrated })
     }
 
     pub(crate) fn commits(&self) -> u64 {
@@ -46,6 +47,10 @@ impl Sqlite {
 
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Topic> {
         self.topics.subscribe()
+    }
+
+    pub(crate) const fn migrated(&self) -> Migrated {
+        self.migrated
     }
 
     pub(crate) async fn write<T, F>(&self, request: F) -> Result<T, StoreError>
@@ -100,7 +105,7 @@ impl Readers {
     }
 }
 
-fn migrate(db: &mut Connection) -> Result<(), StoreError> {
+fn migrate(db: &mut Connection) -> Result<Migrated, StoreError> {
     let marked: i32 = db.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if marked != APPLICATION_ID && (marked != 0 || tables != 0) {
@@ -126,7 +131,7 @@ fn migrate(db: &mut Connection) -> Result<(), StoreError> {
         all.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
     }
     all.commit()?;
-    Ok(())
+    Ok(Migrated { from: MIGRATIONS.len() - missing.len(), to: MIGRATIONS.len() })
 }
 
 impl From<rusqlite::Error> for StoreError {

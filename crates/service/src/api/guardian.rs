@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nodpay_core::{
     Amount, AskId, Bytes, Currency, Digest, Entry, GuardianId, HouseholdError, HouseholdId, LineId, LogEntry, OrderId,
-    OrderState, PairingId, PersonName, PublicKey, Reduction, Timestamp, V1, WatchId, WearerId,
+    OrderState, OutcomeKind, PairingId, PersonName, PublicKey, Reduction, Timestamp, V1, WatchId, WearerId,
 };
 use nodpay_protocol::{Assertion, AssertionKind, Evidence, LogBook, VerifyError, name_digest, sha256, verify_decision};
 use nodpay_store::{
@@ -25,6 +25,7 @@ use crate::events::{Audience, resume_from, stream};
 use crate::extract::{Json as JsonBody, OwnPage, Path, Query, Wire};
 use crate::households;
 use crate::limits::Purpose;
+use crate::metrics;
 use crate::problem::ApiError;
 use crate::secrets::{Token, random};
 use crate::sessions::{self, GUARDIAN_COOKIE, GuardianSession, limit};
@@ -337,8 +338,13 @@ pub(super) async fn decide(
     let decide = Decide { order, decision: (*decision).clone(), message: message(&decision), counter };
     let decided = app.store().decide(decide, app.now()).await?;
     app.remembered().keep_decision(decision);
-    if matches!(decided.state, OrderState::Approved { .. }) {
-        app.taps().insert((session.household, order), tapped);
+    match decided.state {
+        OrderState::Approved { .. } => {
+            metrics::rail_answer("wallet", "hold", "done");
+            app.taps().insert((session.household, order), tapped);
+        }
+        OrderState::Ended { outcome: OutcomeKind::Failed } => metrics::rail_answer("wallet", "hold", "refused"),
+        OrderState::Ended { .. } | OrderState::Waiting { .. } => {}
     }
     if let Some(deadline) = decided.state.deadline() {
         app.deadlines().expect(deadline);

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use nodpay_core::{PublicKey, Timestamp};
@@ -19,14 +20,17 @@ pub(super) async fn health() -> &'static str {
     "ok\n"
 }
 
-/// The database can be read and written.
-pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {
+/// The database can be read and written, and the service is not about to stop.
+pub(super) async fn ready(State(app): State<App>) -> Result<(StatusCode, &'static str), ApiError> {
+    if app.is_leaving() {
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, "stopping\n"));
+    }
     app.store().ready().await?;
-    Ok("ready\n")
+    Ok((StatusCode::OK, "ready\n"))
 }
 
-pub(super) async fn metrics() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], crate::metrics::render())
+pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], crate::metrics::render(app.store().commits()))
 }
 
 #[derive(Serialize)]

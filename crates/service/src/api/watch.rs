@@ -25,6 +25,7 @@ use crate::events::{Audience, resume_from, stream};
 use crate::extract::{Json as JsonBody, Path, Query, Wire};
 use crate::households;
 use crate::limits::Purpose;
+use crate::metrics;
 use crate::problem::ApiError;
 use crate::sessions::{Standing, WatchProof, limit};
 use crate::verified;
@@ -222,10 +223,11 @@ pub(super) async fn pay(
     let payment = verify_payment(&wire, &book, &known.order, &decision)?;
     let pay = Pay { order, payment: (*payment).clone(), message: message(&payment) };
     let paid = app.store().pay(pay, app.now()).await?;
-    if matches!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid })
-        && let Some(tapped) = app.taps().take((row.household, order))
-    {
-        crate::metrics::tap_to_paid(tapped.elapsed());
+    if matches!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid }) {
+        metrics::rail_answer("wallet", "post", "done");
+        if let Some(tapped) = app.taps().take((row.household, order)) {
+            metrics::tap_to_paid(tapped.elapsed());
+        }
     }
     Ok(accepted())
 }
