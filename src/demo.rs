@@ -47,6 +47,8 @@ pub(crate) struct Options {
     /// Where `--headless` writes evidence files and anchor.json.
     #[arg(long, default_value = "nodpay-demo")]
     out: PathBuf,
+    #[arg(long, env = "NODPAY_LOG_FORMAT", value_enum, default_value_t, hide = true)]
+    log_format: LogFormat,
     /// Serve, print the invitations as JSON, and play nothing.
     #[arg(long, hide = true)]
     stage_only: bool,
@@ -65,7 +67,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     if options.headless {
         return crate::headless::run(&data, &options.out);
     }
-    log(LogFormat::Text, if options.stage_only { "warn" } else { "info" });
+    log(options.log_format, if options.stage_only { "warn" } else { "info" });
     if options.stage_only {
         return runtime()?.block_on(serve(&data, options.listen, true));
     }

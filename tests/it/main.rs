@@ -8,6 +8,8 @@ mod browser;
 mod claims;
 mod cli;
 mod kill;
+mod operations;
+mod packaging;
 mod printed;
 mod table;
 mod walls;
