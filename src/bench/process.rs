@@ -13,6 +13,8 @@ const PAGE: u64 = 4096;
 /// An entry of `/proc/PID/pagemap`, in bytes; its highest bit says that the page is in memory.
 const PAGEMAP_ENTRY: u64 = 8;
 const PAGE_PRESENT: u64 = 1 << 63;
+/// Clock ticks a second in `/proc`: USER_HZ, on every architecture this runs on.
+const TICKS: u64 = 100;
 
 /// Where the faces lie in a program's file, in bytes from its start.
 pub(super) struct Fonts(Vec<Range<u64>>);
@@ -115,6 +117,49 @@ impl Mapping {
             }
         }
         Ok(present)
+    }
+}
+
+/// What a process takes: proc_pid_stat(5), proc_pid_status(5).
+#[derive(Clone, Copy)]
+pub(super) struct Usage {
+    /// Time on a processor since its start, threads that have ended included; to a hundredth of a second.
+    pub(super) cpu: Duration,
+    /// Resident memory, in bytes.
+    pub(super) rss: u64,
+}
+
+impl Usage {
+    pub(super) fn of(pid: u32) -> Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The second field, the program's name in brackets, may hold anything; utime and stime are the 14th and 15th.
+        let (_, fields) = stat.rsplit_once(") ").ok_or("no name in stat")?;
+        let ticks = fields.split_ascii_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        let ticks = ticks.sum::<std::result::Result<u64, _>>()?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let rss = kilobytes(rss.and_then(|rss| rss.split_ascii_whitespace().next()))?;
+        Ok(Self { cpu: Duration::from_millis(ticks * 1_000 / TICKS), rss })
+    }
+
+    /// Time on a processor of all processes with this name and of their children that have ended.
+    pub(super) fn cpu_of_all(name: &str) -> Result<Duration> {
+        let mut ticks = 0;
+        for process in std::fs::read_dir("/proc")? {
+            // Processes end while one looks.
+            let Ok(stat) = std::fs::read_to_string(process?.path().join("stat")) else { continue };
+            if let Some((head, fields)) = stat.rsplit_once(") ")
+                && head.ends_with(&format!("({name}"))
+            {
+                ticks += fields.split_ascii_whitespace().skip(11).take(4).flat_map(str::parse::<u64>).sum::<u64>();
+            }
+        }
+        Ok(Duration::from_millis(ticks * 1_000 / TICKS))
+    }
+
+    /// Of this process.
+    pub(super) fn own() -> Result<Self> {
+        Self::of(std::process::id())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nodpay::parties::{Client, Result};
 
-use super::Figure;
+use super::figures::Figure;
 
 /// The demo must answer by then.
 const START_PATIENCE: Duration = Duration::from_secs(20);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nodpay::parties::{Approval, Cast, PIN, Result, ServiceProcess, WatchOptions, enter};
 use nodpay::parties::{label_with, line_id, photograph, snack};
 
-use super::Figure;
+use super::figures::Figure;
 use super::process::{Activity, Fonts, Memory};
 use super::wire::CountingProxy;
 

@@ -108,18 +108,18 @@ pub(crate) struct Page {
     events: VecDeque<Sent>,
     /// Number of the last one that was read, also when it is not sent.
     read_to: u64,
-    is_empty: bool,
+    count: u32,
 }
 
 impl Page {
     pub(crate) fn new(after: u64) -> Self {
-        Self { events: VecDeque::new(), read_to: after, is_empty: true }
+        Self { events: VecDeque::new(), read_to: after, count: 0 }
     }
 
     /// The next event of the log; `None` where there is nothing to say about it any more.
     pub(crate) fn push(&mut self, seq: u64, sent: Option<Sent>) {
         self.read_to = seq;
-        self.is_empty = false;
+        self.count += 1;
         self.events.extend(sent);
     }
 }
@@ -313,7 +313,7 @@ impl Follower {
                 Ok(page) => {
                     self.after = page.read_to;
                     self.ready = page.events;
-                    self.behind = !page.is_empty;
+                    self.behind = page.count >= PAGE;
                 }
                 Err(error) => {
                     error.log();

@@ -13,24 +13,18 @@ use crate::problem::ApiError;
 /// Books that are remembered.
 pub(crate) const MAX_BOOKS: usize = 16_384;
 
-/// The household's book, as new as the database.
-pub(crate) async fn book(app: &App, household: HouseholdId) -> Result<Arc<LogBook>, ApiError> {
-    let row = row(app, household).await?;
-    book_of(app, &row).await
-}
-
 /// The household's row.
 pub(crate) async fn row(app: &App, household: HouseholdId) -> Result<HouseholdRow, ApiError> {
     app.store().household(household).await?.ok_or(ApiError::Store(StoreError::HouseholdUnknown))
 }
 
-/// The book of a household whose row was just read; at least as new as the row.
-pub(crate) async fn book_of(app: &App, row: &HouseholdRow) -> Result<Arc<LogBook>, ApiError> {
-    let household = row.household;
+/// The household's book, at least as new as the database was when this began.
+pub(crate) async fn book(app: &App, household: HouseholdId) -> Result<Arc<LogBook>, ApiError> {
+    let (head, next_seq) = app.store().log_head(household).await?.ok_or(StoreError::HouseholdUnknown)?;
     let incident = |what: &str| ApiError::Internal(format!("log of household {household}: {what}"));
     let known = app.books().get(household);
     if let Some(book) = &known
-        && (book.head() == row.head || (book.next_seq() > row.next_seq && book.seq_of(row.head).is_some()))
+        && (book.head() == head || (book.next_seq() > next_seq && book.seq_of(head).is_some()))
     {
         return Ok(Arc::clone(book));
     }
@@ -48,7 +42,7 @@ pub(crate) async fn book_of(app: &App, row: &HouseholdRow) -> Result<Arc<LogBook
     for entry in entries {
         book.append(&entry.wire).map_err(|error| incident(&error.to_string()))?;
     }
-    if book.household() != household || book.seq_of(row.head).is_none() {
+    if book.household() != household || book.seq_of(head).is_none() {
         return Err(incident("it does not lead to its head"));
     }
     let book = Arc::new(book);

@@ -316,8 +316,12 @@ impl ServiceKeys {
 
     /// The certificate that names the present outcome key.
     #[must_use]
-    pub fn outcome_certificate(&self) -> &Arc<Verified<OutcomeCertificate>> {
+    pub fn outcome_certificate(&self) -> &Verified<OutcomeCertificate> {
         &self.outcome_certificate
+    }
+
+    pub(crate) fn present_certificate(&self) -> Arc<Verified<OutcomeCertificate>> {
+        Arc::clone(&self.outcome_certificate)
     }
 
     /// Under which certificate an outcome verifies, by what this process has seen so far.
@@ -466,7 +470,7 @@ mod tests {
         let certificate = new.certificate.clone();
         new.install().expect("installed");
         let after = ServiceKeys::load(&files.outcome_key, None, late).expect("reads");
-        assert_eq!((after.root(), &**after.outcome_certificate()), (before.root(), &certificate));
+        assert_eq!((after.root(), after.outcome_certificate()), (before.root(), &certificate));
         assert_ne!(certificate.key, before.outcome_certificate().key);
     }
 

@@ -41,13 +41,11 @@ const ALL: [Metric; 9] = [
     Metric {
         name: TAP_TO_PAID,
         kind: Kind::Histogram,
-
         help: "From the guardian's accepted decision to the accepted payment, where one process saw both",
     },
     Metric {
         name: RAIL_ANSWERS,
         kind: Kind::Counter,
-
         help: "What rails answered to hold, post, void, refund and status",
     },
     Metric { name: REQUESTS, kind: Kind::Counter, help: "Answered requests by route and class of status" },
@@ -56,7 +54,6 @@ const ALL: [Metric; 9] = [
     Metric {
         name: EVENT_LAG,
         kind: Kind::Histogram,
-
         help: "From an event's record to its sending on a stream that was open then",
     },
     Metric { name: STORE_ERRORS, kind: Kind::Counter, help: "Transactions that failed by our fault" },

@@ -149,14 +149,14 @@ pub(crate) async fn outcome_certificate(
 
 /// The certificates of all keys that ever signed outcomes here: the present one, then the newest first.
 pub(crate) async fn outcome_certificates(app: &App) -> Result<Vec<Arc<Verified<OutcomeCertificate>>>, ApiError> {
-    let present = app.keys().outcome_certificate();
+    let present = app.keys().present_certificate();
     let mut earlier = Vec::new();
     for stored in app.store().outcome_certificates().await?.iter().filter(|stored| stored.digest != present.digest()) {
         let memory = &app.remembered().outcome_certificates;
         earlier.push(recall(memory, stored, || verify_outcome_certificate(&stored.wire, &app.keys().root()))?);
     }
     earlier.sort_by_key(|certificate| std::cmp::Reverse(certificate.not_before));
-    Ok(std::iter::once(Arc::clone(present)).chain(earlier).collect())
+    Ok(std::iter::once(present).chain(earlier).collect())
 }
 
 /// From memory, or verified now. What we stored and no longer believe is an incident of ours, not the peer's fault.

@@ -54,6 +54,7 @@ use nodpay_core::{
 use tokio::sync::broadcast;
 
 use crate::db::Db;
+use crate::households::Books;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::tx::{Fault, Tx};
@@ -152,7 +153,7 @@ impl Store {
         F: Fn(Db<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         match &*self.database {
-            Database::Sqlite(sqlite) => sqlite.read(request).await,
+            Database::Sqlite(sqlite) => sqlite.read(request),
             Database::Postgres(postgres) => postgres.read(request).await,
         }
     }
@@ -164,7 +165,7 @@ impl Store {
         F: Fn(Db<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         match &*self.database {
-            Database::Sqlite(sqlite) => sqlite.read(request).await,
+            Database::Sqlite(sqlite) => sqlite.view(request).await,
             Database::Postgres(postgres) => postgres.view(request).await,
         }
     }
@@ -215,6 +216,11 @@ impl Store {
     /// Log entries from number `from_seq` on, in order.
     pub async fn log(&self, household: HouseholdId, from_seq: u64) -> Result<Vec<Message>, StoreError> {
         self.read(move |db| households::log(db, household, from_seq)).await
+    }
+
+    /// Digest of the newest log entry and the number of the next.
+    pub async fn log_head(&self, household: HouseholdId) -> Result<Option<(Digest, u64)>, StoreError> {
+        self.read(move |db| Ok(Books::find(db, household)?.map(|books| (books.head, books.next_seq)))).await
     }
 
     pub async fn household(&self, household: HouseholdId) -> Result<Option<HouseholdRow>, StoreError> {

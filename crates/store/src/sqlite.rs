@@ -1,10 +1,11 @@
 //! The SQLite file: opening, migrations, and the reading connections.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 
 use crate::db::Db;
 use crate::tx::{Fault, Tx};
@@ -16,8 +17,6 @@ const MIGRATIONS: [&str; 3] =
     [include_str!("schema.sql"), include_str!("printed_codes.sql"), include_str!("outcome_keys.sql")];
 /// Marks the file as ours: "nodp".
 const APPLICATION_ID: i32 = 0x6e6f_6470;
-/// Reading connections.
-const READERS: usize = 4;
 /// How long to wait for another process that writes (`nodpay admin`).
 const BUSY_TIMEOUT_MS: u64 = 5_000;
 const CACHED_STATEMENTS: usize = 128;
@@ -37,7 +36,7 @@ impl Sqlite {
         let migrated = migrate(&mut db)?;
         db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")?;
         let (topics, _) = broadcast::channel(TOPIC_BUFFER);
-        let readers = Readers { path: path.to_owned(), free: Mutex::new(Vec::new()), permits: Semaphore::new(READERS) };
+        let readers = Readers { path: path.to_owned(), free: Mutex::new(Vec::new()) };
         Ok(Self { writer: Writer::start(db, signer, topics.clone())?, readers: Arc::new(readers), topics, migrated })
     }
 
@@ -61,25 +60,27 @@ impl Sqlite {
         self.writer.write(request).await
     }
 
-    /// Runs `request` over one consistent view of the database.
-    pub(crate) async fn read<T, F>(&self, request: F) -> Result<T, StoreError>
+    /// Runs `request` over one consistent view of the database, on the caller's thread: what is read takes microseconds,
+    /// far less than another thread takes to wake.
+    pub(crate) fn read<T>(&self, request: impl FnOnce(Db<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.readers.read(request)
+    }
+
+    /// The same for what takes long, on a thread of its own.
+    pub(crate) async fn view<T, F>(&self, request: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(Db<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let readers = Arc::clone(&self.readers);
-        let _permit = self.readers.permits.acquire().await.map_err(|_| StoreError::Stopped)?;
-        tokio::task::spawn_blocking(move || readers.read(request)).await.map_err(|error| match error.is_panic() {
-            true => StoreError::incident("transaction", "-", "the code panicked"),
-            false => StoreError::Stopped,
-        })?
+        tokio::task::spawn_blocking(move || readers.read(request)).await.map_err(|_| StoreError::Stopped)?
     }
 }
 
 struct Readers {
     path: PathBuf,
+    /// As many as ever read at the same time: threads of the runtime, mostly.
     free: Mutex<Vec<Connection>>,
-    permits: Semaphore,
 }
 
 impl Readers {
@@ -90,7 +91,8 @@ impl Readers {
             None => self.open()?,
         };
         let view = db.transaction()?;
-        let result = request(Db::Sqlite(&view));
+        let result = catch_unwind(AssertUnwindSafe(|| request(Db::Sqlite(&view))))
+            .unwrap_or_else(|_| Err(StoreError::incident("transaction", "-", "the code panicked")));
         view.finish()?;
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(db);
         result
