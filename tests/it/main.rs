@@ -7,6 +7,7 @@ mod bindings;
 mod browser;
 mod claims;
 mod cli;
+mod faults;
 mod kill;
 mod operations;
 mod packaging;
