@@ -26,7 +26,7 @@ const REPLICAS: usize = 3;
 const SQLITE_DISK_MB: u32 = 192;
 const POSTGRES_DISK_MB: u32 = 512;
 /// The load meets a fault within this time.
-const NOTICED_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const NOTICED_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const SETTINGS: [&str; 3] = ["max_connections=60", "shared_buffers=64MB", "deadlock_timeout=50ms"];
 
