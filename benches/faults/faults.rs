@@ -152,8 +152,8 @@ const DISTURB: &str = "CREATE OR REPLACE FUNCTION disturb() RETURNS trigger LANG
 const WHERE: [&str; 2] = ["messages", "orders"];
 const CALM: &str = "CREATE OR REPLACE FUNCTION disturb() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'";
 /// Locks are taken the other way round than the service takes them, until PostgreSQL finds a deadlock.
-const DEADLOCK: &str = "BEGIN; SET LOCAL deadlock_timeout = '10s'; LOCK TABLE bills IN SHARE ROW EXCLUSIVE MODE;
-    SELECT pg_sleep(0.05); SELECT count(*) FROM (SELECT 1 FROM households FOR UPDATE) AS locked; COMMIT";
+const DEADLOCK: &str = "BEGIN; SET LOCAL deadlock_timeout = '1s'; LOCK TABLE bills IN SHARE ROW EXCLUSIVE MODE;
+    SELECT pg_sleep(0.03); SELECT count(*) FROM (SELECT 1 FROM households FOR UPDATE) AS locked; COMMIT";
 async fn disturb(scene: &mut Scene) -> Result<()> {
     let server = scene.server()?;
     server.sql(DATABASE, DISTURB)?;
