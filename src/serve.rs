@@ -255,7 +255,7 @@ mod tests {
         let options = Options { config: Some(path.clone()), ..Options::default() }.with_file().expect("it is read");
         let config = options.into_config().expect("a configuration");
         assert_eq!(config.check(), Ok(()));
-        assert_eq!(config.database, Path::new("/var/lib/nodpay/nodpay.sqlite"));
+        assert_eq!(config.database, Address::Sqlite("/var/lib/nodpay/nodpay.sqlite".into()));
 
         let text = std::fs::read_to_string(path).expect("the example");
         let uncommented: String =

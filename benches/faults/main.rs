@@ -2,7 +2,7 @@
 //! acknowledged may be lost or paid twice. Prints a table; exit 1 where something was.
 
 mod balancer;
-mod faults;
+mod list;
 mod postgres;
 mod replicas;
 mod scene;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::faults::FAULTS;
+use crate::list::FAULTS;
 use crate::scene::{Load, Outcome};
 
 /// Break services, databases, connections and disks under load, and count what was lost.

@@ -16,7 +16,7 @@ use nodpay_service::{ServiceKeys, init_keys, load_root_key};
 use nodpay_store::{Address, MAX_ORDERS_PAGE, Store};
 
 use super::balancer::Balancer;
-use super::faults::{Fault, Place};
+use super::list::{Fault, Place};
 use super::postgres::{DATABASE, Server, Volume};
 use super::replicas::{CONNECTIONS, Replica, database_argument, reach, relying_party};
 

@@ -2,8 +2,8 @@
 
 #[path = "../../benches/faults/balancer.rs"]
 mod balancer;
-#[path = "../../benches/faults/faults.rs"]
-mod faults;
+#[path = "../../benches/faults/list.rs"]
+mod list;
 #[path = "../../benches/faults/postgres.rs"]
 mod postgres;
 #[path = "../../benches/faults/replicas.rs"]
@@ -13,7 +13,7 @@ mod scene;
 
 use std::time::Duration;
 
-use faults::FAULTS;
+use list::FAULTS;
 use scene::{Load, Outcome};
 
 fn play(of_sqlite: bool) {
