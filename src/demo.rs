@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::serve::{log, runtime};
+use crate::serve::{LogFormat, log, runtime};
 
 mod bridge;
 
@@ -47,6 +47,8 @@ pub(crate) struct Options {
     /// Where `--headless` writes evidence files and anchor.json.
     #[arg(long, default_value = "nodpay-demo")]
     out: PathBuf,
+    #[arg(long, env = "NODPAY_LOG_FORMAT", value_enum, default_value_t, hide = true)]
+    log_format: LogFormat,
     /// Serve, print the invitations as JSON, and play nothing.
     #[arg(long, hide = true)]
     stage_only: bool,
@@ -65,10 +67,10 @@ pub(crate) fn run(options: Options) -> Result<()> {
     if options.headless {
         return crate::headless::run(&data, &options.out);
     }
+    log(options.log_format, if options.stage_only { "warn" } else { "info" });
     if options.stage_only {
         return runtime()?.block_on(serve(&data, options.listen, true));
     }
-    log();
     runtime()?.block_on(serve(&data, options.listen, false))
 }
 

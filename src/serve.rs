@@ -1,6 +1,7 @@
 //! `nodpay serve`: flags, environment and one TOML file become the service's configuration. A flag beats the environment,
 //! both beat the file, the file beats the defaults.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,10 @@ pub(crate) struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     rails: RailOptions,
+    /// How the log on standard error looks; NODPAY_LOG chooses what is in it (like info, or nodpay_service=debug).
+    #[arg(long, env = "NODPAY_LOG_FORMAT", value_name = "FORMAT")]
+    #[serde(rename = "log-format")]
+    log_format: Option<LogFormat>,
 }
 
 /// Rails outside of our own ledger.
@@ -103,6 +108,16 @@ impl RailOptions {
             bank_account,
         })
     }
+}
+
+#[derive(clap::ValueEnum, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// What `serve` and `admin` share: where the data lies and what the service is called.
@@ -192,11 +207,13 @@ impl Options {
             behind_proxy: self.behind_proxy || file.behind_proxy,
             rp_id: self.rp_id.or(file.rp_id),
             rails: self.rails.or(file.rails),
+            log_format: self.log_format.or(file.log_format),
         })
     }
 
+    /// Of options that took in their file.
     fn into_config(self) -> Result<Config> {
-        let options = self.with_file()?;
+        let options = self;
         let listen = match options.listen {
             Some(listen) => listen,
             None => DEFAULT_LISTEN.parse()?,
@@ -226,6 +243,16 @@ impl Options {
     }
 }
 
+impl Place {
+    /// Takes what is missing here from a configuration file.
+    pub(crate) fn with_file(self, path: Option<&Path>) -> Result<Self> {
+        match path {
+            Some(path) => Ok(self.or(read_config(path)?.place)),
+            None => Ok(self),
+        }
+    }
+}
+
 /// Reads a configuration file; the settings of `serve`, by their flags' names.
 fn read_config(path: &Path) -> Result<Options> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -240,11 +267,12 @@ pub(crate) fn host(origins: &[String]) -> Result<String> {
 }
 
 pub(crate) fn run(options: Options) -> Result<()> {
+    let options = options.with_file()?;
+    log(options.log_format.unwrap_or_default(), "info");
     let config = options.into_config()?;
     if !config.outcome_key.exists() {
         return Err(format!("{} is missing: `nodpay admin init` makes the keys", config.outcome_key.display()).into());
     }
-    log();
     runtime()?.block_on(async {
         let listen = config.listen;
         let origins = config.origins.join(", ");
@@ -267,10 +295,15 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-/// Structured logs on standard error; `NODPAY_LOG` chooses what (like `info` or `nodpay_service=debug`).
-pub(crate) fn log() {
-    let filter = EnvFilter::try_from_env("NODPAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+/// Structured logs on standard error; `NODPAY_LOG` chooses what (like `info` or `nodpay_service=debug`), else `level`.
+pub(crate) fn log(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_env("NODPAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Only a second call fails.
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
 }
 
 #[cfg(test)]
@@ -284,12 +317,39 @@ mod tests {
         let text = "listen = \"127.0.0.1:9000\"\norigins = [\"https://pay.example.org\"]\nbehind-proxy = true\ndata = \"/srv/a\"\n";
         std::fs::write(&path, text).expect("writes");
         let place = Place { data: Some("/srv/b".into()), ..Place::default() };
-        let config =
-            Options { config: Some(path), place, ..Options::default() }.into_config().expect("a configuration");
+        let options = Options { config: Some(path), place, ..Options::default() }.with_file().expect("a file");
+        let config = options.into_config().expect("a configuration");
         assert_eq!(config.listen.port(), 9000);
         assert_eq!(config.rp_id, "pay.example.org");
         assert_eq!(config.database, Address::Sqlite("/srv/b/nodpay.sqlite".into()));
         assert!(config.behind_proxy && !config.demo);
+    }
+
+    /// The example shows every setting, the packaged one with its defaults.
+    #[test]
+    fn the_packaged_example_is_a_configuration() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/nodpay.toml");
+        let options = Options { config: Some(path.clone()), ..Options::default() }.with_file().expect("it is read");
+        let config = options.into_config().expect("a configuration");
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.database, Address::Sqlite("/var/lib/nodpay/nodpay.sqlite".into()));
+
+        let text = std::fs::read_to_string(path).expect("the example");
+        let uncommented: String =
+            text.lines().map(|line| line.strip_prefix("#set ").unwrap_or(line).to_owned() + "\n").collect();
+        let all = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(all.path(), &uncommented).expect("writes");
+        read_config(all.path()).expect("every line is a setting");
+        let help = <crate::Cli as clap::CommandFactory>::command();
+        let serve = help.find_subcommand("serve").expect("serve");
+        let settings =
+            serve.get_arguments().filter_map(clap::Arg::get_long).filter(|name| !["config", "help"].contains(name));
+        for setting in settings.map(|name| if name == "origin" { "origins" } else { name }) {
+            assert!(
+                uncommented.lines().any(|line| line.starts_with(&format!("{setting} = "))),
+                "{setting} is not shown"
+            );
+        }
     }
 
     #[test]

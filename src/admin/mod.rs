@@ -61,6 +61,14 @@ enum Command {
     /// What became of payouts.
     #[command(subcommand)]
     Payouts(PayoutsCommand),
+    /// Replace the key that signs outcomes; restart each replica with the new file, in any order.
+    RotateOutcomeKey {
+        /// Where the root key lies now. Default: root.key in the data folder.
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+    /// Bring the database up to this program's version, which `serve` does by itself; prints the version before and after.
+    Migrate,
     /// Prove that the books are right and every order's evidence holds; exit 1 and what is wrong where not. Safe beside a
     /// running service, whose origins it needs (`--origin` or `--config`).
     Check {
@@ -82,7 +90,11 @@ pub(crate) fn run(options: Options) -> Result<()> {
         println!("outcome key: {}", files.outcome_key.display());
         return Ok(());
     }
-    let keys = ServiceKeys::load(&place.outcome_key(), None, now())?;
+    let keys = if let Command::RotateOutcomeKey { .. } = command {
+        ServiceKeys::load_even_if_over(&place.outcome_key(), None)?
+    } else {
+        ServiceKeys::load(&place.outcome_key(), None, now())?
+    };
     let store = Store::open(&place.database()?, keys.outcome_signer())?;
     runtime()?.block_on(act(&store, &keys, &place, Out { json }, command))
 }
@@ -105,6 +117,19 @@ async fn act(store: &Store, keys: &ServiceKeys, place: &Place, out: Out, command
         Command::Refund(options) => households::refund(store, out, options).await,
         Command::Payout(options) => merchants::pay_out(store, out, options).await,
         Command::Payouts(command) => merchants::payouts(store, out, command).await,
+        Command::RotateOutcomeKey { key } => {
+            let key = key.or_else(|| place.root_key()).ok_or("say with --key where the root key lies")?;
+            let (present, file) = (keys.outcome_certificate(), place.outcome_key());
+            let certificate = admin::rotate_outcome_key(store, present, &file, &key, now()).await?;
+            println!("{} holds a new outcome key, good until {}", file.display(), date(certificate.not_after));
+            eprintln!("Replicas sign with it from their next start.");
+            Ok(())
+        }
+        Command::Migrate => {
+            let versions = store.migrated();
+            out.show(&vec![("from", Cell::text(versions.from)), ("to", Cell::text(versions.to))]);
+            Ok(())
+        }
         Command::Check { rp_id, demo } => {
             let rp_id = rp_id.map_or_else(|| host(&origins), Ok)?;
             check(store, keys, &RelyingParty { rp_id, origins, demo_keys: demo }, out).await

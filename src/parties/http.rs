@@ -100,7 +100,7 @@ impl Client {
         if !response.status().is_success() {
             return Err(format!("{path}: {}", response.status()).into());
         }
-        Ok(Sse { lines: BufReader::new(Box::new(response.into_body().into_reader())) })
+        Ok(Sse { lines: BufReader::new(Box::new(response.into_body().into_reader())), retry_ms: None })
     }
 }
 
@@ -119,9 +119,16 @@ fn read(path: &str, mut response: ureq::http::Response<ureq::Body>) -> Result<(O
 /// Server-sent events (HTML standard, section 9.2), one at a time.
 pub struct Sse {
     lines: BufReader<Box<dyn Read + Send>>,
+    retry_ms: Option<u64>,
 }
 
 impl Sse {
+    /// When to come back after the stream ended, as it said last.
+    #[must_use]
+    pub const fn retry_ms(&self) -> Option<u64> {
+        self.retry_ms
+    }
+
     /// The next event: id, kind, data. Comments are skipped. An error when the stream ends.
     pub fn next_event(&mut self) -> Result<(Option<u64>, String, Value)> {
         let (mut id, mut kind, mut data) = (None, String::new(), String::new());
@@ -134,6 +141,7 @@ impl Sse {
             match line.split_once(':').map(|(field, value)| (field, value.strip_prefix(' ').unwrap_or(value))) {
                 None if line.is_empty() && !data.is_empty() => return Ok((id, kind, serde_json::from_str(&data)?)),
                 Some(("id", value)) => id = value.parse().ok(),
+                Some(("retry", value)) => self.retry_ms = value.parse().ok(),
                 Some(("event", value)) => value.clone_into(&mut kind),
                 Some(("data", value)) => data.push_str(value),
                 None | Some(_) => {}

@@ -43,11 +43,13 @@ pub struct ServiceProcess {
 impl ServiceProcess {
     /// Starts `program demo --stage-only` over `data`, listening at `listen` (port 0: any).
     pub fn start(program: &Path, data: &Path, listen: &str) -> Result<Self> {
-        let mut child = Command::new(program)
-            .args(["demo", "--stage-only", "--listen", listen, "--data"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()?;
+        Self::start_with(Command::new(program), data, listen)
+    }
+
+    /// The same with a command of the caller's making: the program, and how it differs.
+    pub fn start_with(mut command: Command, data: &Path, listen: &str) -> Result<Self> {
+        command.args(["demo", "--stage-only", "--listen", listen, "--data"]).arg(data);
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no pipe from the service")?).read_line(&mut line)?;
         match serde_json::from_str(&line) {
@@ -70,6 +72,12 @@ impl ServiceProcess {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn leave(&mut self) -> Result<std::process::ExitStatus> {
+        let killed = Command::new("kill").arg(self.pid().to_string()).status()?;
+        if killed.success() { Ok(self.child.wait()?) } else { Err("no signal was sent".into()) }
     }
 }
 

@@ -259,7 +259,7 @@ class Guardian:
         """How it ended, verified; and whether the service has the watch's own report."""
         view = self.get(f"/api/guardian/orders/{order}")
         ended = nodpay.OutcomeMessages(
-            outcome_certificate=self.service["outcome_certificate"],
+            outcome_certificate=view["outcome_certificate"],
             outcome=view["outcome"],
             decision=view.get("decision"),
             payment=view.get("payment"),

@@ -1,6 +1,7 @@
 //! A table to play at: the service and the watch as processes, a shop and a guardian, paired and ready.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nodpay::parties::{Basket, Cast, ServiceProcess, WatchOptions, enter, snack};
 use nodpay_core::{Minor, Reduction};
@@ -20,8 +21,14 @@ pub(crate) fn program() -> PathBuf {
 
 impl Table {
     pub(crate) fn lay() -> Self {
+        Self::lay_with(Command::new(program()))
+    }
+
+    /// With a service started by a command of the caller's making.
+    pub(crate) fn lay_with(command: Command) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let service = start(folder.path(), "127.0.0.1:0");
+        let service = ServiceProcess::start_with(command, &folder.path().join("service"), "127.0.0.1:0");
+        let service = service.expect("the service starts");
         let watch = WatchOptions::of_program(&program(), &folder.path().join("watch"));
         let cast = enter(&service.stage, &watch, &folder.path().join("out")).expect("everyone enters");
         Self { cast, service, watch, folder }

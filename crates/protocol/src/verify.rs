@@ -485,6 +485,12 @@ pub fn verify_cancel(wire: &str, book: &LogBook, order: &Verified<Order>) -> Res
     Ok(cancel)
 }
 
+/// Whether the key of `certificate` signed this outcome: finds the certificate, which an outcome does not name. What the outcome says
+/// is for [`verify_outcome`].
+pub fn signed_outcome(wire: &str, certificate: &OutcomeCertificate) -> bool {
+    open::<Outcome>(Kind::Outcome, wire, &certificate.key).is_ok()
+}
+
 /// The service's word on how `order` ended. What it names (decision, cancel, payment) the caller compares with what it
 /// holds: [`Outcome`]'s shape only says which of them there must be.
 pub fn verify_outcome(

@@ -1,18 +1,21 @@
 //! What the operator does from the command line: invitations, merchants, certificates, money. Each is one call on the
 //! store; none can change a household's keys.
 
+use std::path::Path;
+
 use nodpay_core::{
-    Amount, BillId, CodeText, Country, Currency, Digest, Mcc, MerchantCertificate, MerchantId, Minor, ScheduleId, Text,
-    Timestamp, TransferId,
+    Amount, BillId, CodeText, Country, Currency, Digest, Mcc, MerchantCertificate, MerchantId, Minor,
+    OutcomeCertificate, ScheduleId, Text, Timestamp, TransferId,
 };
 use nodpay_protocol::code::{self, CodeError};
 use nodpay_protocol::{SignError, SoftwareKey, Verified};
 use nodpay_store::{
-    InvitationKind, MAX_MERCHANTS_PAGE, MerchantRow, Message, NewCode, NewInvitation, NewMerchant, Refund, RefundRow,
-    Store, StoreError,
+    InvitationKind, MAX_MERCHANTS_PAGE, MerchantRow, NewCode, NewInvitation, NewMerchant, Refund, RefundRow, Store,
+    StoreError,
 };
 
-use crate::keys::{MerchantFacts, certify_merchant_key};
+use crate::api::compose::message;
+use crate::keys::{KeyError, MerchantFacts, certify_merchant_key, renew_outcome_key};
 use crate::secrets::{RandomError, Token, random};
 
 /// How long an invitation can be used.
@@ -30,6 +33,9 @@ pub enum AdminError {
     /// The operating system has no random numbers.
     #[error(transparent)]
     Random(#[from] RandomError),
+    /// A key file cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// There is no key to certify.
     #[error("the till has not enrolled its key yet: open its link on the till first")]
     NotEnrolled,
@@ -156,8 +162,28 @@ pub async fn certify_merchant(
     let key = row.key.ok_or(AdminError::NotEnrolled)?;
     let facts = MerchantFacts { name: row.name, mcc: row.mcc, city: row.city, country: row.country };
     let certificate = certify_merchant_key(root_key, merchant, facts, key, now)?;
-    let message = Message { wire: certificate.wire().to_owned(), digest: certificate.digest() };
-    store.set_merchant_certificate(merchant, key, message, now).await?;
+    store.set_merchant_certificate(merchant, key, message(&certificate), now).await?;
+    Ok(certificate)
+}
+
+/// Replaces the outcome key in the file `outcome_key` by a new one certified by the root key in `root_key`. Both certificates are in
+/// the database before the new key can sign, so every replica and every watch finds the one an outcome verifies under.
+///
+/// # Errors
+/// When key or store fail.
+pub async fn rotate_outcome_key(
+    store: &Store,
+    present: &Verified<OutcomeCertificate>,
+    outcome_key: &Path,
+    root_key: &Path,
+    now: Timestamp,
+) -> Result<Verified<OutcomeCertificate>, AdminError> {
+    let new = renew_outcome_key(outcome_key, root_key, now)?;
+    for certificate in [present, &new.certificate] {
+        store.keep_outcome_certificate(message(certificate), now).await?;
+    }
+    let certificate = new.certificate.clone();
+    new.install()?;
     Ok(certificate)
 }
 

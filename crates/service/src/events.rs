@@ -40,6 +40,10 @@ const MAX_WATCH_STREAMS: usize = 2;
 /// Tills and servers of one merchant.
 const MAX_MERCHANT_STREAMS: usize = 64;
 
+/// Clients of a service that stops come back after 1 to [`RETURN_STEPS`] times this.
+const RETURN_AFTER: Duration = Duration::from_millis(250);
+const RETURN_STEPS: u64 = 8;
+
 /// Longest life of a stream that was opened with a session or API key.
 const MAX_SESSION_STREAM: Duration = Duration::from_secs(60 * 60);
 
@@ -222,6 +226,7 @@ pub(crate) async fn stream(app: App, audience: Audience, after: Option<u64>) -> 
     let (id, ended) = app.hub().open(audience)?;
     metrics_open(audience, 1.0);
     let wakes = app.hub().subscribe(audience.topic());
+    let since = app.now();
     let mut follower = Follower {
         registration: Registration { app, audience, id },
         wakes,
@@ -230,6 +235,8 @@ pub(crate) async fn stream(app: App, audience: Audience, after: Option<u64>) -> 
         ready: VecDeque::new(),
         behind: true,
         opened: Instant::now(),
+        since,
+        told_to_return: false,
         standing: Standing::Pending,
     };
     let app = &follower.registration.app;
@@ -260,6 +267,9 @@ struct Follower {
     /// Whether the log may hold more than was read.
     behind: bool,
     opened: Instant,
+    since: Timestamp,
+    /// The stream's last words were said.
+    told_to_return: bool,
     /// Of the watch that follows, when its log was last seen to change.
     standing: Standing,
 }
@@ -268,13 +278,22 @@ impl Follower {
     /// The next event, a heartbeat after a while without one, or `None` when the stream ends.
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if self.told_to_return {
+                return None;
+            }
             if let Some(sent) = self.ready.pop_front() {
-                crate::metrics::event_lag(self.registration.app.now().ms_since(sent.at));
+                // What happened before this stream was opened is caught up with, not late.
+                if sent.at >= self.since {
+                    crate::metrics::event_lag(self.registration.app.now().ms_since(sent.at));
+                }
                 return Some(Event::default().id(sent.seq.to_string()).event(sent.kind).data(sent.data));
             }
             let Registration { app, audience, .. } = &self.registration;
             if audience.max_life().is_some_and(|life| self.opened.elapsed() >= life) {
                 return None;
+            }
+            if app.is_leaving() {
+                return self.farewell();
             }
             if !self.behind {
                 tokio::select! {
@@ -285,7 +304,7 @@ impl Follower {
                         return Some(Event::default().comment(""));
                     }
                     _ = &mut self.ended => return None,
-                    () = app.stopped() => return None,
+                    () = app.leaving() => return self.farewell(),
                 }
             }
             // What is announced from here on is read next time.
@@ -302,6 +321,14 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// The last thing on a stream of a service that stops: when to come back. Streams are spread, so that those who take them
+    /// over are not stormed.
+    fn farewell(&mut self) -> Option<Event> {
+        self.told_to_return = true;
+        let spread = u32::try_from(self.registration.id % RETURN_STEPS).unwrap_or(0);
+        Some(Event::default().comment("stopping").retry(RETURN_AFTER * (1 + spread)))
     }
 }
 

@@ -1,22 +1,28 @@
 //! Evidence files out of what the store keeps, and the proof that all of them hold.
 
-use nodpay_core::{HouseholdId, V1};
-use nodpay_protocol::{Anchor, AnchorGuardian, Evidence, LogBook, RelyingParty, verify_evidence};
+use nodpay_core::{HouseholdId, OutcomeCertificate, V1};
+use nodpay_protocol::{
+    Anchor, AnchorGuardian, Evidence, LogBook, RelyingParty, Verified, signed_outcome, verify_evidence,
+    verify_outcome_certificate,
+};
 use nodpay_store::{
-    EvidenceParts, Finding, MAX_HOUSEHOLDS_PAGE, MAX_ORDERS_PAGE, Message, OrderRow, Store, StoreError, hold_id,
+    Ended, EvidenceParts, Finding, MAX_HOUSEHOLDS_PAGE, MAX_ORDERS_PAGE, Message, OrderRow, Store, StoreError, hold_id,
 };
 
 use crate::keys::ServiceKeys;
 
-/// The evidence of an ended order.
-pub(crate) fn assemble(parts: EvidenceParts, keys: &ServiceKeys) -> Result<Evidence, StoreError> {
+/// The evidence of an ended order, whose outcome verifies under `certificate`.
+pub(crate) fn assemble(
+    parts: EvidenceParts,
+    certificate: &Verified<OutcomeCertificate>,
+) -> Result<Evidence, StoreError> {
     let row = parts.order;
     let outcome = row.outcome.ok_or(StoreError::OrderNotEnded)?;
     let wire = |message: Option<Message>| message.map(|message| message.wire);
     Ok(Evidence {
         v: V1,
         merchant_certificate: row.merchant_certificate.wire,
-        outcome_certificate: keys.outcome_certificate().wire().to_owned(),
+        outcome_certificate: certificate.wire().to_owned(),
         log: parts.log,
         wearer_name: parts.wearer,
         bill: row.bill_message.wire,
@@ -43,6 +49,7 @@ pub async fn check_evidence(
     relying_party: &RelyingParty,
     mut tell: impl FnMut(Finding),
 ) -> Result<u64, StoreError> {
+    let certificates = outcome_certificates(store, keys).await?;
     let mut looked_at = 0;
     let mut after = None;
     loop {
@@ -51,7 +58,9 @@ pub async fn check_evidence(
         after = Some(last.household);
         for row in page {
             match anchor(store, keys, relying_party, row.household).await? {
-                Ok(anchor) => looked_at += check_household(store, keys, row.household, &anchor, &mut tell).await?,
+                Ok(anchor) => {
+                    looked_at += check_household(store, &certificates, row.household, &anchor, &mut tell).await?
+                }
                 Err(what) => tell(Finding { table: "log_entries", row: row.household.to_string(), what }),
             }
         }
@@ -92,9 +101,19 @@ async fn anchor(
     Ok(book())
 }
 
-async fn check_household(
+/// Those that the root has signed, of all keys that ever signed outcomes here.
+async fn outcome_certificates(
     store: &Store,
     keys: &ServiceKeys,
+) -> Result<Vec<Verified<OutcomeCertificate>>, StoreError> {
+    let stored = store.outcome_certificates().await?;
+    let known = stored.iter().filter_map(|stored| verify_outcome_certificate(&stored.wire, &keys.root()).ok());
+    Ok(std::iter::once(keys.outcome_certificate().clone()).chain(known).collect())
+}
+
+async fn check_household(
+    store: &Store,
+    certificates: &[Verified<OutcomeCertificate>],
     household: HouseholdId,
     anchor: &str,
     tell: &mut impl FnMut(Finding),
@@ -113,7 +132,14 @@ async fn check_household(
         for row in page.iter().filter(|row| row.outcome.is_some()) {
             looked_at += 1;
             let wrong = match store.evidence(household, row.order).await {
-                Ok(parts) => prove(row, assemble(parts, keys)?, anchor).err(),
+                Ok(parts) => {
+                    let signed =
+                        |ended: &Ended| certificates.iter().find(|one| signed_outcome(&ended.message.wire, one));
+                    match parts.order.outcome.as_ref().and_then(signed) {
+                        Some(certificate) => prove(row, assemble(parts, certificate)?, anchor).err(),
+                        None => Some("its outcome verifies under no certificate".to_owned()),
+                    }
+                }
                 Err(StoreError::Incident { what, .. }) => Some(what),
                 Err(error) => return Err(error),
             };

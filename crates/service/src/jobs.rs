@@ -62,6 +62,7 @@ pub(crate) async fn end_what_is_due(app: App) {
                 }
             }
             Err(error) => {
+                crate::metrics::store_error(&error);
                 tracing::error!(%error, "could not end what is due");
                 app.deadlines().next_ms.store(app.now().unix_ms(), Ordering::SeqCst);
                 tokio::time::sleep(RETRY).await;

@@ -9,7 +9,9 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nodpay_core::{Bytes, MerchantCertificate, MerchantId, Outcome, OutcomeCertificate, PublicKey, Timestamp, V1};
+use nodpay_core::{
+    Bytes, Digest, MerchantCertificate, MerchantId, Outcome, OutcomeCertificate, PublicKey, Timestamp, V1,
+};
 use nodpay_protocol::{
     Kind, SignError, Signer as _, SoftwareKey, Verified, VerifyError, sign, verify_outcome_certificate,
 };
@@ -17,6 +19,7 @@ use nodpay_store::{Message, OutcomeSigner};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::recent::Recent;
 use crate::secrets::{RandomError, random};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -26,6 +29,9 @@ pub const MERCHANT_CERTIFICATE_LIFE_MS: i64 = 365 * DAY_MS;
 pub const OUTCOME_CERTIFICATE_LIFE_MS: i64 = 2 * 365 * DAY_MS;
 /// Certificates begin this long before they were made: tills' clocks are not exact.
 const BACKDATED_MS: i64 = DAY_MS;
+
+/// Outcomes whose certificate is remembered.
+const MAX_CERTIFIED: usize = 16_384;
 
 /// Longest key file, in bytes.
 const MAX_KEY_FILE_LEN: u64 = 16_384;
@@ -57,7 +63,7 @@ pub enum KeyError {
     #[error("{0} is not the root that certified the outcome key")]
     OtherRoot(PathBuf),
     /// The outcome key's certificate is over or not begun.
-    #[error("the outcome key's certificate is not valid now: certify a new outcome key with the root key")]
+    #[error("the outcome key's certificate is not valid now: `nodpay admin rotate-outcome-key` makes a new one")]
     CertificateTime,
     /// A key could not sign.
     #[error(transparent)]
@@ -102,6 +108,18 @@ struct OutcomeFile {
     certificate: String,
 }
 
+impl OutcomeFile {
+    fn new(
+        key: &SoftwareKey,
+        root: PublicKey,
+        certificate: &Verified<OutcomeCertificate>,
+        path: &Path,
+    ) -> Result<Self, KeyError> {
+        let secret = Secret::of(key).ok_or_else(|| KeyError::Form(path.to_owned()))?;
+        Ok(Self { v: V1, secret, root, certificate: certificate.wire().to_owned() })
+    }
+}
+
 /// A P-256 scalar on its way to or from a file; no `Debug`, so that none can be printed.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
@@ -137,14 +155,58 @@ pub fn init_keys(folder: &Path, now: Timestamp) -> Result<KeyFiles, KeyError> {
         let secret = Secret::of(root).ok_or_else(|| form(&files.root_key))?;
         write_new(&files.root_key, &RootFile { v: V1, secret })?;
     }
-    let outcome = OutcomeFile {
-        v: V1,
-        secret: Secret::of(&keys.outcome_key).ok_or_else(|| form(&files.outcome_key))?,
-        root: keys.root,
-        certificate: keys.outcome_certificate.wire().to_owned(),
-    };
+    let outcome = OutcomeFile::new(&keys.outcome_key, keys.root, &keys.outcome_certificate, &files.outcome_key)?;
     write_new(&files.outcome_key, &outcome)?;
     Ok(files)
+}
+
+/// A new outcome key that waits for [`NewOutcomeKey::install`].
+#[derive(Debug)]
+pub struct NewOutcomeKey {
+    /// Where it will be.
+    path: PathBuf,
+    /// Where it is.
+    written: PathBuf,
+    /// The root's word on it.
+    pub certificate: Verified<OutcomeCertificate>,
+}
+
+/// Makes an outcome key certified by the root key in `root_key`, and writes it beside the present one in `outcome_key`. The
+/// certificate must be in the database before [`NewOutcomeKey::install`] puts the key into place.
+///
+/// # Errors
+/// When a key cannot be read or written, or the root is another one than the present outcome key's.
+pub fn renew_outcome_key(outcome_key: &Path, root_key: &Path, now: Timestamp) -> Result<NewOutcomeKey, KeyError> {
+    let present: OutcomeFile = read(outcome_key)?;
+    let root = load_root_key(root_key)?;
+    if root.public_key() != present.root {
+        return Err(KeyError::OtherRoot(root_key.to_owned()));
+    }
+    let key = random_key()?;
+    let certificate = certify_outcome_key(&root, key.public_key(), now)?;
+    let written = outcome_key.with_extension("new");
+    match std::fs::remove_file(&written) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(KeyError::File { path: written, error });
+        }
+        // Left by an attempt that was cut short: its key has signed nothing.
+        Ok(()) | Err(_) => {}
+    }
+    write_new(&written, &OutcomeFile::new(&key, present.root, &certificate, &written)?)?;
+    Ok(NewOutcomeKey { path: outcome_key.to_owned(), written, certificate })
+}
+
+impl NewOutcomeKey {
+    /// Puts it into the present key's place, whose secret is then gone. The service takes it up at its next start.
+    ///
+    /// # Errors
+    /// When the files cannot be changed.
+    pub fn install(self) -> Result<(), KeyError> {
+        let failed = |error| KeyError::File { path: self.path.clone(), error };
+        std::fs::rename(&self.written, &self.path).map_err(failed)?;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
 }
 
 /// Reads a root key file.
@@ -163,6 +225,8 @@ pub struct ServiceKeys {
     root_key: Option<Arc<SoftwareKey>>,
     outcome_key: Arc<SoftwareKey>,
     outcome_certificate: Arc<Verified<OutcomeCertificate>>,
+    /// Under which certificate an outcome verifies, by the outcome's digest.
+    certified: Arc<Recent<Digest, Arc<Verified<OutcomeCertificate>>>>,
 }
 
 impl std::fmt::Debug for ServiceKeys {
@@ -177,6 +241,19 @@ impl ServiceKeys {
     /// # Errors
     /// When a file is unreadable, readable by others, not a key file, or the two do not belong together.
     pub fn load(outcome_key: &Path, root_key: Option<&Path>, now: Timestamp) -> Result<Self, KeyError> {
+        let keys = Self::load_even_if_over(outcome_key, root_key)?;
+        let certificate = &keys.outcome_certificate;
+        if now < certificate.not_before || now >= certificate.not_after {
+            return Err(KeyError::CertificateTime);
+        }
+        Ok(keys)
+    }
+
+    /// [`ServiceKeys::load`] whatever the time is: to replace an outcome key whose certificate is over.
+    ///
+    /// # Errors
+    /// As [`ServiceKeys::load`].
+    pub fn load_even_if_over(outcome_key: &Path, root_key: Option<&Path>) -> Result<Self, KeyError> {
         let file: OutcomeFile = read(outcome_key)?;
         let outcome = file.secret.key().ok_or_else(|| KeyError::Form(outcome_key.to_owned()))?;
         let root = match root_key {
@@ -189,12 +266,7 @@ impl ServiceKeys {
             }
             None => None,
         };
-        let keys = Self::new(file.root, root, outcome, &file.certificate)?;
-        let certificate = &keys.outcome_certificate;
-        if now < certificate.not_before || now >= certificate.not_after {
-            return Err(KeyError::CertificateTime);
-        }
-        Ok(keys)
+        Self::new(file.root, root, outcome, &file.certificate)
     }
 
     /// From keys in memory.
@@ -216,6 +288,7 @@ impl ServiceKeys {
             root_key: root_key.map(Arc::new),
             outcome_key: Arc::new(outcome_key),
             outcome_certificate: Arc::new(certificate),
+            certified: Arc::new(Recent::new(MAX_CERTIFIED)),
         })
     }
 
@@ -241,20 +314,34 @@ impl ServiceKeys {
         self.root_key.as_deref()
     }
 
-    /// The certificate that names the outcome key.
+    /// The certificate that names the present outcome key.
     #[must_use]
     pub fn outcome_certificate(&self) -> &Verified<OutcomeCertificate> {
         &self.outcome_certificate
+    }
+
+    pub(crate) fn present_certificate(&self) -> Arc<Verified<OutcomeCertificate>> {
+        Arc::clone(&self.outcome_certificate)
+    }
+
+    /// Under which certificate an outcome verifies, by what this process has seen so far.
+    pub(crate) fn certified(&self) -> &Recent<Digest, Arc<Verified<OutcomeCertificate>>> {
+        &self.certified
     }
 
     /// What the store calls inside the transaction that ends an order.
     #[must_use]
     pub fn outcome_signer(&self) -> OutcomeSigner {
         let key = Arc::clone(&self.outcome_key);
+        let (certificate, certified) = (Arc::clone(&self.outcome_certificate), Arc::clone(&self.certified));
         Arc::new(move |outcome: Outcome| {
             let kind = outcome.outcome;
             let signed = sign(Kind::Outcome, outcome, &*key).map_err(|error| error.to_string())?;
-            crate::metrics::order_ended(kind);
+            // A transaction that is tried again signs the same words again.
+            if certified.get(signed.digest()).is_none() {
+                certified.insert(signed.digest(), Arc::clone(&certificate));
+                crate::metrics::order_ended(kind);
+            }
             Ok(Message { wire: signed.wire().to_owned(), digest: signed.digest() })
         })
     }
@@ -364,6 +451,27 @@ mod tests {
         assert!(without.root_key().is_none());
         let late = NOW.plus_ms(OUTCOME_CERTIFICATE_LIFE_MS);
         assert!(matches!(ServiceKeys::load(&files.outcome_key, None, late), Err(KeyError::CertificateTime)));
+    }
+
+    #[test]
+    fn an_outcome_key_is_renewed_under_its_root_alone() {
+        let (one, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let files = init_keys(one.path(), NOW).expect("new keys");
+        let foreign = init_keys(other.path(), NOW).expect("new keys");
+        let refused = renew_outcome_key(&files.outcome_key, &foreign.root_key, NOW);
+        assert!(matches!(refused, Err(KeyError::OtherRoot(_))));
+
+        let before = ServiceKeys::load(&files.outcome_key, None, NOW).expect("reads");
+        let late = NOW.plus_ms(OUTCOME_CERTIFICATE_LIFE_MS);
+        drop(renew_outcome_key(&files.outcome_key, &files.root_key, late).expect("cut short"));
+        let new = renew_outcome_key(&files.outcome_key, &files.root_key, late).expect("a new key");
+        let unchanged = ServiceKeys::load(&files.outcome_key, None, NOW).expect("reads");
+        assert_eq!(unchanged.outcome_certificate(), before.outcome_certificate());
+        let certificate = new.certificate.clone();
+        new.install().expect("installed");
+        let after = ServiceKeys::load(&files.outcome_key, None, late).expect("reads");
+        assert_eq!((after.root(), after.outcome_certificate()), (before.root(), &certificate));
+        assert_ne!(certificate.key, before.outcome_certificate().key);
     }
 
     #[test]

@@ -37,9 +37,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Version};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use nodpay_core::{HouseholdId, OrderId, Timestamp};
@@ -54,8 +54,8 @@ pub use config::{Config, ConfigError, TlsFiles};
 pub use evidence::check_evidence;
 pub use extract::MAX_BODY_LEN;
 pub use keys::{
-    KeyError, KeyFiles, MERCHANT_CERTIFICATE_LIFE_MS, OUTCOME_CERTIFICATE_LIFE_MS, ServiceKeys, certify_outcome_key,
-    init_keys, load_root_key, random_key,
+    KeyError, KeyFiles, MERCHANT_CERTIFICATE_LIFE_MS, NewOutcomeKey, OUTCOME_CERTIFICATE_LIFE_MS, ServiceKeys,
+    certify_outcome_key, init_keys, load_root_key, random_key, renew_outcome_key,
 };
 pub use problem::{ApiError, ProofError};
 pub use secrets::RandomError;
@@ -69,7 +69,10 @@ use crate::recent::Recent;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// A client sends its request's head within this time, and an idle connection is closed after it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// Requests that run when the service is stopped have this long to end.
+/// A service that was told to end answers this long before it stops listening: balancers see `/readyz` fail and send new
+/// connections elsewhere, and each answer closes its connection.
+const NOTICE_TIME: Duration = Duration::from_secs(3);
+/// Requests that run when the service stops listening have this long to end.
 const STOP_TIME: Duration = Duration::from_secs(10);
 /// What browsers ask for and must not keep. Watches pay for every byte and keep nothing by themselves.
 const PRIVATE: [&str; 2] = ["/api/guardian", "/api/merchant"];
@@ -130,7 +133,16 @@ struct Inner {
     /// When decisions were taken in, until they are paid.
     taps: Recent<(HouseholdId, OrderId), Instant>,
     rails: Rails,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
+}
+
+/// How far the service is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// Everything is still answered, and everybody sent away.
+    Leaving,
+    Stopped,
 }
 
 impl std::fmt::Debug for App {
@@ -165,7 +177,7 @@ impl App {
             deadlines: jobs::Deadlines::new(),
             taps: Recent::new(MAX_TAPS),
             rails,
-            stop: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Serving),
         }))
     }
 
@@ -208,10 +220,22 @@ impl App {
 
     /// Asks the service to stop: event streams end, running requests are answered, [`serve`] returns.
     pub fn stop(&self) {
-        self.0.stop.send_replace(true);
+        self.0.phase.send_replace(Phase::Stopped);
     }
 
-    /// Stops the service when the process is told to end (SIGINT, SIGTERM).
+    /// [`App::stop`] after a notice of 3 seconds: `/readyz` says 503, event streams end with a hint when to come back, and
+    /// requests are answered on connections that then close, so that a balancer moves everybody to another replica.
+    pub async fn leave(&self) {
+        self.0.phase.send_modify(|phase| *phase = Phase::Leaving.max(*phase));
+        tracing::info!("leaving");
+        tokio::select! {
+            () = tokio::time::sleep(NOTICE_TIME) => {}
+            () = self.stopped() => {}
+        }
+        self.stop();
+    }
+
+    /// Stops the service when the process is told to end: with a notice on SIGTERM, at once on SIGINT.
     pub fn stop_on_signals(&self) {
         let app = self.clone();
         tokio::spawn(async move {
@@ -224,19 +248,31 @@ impl App {
                 }
             };
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                () = terminated => {}
+                _ = tokio::signal::ctrl_c() => app.stop(),
+                () = terminated => app.leave().await,
                 () = app.stopped() => {}
             }
-            app.stop();
         });
     }
 
     /// Returns when the service is asked to stop.
     pub async fn stopped(&self) {
-        let mut stop = self.0.stop.subscribe();
+        self.reached(Phase::Stopped).await;
+    }
+
+    /// Returns when the service is asked to stop or to leave.
+    pub(crate) async fn leaving(&self) {
+        self.reached(Phase::Leaving).await;
+    }
+
+    async fn reached(&self, wanted: Phase) {
+        let mut phase = self.0.phase.subscribe();
         // The sender lives in `self`.
-        let _ = stop.wait_for(|stop| *stop).await;
+        let _ = phase.wait_for(|phase| *phase >= wanted).await;
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        *self.0.phase.borrow() >= Phase::Leaving
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -296,15 +332,16 @@ fn finish(app: App, more: Router<App>) -> Router {
         .merge(more)
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::Method)
-        .layer(middleware::from_fn(observe))
+        .layer(middleware::from_fn_with_state(app.clone(), observe))
         .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .with_state(app)
 }
 
 /// Counts and times each request and ends those that take too long.
-async fn observe(request: Request, next: Next) -> Response {
+async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = method_name(request.method());
+    let version = request.version();
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let answer = async {
         match read_whole(request).await {
@@ -319,6 +356,9 @@ async fn observe(request: Request, next: Next) -> Response {
     if PRIVATE.iter().any(|prefix| route.starts_with(prefix)) {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    if app.is_leaving() && version <= Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let status = response.status().as_u16();
     tracing::debug!(method, route, status, elapsed_us = start.elapsed().as_micros(), "answered");
@@ -369,6 +409,7 @@ pub async fn serve_routes(app: App, routes: Router, listener: TcpListener) -> Re
     let tls = app.config().tls.as_ref().map(tls::load).transpose()?;
     let listener = listener.into_std().map_err(failed)?;
 
+    app.store().keep_outcome_certificate(api::compose::message(app.keys().outcome_certificate()), app.now()).await?;
     let jobs = [
         tokio::spawn(jobs::end_what_is_due(app.clone())),
         tokio::spawn(events::pass_on(app.clone())),

@@ -214,6 +214,11 @@ impl ApiError {
     /// Writes what is our fault to the log. Everything else is the peer's business and only counted.
     pub(crate) fn log(&self) {
         let (status, code, _) = self.describe();
+        if let Self::Store(error) = self
+            && error.blame() != Blame::Peer
+        {
+            crate::metrics::store_error(error);
+        }
         if status.is_server_error() {
             tracing::error!(code, error = %self, "request failed");
         } else {

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use nodpay_core::{Bill, Decision, Digest, MerchantCertificate, Order, WatchId};
+use nodpay_core::{Bill, Decision, Digest, MerchantCertificate, Order, OutcomeCertificate, WatchId};
 use nodpay_protocol::{
-    LogBook, Verified, VerifyError, verify_bill, verify_decision, verify_merchant_certificate, verify_order,
-    verify_ordered_bill, verify_requote,
+    LogBook, Verified, VerifyError, signed_outcome, verify_bill, verify_decision, verify_merchant_certificate,
+    verify_order, verify_ordered_bill, verify_outcome_certificate, verify_requote,
 };
 use nodpay_store::{BillRow, Message, OrderRow};
 
@@ -18,11 +18,14 @@ use crate::recent::Recent;
 const CAPACITY: usize = 16_384;
 /// There are fewer merchants.
 const CERTIFICATES: usize = 4_096;
+/// One for each time the operator changed the outcome key.
+const OUTCOME_CERTIFICATES: usize = 64;
 
 /// Bounded memories, one a kind.
 #[derive(Debug)]
 pub(crate) struct Remembered {
     certificates: Recent<Digest, Arc<Verified<MerchantCertificate>>>,
+    outcome_certificates: Recent<Digest, Arc<Verified<OutcomeCertificate>>>,
     bills: Recent<Digest, Arc<Verified<Bill>>>,
     orders: Recent<Digest, Arc<Verified<Order>>>,
     decisions: Recent<Digest, Arc<Verified<Decision>>>,
@@ -32,6 +35,7 @@ impl Remembered {
     pub(crate) fn new() -> Self {
         Self {
             certificates: Recent::new(CERTIFICATES),
+            outcome_certificates: Recent::new(OUTCOME_CERTIFICATES),
             bills: Recent::new(CAPACITY),
             orders: Recent::new(CAPACITY),
             decisions: Recent::new(CAPACITY),
@@ -123,6 +127,36 @@ pub(crate) fn decision(
         let requote = known.requote.as_deref();
         verify_decision(&stored.wire, book, &known.order, &known.bill, requote).map(|(decision, ..)| decision)
     })
+}
+
+/// The certificate that an outcome of ours verifies under: outcomes outlive the key that signed them, and another replica may
+/// have a newer one.
+pub(crate) async fn outcome_certificate(
+    app: &App,
+    outcome: &Message,
+) -> Result<Arc<Verified<OutcomeCertificate>>, ApiError> {
+    let certified = app.keys().certified();
+    if let Some(known) = certified.get(outcome.digest) {
+        return Ok(known);
+    }
+    let mut all = outcome_certificates(app).await?.into_iter();
+    let found = all.find(|certificate| signed_outcome(&outcome.wire, certificate));
+    let found =
+        found.ok_or_else(|| ApiError::Internal(format!("outcome {}: no certificate fits it", outcome.digest)))?;
+    certified.insert(outcome.digest, Arc::clone(&found));
+    Ok(found)
+}
+
+/// The certificates of all keys that ever signed outcomes here: the present one, then the newest first.
+pub(crate) async fn outcome_certificates(app: &App) -> Result<Vec<Arc<Verified<OutcomeCertificate>>>, ApiError> {
+    let present = app.keys().present_certificate();
+    let mut earlier = Vec::new();
+    for stored in app.store().outcome_certificates().await?.iter().filter(|stored| stored.digest != present.digest()) {
+        let memory = &app.remembered().outcome_certificates;
+        earlier.push(recall(memory, stored, || verify_outcome_certificate(&stored.wire, &app.keys().root()))?);
+    }
+    earlier.sort_by_key(|certificate| std::cmp::Reverse(certificate.not_before));
+    Ok(std::iter::once(present).chain(earlier).collect())
 }
 
 /// From memory, or verified now. What we stored and no longer believe is an incident of ours, not the peer's fault.

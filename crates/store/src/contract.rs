@@ -38,6 +38,7 @@ macro_rules! store_contract {
             bills
             printed_codes
             bills_of_printed_codes
+            certificates_of_outcome_keys
             placing_an_order
             orders_that_cannot_be_placed
             a_whole_payment

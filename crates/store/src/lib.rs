@@ -36,6 +36,7 @@ mod ledger;
 mod merchant_books;
 mod merchants;
 mod orders;
+mod outcome_keys;
 mod payouts;
 mod pins;
 mod postgres;
@@ -72,10 +73,10 @@ pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
     BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Ended, EventRow,
     EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent,
-    MerchantEventRow, MerchantRow, Message, Movement, MovementKind, NewBill, NewCode, NewHousehold, NewInvitation,
-    NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState,
-    Period, Place, PlaceOrder, RailWork, Refund, RefundRow, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf,
-    Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
+    MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCode, NewHousehold,
+    NewInvitation, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow, PairingState, Pay,
+    PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow, ReportPin, ReportResult, Requote,
+    ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.
@@ -206,6 +207,15 @@ impl Store {
         match &*self.database {
             Database::Sqlite(sqlite) => sqlite.view(request).await,
             Database::Postgres(postgres) => postgres.view(request).await,
+        }
+    }
+
+    /// The version the database had before it was opened, and the one it has now.
+    #[must_use]
+    pub fn migrated(&self) -> Migrated {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.migrated(),
+            Database::Postgres(postgres) => postgres.migrated(),
         }
     }
 
@@ -777,6 +787,18 @@ impl Store {
     /// The rail has news of a transfer: it is asked about it now. Whether the transfer is one of ours.
     pub async fn wake_rail(&self, transfer: TransferId, now: Timestamp) -> Result<bool, StoreError> {
         self.write(move |tx| rails::wake(tx, transfer, now)).await
+    }
+
+    // The service's own keys
+
+    /// Remembers the certificate of a key that signs outcomes; for ever.
+    pub async fn keep_outcome_certificate(&self, certificate: Message, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tx| outcome_keys::keep(tx, &certificate, now)).await
+    }
+
+    /// The certificates of all keys that ever signed outcomes here.
+    pub async fn outcome_certificates(&self) -> Result<Vec<Message>, StoreError> {
+        self.read(outcome_keys::list).await
     }
 
     // Money

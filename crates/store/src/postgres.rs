@@ -35,7 +35,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Statement};
 
 use crate::db::{Db, Question, Questions, Raw, Value};
 use crate::tx::{Fault, Tx};
-use crate::{OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
+use crate::{Migrated, OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
 
 /// One step a version, in order; the table `nodpay` counts those done. Never change a released one.
 const MIGRATIONS: [&str; 1] = [include_str!("postgres.sql")];
@@ -81,6 +81,7 @@ pub(crate) struct Postgres {
     threads: Vec<JoinHandle<()>>,
     topics: broadcast::Sender<Topic>,
     commits: Arc<AtomicU64>,
+    migrated: Migrated,
 }
 
 type Job = Box<dyn FnOnce(&Link) + Send>;
@@ -160,7 +161,7 @@ impl Postgres {
         // A thread of its own: the caller's may belong to a runtime, in which nobody may wait for another one.
         let link = Link::new(Arc::clone(&shared))?;
         let migrated = std::thread::spawn(move || migrate(&link)).join();
-        migrated.map_err(|_| StoreError::incident("migrations", "-", "the code panicked"))??;
+        let migrated = migrated.map_err(|_| StoreError::incident("migrations", "-", "the code panicked"))??;
         let (jobs, queue) = mpsc::channel::<Job>(MAX_QUEUE);
         let (shares, share_queue) = mpsc::channel::<Share>(MAX_QUEUE);
         let (queue, share_queue) = (Arc::new(Mutex::new(queue)), Arc::new(Mutex::new(share_queue)));
@@ -178,11 +179,15 @@ impl Postgres {
         // It ends when the last worker, which holds the other end of its queue, has ended.
         let (config, topics) = (shared.config.clone(), topics.clone());
         threads.push(spawn("store-events", move || runtime.block_on(pass_on(&config, announced, &topics)))?);
-        Ok(Self { jobs: Some(jobs), shares: Some(shares), threads, topics: shared.topics.clone(), commits })
+        Ok(Self { jobs: Some(jobs), shares: Some(shares), threads, topics: shared.topics.clone(), commits, migrated })
     }
 
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Topic> {
         self.topics.subscribe()
+    }
+
+    pub(crate) const fn migrated(&self) -> Migrated {
+        self.migrated
     }
 
     pub(crate) fn commits(&self) -> u64 {
@@ -316,7 +321,7 @@ fn share(link: &Link, queue: &Mutex<mpsc::Receiver<Share>>) {
     }
 }
 
-fn migrate(link: &Link) -> Result<(), StoreError> {
+fn migrate(link: &Link) -> Result<Migrated, StoreError> {
     link.persist(|| {
         link.begin("BEGIN");
         let missing = link.missing_migrations();
@@ -324,7 +329,8 @@ fn migrate(link: &Link) -> Result<(), StoreError> {
             let count = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
             missing.iter().try_for_each(|migration| link.control(migration))?;
             link.execute("UPDATE nodpay SET version = ?1", &[Value::Int(count)])?;
-            link.commit()
+            link.commit()?;
+            Ok(Migrated { from: MIGRATIONS.len() - missing.len(), to: MIGRATIONS.len() })
         });
         if done.is_err() {
             link.roll_back();

@@ -448,6 +448,13 @@ CREATE TABLE rail_steps (
 CREATE INDEX rail_steps_due ON rail_steps (rail, next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX payouts_by_id ON payouts (payout);
 
+-- The root's word on each key that has ever signed outcomes here.
+CREATE TABLE outcome_certificates (
+    digest BYTEA PRIMARY KEY CHECK (octet_length(digest) = 32),
+    wire TEXT NOT NULL,
+    at BIGINT NOT NULL
+);
+
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON messages FOR EACH ROW EXECUTE FUNCTION append_only();
@@ -460,6 +467,7 @@ CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON merchant_events FOR EACH ROW EXE
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON closings FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON merchant_transfers FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER stays BEFORE DELETE ON refunds FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON outcome_certificates FOR EACH ROW EXECUTE FUNCTION append_only();
 
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '%', TG_ARGV[0]; END $$;

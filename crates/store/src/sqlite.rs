@@ -11,14 +11,15 @@ use tokio::sync::broadcast;
 use crate::db::Db;
 use crate::tx::{Fault, Tx};
 use crate::writer::Writer;
-use crate::{OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
+use crate::{Migrated, OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
 
 /// One step a version, in order; `PRAGMA user_version` counts those done. Never change a released one.
-pub(crate) const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("printed_codes.sql"),
     include_str!("ledger.sql"),
     include_str!("rails.sql"),
+    include_str!("outcome_keys.sql"),
 ];
 /// Marks the file as ours: "nodp".
 const APPLICATION_ID: i32 = 0x6e6f_6470;
@@ -30,17 +31,18 @@ pub(crate) struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
     topics: broadcast::Sender<Topic>,
+    migrated: Migrated,
 }
 
 impl Sqlite {
     pub(crate) fn open(path: &Path, signer: OutcomeSigner) -> Result<Self, StoreError> {
         let mut db = Connection::open(path)?;
         set_up(&db)?;
-        migrate(&mut db)?;
+        let migrated = migrate(&mut db)?;
         db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")?;
         let (topics, _) = broadcast::channel(TOPIC_BUFFER);
         let readers = Readers { path: path.to_owned(), free: Mutex::new(Vec::new()) };
-        Ok(Self { writer: Writer::start(db, signer, topics.clone())?, readers: Arc::new(readers), topics })
+        Ok(Self { writer: Writer::start(db, signer, topics.clone())?, readers: Arc::new(readers), topics, migrated })
     }
 
     pub(crate) fn commits(&self) -> u64 {
@@ -49,6 +51,10 @@ impl Sqlite {
 
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Topic> {
         self.topics.subscribe()
+    }
+
+    pub(crate) const fn migrated(&self) -> Migrated {
+        self.migrated
     }
 
     pub(crate) async fn write<T, F>(&self, request: F) -> Result<T, StoreError>
@@ -113,7 +119,7 @@ fn set_up(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn migrate(db: &mut Connection) -> Result<(), StoreError> {
+fn migrate(db: &mut Connection) -> Result<Migrated, StoreError> {
     let marked: i32 = db.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if marked != APPLICATION_ID && (marked != 0 || tables != 0) {
@@ -139,7 +145,7 @@ fn migrate(db: &mut Connection) -> Result<(), StoreError> {
         all.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
     }
     all.commit()?;
-    Ok(())
+    Ok(Migrated { from: MIGRATIONS.len() - missing.len(), to: MIGRATIONS.len() })
 }
 
 impl From<rusqlite::Error> for StoreError {

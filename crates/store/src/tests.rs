@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use crate::contract::{Family, Shop, outcome_of, outcome_signer};
 use crate::db::{Db, params, run};
-use crate::{Address, Audience, HouseholdEvent, OutcomeSigner, Refund, Store, StoreError};
+use crate::{Address, Audience, HouseholdEvent, Migrated, OutcomeSigner, Refund, Store, StoreError};
 
 fn open() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -429,12 +429,13 @@ async fn a_commit_is_on_the_disk_before_its_answer() {
 #[test]
 fn only_its_own_files_are_opened() {
     let folder = tempfile::tempdir().expect("a folder");
-    let open = || open_file(&file(&folder), outcome_signer()).map(drop);
+    let open = || open_file(&file(&folder), outcome_signer()).map(|store| store.migrated());
     Connection::open(file(&folder)).expect("a file").execute_batch("CREATE TABLE notes (text)").expect("a table");
     assert!(matches!(open(), Err(StoreError::Database(why)) if why.contains("another program")));
     std::fs::remove_file(file(&folder)).expect("removed");
-    open().expect("a new file");
-    open().expect("an old file");
+    let new = open().expect("a new file");
+    assert_eq!(new.from, 0);
+    assert_eq!(open(), Ok(Migrated { from: new.to, to: new.to }), "an old file");
     Connection::open(file(&folder)).expect("a file").pragma_update(None, "user_version", 99).expect("a pragma");
     assert!(matches!(open(), Err(StoreError::Database(why)) if why.contains("newer program")));
     std::fs::write(file(&folder), [7; 9_000]).expect("written");

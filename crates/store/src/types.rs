@@ -317,6 +317,13 @@ pub struct NewCode {
     pub text: CodeText,
 }
 
+/// What opening the database did to its tables. Versions count from 1; 0 is an empty database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    pub from: usize,
+    pub to: usize,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeRow {
     pub payee: Digest,

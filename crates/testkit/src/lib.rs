@@ -2,7 +2,7 @@
 //!
 //! Everything is deterministic: the same calls give the same bytes, which is also how `docs/vectors.json` is made.
 
-mod postgres;
+pub mod postgres;
 
 use nodpay_core::{
     Adjustment, Amount, Bill, BillId, Cancel, CancelReason, CodeText, Country, CredentialId, Currency, Decision,

@@ -117,12 +117,15 @@ impl Drop for Cluster {
     }
 }
 
-fn is_root() -> bool {
+/// Whether this process may do everything.
+#[must_use]
+pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
 /// The newest version's programs; `None` where there is no server.
-fn programs() -> Option<PathBuf> {
+#[must_use]
+pub fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir(DEBIAN).ok()?.filter_map(|version| {
         let path = version.ok()?.path();
         let number: u32 = path.file_name()?.to_str()?.parse().ok()?;

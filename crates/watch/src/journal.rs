@@ -93,6 +93,8 @@ pub(crate) struct HouseholdRecord {
     pub(crate) balance: Option<Amount>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) outcome_certificate: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier_outcome_certificates: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_event: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -202,6 +202,9 @@ impl Answer {
 pub(crate) struct ServiceAnswer {
     pub(crate) now: Timestamp,
     pub(crate) outcome_certificate: String,
+    /// Of keys that were changed since.
+    #[serde(default)]
+    pub(crate) earlier_outcome_certificates: Vec<String>,
 }
 
 /// `GET /api/watch/{watch}/state`

@@ -3,7 +3,7 @@
 // household and founding entry must stay the same and the log never goes back.
 
 import { VerifyError } from "./messages.js";
-import { LogBook, nameDigest, verifyOutcomeCertificate, verifyPinReport } from "./verify.js";
+import { LogBook, nameDigest, verifyPinReport } from "./verify.js";
 
 const PIN = "nodpay.household";
 
@@ -53,7 +53,6 @@ export async function believe(household, usedCredential) {
     if (pin.root !== household.root) throw new VerifyError("root-changed");
     if (book.heads[pin.seq] !== pin.head) throw new VerifyError("log-went-back");
   }
-  await verifyOutcomeCertificate(household.outcome_certificate, household.root);
   const guardian = book.guardians.get(household.guardian);
   if (!guardian) throw new VerifyError("unknown-guardian");
   const pins = await pinReports(household, book);
@@ -66,8 +65,7 @@ export async function believe(household, usedCredential) {
     head: book.head,
     credential: guardian.credential,
   });
-  const trust = { root: household.root, outcome_certificate: household.outcome_certificate };
-  return { book, trust, names: await wearerNames(household, book), pins, guardian };
+  return { book, trust: { root: household.root }, names: await wearerNames(household, book), pins, guardian };
 }
 
 /** Names that open the digests in the log; a name that does not is not shown. */

@@ -422,7 +422,7 @@ function sameWatch(order, said) {
 
 /**
  * Verifies everything the service holds of an order, as its order view gives it. `trust` holds `root`, the pinned service
- * root, and `outcome_certificate` (wire). A part that is there and does not fit makes the whole order unbelievable.
+ * root. A part that is there and does not fit makes the whole order unbelievable.
  */
 export async function verifyOrderView(view, book, trust) {
   const certificate = await verifyMerchantCertificate(view.certificate, trust.root);
@@ -433,16 +433,16 @@ export async function verifyOrderView(view, book, trust) {
   const payment = view.payment
     ? await verifyPayment(view.payment, book, order, decision ?? fail("other-decision", "no decision"))
     : null;
-  const outcome = view.outcome ? await verifyEnd(view.outcome, trust, order, bill, { decision, cancel, payment }) : null;
+  const outcome = view.outcome ? await verifyEnd(view, trust, order, bill, { decision, cancel, payment }) : null;
   const result = view.result ? await verifyResult(view.result, book, order, outcome ?? fail("other-outcome")) : null;
   need(order.payload.order === view.order_id, "other-order", "not the order asked for");
   return { certificate, bill, requote, order, decision, cancel, payment, outcome, result };
 }
 
 /** The outcome names what this page holds, and follows from it. */
-async function verifyEnd(wire, trust, order, bill, { decision, cancel, payment }) {
-  const certificate = await verifyOutcomeCertificate(trust.outcome_certificate, trust.root);
-  const outcome = await verifyOutcome(wire, certificate, order);
+async function verifyEnd(view, trust, order, bill, { decision, cancel, payment }) {
+  const certificate = await verifyOutcomeCertificate(view.outcome_certificate, trust.root);
+  const outcome = await verifyOutcome(view.outcome, certificate, order);
   const said = outcome.payload;
   need(said.decision === decision?.digest, "other-decision");
   need(said.cancel === cancel?.digest, "bad-outcome", "another cancellation");

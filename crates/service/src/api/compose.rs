@@ -16,6 +16,7 @@ use crate::App;
 use crate::events::{Audience, PAGE, Page, Sent};
 use crate::problem::ApiError;
 use crate::sessions::Standing;
+use crate::verified;
 
 /// A verified message as the store keeps it.
 pub(crate) fn message<T>(verified: &Verified<T>) -> Message {
@@ -139,6 +140,9 @@ pub(crate) struct GuardianOrder {
     payment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<String>,
+    /// Under which the outcome verifies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome_certificate: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,6 +163,10 @@ impl GuardianOrder {
             Some(_) => app.store().refunds(row.household, row.order).await?,
             None => Vec::new(),
         };
+        let outcome_certificate = match &row.outcome {
+            Some(ended) => Some(verified::outcome_certificate(app, &ended.message).await?.wire().to_owned()),
+            None => None,
+        };
         Ok(Self {
             order_id: row.order,
             state: state_name(&row.state),
@@ -177,6 +185,7 @@ impl GuardianOrder {
             cancel: wire(row.cancel),
             payment: wire(row.payment),
             outcome: row.outcome.map(|ended| ended.message.wire),
+            outcome_certificate,
             result: wire(row.result),
             ask: row.ask.map(|ask| AskView::new(ask, now)),
             refunded,

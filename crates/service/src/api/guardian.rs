@@ -9,8 +9,9 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, Heade
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nodpay_core::{
-    Amount, AskId, Bytes, Currency, Digest, Entry, GuardianId, HouseholdError, HouseholdId, LineId, LogEntry, OrderId,
-    OrderState, PairingId, PersonName, PublicKey, Reduction, Timestamp, WatchId, WearerId,
+    Amount, AskId, Bytes, Currency, Decline, Digest, Entry, FailReason, GuardianId, HouseholdError, HouseholdId,
+    LineId, LogEntry, OrderId, OrderState, PairingId, PersonName, PublicKey, RailAnswer, RailStep, Reduction,
+    Timestamp, WatchId, WearerId,
 };
 use nodpay_protocol::{Assertion, AssertionKind, LogBook, VerifyError, name_digest, sha256, verify_decision};
 use nodpay_store::{
@@ -25,6 +26,7 @@ use crate::events::{Audience, resume_from, stream};
 use crate::extract::{Json as JsonBody, OwnPage, Path, Query, Wire};
 use crate::households;
 use crate::limits::Purpose;
+use crate::metrics;
 use crate::problem::ApiError;
 use crate::secrets::{Token, random};
 use crate::sessions::{self, GUARDIAN_COOKIE, GuardianSession, limit};
@@ -160,7 +162,6 @@ pub(super) struct Household {
     guardian: GuardianId,
     log: Vec<String>,
     root: PublicKey,
-    outcome_certificate: String,
     wearers: Vec<Wearer>,
     /// The newest one of each watch.
     pin_reports: Vec<PinReportView>,
@@ -189,7 +190,6 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         guardian: session.guardian,
         log: log.into_iter().map(|entry| entry.wire).collect(),
         root: app.keys().root(),
-        outcome_certificate: app.keys().outcome_certificate().wire().to_owned(),
         wearers: wearers.collect(),
         pin_reports: pins.into_iter().map(|(watch, report)| PinReportView { watch, report: report.wire }).collect(),
         guardians: named(&row),
@@ -261,7 +261,9 @@ pub(super) async fn evidence(
     Path(order): Path<OrderId>,
 ) -> Result<Response, ApiError> {
     let parts = app.store().evidence(session.household, order).await?;
-    let evidence = crate::evidence::assemble(parts, app.keys())?;
+    let outcome = parts.order.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?;
+    let certificate = verified::outcome_certificate(&app, &outcome.message).await?;
+    let evidence = crate::evidence::assemble(parts, &certificate)?;
     let file = evidence.to_file().map_err(|error| ApiError::Internal(error.to_string()))?;
     let name = format!("attachment; filename=\"nodpay-{order}.evidence.json\"");
     let name = HeaderValue::try_from(name).map_err(|error| ApiError::Internal(error.to_string()))?;
@@ -327,8 +329,16 @@ pub(super) async fn decide(
     let decided = app.store().decide(decide, app.now()).await?;
     app.remembered().keep_decision(decision);
     app.rails().wake();
-    if matches!(decided.state, OrderState::Approved { .. }) {
-        app.taps().insert((session.household, order), tapped);
+    let failed = decided.outcome.as_ref().and_then(|ended| ended.reason);
+    match (decided.state, failed) {
+        (OrderState::Approved { .. }, _) => {
+            metrics::rail_answer(decided.rail, RailStep::Hold, &RailAnswer::Done);
+            app.taps().insert((session.household, order), tapped);
+        }
+        (_, Some(FailReason::InsufficientBalance)) => {
+            metrics::rail_answer(decided.rail, RailStep::Hold, &RailAnswer::Declined(Decline::Funds));
+        }
+        _ => {}
     }
     if let Some(deadline) = decided.state.deadline() {
         app.deadlines().expect(deadline);

@@ -60,7 +60,9 @@ pub(super) async fn enrol(
             AdminError::Sign(error) => error.into(),
             AdminError::Random(error) => error.into(),
             AdminError::NotEnrolled => ApiError::NotCertified,
-            AdminError::Code(_) | AdminError::NotRegistrable(_) => ApiError::Internal(error.to_string()),
+            AdminError::Keys(_) | AdminError::Code(_) | AdminError::NotRegistrable(_) => {
+                ApiError::Internal(error.to_string())
+            }
         })?;
     }
     let cookie = sessions::open(&app, SessionOf::Till { merchant }).await?;

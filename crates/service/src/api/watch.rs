@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use nodpay_core::{
-    Amount, BillId, Digest, Order, OrderId, OrderState, OutcomeKind, PairingId, PersonName, PublicKey, Timestamp,
-    WatchId,
+    Amount, BillId, Digest, Order, OrderId, OrderState, OutcomeKind, PairingId, PersonName, PublicKey, RailAnswer,
+    RailStep, Timestamp, WatchId,
 };
 use nodpay_protocol::{
     LogBook, bill_of_order, sha256, verify_cancel, verify_order, verify_outcome, verify_pairing_claim, verify_payment,
@@ -25,6 +25,7 @@ use crate::events::{Audience, resume_from, stream};
 use crate::extract::{Json as JsonBody, Path, Query, Wire};
 use crate::households;
 use crate::limits::Purpose;
+use crate::metrics;
 use crate::problem::ApiError;
 use crate::sessions::{Standing, WatchProof, limit};
 use crate::verified;
@@ -223,10 +224,11 @@ pub(super) async fn pay(
     let pay = Pay { order, payment: (*payment).clone(), message: message(&payment) };
     let paid = app.store().pay(pay, app.now()).await?;
     app.rails().wake();
-    if matches!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid })
-        && let Some(tapped) = app.taps().take((row.household, order))
-    {
-        crate::metrics::tap_to_paid(tapped.elapsed());
+    if matches!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid }) {
+        metrics::rail_answer(paid.rail, RailStep::Post, &RailAnswer::Done);
+        if let Some(tapped) = app.taps().take((row.household, order)) {
+            metrics::tap_to_paid(tapped.elapsed());
+        }
     }
     Ok(accepted())
 }
@@ -263,7 +265,8 @@ pub(super) async fn report(
     let (row, book) = order_of(&app, watch, order).await?;
     let known = verified::order(&app, &book, &row)?;
     let ended = row.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?;
-    let outcome = verify_outcome(&ended.message.wire, app.keys().outcome_certificate(), &known.order)
+    let certificate = verified::outcome_certificate(&app, &ended.message).await?;
+    let outcome = verify_outcome(&ended.message.wire, &certificate, &known.order)
         .map_err(|error| ApiError::Internal(format!("outcome {}: {error}", ended.message.digest)))?;
     let result = verify_result(&wire, &book, &known.order, &outcome)?;
     let report = ReportResult { order, result: (*result).clone(), message: message(&result) };

@@ -12,8 +12,8 @@ use super::cast::{
 };
 use crate::{
     Audience, BillState, BillStatus, Claim, ClaimPairing, CodeRow, Good, HouseholdEvent, InvitationKind, MAX_CODES,
-    MAX_GOODS, MerchantEvent, NewBill, NewCode, NewInvitation, NewPairing, NewSession, PairingState, ReportPin,
-    SessionOf, Store, StoreError, TokenHash, Topic,
+    MAX_GOODS, MerchantEvent, Message, NewBill, NewCode, NewInvitation, NewPairing, NewSession, PairingState,
+    ReportPin, SessionOf, Store, StoreError, TokenHash, Topic,
 };
 
 pub async fn founding_a_household(store: &Store) {
@@ -533,4 +533,17 @@ pub async fn bills(store: &Store) {
     assert_eq!(refused(store.cancel_bill(shop.merchant, unknown, START).await), StoreError::BillUnknown);
     let nosy = Shop::open(store).await;
     assert_eq!(refused(store.cancel_bill(nosy.merchant, row.bill, START).await), StoreError::BillUnknown);
+}
+
+/// Each certificate is kept once.
+pub async fn certificates_of_outcome_keys(store: &Store) {
+    let before = store.outcome_certificates().await.expect("reads");
+    let [first, second] =
+        ["first", "second"].map(|wire| Message { wire: wire.to_owned(), digest: Digest::from_bytes(fresh()) });
+    for (certificate, at) in [(&first, START), (&second, START.plus_ms(1)), (&first, START.plus_ms(2))] {
+        store.keep_outcome_certificate(certificate.clone(), at).await.expect("kept");
+    }
+    let kept = store.outcome_certificates().await.expect("reads");
+    let new: Vec<_> = kept.into_iter().filter(|certificate| !before.contains(certificate)).collect();
+    assert_eq!(new, [first, second]);
 }

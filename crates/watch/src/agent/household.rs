@@ -15,6 +15,8 @@ use crate::net::{
 };
 use crate::view::{Notice, PastOrder};
 
+/// Earlier certificates that are kept: outcomes of orders that ended while the watch was away may need one.
+const MAX_EARLIER_CERTIFICATES: usize = 3;
 /// Ended orders that the history shows; the oldest is forgotten first.
 const MAX_PAST: usize = 30;
 
@@ -28,7 +30,8 @@ pub(super) struct Household {
     pub(super) guardians: BTreeMap<GuardianId, Text<40>>,
     /// The service's word; the wearer sees it, nothing is paid by it.
     pub(super) balance: Option<Amount>,
-    pub(super) outcome_certificate: Option<Verified<OutcomeCertificate>>,
+    /// The newest first. Empty until the service was asked.
+    pub(super) outcome_certificates: Vec<Verified<OutcomeCertificate>>,
     /// Id of the newest event of this run.
     pub(super) last_event: Option<String>,
     /// Id of the newest event up to which nothing is left to do.
@@ -63,7 +66,7 @@ impl Household {
             wearer_name: None,
             guardians: BTreeMap::new(),
             balance: None,
-            outcome_certificate: None,
+            outcome_certificates: Vec::new(),
             last_event: None,
             settled_event: None,
             orders: Vec::new(),
@@ -136,13 +139,15 @@ impl Household {
     }
 
     pub(super) fn record(&self) -> HouseholdRecord {
+        let mut certificates = self.outcome_certificates.iter().map(|certificate| certificate.wire().to_owned());
         HouseholdRecord {
             pins: self.pins.clone(),
             log: self.log.clone(),
             wearer_name: self.wearer_name.clone(),
             guardians: self.guardians.clone(),
             balance: self.balance,
-            outcome_certificate: self.outcome_certificate.as_ref().map(|certificate| certificate.wire().to_owned()),
+            outcome_certificate: certificates.next(),
+            earlier_outcome_certificates: certificates.collect(),
             last_event: self.settled_event.clone(),
             orders: self.orders.iter().map(OpenOrder::record).collect(),
             ended: self.ended.clone(),
@@ -150,6 +155,14 @@ impl Household {
             past: self.past.clone(),
         }
     }
+}
+
+/// The root's word on each of the keys that sign outcomes.
+pub(super) fn verify_certificates<'a>(
+    wires: impl Iterator<Item = &'a String>,
+    pins: &Pins,
+) -> Result<Vec<Verified<OutcomeCertificate>>, VerifyError> {
+    wires.map(|wire| verify_outcome_certificate(wire, &pins.root)).collect()
 }
 
 /// Where an entry says it belongs, unverified.
@@ -179,18 +192,16 @@ impl Agent {
         };
         let Some(answer) = answer else { return false };
         self.clock.learn(answer.now, turn);
-        match verify_outcome_certificate(&answer.outcome_certificate, &home.pins.root) {
-            Ok(certificate) => {
-                self.link.service_wanted = false;
-                if home.outcome_certificate.as_ref() != Some(&certificate) {
-                    home.outcome_certificate = Some(certificate);
-                    self.dirty = true;
-                }
-                self.unpark(turn);
-                true
-            }
-            Err(_) => false,
+        let earlier = answer.earlier_outcome_certificates.iter().take(MAX_EARLIER_CERTIFICATES);
+        let wires = std::iter::once(&answer.outcome_certificate).chain(earlier);
+        let Ok(certificates) = verify_certificates(wires, &home.pins) else { return false };
+        self.link.service_wanted = false;
+        if home.outcome_certificates != certificates {
+            home.outcome_certificates = certificates;
+            self.dirty = true;
         }
+        self.unpark(turn);
+        true
     }
 
     /// False when it must be asked for again.

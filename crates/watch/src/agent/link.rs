@@ -304,7 +304,7 @@ impl Agent {
                 if link.state_wanted {
                     errands.push(Errand::State);
                 }
-                if link.service_wanted || home.outcome_certificate.is_none() {
+                if link.service_wanted || home.outcome_certificates.is_empty() {
                     errands.push(Errand::Service);
                 }
                 if let Some(report) = home.reports.first() {

@@ -16,7 +16,8 @@ use nodpay_core::{
     Timestamp, V1, Verdict,
 };
 use nodpay_protocol::{
-    Kind, LogBook, Verified, VerifyError, payment_id, sign, verify_decision, verify_outcome, verify_requote,
+    Kind, LogBook, Verified, VerifyError, payment_id, sign, signed_outcome, verify_decision, verify_outcome,
+    verify_requote,
 };
 
 use super::household::Household;
@@ -286,9 +287,11 @@ impl OpenOrder {
     fn check_outcome(
         &self,
         book: &LogBook,
-        certificate: &Verified<OutcomeCertificate>,
+        certificates: &[Verified<OutcomeCertificate>],
         parked: &ParkedOutcome,
     ) -> Result<(Verified<Outcome>, Option<Said>), VerifyError> {
+        let signer = certificates.iter().find(|certificate| signed_outcome(&parked.wire, certificate));
+        let certificate = signer.ok_or(VerifyError::Signature)?;
         let outcome = verify_outcome(&parked.wire, certificate, &self.order)?;
         if outcome.at < certificate.not_before || outcome.at >= certificate.not_after {
             return Err(VerifyError::CertificateTime);
@@ -610,9 +613,11 @@ impl Agent {
         let Owner::Household(home) = &mut self.owner else { return };
         let Some(order) = home.orders.iter_mut().find(|order| order.id() == id) else { return };
         let Some(parked) = &order.parked_outcome else { return };
-        // `errands` asks for the certificate.
-        let Some(certificate) = &home.outcome_certificate else { return };
-        match order.check_outcome(&home.book, certificate, parked) {
+        if home.outcome_certificates.is_empty() {
+            // `errands` asks for them.
+            return;
+        }
+        match order.check_outcome(&home.book, &home.outcome_certificates, parked) {
             Ok((outcome, said)) => self.conclude(id, &outcome, said, turn),
             Err(error) => match doubt(&error) {
                 Doubt::Log if !order.doubted_log => {

@@ -2,10 +2,10 @@
 
 use nodpay_protocol::{
     LogBook, VerifyError, verify_cancel, verify_decision, verify_merchant_certificate, verify_order,
-    verify_ordered_bill, verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_requote,
+    verify_ordered_bill, verify_pairing_claim, verify_payment, verify_requote,
 };
 
-use super::household::Household;
+use super::household::{Household, verify_certificates};
 use super::order::{GivenUp, OpenOrder, Paying, Stage};
 use super::pairing::Pairing;
 use super::{Agent, Owner};
@@ -75,8 +75,8 @@ fn household(record: HouseholdRecord, demo_keys: bool) -> Result<Household, Veri
     home.wearer_name = record.wearer_name;
     home.guardians = record.guardians;
     home.balance = record.balance;
-    home.outcome_certificate =
-        record.outcome_certificate.map(|wire| verify_outcome_certificate(&wire, &home.pins.root)).transpose()?;
+    let certificates = record.outcome_certificate.iter().chain(&record.earlier_outcome_certificates);
+    home.outcome_certificates = verify_certificates(certificates, &home.pins)?;
     home.last_event.clone_from(&record.last_event);
     home.settled_event = record.last_event;
     for order in record.orders {

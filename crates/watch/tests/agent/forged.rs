@@ -382,6 +382,33 @@ fn a_renewed_outcome_key_is_taken_once_the_root_vouches_for_it() {
     assert_eq!(ending(&world).map(|ending| ending.kind), Some(EndKind::Refused));
 }
 
+/// One replica signs with the new key, another still with the old one.
+#[test]
+fn while_the_outcome_key_changes_both_keys_are_believed() {
+    let mut world = World::waiting();
+    let cast = &mut world.service.cast;
+    let old_key = std::mem::replace(&mut cast.outcome_key, nodpay_testkit::key(120));
+    let old = cast.outcome_certificate.clone();
+    let mut certificate = old.clone().into_payload();
+    certificate.key = cast.outcome_key.public_key();
+    cast.outcome_certificate = sign(Kind::OutcomeCertificate, certificate, &cast.root).expect("signs");
+    world.service.earlier_outcome_certificates = vec![old];
+    world.plan = Plan::Refuse;
+    world.settle();
+    assert_eq!(ending(&world).map(|ending| ending.kind), Some(EndKind::Refused));
+
+    world.service.cast.outcome_key = old_key;
+    let asked = world.service.requests.len();
+    world.user(UserAction::Done);
+    world.reboot();
+    world.finished = false;
+    world.run_until(|world| matches!(world.screen(), Screen::Ended(_)));
+    world.settle();
+    assert_eq!(ending(&world).map(|ending| ending.kind), Some(EndKind::Refused));
+    assert_eq!(world.service.orders.len(), 2);
+    assert!(!world.service.requests[asked..].contains(&"GET /api/service".to_owned()), "it remembers both");
+}
+
 fn scan(world: &mut World, text: String) -> Screen {
     world.user(UserAction::Start);
     world.handle(Input::CodesRead(vec![text]));

@@ -70,6 +70,8 @@ pub(crate) struct Served {
 /// The service, honest unless a test reaches into it.
 pub(crate) struct Service {
     pub(crate) cast: Cast,
+    /// Of keys that were changed since.
+    pub(crate) earlier_outcome_certificates: Vec<Verified<OutcomeCertificate>>,
     pub(crate) now: i64,
     pub(crate) balance: i64,
     pub(crate) bills: Vec<Verified<Bill>>,
@@ -132,6 +134,8 @@ impl Service {
                 let answer = json!({
                     "now": self.time(), "root": self.cast.root.public_key(),
                     "outcome_certificate": self.cast.outcome_certificate.wire(),
+                    "earlier_outcome_certificates":
+                        self.earlier_outcome_certificates.iter().map(Verified::wire).collect::<Vec<_>>(),
                     "rp_id": "localhost", "origins": ["http://localhost:8080"], "demo": false,
                 });
                 (200, answer.to_string().into_bytes())
@@ -516,6 +520,7 @@ impl World {
         let bill = cast.bill(1);
         let codes = code::payee_of(&cast.shop_code()).into_iter().collect();
         let service = Service {
+            earlier_outcome_certificates: Vec::new(),
             cast,
             now: 0,
             balance: 5_000,
