@@ -243,16 +243,6 @@ impl Options {
     }
 }
 
-impl Place {
-    /// Takes what is missing here from a configuration file.
-    pub(crate) fn with_file(self, path: Option<&Path>) -> Result<Self> {
-        match path {
-            Some(path) => Ok(self.or(read_config(path)?.place)),
-            None => Ok(self),
-        }
-    }
-}
-
 /// Reads a configuration file; the settings of `serve`, by their flags' names.
 fn read_config(path: &Path) -> Result<Options> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
