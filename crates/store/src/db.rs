@@ -183,13 +183,9 @@ impl rusqlite::ToSql for Value<'_> {
 
 /// The values of a statement's placeholders.
 macro_rules! params {
-    ($($value:expr),* $(,)?) => { $crate::db::values(&[$($crate::db::Value::from($value)),*]) };
+    ($($value:expr),* $(,)?) => { &[$($crate::db::Value::from($value)),*] };
 }
 pub(crate) use params;
-
-pub(crate) const fn values<'a, 'b, const N: usize>(values: &'b [Value<'a>; N]) -> &'b [Value<'a>] {
-    values
-}
 
 /// Executes a statement and gives the number of rows it changed.
 pub(crate) fn run(db: Db<'_>, sql: &'static str, params: &[Value<'_>]) -> Result<usize, StoreError> {
