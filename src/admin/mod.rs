@@ -67,6 +67,10 @@ enum Command {
         #[arg(long)]
         key: Option<PathBuf>,
     },
+    /// Write all data into one file, while the service goes on.
+    Backup { file: PathBuf },
+    /// Read such a file into a database that nobody has used, SQLite or PostgreSQL, and check it.
+    Restore { file: PathBuf },
     /// Bring the database up to this program's version, which `serve` does by itself; prints the version before and after.
     Migrate,
     /// Prove that the books are right and every order's evidence holds; exit 1 and what is wrong where not. Safe beside a
@@ -124,6 +128,21 @@ async fn act(store: &Store, keys: &ServiceKeys, place: &Place, out: Out, command
             println!("{} holds a new outcome key, good until {}", file.display(), date(certificate.not_after));
             eprintln!("Replicas sign with it from their next start.");
             Ok(())
+        }
+        Command::Backup { file } => {
+            let rows = store.back_up(file.clone()).await?;
+            out.show(&vec![("file", Cell::text(file.display())), ("rows", Cell::text(rows))]);
+            Ok(())
+        }
+        Command::Restore { file } => {
+            let rows = store.restore(file.clone()).await?;
+            out.show(&vec![("file", Cell::text(file.display())), ("rows", Cell::text(rows))]);
+            let findings = store.check().await?;
+            if findings.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("restored, but {} findings: run admin check", findings.len()).into())
+            }
         }
         Command::Migrate => {
             let versions = store.migrated();

@@ -355,7 +355,11 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::NothingToPayOut
         | StoreError::PayoutState(_) => (S::CONFLICT, "Not any more"),
         StoreError::TooManyAsks | StoreError::TooManyLogins => (S::TOO_MANY_REQUESTS, "Too many"),
-        StoreError::Incident { .. } | StoreError::Signer(_) | StoreError::Database(_) => {
+        StoreError::Incident { .. }
+        | StoreError::Signer(_)
+        | StoreError::Database(_)
+        | StoreError::Backup(_)
+        | StoreError::NotEmpty => {
             return (S::INTERNAL_SERVER_ERROR, "internal", "Our fault");
         }
         StoreError::Stopped | StoreError::Unavailable => (S::SERVICE_UNAVAILABLE, "Try again"),

@@ -330,6 +330,27 @@ fn only_asking(sql: &'static str) -> StoreError {
     StoreError::incident("transaction", sql, "written while it was only asked ahead")
 }
 
+/// Goes through all rows of a whole table without holding them all: for a backup.
+pub(crate) fn each(
+    db: Db<'_>,
+    table: &'static str,
+    sql: &'static str,
+    mut take: impl FnMut(Row<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    match db {
+        Db::Sqlite(db) => {
+            let mut statement = db.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                take(Row::Sqlite(row))?;
+            }
+            Ok(())
+        }
+        Db::Postgres(link) => link.each(sql, |row| take(Row::Postgres(row))),
+        Db::Asking(_) => Err(StoreError::incident(table, "(all)", "read while it was only asked ahead")),
+    }
+}
+
 /// One writer needs no row locks.
 fn without_lock(sql: &str) -> &str {
     sql.strip_suffix(" FOR UPDATE").unwrap_or(sql)
@@ -362,6 +383,17 @@ impl<'a> Row<'a> {
             },
             Self::Postgres(row) => crate::postgres::column(row, index),
         }
+    }
+
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Sqlite(row) => row.as_ref().column_count(),
+            Self::Postgres(row) => row.len(),
+        }
+    }
+
+    pub(crate) fn names(self) -> Vec<String> {
+        (0..self.len()).map(|index| self.name(index)).collect()
     }
 
     fn name(self, index: usize) -> String {

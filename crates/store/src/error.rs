@@ -185,6 +185,10 @@ pub enum StoreError {
     #[error("the database failed: {0}")]
     Database(String),
     /// Whether the transaction was done is not known when it was already running; every write may be repeated.
+    #[error("the backup cannot be written or read: {0}")]
+    Backup(String),
+    #[error("a backup is restored into a database that nobody has used")]
+    NotEmpty,
     #[error("the store is stopping")]
     Stopped,
     /// As with [`Self::Stopped`], what was running may have been done.
@@ -290,6 +294,8 @@ impl StoreError {
             Self::Incident { .. } => "incident",
             Self::Signer(_) => "outcome-signer",
             Self::Database(_) => "database",
+            Self::Backup(_) => "backup",
+            Self::NotEmpty => "not-empty",
             Self::Stopped => "stopping",
             Self::Unavailable => "unavailable",
         }
@@ -298,7 +304,9 @@ impl StoreError {
     #[must_use]
     pub const fn blame(&self) -> Blame {
         match self {
-            Self::Incident { .. } | Self::Signer(_) | Self::Database(_) => Blame::Ours,
+            Self::Incident { .. } | Self::Signer(_) | Self::Database(_) | Self::Backup(_) | Self::NotEmpty => {
+                Blame::Ours
+            }
             Self::Stopped | Self::Unavailable | Self::TooManyLogins => Blame::Later,
             Self::InvitationUnknown
             | Self::InvitationUsed

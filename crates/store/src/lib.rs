@@ -23,6 +23,7 @@
 
 mod access;
 mod address;
+mod backup;
 mod check;
 mod close_out;
 mod codes;
@@ -51,6 +52,7 @@ mod tx;
 mod types;
 mod writer;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use nodpay_core::{
@@ -926,6 +928,20 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<PayoutRow>, StoreError> {
         self.read(move |db| payouts::list(db, merchant, before, limit)).await
+    }
+
+    /// Writes everything into one file, as it is at one moment; others go on working meanwhile. Gives the number of rows.
+    ///
+    /// Errors: `Backup`.
+    pub async fn back_up(&self, path: PathBuf) -> Result<u64, StoreError> {
+        self.view(move |db| backup::write(db, &path)).await
+    }
+
+    /// Reads such a file, of a store of either kind and of this version, all of it or nothing. Gives the number of rows.
+    ///
+    /// Errors: `NotEmpty` where anything is here already, `Backup`.
+    pub async fn restore(&self, path: PathBuf) -> Result<u64, StoreError> {
+        self.write(move |tx| backup::read(tx, &path)).await
     }
 
     /// Proves the invariants over the whole database; reads all of it. Empty when all is well.

@@ -685,6 +685,28 @@ impl Link {
         self.with_client(async |client| client.query(&statement, &params).await)
     }
 
+    /// All rows, a page at a time, within the transaction.
+    pub(crate) fn each(
+        &self,
+        sql: &str,
+        mut take: impl FnMut(&Row) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.flush()?;
+        let declare = format!("DECLARE pages NO SCROLL CURSOR FOR {sql}");
+        self.with_client(async |client| client.batch_execute(&declare).await)?;
+        loop {
+            let rows = self.query("FETCH FORWARD 1000 FROM pages", &[])?;
+            if rows.is_empty() {
+                break;
+            }
+            rows.iter().try_for_each(&mut take)?;
+        }
+        self.control("CLOSE pages")?;
+        // The next cursor has other columns.
+        self.statements.borrow_mut().remove("FETCH FORWARD 1000 FROM pages");
+        Ok(())
+    }
+
     /// `changes_one`: fails where it changes no row; inserts do so anyway.
     fn statement(&self, sql: &'static str, changes_one: bool) -> Result<Statement, StoreError> {
         self.connect()?;

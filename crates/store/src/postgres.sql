@@ -143,7 +143,7 @@ CREATE TABLE certificates (
     message BIGINT NOT NULL REFERENCES messages (id),
     at BIGINT NOT NULL
 );
-ALTER TABLE merchants ADD FOREIGN KEY (certificate) REFERENCES certificates (digest);
+ALTER TABLE merchants ADD FOREIGN KEY (certificate) REFERENCES certificates (digest) DEFERRABLE;
 
 CREATE TABLE merchant_keys (
     api_key BYTEA PRIMARY KEY CHECK (octet_length(api_key) = 32),

@@ -2,9 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
+use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::broadcast;
 
@@ -21,6 +25,10 @@ pub(crate) const MIGRATIONS: [&str; 5] = [
     include_str!("rails.sql"),
     include_str!("outcome_keys.sql"),
 ];
+/// Pages (4 KiB) in the write-ahead log from which on they are brought into the file.
+const CHECKPOINT_PAGES: i32 = 4_000;
+/// Pages from which on the writer itself sees to it that the log begins again: 256 MiB.
+const MAX_WAL_PAGES: i32 = 65_536;
 /// Marks the file as ours: "nodp".
 const APPLICATION_ID: i32 = 0x6e6f_6470;
 /// How long to wait for another process that writes (`nodpay admin`).
@@ -29,6 +37,9 @@ const CACHED_STATEMENTS: usize = 128;
 
 pub(crate) struct Sqlite {
     writer: Writer,
+    /// Ends after the writer.
+    #[expect(dead_code, reason = "held for its end")]
+    checkpoints: Checkpoints,
     readers: Arc<Readers>,
     topics: broadcast::Sender<Topic>,
     migrated: Migrated,
@@ -40,9 +51,16 @@ impl Sqlite {
         set_up(&db)?;
         let migrated = migrate(&mut db)?;
         db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")?;
+        let checkpoints = Checkpoints::start(path, &mut db)?;
         let (topics, _) = broadcast::channel(TOPIC_BUFFER);
         let readers = Readers { path: path.to_owned(), free: Mutex::new(Vec::new()) };
-        Ok(Self { writer: Writer::start(db, signer, topics.clone())?, readers: Arc::new(readers), topics, migrated })
+        Ok(Self {
+            writer: Writer::start(db, signer, topics.clone())?,
+            checkpoints,
+            readers: Arc::new(readers),
+            topics,
+            migrated,
+        })
     }
 
     pub(crate) fn commits(&self) -> u64 {
@@ -79,6 +97,44 @@ impl Sqlite {
     {
         let readers = Arc::clone(&self.readers);
         tokio::task::spawn_blocking(move || readers.read(request)).await.map_err(|_| StoreError::Stopped)?
+    }
+}
+
+/// Brings the write-ahead log into the file beside the writer, which otherwise would stop for it in the middle of payments.
+struct Checkpoints(Option<JoinHandle<()>>);
+
+impl Checkpoints {
+    /// It ends when `writer` is closed.
+    fn start(path: &Path, writer: &mut Connection) -> Result<Self, StoreError> {
+        let (ask, asked) = sync_channel(1);
+        writer.wal_hook(Some(move |wal: &mut Wal, pages| {
+            if pages >= MAX_WAL_PAGES {
+                // Most of it is in the file by now. Where readers still need the log it grows on, until they are done.
+                let _: rusqlite::Result<_> = wal.checkpoint_v2(CheckpointMode::RESTART);
+            } else if pages >= CHECKPOINT_PAGES {
+                // Asked already, where it is full.
+                let _: Result<(), TrySendError<()>> = ask.try_send(());
+            }
+            Ok(())
+        }))?;
+        let db = Connection::open(path)?;
+        set_up(&db)?;
+        let thread = std::thread::Builder::new().name("store-checkpoints".to_owned());
+        let thread = thread.spawn(move || {
+            while asked.recv().is_ok() {
+                // The next one does what this one could not.
+                let _: rusqlite::Result<()> = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            }
+        });
+        Ok(Self(Some(thread.map_err(|error| StoreError::Database(error.to_string()))?)))
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            let _: std::thread::Result<()> = thread.join();
+        }
     }
 }
 

@@ -333,6 +333,7 @@ async fn a_check_finds_what_was_tampered_with() {
         let family = Family::settle(&store, 1_000).await;
         paid_out(&store, &shop, &family).await;
         assert_eq!(store.check().await, Ok(Vec::new()));
+        drop(store);
         {
             let db = Connection::open(file(&folder)).expect("the file");
             db.execute_batch(drop_triggers).expect("no triggers");
@@ -340,7 +341,7 @@ async fn a_check_finds_what_was_tampered_with() {
             db.pragma_update(None, "ignore_check_constraints", true).expect("a pragma");
             assert!(db.execute(sql, [family.household.as_bytes()]).expect("a change") > 0, "{sql}");
         }
-        let findings = store.check().await.expect("a check");
+        let findings = open_in(&folder).check().await.expect("a check");
         assert!(findings.iter().any(|finding| finding.table == table), "{sql}: {findings:?}");
     }
 }
@@ -510,4 +511,58 @@ async fn a_kill_loses_nothing() {
         }
         assert_eq!(store.check().await, Ok(Vec::new()));
     }
+}
+
+/// From a file to PostgreSQL and back into a file: nothing is lost, and what comes later is numbered above it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_read_back_by_either_kind_of_store() {
+    let (first, folder) = open();
+    let shop = Shop::open(&first).await;
+    let family = Family::settle(&first, 1_000).await;
+    let paid = family.paid(&first, &shop.sell(&first, &[300]).await, NOW).await;
+    let events = first.events_after(family.household, Audience::Guardian, 0, 100).await;
+    let url = nodpay_testkit::Cluster::shared().new_database();
+    let address = Address::parse(&url, 4).expect("a URL");
+    let second = Store::open(&address, outcome_signer()).expect("a store");
+    let third = open_file(&folder.path().join("third.sqlite"), outcome_signer()).expect("a store");
+    let mut rows = None;
+    for (from, to) in [(&first, &second), (&second, &third)] {
+        let file = folder.path().join("backup");
+        let written = from.back_up(file.clone()).await.expect("a backup");
+        assert!(rows.replace(written).is_none_or(|before| before < written));
+        assert_eq!(to.restore(file.clone()).await, Ok(written));
+        assert_eq!(to.restore(file).await, Err(StoreError::NotEmpty));
+        assert_eq!(to.check().await, Ok(Vec::new()));
+        assert_eq!(to.order(family.household, paid.order).await, Ok(Some(paid.clone())));
+        family.paid(to, &shop.sell(to, &[10]).await, NOW).await;
+        assert_eq!(to.check().await, Ok(Vec::new()));
+    }
+    let later = third.events_after(family.household, Audience::Guardian, 0, 100).await.expect("a read");
+    assert_eq!(later.get(..events.as_ref().map_or(0, Vec::len)), events.as_deref().ok());
+    assert_eq!(family.wallet(&third).await, (680, 0));
+}
+
+#[tokio::test]
+async fn half_a_backup_is_not_read() {
+    let (store, folder) = open();
+    family_of(&store).await;
+    let file = folder.path().join("backup");
+    store.back_up(file.clone()).await.expect("a backup");
+    let whole = std::fs::read_to_string(&file).expect("text");
+    let lines: Vec<&str> = whole.lines().collect();
+    let without = |from: usize| lines[..from].join("\n");
+    let cases = [without(0), without(1), without(lines.len() - 1), lines[1..].join("\n"), format!("{whole}[1]\n")];
+    for (index, text) in cases.into_iter().enumerate() {
+        std::fs::write(&file, text).expect("written");
+        let other = open_file(&folder.path().join(format!("{index}.sqlite")), outcome_signer()).expect("a store");
+        let error = other.restore(file.clone()).await.expect_err("refused");
+        assert!(matches!(error, StoreError::Backup(_)), "{index}: {error}");
+        assert_eq!(other.households(None, 10).await.map(|all| all.len()), Ok(0));
+    }
+}
+
+async fn family_of(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = Family::settle(store, 1_000).await;
+    family.paid(store, &shop.sell(store, &[300]).await, NOW).await;
 }

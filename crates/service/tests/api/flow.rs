@@ -78,7 +78,7 @@ fn a_child_scans_a_parent_strikes_and_nods_the_watch_pays() {
     let outcome = verify_outcome(told["outcome"].as_str().expect("a wire"), &cast.outcome_certificate, &order);
     let outcome = outcome.expect("the service's word");
     assert_eq!((outcome.outcome.as_str(), outcome.total), ("paid", cny(2_450)));
-    assert_eq!(guardian.wait_for("outcome").data, json!({ "order": order.order }));
+    assert_eq!(guardian.wait_for("outcome").data, json!({ "order": order.order, "outcome": told["outcome"] }));
     let seen = till.wait_for("bill").data;
     assert_eq!((&seen["status"], &seen["struck"]), (&json!("paid"), &json!(["3", "4"])));
     assert_eq!(amount(&seen["total"]), cny(2_450));

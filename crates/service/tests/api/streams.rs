@@ -86,10 +86,10 @@ fn the_log_reaches_the_watch_also_when_it_says_that_it_is_removed() {
     let transfer = nodpay_core::TransferId::from_bytes([1; 16]);
     let top_up = nodpay_store::TopUp { household: cast.household, transfer, amount: nodpay_testkit::cny(5) };
     app.wait(app.app.store().top_up(top_up, app.now())).expect("topped up");
+    assert!(watch.hears_nothing());
     let enrolment = json!({ "entry": cast.log[1], "wearer": cast.wearer_name, "pairing": cast.pairing });
     app.post("/api/guardian/log", &pages, &enrolment).ok();
-    let first = watch.next();
-    assert_eq!((first.kind.as_str(), first.data), ("log", json!({ "entry": cast.log[1] })));
+    assert_eq!(watch.wait_for("log").data, json!({ "entry": cast.log[1] }));
     assert_eq!(guardian.wait_for("log").data, json!({ "seq": 1 }));
     let removal = cast.passkey.assert(AssertionKind::Log, &cast.next_entry(Entry::RemoveWatch(cast.watch)));
     app.post("/api/guardian/log", &pages, &json!({ "entry": removal })).ok();
