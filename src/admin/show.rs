@@ -3,6 +3,7 @@
 use jiff::Timestamp as Date;
 use nodpay_core::{Amount, Timestamp};
 use serde_json::{Map, Value, json};
+use unicode_width::UnicodeWidthStr;
 
 /// One value; how it looks depends on who reads it.
 pub(super) enum Cell {
@@ -116,13 +117,15 @@ fn table(rows: &[Record]) -> String {
     let head = first.iter().map(|(name, cell)| ((*name).to_owned(), cell.is_right())).collect::<Vec<_>>();
     let body = rows.iter().map(|row| row.iter().map(|(_, cell)| (cell.words(), cell.is_right())).collect::<Vec<_>>());
     let lines: Vec<_> = std::iter::once(head).chain(body).collect();
-    let column = |index: usize| lines.iter().filter_map(move |line| line.get(index)).map(|(text, _)| width(text));
+    let column = |index: usize| {
+        lines.iter().filter_map(move |line| line.get(index)).map(|(text, _)| UnicodeWidthStr::width(text))
+    };
     let widths: Vec<usize> = (0..first.len()).map(|index| column(index).max().unwrap_or(0)).collect();
     let mut out = String::new();
     for line in &lines {
         let mut text = String::new();
         for ((cell, right), wide) in line.iter().zip(&widths) {
-            let space = " ".repeat(wide - width(cell));
+            let space = " ".repeat(wide - UnicodeWidthStr::width(cell));
             let padded = if *right { format!("{space}{cell}") } else { format!("{cell}{space}") };
             text.push_str(&padded);
             text.push_str("  ");
@@ -131,11 +134,6 @@ fn table(rows: &[Record]) -> String {
         out.push('\n');
     }
     out
-}
-
-/// Columns of a terminal: letters of East Asia take two (Unicode Standard Annex 11, roughly).
-fn width(text: &str) -> usize {
-    text.chars().map(|c| if matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{ffe0}'..='\u{ffe6}' | '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}') { 2 } else { 1 }).sum()
 }
 
 #[cfg(test)]
@@ -151,7 +149,7 @@ mod tests {
             vec![("name", Cell::text(name)), ("balance", Cell::Money(amount)), ("iban", Cell::Nothing)]
         };
         let text = table(&[row("阳光小卖部", 5), row("Canteen", 123_456)]);
-        assert_eq!(text, "name             balance  iban\n阳光小卖部      0.05 CNY  -\nCanteen     1234.56 CNY  -\n");
+        assert_eq!(text, "name            balance  iban\n阳光小卖部     0.05 CNY  -\nCanteen     1234.56 CNY  -\n");
         assert_eq!(table(&[]), "");
     }
 }

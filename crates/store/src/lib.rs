@@ -17,9 +17,9 @@
 //! an error of its own. An error changes nothing, with one exception: whatever meets an order whose time is over ends it
 //! `expired`, with its events, and then says [`StoreError::OrderExpired`].
 //!
-//! SQLite now: one writer thread with group commit, and a few reading connections. Rows that belong to a household are
-//! keyed by it, and merchants have no row that every payment writes, so that PostgreSQL can stand behind the same
-//! methods.
+//! On SQLite one writer thread with group commit and a few reading connections; on PostgreSQL a pool of connections that
+//! any number of replicas share. Rows that belong to a household are keyed by it, and merchants have no row that every
+//! payment writes.
 
 mod access;
 mod address;
