@@ -117,15 +117,13 @@ fn table(rows: &[Record]) -> String {
     let head = first.iter().map(|(name, cell)| ((*name).to_owned(), cell.is_right())).collect::<Vec<_>>();
     let body = rows.iter().map(|row| row.iter().map(|(_, cell)| (cell.words(), cell.is_right())).collect::<Vec<_>>());
     let lines: Vec<_> = std::iter::once(head).chain(body).collect();
-    let column = |index: usize| {
-        lines.iter().filter_map(move |line| line.get(index)).map(|(text, _)| UnicodeWidthStr::width(text))
-    };
+    let column = |index: usize| lines.iter().filter_map(move |line| line.get(index)).map(|(text, _)| text.width());
     let widths: Vec<usize> = (0..first.len()).map(|index| column(index).max().unwrap_or(0)).collect();
     let mut out = String::new();
     for line in &lines {
         let mut text = String::new();
         for ((cell, right), wide) in line.iter().zip(&widths) {
-            let space = " ".repeat(wide - UnicodeWidthStr::width(cell));
+            let space = " ".repeat(wide - cell.width());
             let padded = if *right { format!("{space}{cell}") } else { format!("{cell}{space}") };
             text.push_str(&padded);
             text.push_str("  ");
