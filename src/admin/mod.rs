@@ -131,12 +131,12 @@ async fn act(store: &Store, keys: &ServiceKeys, place: &Place, out: Out, command
         }
         Command::Backup { file } => {
             let rows = store.back_up(file.clone()).await?;
-            out.show(&vec![("file", Cell::text(file.display())), ("rows", Cell::text(rows))]);
+            out.show(&vec![("file", Cell::text(file.display())), ("rows", Cell::Number(i64::try_from(rows)?))]);
             Ok(())
         }
         Command::Restore { file } => {
             let rows = store.restore(file.clone()).await?;
-            out.show(&vec![("file", Cell::text(file.display())), ("rows", Cell::text(rows))]);
+            out.show(&vec![("file", Cell::text(file.display())), ("rows", Cell::Number(i64::try_from(rows)?))]);
             let findings = store.check().await?;
             if findings.is_empty() {
                 Ok(())
@@ -146,7 +146,8 @@ async fn act(store: &Store, keys: &ServiceKeys, place: &Place, out: Out, command
         }
         Command::Migrate => {
             let versions = store.migrated();
-            out.show(&vec![("from", Cell::text(versions.from)), ("to", Cell::text(versions.to))]);
+            let version = |number: usize| i64::try_from(number).map(Cell::Number);
+            out.show(&vec![("from", version(versions.from)?), ("to", version(versions.to)?)]);
             Ok(())
         }
         Command::Check { rp_id, demo } => {

@@ -171,9 +171,9 @@ fn the_history_shows_what_ended_over_a_reboot() {
 fn the_watch_says_that_the_bank_has_not_answered() {
     let mut world = World::waiting();
     let id = world.service.orders[0].order.order;
-    let unanswered = |world: &World| match world.screen() {
-        Screen::Waiting { unanswered, .. } => unanswered,
-        other => panic!("{other:?}"),
+    let unanswered = |world: &World| {
+        let Screen::Waiting { unanswered, .. } = world.screen() else { panic!("{:?}", world.screen()) };
+        unanswered
     };
     assert!(!unanswered(&world));
     for (asking, shown) in [("answer", false), ("unknown", true), ("guardian", false), ("unknown", true)] {
