@@ -517,10 +517,15 @@ impl Link {
     // Statements
 
     fn begin(&self, how: &'static str) {
-        self.noted.borrow_mut().clear();
-        self.ahead.borrow_mut().clear();
         self.aborted.set(false);
         self.transaction.set(Transaction::Due(how));
+    }
+
+    /// Forgets the transaction, also what was asked for it and not used: nobody else may read that. Gives what it was.
+    fn end(&self) -> Transaction {
+        self.noted.borrow_mut().clear();
+        self.ahead.borrow_mut().clear();
+        self.transaction.replace(Transaction::None)
     }
 
     fn commit(&self) -> Result<(), StoreError> {
@@ -530,18 +535,17 @@ impl Link {
         }
         let noted = self.noted.take();
         if noted.is_empty() && !matches!(self.transaction.get(), Transaction::Begun) {
-            self.transaction.set(Transaction::None);
+            self.end();
             return Ok(());
         }
         self.send(&noted, true)?;
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
-        self.transaction.set(Transaction::None);
+        self.end();
         Ok(())
     }
 
     fn roll_back(&self) {
-        self.noted.borrow_mut().clear();
-        let begun = matches!(self.transaction.replace(Transaction::None), Transaction::Begun);
+        let begun = matches!(self.end(), Transaction::Begun);
         if begun && !self.is_lost() {
             let trouble = self.trouble.get();
             if self.with_client(async |client| client.batch_execute("ROLLBACK").await).is_err() {
