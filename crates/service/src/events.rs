@@ -25,8 +25,8 @@ use tokio::sync::{oneshot, watch};
 
 use crate::App;
 use crate::problem::ApiError;
-use crate::recent::lock;
 use crate::sessions::Standing;
+use nodpay_store::recent::lock;
 
 /// A comment is sent when nothing else was for this long, so that both sides notice a dead connection.
 const HEARTBEAT: Duration = Duration::from_secs(25);
@@ -106,21 +106,19 @@ pub(crate) struct Sent {
 #[derive(Debug)]
 pub(crate) struct Page {
     events: VecDeque<Sent>,
-    /// Number of the last one that was read, also when it is not sent.
+    /// Number up to which everything was read, also what is not sent.
     read_to: u64,
-    count: u32,
+    /// There may be more.
+    is_full: bool,
 }
 
 impl Page {
-    pub(crate) fn new(after: u64) -> Self {
-        Self { events: VecDeque::new(), read_to: after, count: 0 }
+    pub(crate) const fn new(read_to: u64, is_full: bool) -> Self {
+        Self { events: VecDeque::new(), read_to, is_full }
     }
 
-    /// The next event of the log; `None` where there is nothing to say about it any more.
-    pub(crate) fn push(&mut self, seq: u64, sent: Option<Sent>) {
-        self.read_to = seq;
-        self.count += 1;
-        self.events.extend(sent);
+    pub(crate) fn push(&mut self, sent: Sent) {
+        self.events.push_back(sent);
     }
 }
 
@@ -313,7 +311,7 @@ impl Follower {
                 Ok(page) => {
                     self.after = page.read_to;
                     self.ready = page.events;
-                    self.behind = page.count >= PAGE;
+                    self.behind = page.is_full;
                 }
                 Err(error) => {
                     error.log();

@@ -1,17 +1,62 @@
-//! Households' logs, verified entry by entry and folded, kept in a bounded memory. Each use compares the head with the
-//! database's; a book that is behind is extended by what it lacks.
+//! Households' logs, verified entry by entry and folded, kept in a bounded memory. A book that is behind the database's is
+//! extended by what it lacks.
 
 use std::sync::Arc;
 
-use nodpay_core::HouseholdId;
+use nodpay_core::{HouseholdId, OrderId, WatchId};
 use nodpay_protocol::LogBook;
-use nodpay_store::{HouseholdRow, StoreError};
+use nodpay_store::{HouseholdRow, OrderRow, StoreError};
 
 use crate::App;
 use crate::problem::ApiError;
 
 /// Books that are remembered.
 pub(crate) const MAX_BOOKS: usize = 16_384;
+
+/// Watches whose household is remembered: an enrolment says it once and for all.
+pub(crate) const MAX_WATCHES: usize = 65_536;
+
+/// Whose watch it is.
+pub(crate) async fn of_watch(app: &App, watch: WatchId) -> Result<HouseholdId, ApiError> {
+    if let Some(household) = app.watches().get(watch) {
+        return Ok(household);
+    }
+    let row = app.store().household_of_watch(watch).await?.ok_or(StoreError::WatchUnknown)?;
+    app.watches().insert(watch, row.household);
+    Ok(row.household)
+}
+
+/// Verifies a message with the book in memory, and where that refuses with the newest one. A book that is behind may know a
+/// key that was removed since: whether it may still act is asked again by the transaction.
+pub(crate) async fn with_book<T>(
+    app: &App,
+    household: HouseholdId,
+    verify: impl Fn(&LogBook) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    if let Some(known) = app.books().get(household)
+        && let Ok(verified) = verify(&known)
+    {
+        return Ok(verified);
+    }
+    verify(&*book(app, household).await?)
+}
+
+/// Verifies a message about an order, with the book and the order in memory first. The order may be behind too: the messages it
+/// has never change, and what it lacks is read.
+pub(crate) async fn with_order<T>(
+    app: &App,
+    household: HouseholdId,
+    order: OrderId,
+    verify: impl Fn(&LogBook, &OrderRow) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    if let (Some(book), Some(row)) = (app.books().get(household), app.store().order_at_hand(household, order))
+        && let Ok(verified) = verify(&book, &row)
+    {
+        return Ok(verified);
+    }
+    let row = app.store().order(household, order).await?.ok_or(StoreError::OrderUnknown)?;
+    verify(&*book(app, household).await?, &row)
+}
 
 /// The household's row.
 pub(crate) async fn row(app: &App, household: HouseholdId) -> Result<HouseholdRow, ApiError> {

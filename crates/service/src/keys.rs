@@ -19,8 +19,8 @@ use nodpay_store::{Message, OutcomeSigner};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::recent::Recent;
 use crate::secrets::{RandomError, random};
+use nodpay_store::recent::Recent;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// How long a merchant certificate is good.

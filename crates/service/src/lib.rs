@@ -23,7 +23,6 @@ mod limits;
 mod metrics;
 mod problem;
 pub mod rails;
-mod recent;
 mod secrets;
 mod sessions;
 pub mod statement;
@@ -42,7 +41,7 @@ use axum::http::header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Version};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use nodpay_core::{HouseholdId, OrderId, Timestamp};
+use nodpay_core::{HouseholdId, OrderId, Timestamp, WatchId};
 use nodpay_protocol::{LogBook, RelyingParty};
 use nodpay_store::{Store, StoreError};
 use tokio::net::TcpListener;
@@ -63,7 +62,7 @@ pub use sessions::{GUARDIAN_COOKIE, SESSION_LIFE_MS, TILL_COOKIE};
 
 use crate::problem::ApiError as Error;
 use crate::rails::{RailError, Rails};
-use crate::recent::Recent;
+use nodpay_store::recent::Recent;
 
 /// A request is answered within this time; event streams begin within it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -126,6 +125,7 @@ struct Inner {
     clock: Clock,
     hub: events::Hub,
     books: Recent<HouseholdId, Arc<LogBook>>,
+    watches: Recent<WatchId, HouseholdId>,
     remembered: verified::Remembered,
     limits: limits::RateLimits,
     proofs: limits::UsedProofs,
@@ -171,6 +171,7 @@ impl App {
             clock,
             hub: events::Hub::default(),
             books: Recent::new(households::MAX_BOOKS),
+            watches: Recent::new(households::MAX_WATCHES),
             remembered: verified::Remembered::new(),
             limits: limits::RateLimits::new(),
             proofs: limits::UsedProofs::new(now),
@@ -289,6 +290,10 @@ impl App {
 
     pub(crate) fn books(&self) -> &Recent<HouseholdId, Arc<LogBook>> {
         &self.0.books
+    }
+
+    pub(crate) fn watches(&self) -> &Recent<WatchId, HouseholdId> {
+        &self.0.watches
     }
 
     pub(crate) fn remembered(&self) -> &verified::Remembered {

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use nodpay_core::{Digest, Nonce, Timestamp, WatchId};
 use nodpay_protocol::MAX_PROOF_AGE_MS;
 
-use crate::recent::{Recent, lock};
+use nodpay_store::recent::{Recent, lock};
 
 /// Buckets remembered at once.
 const MAX_BUCKETS: usize = 65_536;

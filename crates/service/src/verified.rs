@@ -12,7 +12,7 @@ use nodpay_store::{BillRow, Message, OrderRow};
 
 use crate::App;
 use crate::problem::ApiError;
-use crate::recent::Recent;
+use nodpay_store::recent::Recent;
 
 /// Messages of each kind that are remembered.
 const CAPACITY: usize = 16_384;

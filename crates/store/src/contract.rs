@@ -49,6 +49,7 @@ macro_rules! store_contract {
             results
             pages_of_orders
             events_go_to_whom_they_concern
+            pages_of_events_say_what_the_database_says
             topping_up
             not_enough_money
             merchants_have_balances

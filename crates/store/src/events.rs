@@ -4,18 +4,24 @@
 //! A merchant's are numbered over all merchants, so that no row is written by every payment: by the one writer of SQLite,
 //! by transaction ids on PostgreSQL.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use nodpay_core::{AskId, BillId, HouseholdId, MerchantId, OrderId, PairingId, Timestamp, WatchId};
 
 use crate::db::{Cells, Db, many, one, params, run_one, sql_int};
 use crate::households::Books;
 use crate::tx::Tx;
-use crate::{Audience, EventRow, HouseholdEvent, MAX_EVENTS_PAGE, MerchantEvent, MerchantEventRow, StoreError, Topic};
+use crate::{
+    Audience, EventRow, EventsPage, HouseholdEvent, MAX_EVENTS_PAGE, MerchantEvent, MerchantEventRow, StoreError,
+    Topic, ledger, orders,
+};
 
 /// In place of a watch, where no one watch is told.
 const NOBODY: &[u8] = &[];
 
 /// Who is told.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum To {
     Guardians,
     Watch(WatchId),
@@ -27,6 +33,14 @@ impl To {
         match self {
             Self::Guardians => "guardian",
             Self::Watch(_) | Self::AllWatches => "watch",
+        }
+    }
+
+    pub(crate) fn reaches(self, audience: Audience) -> bool {
+        match (self, audience) {
+            (Self::Guardians, Audience::Guardian) | (Self::AllWatches, Audience::Watch(_)) => true,
+            (Self::Watch(told), Audience::Watch(watch)) => told == watch,
+            (Self::Guardians, Audience::Watch(_)) | (Self::Watch(_) | Self::AllWatches, Audience::Guardian) => false,
         }
     }
 
@@ -79,7 +93,7 @@ pub(crate) fn tell(
             now.unix_ms(),
         ],
     )?;
-    tx.touch(Topic::Household(books.household));
+    tx.told.event(books.household, to, EventRow { seq: books.last_event, at: now, event });
     Ok(())
 }
 
@@ -100,8 +114,46 @@ pub(crate) fn tell_merchant(
         "INSERT INTO merchant_events (merchant, kind, bill, ask, at) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![merchant.as_bytes(), kind, bill.as_bytes(), ask.as_ref().map(AskId::as_bytes), now.unix_ms()],
     )?;
-    tx.touch(Topic::Merchant(merchant));
+    tx.told.touch(Topic::Merchant(merchant));
     Ok(())
+}
+
+/// The order whose row says what an event is about, where `audience` is told more than its id.
+pub(crate) fn needs_order(audience: Audience, event: HouseholdEvent) -> Option<OrderId> {
+    match (audience, event) {
+        (_, HouseholdEvent::Outcome(order))
+        | (
+            Audience::Watch(_),
+            HouseholdEvent::Order(order) | HouseholdEvent::Decision(order) | HouseholdEvent::Refund(order),
+        ) => Some(order),
+        _ => None,
+    }
+}
+
+/// The events of [`household_after`] with what they refer to.
+pub(crate) fn page(
+    db: Db<'_>,
+    household: HouseholdId,
+    audience: Audience,
+    after: u64,
+    limit: u32,
+) -> Result<EventsPage, StoreError> {
+    let limit = limit.min(MAX_EVENTS_PAGE);
+    let events = household_after(db, household, audience, after, limit)?;
+    let named: BTreeSet<OrderId> = events.iter().filter_map(|row| needs_order(audience, row.event)).collect();
+    let mut orders = Vec::with_capacity(named.len());
+    for order in named {
+        let row = orders::order(db, household, order)?;
+        let missing = || StoreError::incident("events", household, format!("order {order} is not there"));
+        orders.push(Arc::new(row.ok_or_else(missing)?));
+    }
+    let balance = match events.iter().any(|row| row.event.names_balance()) {
+        true => ledger::balance(db, household)?,
+        false => None,
+    };
+    let read_to = events.last().map_or(after, |row| row.seq);
+    let is_full = u32::try_from(events.len()).is_ok_and(|count| count == limit);
+    Ok(EventsPage { events, read_to, is_full, orders, balance })
 }
 
 pub(crate) fn household_after(

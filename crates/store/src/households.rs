@@ -9,8 +9,8 @@ use crate::db::{Cells, Db, insert_message, many, one, params, run, run_one, sql_
 use crate::events::{To, tell};
 use crate::tx::{Fault, Tx};
 use crate::{
-    AppendLog, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MAX_HOUSEHOLDS_PAGE, Message, NewHousehold,
-    StoreError, WatchRow, access, orders,
+    AppendLog, Balance, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MAX_HOUSEHOLDS_PAGE, Message,
+    NewHousehold, StoreError, WatchRow, access, orders,
 };
 
 /// A household's row while a transaction works on it. Load it once, save it last.
@@ -63,7 +63,8 @@ impl Books {
         Ok(Self { household, currency, head, next_seq, wallet, last_event, frozen, close_out })
     }
 
-    pub(crate) fn save(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+    pub(crate) fn save(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        tx.told.balance(self.household, Balance { wallet: self.wallet, currency: self.currency });
         run_one(
             tx.db,
             "households",

@@ -23,6 +23,7 @@
 
 mod access;
 mod address;
+mod announce;
 mod backup;
 mod check;
 mod close_out;
@@ -42,6 +43,7 @@ mod payouts;
 mod pins;
 mod postgres;
 mod rails;
+pub mod recent;
 mod refunds;
 mod requotes;
 mod schedules;
@@ -61,6 +63,7 @@ use nodpay_core::{
 };
 use tokio::sync::broadcast;
 
+use crate::announce::Announcements;
 use crate::db::Db;
 use crate::households::Books;
 use crate::postgres::Postgres;
@@ -74,7 +77,7 @@ pub use rails::LEASE_MS as RAIL_LEASE_MS;
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
     BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Ended, EventRow,
-    EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent,
+    EventsPage, EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent,
     MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCode, NewHousehold,
     NewInvitation, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow, PairingState, Pay,
     PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow, ReportPin, ReportResult, Requote,
@@ -225,9 +228,13 @@ impl Store {
     /// reads its events again.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Topic> {
+        self.announcements().subscribe()
+    }
+
+    fn announcements(&self) -> &Announcements {
         match &*self.database {
-            Database::Sqlite(sqlite) => sqlite.subscribe(),
-            Database::Postgres(postgres) => postgres.subscribe(),
+            Database::Sqlite(sqlite) => sqlite.announcements(),
+            Database::Postgres(postgres) => postgres.announcements(),
         }
     }
 
@@ -705,13 +712,14 @@ impl Store {
         .await
     }
 
-    pub async fn order(&self, household: HouseholdId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
-        self.read(move |db| orders::order(db, household, order)).await
+    /// An order as this process last wrote it, if it remembers: by now it may have changed, but not the messages it has.
+    #[must_use]
+    pub fn order_at_hand(&self, household: HouseholdId, order: OrderId) -> Option<Arc<OrderRow>> {
+        self.announcements().order(household, order)
     }
 
-    /// The order, if it is this watch's.
-    pub async fn order_of_watch(&self, watch: WatchId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
-        self.read(move |db| orders::order_of_watch(db, watch, order)).await
+    pub async fn order(&self, household: HouseholdId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
+        self.read(move |db| orders::order(db, household, order)).await
     }
 
     /// The order that is waiting or approved: at most one a watch.
@@ -960,6 +968,20 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<EventRow>, StoreError> {
         self.read(move |db| events::household_after(db, household, audience, after, limit)).await
+    }
+
+    /// The same with what the events refer to: what this process just committed from its memory, else from the database.
+    pub async fn events_page(
+        &self,
+        household: HouseholdId,
+        audience: Audience,
+        after: u64,
+        limit: u32,
+    ) -> Result<EventsPage, StoreError> {
+        match self.announcements().page(household, audience, after) {
+            Some(page) => Ok(page),
+            None => self.read(move |db| events::page(db, household, audience, after, limit)).await,
+        }
     }
 
     /// Events of a merchant numbered above `after`, in order; at most [`MAX_EVENTS_PAGE`].

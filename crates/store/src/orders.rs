@@ -121,7 +121,7 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         fail(tx, &mut books, &mut live, FailReason::InsufficientBalance, now)?;
     }
     books.save(tx)?;
-    Ok(live.row)
+    Ok(live.told(tx))
 }
 
 pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result<OrderRow, Fault> {
@@ -165,7 +165,7 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
         Step::Approve { .. } | Step::Pay { .. } => return Err(live.incident("a decision leads to a payment").into()),
     }
     books.save(tx)?;
-    Ok(live.row)
+    Ok(live.told(tx))
 }
 
 /// Asks the order's rail for its hold. The wallet answers at once, others when they can.
@@ -275,7 +275,7 @@ pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow
         Some(reason) => fail(tx, &mut books, &mut live, reason, now)?,
     }
     books.save(tx)?;
-    Ok(live.row)
+    Ok(live.told(tx))
 }
 
 /// Asks the order's rail to pay. The wallet does at once.
@@ -308,7 +308,7 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, args: &CancelOrder, now: Timestamp) -> Res
     live.row.cancel = Some(args.message.clone());
     end(tx, &mut books, &mut live, outcome, reason, money, now)?;
     books.save(tx)?;
-    Ok(live.row)
+    Ok(live.told(tx))
 }
 
 pub(crate) fn report_result(tx: &mut Tx<'_>, report: &ReportResult, now: Timestamp) -> Result<OrderRow, Fault> {
@@ -336,7 +336,7 @@ pub(crate) fn report_result(tx: &mut Tx<'_>, report: &ReportResult, now: Timesta
     live.save(tx)?;
     tell(tx, &mut books, To::Guardians, HouseholdEvent::Result(live.row.order), now)?;
     books.save(tx)?;
-    Ok(live.row)
+    Ok(live.told(tx))
 }
 
 pub(crate) fn cancel_bill(
@@ -570,6 +570,14 @@ fn end(
 impl Live {
     pub(crate) fn incident(&self, what: impl Into<String>) -> StoreError {
         StoreError::incident("orders", self.row.order, what)
+    }
+
+    /// The row, at the end of a transaction. What others know about it too (its rail, its shop's answer) is not remembered.
+    fn told(self, tx: &mut Tx<'_>) -> OrderRow {
+        if self.row.rail == RailKind::Wallet && self.asks == 0 {
+            tx.told.order(&self.row);
+        }
+        self.row
     }
 
     /// When the order or its bill ends by itself.
@@ -991,11 +999,6 @@ fn load_open(db: Db<'_>, watch: WatchId) -> Result<Option<Live>, StoreError> {
 
 pub(crate) fn order(db: Db<'_>, household: HouseholdId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {
     Ok(load(db, household, order)?.map(|live| live.row))
-}
-
-pub(crate) fn order_of_watch(db: Db<'_>, watch: WatchId, id: OrderId) -> Result<Option<OrderRow>, StoreError> {
-    let Some(enrolled) = households::watch(db, watch)? else { return Ok(None) };
-    Ok(order(db, enrolled.household, id)?.filter(|row| row.watch == watch))
 }
 
 pub(crate) fn open_order(db: Db<'_>, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {

@@ -27,12 +27,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all};
 use nodpay_core::{HouseholdId, MerchantId};
 use tokio::runtime::Runtime;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Statement};
 
+use crate::announce::{Announcements, Told};
 use crate::db::{Db, Question, Questions, Raw, Value};
 use crate::tx::{Fault, Tx};
 use crate::{Migrated, OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
@@ -79,7 +80,7 @@ pub(crate) struct Postgres {
     /// Requests of households that may share transactions.
     shares: Option<mpsc::Sender<Share>>,
     threads: Vec<JoinHandle<()>>,
-    topics: broadcast::Sender<Topic>,
+    announcements: Arc<Announcements>,
     commits: Arc<AtomicU64>,
     migrated: Migrated,
 }
@@ -107,7 +108,7 @@ trait Work {
 
 struct Request<T, F> {
     request: F,
-    result: Option<(Result<T, StoreError>, BTreeSet<Topic>)>,
+    result: Option<(Result<T, StoreError>, Told)>,
     send: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -121,14 +122,14 @@ where
     }
 
     fn run(&mut self, link: &Link) -> bool {
-        let (result, topics, keep) = Tx::run(Db::Postgres(link), &link.shared.signer, &self.request);
-        self.result = Some((result, topics));
+        let (result, told, keep) = Tx::run(Db::Postgres(link), &link.shared.signer, &self.request);
+        self.result = Some((result, told));
         keep
     }
 
     fn answer(self: Box<Self>, link: &Link) {
-        if let Some((result, topics)) = self.result {
-            link.announce(topics);
+        if let Some((result, told)) = self.result {
+            link.announce(told);
             // The caller may be gone; the transaction stands.
             let _: Result<(), Result<T, StoreError>> = self.send.send(result);
         }
@@ -153,11 +154,16 @@ impl Postgres {
             .connect_timeout(CONNECT_TIME)
             .tcp_user_timeout(ANSWER_TIME)
             .keepalives_idle(ANSWER_TIME);
-        let (topics, _) = broadcast::channel(TOPIC_BUFFER);
+        let announcements = Arc::new(Announcements::new());
         let (announce, announced) = mpsc::channel(MAX_ANNOUNCEMENTS);
         let commits = Arc::new(AtomicU64::new(0));
-        let shared =
-            Arc::new(Shared { config, signer, topics: topics.clone(), announce, commits: Arc::clone(&commits) });
+        let shared = Arc::new(Shared {
+            config,
+            signer,
+            announcements: Arc::clone(&announcements),
+            announce,
+            commits: Arc::clone(&commits),
+        });
         // A thread of its own: the caller's may belong to a runtime, in which nobody may wait for another one.
         let link = Link::new(Arc::clone(&shared))?;
         let migrated = std::thread::spawn(move || migrate(&link)).join();
@@ -177,13 +183,13 @@ impl Postgres {
         }
         let runtime = runtime()?;
         // It ends when the last worker, which holds the other end of its queue, has ended.
-        let (config, topics) = (shared.config.clone(), topics.clone());
-        threads.push(spawn("store-events", move || runtime.block_on(pass_on(&config, announced, &topics)))?);
-        Ok(Self { jobs: Some(jobs), shares: Some(shares), threads, topics: shared.topics.clone(), commits, migrated })
+        let (config, heard) = (shared.config.clone(), Arc::clone(&announcements));
+        threads.push(spawn("store-events", move || runtime.block_on(pass_on(&config, announced, &heard)))?);
+        Ok(Self { jobs: Some(jobs), shares: Some(shares), threads, announcements, commits, migrated })
     }
 
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Topic> {
-        self.topics.subscribe()
+    pub(crate) fn announcements(&self) -> &Announcements {
+        &self.announcements
     }
 
     pub(crate) const fn migrated(&self) -> Migrated {
@@ -342,7 +348,7 @@ fn migrate(link: &Link) -> Result<Migrated, StoreError> {
 struct Shared {
     config: Config,
     signer: OutcomeSigner,
-    topics: broadcast::Sender<Topic>,
+    announcements: Arc<Announcements>,
     announce: mpsc::Sender<Announcement>,
     commits: Arc<AtomicU64>,
 }
@@ -444,7 +450,7 @@ impl Link {
 
     fn transact<T>(&self, request: &impl Fn(&mut Tx<'_>) -> Result<T, Fault>) -> Result<T, StoreError> {
         self.begin("BEGIN");
-        let (result, topics, keep) = Tx::run(Db::Postgres(self), &self.shared.signer, request);
+        let (result, told, keep) = Tx::run(Db::Postgres(self), &self.shared.signer, request);
         if !keep {
             self.roll_back();
             return result;
@@ -453,7 +459,7 @@ impl Link {
             self.roll_back();
             return Err(error);
         }
-        self.announce(topics);
+        self.announce(told);
         result
     }
 
@@ -498,10 +504,10 @@ impl Link {
         result
     }
 
-    fn announce(&self, topics: BTreeSet<Topic>) {
+    fn announce(&self, told: Told) {
+        let topics = told.topics().clone();
+        self.shared.announcements.committed(told);
         for topic in topics {
-            // Nobody may be listening.
-            let _: Result<usize, broadcast::error::SendError<Topic>> = self.shared.topics.send(topic);
             // Only when the service stops is there nobody to take it.
             let _: Result<(), mpsc::error::SendError<Announcement>> =
                 self.shared.announce.blocking_send(Announcement::Topic(topic));
@@ -888,11 +894,8 @@ pub(crate) fn column(row: &Row, index: usize) -> Result<Raw<'_>, String> {
 // Announcements between replicas
 
 /// Sends our topics to the other replicas and theirs to our subscribers, until the last worker has ended.
-async fn pass_on(config: &Config, mut announced: mpsc::Receiver<Announcement>, topics: &broadcast::Sender<Topic>) {
-    let tell = |topic| {
-        // Nobody may be listening.
-        let _: Result<usize, broadcast::error::SendError<Topic>> = topics.send(topic);
-    };
+async fn pass_on(config: &Config, mut announced: mpsc::Receiver<Announcement>, announcements: &Announcements) {
+    let tell = |topic| announcements.heard(topic);
     let mut batch = Vec::new();
     loop {
         let Ok((client, mut heard)) = listen(config).await else {

@@ -10,12 +10,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::broadcast;
 
+use crate::announce::Announcements;
 use crate::db::Db;
 use crate::tx::{Fault, Tx};
 use crate::writer::Writer;
-use crate::{Migrated, OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
+use crate::{Migrated, OutcomeSigner, StoreError};
 
 /// One step a version, in order; `PRAGMA user_version` counts those done. Never change a released one.
 pub(crate) const MIGRATIONS: [&str; 5] = [
@@ -29,6 +29,9 @@ pub(crate) const MIGRATIONS: [&str; 5] = [
 const CHECKPOINT_PAGES: i32 = 4_000;
 /// Pages from which on the writer itself sees to it that the log begins again: 256 MiB.
 const MAX_WAL_PAGES: i32 = 65_536;
+/// What the writer keeps of the file in memory: with less, the pages of a group commit go to the log before their time. SQLite
+/// counts KiB below zero.
+const WRITER_CACHE_KIB: i32 = -32_768;
 /// Marks the file as ours: "nodp".
 const APPLICATION_ID: i32 = 0x6e6f_6470;
 /// How long to wait for another process that writes (`nodpay admin`).
@@ -41,7 +44,7 @@ pub(crate) struct Sqlite {
     #[expect(dead_code, reason = "held for its end")]
     checkpoints: Checkpoints,
     readers: Arc<Readers>,
-    topics: broadcast::Sender<Topic>,
+    announcements: Arc<Announcements>,
     migrated: Migrated,
 }
 
@@ -51,14 +54,15 @@ impl Sqlite {
         set_up(&db)?;
         let migrated = migrate(&mut db)?;
         db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")?;
+        db.pragma_update(None, "cache_size", WRITER_CACHE_KIB)?;
         let checkpoints = Checkpoints::start(path, &mut db)?;
-        let (topics, _) = broadcast::channel(TOPIC_BUFFER);
+        let announcements = Arc::new(Announcements::new());
         let readers = Readers { path: path.to_owned(), free: Mutex::new(Vec::new()) };
         Ok(Self {
-            writer: Writer::start(db, signer, topics.clone())?,
+            writer: Writer::start(db, signer, Arc::clone(&announcements))?,
             checkpoints,
             readers: Arc::new(readers),
-            topics,
+            announcements,
             migrated,
         })
     }
@@ -67,8 +71,8 @@ impl Sqlite {
         self.writer.commits()
     }
 
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Topic> {
-        self.topics.subscribe()
+    pub(crate) fn announcements(&self) -> &Announcements {
+        &self.announcements
     }
 
     pub(crate) const fn migrated(&self) -> Migrated {

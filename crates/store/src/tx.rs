@@ -1,33 +1,33 @@
 //! What a writing request works with, and what becomes of it.
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::announce::Told;
 use crate::db::Db;
-use crate::{OutcomeSigner, StoreError, Topic};
+use crate::{OutcomeSigner, StoreError};
 
 /// A transaction, or a part of one that other requests share.
 pub(crate) struct Tx<'a> {
     pub(crate) db: Db<'a>,
     pub(crate) signer: &'a OutcomeSigner,
-    topics: BTreeSet<Topic>,
+    /// What subscribers are told after the commit.
+    pub(crate) told: Told,
 }
 
 impl<'a> Tx<'a> {
-    /// Tells subscribers after the commit.
-    pub(crate) fn touch(&mut self, topic: Topic) {
-        self.topics.insert(topic);
-    }
-
     /// Runs a part that may fail without taking the rest with it.
     pub(crate) fn nested<T>(&mut self, part: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         self.db.control("SAVEPOINT part")?;
+        let before = std::mem::take(&mut self.told);
         let result = part(self).and_then(|value| Ok(self.db.flush().map(|()| value)?));
         let keep = match &result {
             Ok(_) => true,
             Err(fault) => fault.keep,
         };
-        if !keep {
+        let part = std::mem::replace(&mut self.told, before);
+        if keep {
+            self.told.append(part);
+        } else {
             self.db.undo_part()?;
         }
         self.db.control("RELEASE part")?;
@@ -47,19 +47,19 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Runs a whole request. Gives its answer, what to tell subscribers, and whether its writes are to stay.
+    /// Runs a whole request. Gives its answer, what subscribers are told, and whether its writes are to stay.
     pub(crate) fn run<T>(
         db: Db<'a>,
         signer: &'a OutcomeSigner,
         request: impl FnOnce(&mut Self) -> Result<T, Fault>,
-    ) -> (Result<T, StoreError>, BTreeSet<Topic>, bool) {
-        let mut tx = Self { db, signer, topics: BTreeSet::new() };
+    ) -> (Result<T, StoreError>, Told, bool) {
+        let mut tx = Self { db, signer, told: Told::default() };
         let result = catch_unwind(AssertUnwindSafe(|| request(&mut tx)))
             .unwrap_or_else(|_| Err(StoreError::incident("transaction", "-", "the code panicked").into()));
         match result {
-            Ok(value) => (Ok(value), tx.topics, true),
-            Err(Fault { error, keep: true }) => (Err(error), tx.topics, true),
-            Err(Fault { error, keep: false }) => (Err(error), BTreeSet::new(), false),
+            Ok(value) => (Ok(value), tx.told, true),
+            Err(Fault { error, keep: true }) => (Err(error), tx.told, true),
+            Err(Fault { error, keep: false }) => (Err(error), Told::default(), false),
         }
     }
 }

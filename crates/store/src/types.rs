@@ -1,6 +1,8 @@
 //! What goes into the store and what comes out. Arguments carry the verified payload of a message next to the message;
 //! rows are rebuilt from the database as core types, never trusted as they lie there.
 
+use std::sync::Arc;
+
 use nodpay_core::{
     Amount, AskId, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency, Day,
     Decision, Digest, EnrolledWatch, Every, FailReason, GuardianId, HouseholdId, Iban, LineId, LogEntry, Mcc,
@@ -827,6 +829,47 @@ impl HouseholdEvent {
             Self::Balance => "balance",
             Self::Pin(_) => "pin",
         }
+    }
+
+    /// The order it is about.
+    #[must_use]
+    pub const fn order(&self) -> Option<OrderId> {
+        match *self {
+            Self::Order(order)
+            | Self::Requote(order)
+            | Self::Decision(order)
+            | Self::Outcome(order)
+            | Self::Result(order)
+            | Self::Refund(order) => Some(order),
+            Self::Log(_) | Self::Pairing(_) | Self::Balance | Self::Pin(_) => None,
+        }
+    }
+
+    /// Whether the balance is told with it.
+    pub(crate) const fn names_balance(&self) -> bool {
+        matches!(self, Self::Balance | Self::Outcome(_))
+    }
+}
+
+/// Events of one audience, with the rows they refer to as they were when the last of these events was written, or later.
+#[derive(Clone, Debug)]
+pub struct EventsPage {
+    pub events: Vec<EventRow>,
+    /// Nothing else happened for this audience up to this number.
+    pub read_to: u64,
+    /// There may be more.
+    pub is_full: bool,
+    /// Those that its events are about, where their row says more than the event.
+    pub orders: Vec<Arc<OrderRow>>,
+    /// Where an event is about it.
+    pub balance: Option<Balance>,
+}
+
+impl EventsPage {
+    /// Of an event in it.
+    #[must_use]
+    pub fn order(&self, order: OrderId) -> Option<&OrderRow> {
+        self.orders.iter().find(|row| row.order == order).map(AsRef::as_ref)
     }
 }
 

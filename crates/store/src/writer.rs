@@ -1,20 +1,20 @@
 //! The one writer of the database: a thread with a queue and group commit.
 //!
 //! It takes what is queued (up to [`MAX_BATCH`] requests), runs each in a savepoint of one transaction, commits, and
-//! only then answers. A request that fails is rolled back alone; when the commit fails, all of the batch fail. Topics
-//! are sent after the commit, before the answers.
+//! only then answers. A request that fails is rolled back alone; when the commit fails, all of the batch fail. What
+//! is told is told after the commit, before the answers.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
+use crate::announce::{Announcements, Told};
 use crate::db::Db;
 use crate::tx::{Fault, Tx};
-use crate::{OutcomeSigner, StoreError, Topic};
+use crate::{OutcomeSigner, StoreError};
 
 /// Requests one commit carries at most.
 const MAX_BATCH: usize = 256;
@@ -25,7 +25,7 @@ type Job = Box<dyn FnOnce(Result<(&Connection, &OutcomeSigner), StoreError>) -> 
 
 /// A request that ran and waits for the commit.
 struct Attempt {
-    topics: BTreeSet<Topic>,
+    told: Told,
     answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
 }
 
@@ -40,7 +40,7 @@ impl Writer {
     pub(crate) fn start(
         db: Connection,
         signer: OutcomeSigner,
-        topics: broadcast::Sender<Topic>,
+        announcements: Arc<Announcements>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(MAX_QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
@@ -48,7 +48,7 @@ impl Writer {
             .name("store-writer".to_owned())
             .spawn({
                 let commits = Arc::clone(&commits);
-                move || run(&db, &signer, jobs, &topics, &commits)
+                move || run(&db, &signer, jobs, &announcements, &commits)
             })
             .map_err(|error| StoreError::Database(error.to_string()))?;
         Ok(Self { queue: Some(queue), thread: Some(thread), commits })
@@ -67,15 +67,15 @@ impl Writer {
     {
         let (send, answer) = oneshot::channel();
         let job: Job = Box::new(move |work| {
-            let (result, topics) = match work {
+            let (result, told) = match work {
                 Ok((db, signer)) => attempt(db, signer, request),
-                Err(error) => (Err(error), BTreeSet::new()),
+                Err(error) => (Err(error), Told::default()),
             };
             let answer = Box::new(move |committed: Result<(), StoreError>| {
                 // The caller may be gone; the transaction stands.
                 let _: Result<(), Result<T, StoreError>> = send.send(committed.and(result));
             });
-            Attempt { topics, answer }
+            Attempt { told, answer }
         });
         let queue = self.queue.as_ref().ok_or(StoreError::Stopped)?;
         queue.send(job).await.map_err(|_| StoreError::Stopped)?;
@@ -97,19 +97,19 @@ fn attempt<T>(
     db: &Connection,
     signer: &OutcomeSigner,
     request: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
-) -> (Result<T, StoreError>, BTreeSet<Topic>) {
+) -> (Result<T, StoreError>, Told) {
     let control = |sql| db.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
     if let Err(error) = control("SAVEPOINT request") {
-        return (Err(error.into()), BTreeSet::new());
+        return (Err(error.into()), Told::default());
     }
-    let (result, topics, keep) = Tx::run(Db::Sqlite(db), signer, request);
+    let (result, told, keep) = Tx::run(Db::Sqlite(db), signer, request);
     let undone = if keep { Ok(0) } else { control("ROLLBACK TO request") };
     match undone.and_then(|_| control("RELEASE request")) {
-        Ok(_) => (result, topics),
+        Ok(_) => (result, told),
         Err(error) => {
             // Half a request must not be committed with the others: the whole batch goes, and says so.
             let _: rusqlite::Result<()> = db.execute_batch("ROLLBACK");
-            (result.and(Err(error.into())), BTreeSet::new())
+            (result.and(Err(error.into())), Told::default())
         }
     }
 }
@@ -118,7 +118,7 @@ fn run(
     db: &Connection,
     signer: &OutcomeSigner,
     mut jobs: mpsc::Receiver<Job>,
-    topics: &broadcast::Sender<Topic>,
+    announcements: &Announcements,
     commits: &AtomicU64,
 ) {
     while let Some(first) = jobs.blocking_recv() {
@@ -137,11 +137,9 @@ fn run(
         let committed = commit(db);
         if committed.is_ok() {
             commits.fetch_add(1, Ordering::Relaxed);
-            let told: BTreeSet<Topic> = batch.iter().flat_map(|attempt| &attempt.topics).copied().collect();
-            for topic in told {
-                // Nobody may be listening.
-                let _: Result<usize, broadcast::error::SendError<Topic>> = topics.send(topic);
-            }
+            let mut told = Told::default();
+            batch.iter_mut().for_each(|attempt| told.append(std::mem::take(&mut attempt.told)));
+            announcements.committed(told);
         }
         for attempt in batch {
             (attempt.answer)(committed.clone());

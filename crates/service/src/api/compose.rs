@@ -7,8 +7,8 @@ use nodpay_core::{
 };
 use nodpay_protocol::Verified;
 use nodpay_store::{
-    AskRow, AskState, Asking, Balance, BillRow, BillStatus, HouseholdEvent, HouseholdRow, MerchantEvent, Message,
-    OrderRow, RefundRow, StoreError,
+    AskRow, AskState, Asking, Balance, BillRow, BillStatus, EventsPage, HouseholdEvent, HouseholdRow, MerchantEvent,
+    Message, OrderRow, RefundRow, StoreError,
 };
 use serde::Serialize;
 
@@ -97,7 +97,7 @@ impl WatchOrder {
             asking: row.asking.as_ref().map(asking_name),
             left_ms: row.left_ms(now),
             requote,
-            decision: wire(row.decision).filter(|_| held),
+            decision: into_wire(row.decision).filter(|_| held),
             outcome: row.outcome.map(|ended| ended.message.wire),
             reported: row.result.is_some(),
         }
@@ -110,7 +110,11 @@ fn decided_requote(row: &OrderRow) -> Option<&Message> {
     row.requote.as_ref().map(|requote| &requote.message)
 }
 
-fn wire(message: Option<Message>) -> Option<String> {
+fn wire(message: Option<&Message>) -> Option<&str> {
+    message.map(|message| message.wire.as_str())
+}
+
+fn into_wire(message: Option<Message>) -> Option<String> {
     message.map(|message| message.wire)
 }
 
@@ -181,12 +185,12 @@ impl GuardianOrder {
             bill: row.bill_message.wire,
             requote: row.requote.map(|requote| requote.message.wire),
             order: row.message.wire,
-            decision: wire(row.decision),
-            cancel: wire(row.cancel),
-            payment: wire(row.payment),
+            decision: into_wire(row.decision),
+            cancel: into_wire(row.cancel),
+            payment: into_wire(row.payment),
             outcome: row.outcome.map(|ended| ended.message.wire),
             outcome_certificate,
-            result: wire(row.result),
+            result: into_wire(row.result),
             ask: row.ask.map(|ask| AskView::new(ask, now)),
             refunded,
             refunds,
@@ -290,8 +294,14 @@ struct BalanceEvent {
     balance: Amount,
 }
 
-async fn balance(app: &App, household: HouseholdId) -> Result<Amount, ApiError> {
-    available(app.store().wallet(household).await?.ok_or(StoreError::HouseholdUnknown)?)
+/// What an event on this page says of the balance.
+fn balance(page: &EventsPage) -> Result<Amount, ApiError> {
+    available(page.balance.ok_or(StoreError::HouseholdUnknown)?)
+}
+
+/// What an event on this page is about.
+fn order_row(page: &EventsPage, order: OrderId) -> Result<&OrderRow, ApiError> {
+    Ok(page.order(order).ok_or(StoreError::OrderUnknown)?)
 }
 
 async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Result<Page, ApiError> {
@@ -304,11 +314,11 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
         order: OrderId,
     }
     #[derive(Serialize)]
-    struct Outcome {
+    struct Outcome<'a> {
         order: OrderId,
         /// As the service signed it.
         #[serde(skip_serializing_if = "Option::is_none")]
-        outcome: Option<String>,
+        outcome: Option<&'a str>,
     }
     #[derive(Serialize)]
     struct Pairing {
@@ -318,9 +328,9 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
     struct Pin {
         watch: WatchId,
     }
-    let rows = app.store().events_after(household, nodpay_store::Audience::Guardian, after, PAGE).await?;
-    let mut page = Page::new(after);
-    for row in rows {
+    let read = app.store().events_page(household, nodpay_store::Audience::Guardian, after, PAGE).await?;
+    let mut page = Page::new(read.read_to, read.is_full);
+    for row in &read.events {
         let data = match row.event {
             HouseholdEvent::Log(seq) => json(&Seq { seq })?,
             HouseholdEvent::Pairing(pairing) => json(&Pairing { pairing })?,
@@ -330,13 +340,13 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
             | HouseholdEvent::Result(order)
             | HouseholdEvent::Refund(order) => json(&Order { order })?,
             HouseholdEvent::Outcome(order) => {
-                let found = order_row(app, household, order).await?;
-                json(&Outcome { order, outcome: found.outcome.map(|ended| ended.message.wire) })?
+                let outcome = order_row(&read, order)?.outcome.as_ref().map(|ended| ended.message.wire.as_str());
+                json(&Outcome { order, outcome })?
             }
-            HouseholdEvent::Balance => json(&BalanceEvent { balance: balance(app, household).await? })?,
+            HouseholdEvent::Balance => json(&BalanceEvent { balance: balance(&read)? })?,
             HouseholdEvent::Pin(watch) => json(&Pin { watch })?,
         };
-        page.push(row.seq, Some(Sent { seq: row.seq, at: row.at, kind: row.event.kind(), data }));
+        page.push(Sent { seq: row.seq, at: row.at, kind: row.event.kind(), data });
     }
     Ok(page)
 }
@@ -360,21 +370,21 @@ async fn watch_events(
         asking: &'static str,
     }
     #[derive(Serialize)]
-    struct Decision {
+    struct Decision<'a> {
         order: OrderId,
-        decision: String,
+        decision: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        requote: Option<String>,
+        requote: Option<&'a str>,
     }
     #[derive(Serialize)]
-    struct Outcome {
+    struct Outcome<'a> {
         order: OrderId,
-        outcome: String,
+        outcome: &'a str,
         /// Of a refusal: the outcome names it, and the child may read the guardian's words.
         #[serde(skip_serializing_if = "Option::is_none")]
-        decision: Option<String>,
+        decision: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        requote: Option<String>,
+        requote: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         balance: Option<Amount>,
     }
@@ -384,17 +394,16 @@ async fn watch_events(
         /// All that went back of it so far.
         refunded: Amount,
     }
-    let rows = app.store().events_after(household, nodpay_store::Audience::Watch(watch), after, PAGE).await?;
-    let mut page = Page::new(after);
-    let log_changed = rows.iter().any(|row| matches!(row.event, HouseholdEvent::Log(_)));
+    let read = app.store().events_page(household, nodpay_store::Audience::Watch(watch), after, PAGE).await?;
+    let mut page = Page::new(read.read_to, read.is_full);
+    let log_changed = read.events.iter().any(|row| matches!(row.event, HouseholdEvent::Log(_)));
     if log_changed || *standing == Standing::Pending {
         *standing = crate::sessions::standing(app, watch).await?;
     }
-    for row in rows {
-        if *standing == Standing::Pending {
-            page.push(row.seq, None);
-            continue;
-        }
+    if *standing == Standing::Pending {
+        return Ok(page);
+    }
+    for row in &read.events {
         let data = match row.event {
             HouseholdEvent::Log(seq) => {
                 // Follows the log: entries are few.
@@ -402,34 +411,27 @@ async fn watch_events(
                 entries.into_iter().next().map(|entry| json(&Log { entry: entry.wire })).transpose()?
             }
             HouseholdEvent::Order(order) => {
-                let found = order_row(app, household, order).await?;
+                let found = order_row(&read, order)?;
                 let state = state_name(&found.state);
-                found
-                    .asking
-                    .as_ref()
-                    .map(asking_name)
-                    .map(|asking| json(&Waits { order, state, asking }))
-                    .transpose()?
+                let asking = found.asking.as_ref().map(asking_name);
+                asking.map(|asking| json(&Waits { order, state, asking })).transpose()?
             }
             HouseholdEvent::Decision(order) => {
-                let found = order_row(app, household, order).await?;
-                let requote = decided_requote(&found).map(|message| message.wire.clone());
-                match wire(found.decision) {
-                    Some(decision) => Some(json(&Decision { order, decision, requote })?),
-                    None => None,
-                }
+                let found = order_row(&read, order)?;
+                let requote = wire(decided_requote(found));
+                let decision = wire(found.decision.as_ref());
+                decision.map(|decision| json(&Decision { order, decision, requote })).transpose()?
             }
             HouseholdEvent::Outcome(order) => {
-                let found = order_row(app, household, order).await?;
-                let refused =
-                    found.outcome.as_ref().is_some_and(|ended| ended.kind == nodpay_core::OutcomeKind::Refused);
-                let requote = decided_requote(&found).filter(|_| refused).map(|message| message.wire.clone());
-                let decision = wire(found.decision).filter(|_| refused);
-                match found.outcome {
+                let found = order_row(&read, order)?;
+                match &found.outcome {
                     Some(ended) => {
-                        let outcome = ended.message.wire;
+                        let refused = ended.kind == nodpay_core::OutcomeKind::Refused;
+                        let requote = wire(decided_requote(found).filter(|_| refused));
+                        let decision = wire(found.decision.as_ref().filter(|_| refused));
+                        let outcome = ended.message.wire.as_str();
                         let balance = match standing {
-                            Standing::Enrolled => Some(balance(app, household).await?),
+                            Standing::Enrolled => Some(balance(&read)?),
                             Standing::Pending | Standing::Removed => None,
                         };
                         Some(json(&Outcome { order, outcome, decision, requote, balance })?)
@@ -438,11 +440,11 @@ async fn watch_events(
                 }
             }
             HouseholdEvent::Refund(order) => {
-                let refunded = order_row(app, household, order).await?.refunded;
+                let refunded = order_row(&read, order)?.refunded;
                 Some(json(&Refunded { order, refunded })?)
             }
             HouseholdEvent::Balance => match standing {
-                Standing::Enrolled => Some(json(&BalanceEvent { balance: balance(app, household).await? })?),
+                Standing::Enrolled => Some(json(&BalanceEvent { balance: balance(&read)? })?),
                 Standing::Pending | Standing::Removed => None,
             },
             // Not for watches.
@@ -451,14 +453,12 @@ async fn watch_events(
             | HouseholdEvent::Result(_)
             | HouseholdEvent::Pin(_) => None,
         };
-        let kind = row.event.kind();
-        page.push(row.seq, data.map(|data| Sent { seq: row.seq, at: row.at, kind, data }));
+        // Nothing is said where there is nothing to say any more.
+        if let Some(data) = data {
+            page.push(Sent { seq: row.seq, at: row.at, kind: row.event.kind(), data });
+        }
     }
     Ok(page)
-}
-
-async fn order_row(app: &App, household: HouseholdId, order: OrderId) -> Result<OrderRow, ApiError> {
-    Ok(app.store().order(household, order).await?.ok_or(StoreError::OrderUnknown)?)
 }
 
 async fn merchant_events(app: &App, merchant: MerchantId, after: u64) -> Result<Page, ApiError> {
@@ -472,7 +472,8 @@ async fn merchant_events(app: &App, merchant: MerchantId, after: u64) -> Result<
     }
     let now = app.now();
     let rows = app.store().merchant_events_after(merchant, after, PAGE).await?;
-    let mut page = Page::new(after);
+    let is_full = u32::try_from(rows.len()).is_ok_and(|count| count == PAGE);
+    let mut page = Page::new(rows.last().map_or(after, |row| row.seq), is_full);
     for row in rows {
         let (kind, data) = match row.event {
             MerchantEvent::Bill(bill) => {
@@ -489,7 +490,9 @@ async fn merchant_events(app: &App, merchant: MerchantId, after: u64) -> Result<
                 ("requote", data)
             }
         };
-        page.push(row.seq, data.map(|data| Sent { seq: row.seq, at: row.at, kind, data }));
+        if let Some(data) = data {
+            page.push(Sent { seq: row.seq, at: row.at, kind, data });
+        }
     }
     Ok(page)
 }

@@ -315,16 +315,17 @@ pub(super) async fn decide(
     Wire(wire): Wire,
 ) -> Result<Accepted, ApiError> {
     let tapped = Instant::now();
-    let row = app.store().order(session.household, order).await?.ok_or(StoreError::OrderUnknown)?;
-    let book = households::book(&app, session.household).await?;
-    let known = verified::order(&app, &book, &row)?;
-    let checked = verify_decision(&wire, &book, &known.order, &known.bill, known.requote.as_deref());
-    let (decision, _, counter) =
-        checked.map_err(|error| match error == VerifyError::OtherBill && known.requote.is_some() {
+    let (decision, counter) = households::with_order(&app, session.household, order, |book, row| {
+        let known = verified::order(&app, book, row)?;
+        let checked = verify_decision(&wire, book, &known.order, &known.bill, known.requote.as_deref());
+        match checked {
+            Ok((decision, _, counter)) => Ok((decision, counter)),
             // Over a revision between the first and the present one, which is not kept.
-            true => VerifyError::StaleBill,
-            false => error,
-        })?;
+            Err(VerifyError::OtherBill) if known.requote.is_some() => Err(VerifyError::StaleBill.into()),
+            Err(error) => Err(error.into()),
+        }
+    })
+    .await?;
     let decide = Decide { order, decision: (*decision).clone(), message: message(&decision), counter };
     let decided = app.store().decide(decide, app.now()).await?;
     app.remembered().keep_decision(decision);

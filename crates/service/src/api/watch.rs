@@ -28,7 +28,7 @@ use crate::limits::Purpose;
 use crate::metrics;
 use crate::problem::ApiError;
 use crate::sessions::{Standing, WatchProof, limit};
-use crate::verified;
+use crate::verified::{self, Known};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,19 +173,24 @@ pub(super) async fn place(
     Path(watch): Path<WatchId>,
     Wire(wire): Wire,
 ) -> Result<(StatusCode, Json<Placed>), ApiError> {
-    let book = book_of_watch(&app, watch).await?;
+    let household = households::of_watch(&app, watch).await?;
     let row = match peek_bill(&wire) {
         Some(digest) => app.store().bill_by_digest(digest).await?,
         None => None,
     };
-    let Some(row) = row.filter(|row| row.watch.is_none_or(|maker| maker == watch)) else {
-        // A forged or damaged message is called that before anything is said about bills.
-        bill_of_order(&wire, &book, watch)?;
-        return Err(StoreError::BillUnknown.into());
-    };
-    let bill = verified::ordered_bill(&app, &book, watch, &row.certificate, &row.message)?;
-    let order = verify_order(&wire, &book, watch, &bill)?;
-    book.enrolled(watch)?;
+    let row = row.filter(|row| row.watch.is_none_or(|maker| maker == watch));
+    let order = households::with_book(&app, household, |book| {
+        let Some(row) = &row else {
+            // A forged or damaged message is called that before anything is said about bills.
+            bill_of_order(&wire, book, watch)?;
+            return Err(StoreError::BillUnknown.into());
+        };
+        let bill = verified::ordered_bill(&app, book, watch, &row.certificate, &row.message)?;
+        let order = verify_order(&wire, book, watch, &bill)?;
+        book.enrolled(watch)?;
+        Ok(order)
+    })
+    .await?;
     let asked_ms = order.expires.ms_since(order.created);
     let now = app.now();
     let place = PlaceOrder { order: Order::clone(&order), message: message(&order) };
@@ -214,19 +219,22 @@ pub(super) async fn pay(
     Path((watch, order)): Path<(WatchId, OrderId)>,
     Wire(wire): Wire,
 ) -> Result<Accepted, ApiError> {
-    let (row, book) = order_of(&app, watch, order).await?;
-    let known = verified::order(&app, &book, &row)?;
-    let Some(decision) = &row.decision else {
-        return Err(not_approved(&row).into());
-    };
-    let decision = verified::decision(&app, &book, &known, decision)?;
-    let payment = verify_payment(&wire, &book, &known.order, &decision)?;
+    let household = households::of_watch(&app, watch).await?;
+    let payment = households::with_order(&app, household, order, |book, row| {
+        let known = order_of(&app, watch, book, row)?;
+        let Some(decision) = &row.decision else {
+            return Err(not_approved(row).into());
+        };
+        let decision = verified::decision(&app, book, &known, decision)?;
+        Ok(verify_payment(&wire, book, &known.order, &decision)?)
+    })
+    .await?;
     let pay = Pay { order, payment: (*payment).clone(), message: message(&payment) };
     let paid = app.store().pay(pay, app.now()).await?;
     app.rails().wake();
     if matches!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid }) {
         metrics::rail_answer(paid.rail, RailStep::Post, &RailAnswer::Done);
-        if let Some(tapped) = app.taps().take((row.household, order)) {
+        if let Some(tapped) = app.taps().take((household, order)) {
             metrics::tap_to_paid(tapped.elapsed());
         }
     }
@@ -248,9 +256,12 @@ pub(super) async fn cancel(
     Path((watch, order)): Path<(WatchId, OrderId)>,
     Wire(wire): Wire,
 ) -> Result<Accepted, ApiError> {
-    let (row, book) = order_of(&app, watch, order).await?;
-    let known = verified::order(&app, &book, &row)?;
-    let cancel = verify_cancel(&wire, &book, &known.order)?;
+    let household = households::of_watch(&app, watch).await?;
+    let cancel = households::with_order(&app, household, order, |book, row| {
+        let known = order_of(&app, watch, book, row)?;
+        Ok(verify_cancel(&wire, book, &known.order)?)
+    })
+    .await?;
     let cancelled = CancelOrder { order, cancel: (*cancel).clone(), message: message(&cancel) };
     app.store().cancel_order(cancelled, app.now()).await?;
     app.rails().wake();
@@ -262,8 +273,10 @@ pub(super) async fn report(
     Path((watch, order)): Path<(WatchId, OrderId)>,
     Wire(wire): Wire,
 ) -> Result<Accepted, ApiError> {
-    let (row, book) = order_of(&app, watch, order).await?;
-    let known = verified::order(&app, &book, &row)?;
+    let household = households::of_watch(&app, watch).await?;
+    let row = app.store().order(household, order).await?.ok_or(StoreError::OrderUnknown)?;
+    let book = households::book(&app, household).await?;
+    let known = order_of(&app, watch, &book, &row)?;
     let ended = row.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?;
     let certificate = verified::outcome_certificate(&app, &ended.message).await?;
     let outcome = verify_outcome(&ended.message.wire, &certificate, &known.order)
@@ -309,11 +322,13 @@ pub(super) fn of_watch(watch: WatchId) -> Digest {
 
 /// The log of the watch's household.
 pub(super) async fn book_of_watch(app: &App, watch: WatchId) -> Result<Arc<LogBook>, ApiError> {
-    households::book(app, watch_row(app, watch).await?.household).await
+    households::book(app, households::of_watch(app, watch).await?).await
 }
 
-async fn order_of(app: &App, watch: WatchId, order: OrderId) -> Result<(OrderRow, Arc<LogBook>), ApiError> {
-    let row = app.store().order_of_watch(watch, order).await?.ok_or(StoreError::OrderUnknown)?;
-    let book = households::book(app, row.household).await?;
-    Ok((row, book))
+/// The order of that row, if it is this watch's.
+fn order_of(app: &App, watch: WatchId, book: &LogBook, row: &OrderRow) -> Result<Known, ApiError> {
+    if row.watch != watch {
+        return Err(StoreError::OrderUnknown.into());
+    }
+    verified::order(app, book, row)
 }

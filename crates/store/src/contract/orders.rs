@@ -16,7 +16,6 @@ use crate::{
 /// The row as reading gives it is the row that writing gave.
 async fn reads_back(store: &Store, row: &OrderRow) {
     assert_eq!(store.order(row.household, row.order).await.as_ref(), Ok(&Some(row.clone())));
-    assert_eq!(store.order_of_watch(row.watch, row.order).await.as_ref(), Ok(&Some(row.clone())));
     let open = row.outcome.is_none().then(|| row.clone());
     assert_eq!(store.open_order(row.watch).await, Ok(open));
     assert_eq!(store.latest_order(row.watch).await.as_ref(), Ok(&Some(row.clone())));
@@ -58,9 +57,7 @@ pub async fn placing_an_order(store: &Store) {
     let row = store.place_order(long, START).await.expect("an order");
     assert_eq!(row.state, OrderState::Waiting { expires: START.plus_ms(MAX_ORDER_LIFE_MS) });
     assert_eq!(store.latest_order(WatchId::from_bytes(fresh())).await, Ok(None));
-    assert_eq!(store.order_of_watch(WatchId::from_bytes(fresh()), row.order).await, Ok(None));
     let stranger = Family::settle(store, 0).await;
-    assert_eq!(store.order_of_watch(stranger.watch, row.order).await, Ok(None));
     assert_eq!(store.order(stranger.household, row.order).await, Ok(None));
 }
 
@@ -476,4 +473,60 @@ pub async fn events_go_to_whom_they_concern(store: &Store) {
     let other = Family::settle(store, 0).await;
     let foreign = store.events_after(other.household, Audience::Watch(family.watch), 0, 100).await.expect("a read");
     assert!(foreign.iter().all(|row| matches!(row.event, HouseholdEvent::Log(_))), "no order of another household");
+}
+
+/// From memory or from the database, wherever a stream stands.
+async fn pages_agree(store: &Store, family: &Family, order: Option<&OrderRow>) {
+    let last = last_event(store, family).await;
+    let wallet = store.wallet(family.household).await.expect("a read");
+    for audience in [Audience::Guardian, Audience::Watch(family.watch)] {
+        for after in 0..=last {
+            let events = store.events_after(family.household, audience, after, 100).await.expect("a read");
+            let page = store.events_page(family.household, audience, after, 100).await.expect("a read");
+            assert_eq!((&page.events, page.is_full), (&events, false), "{audience:?} after {after}");
+            assert!(page.read_to <= last && events.iter().all(|row| row.seq <= page.read_to));
+            for row in &page.orders {
+                let stored = store.order(row.household, row.order).await.expect("a read");
+                assert_eq!(stored.as_ref(), Some(&**row), "{audience:?} after {after}");
+            }
+            let outcomes = events.iter().filter_map(|row| match row.event {
+                HouseholdEvent::Outcome(order) => Some(order),
+                _ => None,
+            });
+            outcomes.for_each(|order| assert!(page.order(order).is_some()));
+            assert!(page.balance.is_none_or(|balance| Some(balance) == wallet), "{audience:?} after {after}");
+        }
+    }
+    if let Some(row) = order {
+        let stored = store.order(row.household, row.order).await.expect("a read").expect("the order");
+        let at_hand = store.order_at_hand(row.household, row.order);
+        assert!(at_hand.is_none_or(|known| *known == stored));
+    }
+}
+
+pub async fn pages_of_events_say_what_the_database_says(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = Family::settle(store, 5_000).await;
+    pages_agree(store, &family, None).await;
+    for lines in 1..8 {
+        let row = family.place(store, &shop.sell(store, &vec![10; lines]).await, START).await;
+        assert_eq!(store.order_at_hand(row.household, row.order).as_deref(), Some(&row));
+        pages_agree(store, &family, Some(&row)).await;
+        let row = store.decide(family.nod(&row, START), START).await.expect("a nod");
+        assert_eq!(store.order_at_hand(row.household, row.order).as_deref(), Some(&row));
+        pages_agree(store, &family, Some(&row)).await;
+        let row = store.pay(payment(&row, START), START).await.expect("paid");
+        pages_agree(store, &family, Some(&row)).await;
+        let row = store.report_result(report(&row, OutcomeKind::Paid, START), START).await.expect("told");
+        pages_agree(store, &family, Some(&row)).await;
+    }
+    // What changes an order without giving it back.
+    let bill = shop.sell(store, &[10]).await;
+    let row = family.place(store, &bill, START).await;
+    store.cancel_bill(shop.merchant, bill.bill, START).await.expect("cancelled");
+    pages_agree(store, &family, Some(&row)).await;
+    let bill = shop.sell(store, &[10]).await;
+    let row = family.place(store, &bill, START).await;
+    store.tick(START.plus_ms(HOUR_MS)).await.expect("a tick");
+    pages_agree(store, &family, Some(&row)).await;
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Holds at least the `capacity / 2` values used last and at most `capacity`.
 #[derive(Debug)]
-pub(crate) struct Recent<K, V> {
+pub struct Recent<K, V> {
     generations: Mutex<Generations<K, V>>,
     half: usize,
 }
@@ -20,29 +20,36 @@ struct Generations<K, V> {
 
 impl<K: Eq + Hash + Copy, V: Clone> Recent<K, V> {
     /// `capacity` of at least 2.
-    pub(crate) fn new(capacity: usize) -> Self {
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
         let generations = Mutex::new(Generations { young: HashMap::new(), old: HashMap::new() });
         Self { generations, half: capacity / 2 }
     }
 
-    pub(crate) fn get(&self, key: K) -> Option<V> {
-        let mut all = lock(&self.generations);
-        if let Some(value) = all.young.get(&key) {
-            return Some(value.clone());
-        }
-        let value = all.old.remove(&key)?;
-        self.put(&mut all, key, value.clone());
-        Some(value)
+    pub fn get(&self, key: K) -> Option<V> {
+        self.look(key, V::clone)
     }
 
-    pub(crate) fn insert(&self, key: K, value: V) {
+    /// What `look` gives of the value of `key`, if it is remembered.
+    pub fn look<R>(&self, key: K, look: impl FnOnce(&V) -> R) -> Option<R> {
+        let mut all = lock(&self.generations);
+        if let Some(value) = all.young.get(&key) {
+            return Some(look(value));
+        }
+        let value = all.old.remove(&key)?;
+        let looked = look(&value);
+        self.put(&mut all, key, value);
+        Some(looked)
+    }
+
+    pub fn insert(&self, key: K, value: V) {
         let mut all = lock(&self.generations);
         all.old.remove(&key);
         self.put(&mut all, key, value);
     }
 
     /// Changes the value of `key`, made by `fresh` when it is not remembered, and gives what `change` gives.
-    pub(crate) fn update<R>(&self, key: K, fresh: impl FnOnce() -> V, change: impl FnOnce(&mut V) -> R) -> R {
+    pub fn update<R>(&self, key: K, fresh: impl FnOnce() -> V, change: impl FnOnce(&mut V) -> R) -> R {
         let mut all = lock(&self.generations);
         let mut value = match all.young.remove(&key).or_else(|| all.old.remove(&key)) {
             Some(value) => value,
@@ -53,9 +60,15 @@ impl<K: Eq + Hash + Copy, V: Clone> Recent<K, V> {
         result
     }
 
-    pub(crate) fn take(&self, key: K) -> Option<V> {
+    pub fn take(&self, key: K) -> Option<V> {
         let mut all = lock(&self.generations);
         all.young.remove(&key).or_else(|| all.old.remove(&key))
+    }
+
+    pub fn clear(&self) {
+        let mut all = lock(&self.generations);
+        all.young.clear();
+        all.old.clear();
     }
 
     fn put(&self, all: &mut Generations<K, V>, key: K, value: V) {
@@ -67,7 +80,7 @@ impl<K: Eq + Hash + Copy, V: Clone> Recent<K, V> {
 }
 
 /// The maps stay whole whatever panicked while they were locked: each change is one step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -89,5 +102,7 @@ mod tests {
         assert_eq!(recent.update(999, || 0, |value| std::mem::replace(value, 7)), 999);
         assert_eq!(recent.take(999), Some(7));
         assert_eq!(recent.get(999), None);
+        recent.clear();
+        assert_eq!(recent.look(0, |value| *value), None);
     }
 }
