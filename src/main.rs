@@ -13,6 +13,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use nodpay::parties::Result;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A child's watch scans, a parent nods, the watch pays.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -25,10 +26,8 @@ pub(crate) const MIGRATIONS: [&str; 5] = [
     include_str!("rails.sql"),
     include_str!("outcome_keys.sql"),
 ];
-/// Pages (4 KiB) in the write-ahead log from which on they are brought into the file.
-const CHECKPOINT_PAGES: i32 = 4_000;
-/// Pages from which on the writer itself sees to it that the log begins again: 256 MiB.
-const MAX_WAL_PAGES: i32 = 65_536;
+/// Pages (4 KiB) in the write-ahead log from which on they are brought into the file: 64 MiB, in which many pages come often.
+const CHECKPOINT_PAGES: i32 = 16_000;
 /// What the writer keeps of the file in memory: with less, the pages of a group commit go to the log before their time. SQLite
 /// counts KiB below zero.
 const WRITER_CACHE_KIB: i32 = -32_768;
@@ -82,7 +81,7 @@ impl Sqlite {
     pub(crate) async fn write<T, F>(&self, request: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
     {
         self.writer.write(request).await
     }
@@ -105,19 +104,29 @@ impl Sqlite {
 }
 
 /// Brings the write-ahead log into the file beside the writer, which otherwise would stop for it in the middle of payments.
+/// What came meanwhile is little; the writer brings it in by itself, and the log begins again with the next commit.
 struct Checkpoints(Option<JoinHandle<()>>);
 
 impl Checkpoints {
     /// It ends when `writer` is closed.
     fn start(path: &Path, writer: &mut Connection) -> Result<Self, StoreError> {
         let (ask, asked) = sync_channel(1);
-        writer.wal_hook(Some(move |wal: &mut Wal, pages| {
-            if pages >= MAX_WAL_PAGES {
-                // Most of it is in the file by now. Where readers still need the log it grows on, until they are done.
-                let _: rusqlite::Result<_> = wal.checkpoint_v2(CheckpointMode::RESTART);
-            } else if pages >= CHECKPOINT_PAGES {
-                // Asked already, where it is full.
+        // Pages in the file by the last checkpoint; `i32::MAX` while one runs.
+        let done = Arc::new(AtomicI32::new(0));
+        let brought = Arc::clone(&done);
+        writer.wal_hook(Some(move |wal: &mut Wal, pages: i32| {
+            let behind = pages.saturating_sub(brought.load(Ordering::Acquire));
+            if pages < CHECKPOINT_PAGES || behind < 0 {
+                return Ok(());
+            }
+            if behind >= CHECKPOINT_PAGES {
+                brought.store(i32::MAX, Ordering::Release);
+                // The thread waits for nothing else.
                 let _: Result<(), TrySendError<()>> = ask.try_send(());
+            } else {
+                // Where a reader still needs the log, it grows on until the next checkpoint.
+                let _: rusqlite::Result<_> = wal.checkpoint_v2(CheckpointMode::PASSIVE);
+                brought.store(0, Ordering::Release);
             }
             Ok(())
         }))?;
@@ -127,7 +136,8 @@ impl Checkpoints {
         let thread = thread.spawn(move || {
             while asked.recv().is_ok() {
                 // The next one does what this one could not.
-                let _: rusqlite::Result<()> = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+                let brought = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2));
+                done.store(brought.unwrap_or(0), Ordering::Release);
             }
         });
         Ok(Self(Some(thread.map_err(|error| StoreError::Database(error.to_string()))?)))

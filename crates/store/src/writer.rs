@@ -1,8 +1,9 @@
 //! The one writer of the database: a thread with a queue and group commit.
 //!
-//! It takes what is queued (up to [`MAX_BATCH`] requests), runs each in a savepoint of one transaction, commits, and
-//! only then answers. A request that fails is rolled back alone; when the commit fails, all of the batch fail. What
-//! is told is told after the commit, before the answers.
+//! It takes what is queued (up to [`MAX_BATCH`] requests), runs it in one transaction, commits, and only then answers. Where a
+//! request fails after it wrote something, the transaction is undone and all of the batch run again, each in a savepoint of
+//! its own (a savepoint copies every page it changes). When the commit fails, all of the batch fail. Subscribers are told
+//! after the commit, before the answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,17 +22,49 @@ const MAX_BATCH: usize = 256;
 /// Requests that may wait; further callers wait for room.
 const MAX_QUEUE: usize = 1_024;
 
-type Job = Box<dyn FnOnce(Result<(&Connection, &OutcomeSigner), StoreError>) -> Attempt + Send>;
+/// A request that waits for its turn or, once it ran, for the commit.
+trait Job: Send {
+    /// Runs the request; whether what it wrote is to stay.
+    fn run(&mut self, db: &Connection, signer: &OutcomeSigner) -> bool;
+    /// What subscribers are told after the commit.
+    fn told(&mut self) -> Told;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
 
-/// A request that ran and waits for the commit.
-struct Attempt {
+struct Request<T, F> {
+    request: F,
+    result: Option<Result<T, StoreError>>,
     told: Told,
-    answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    send: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Request<T, F>
+where
+    T: Send,
+    F: Fn(&mut Tx<'_>) -> Result<T, Fault> + Send,
+{
+    fn run(&mut self, db: &Connection, signer: &OutcomeSigner) -> bool {
+        let (result, told, keep) = Tx::run(Db::Sqlite(db), signer, &self.request);
+        self.result = Some(result);
+        self.told = told;
+        keep
+    }
+
+    fn told(&mut self) -> Told {
+        std::mem::take(&mut self.told)
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { result, send, .. } = *self;
+        // The caller may be gone; the transaction stands.
+        let _: Result<(), Result<T, StoreError>> =
+            send.send(committed.and_then(|()| result.unwrap_or(Err(StoreError::Stopped))));
+    }
 }
 
 /// Handle of the writer thread. Dropping it lets the thread finish its queue and waits for it.
 pub(crate) struct Writer {
-    queue: Option<mpsc::Sender<Job>>,
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
     commits: Arc<AtomicU64>,
 }
@@ -58,25 +91,15 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Runs `request` in a transaction; the answer comes after the commit. The request runs also when the caller no
-    /// longer waits.
+    /// Runs `request` in a transaction, once or more often; the answer comes after the commit. The request runs also when the
+    /// caller no longer waits.
     pub(crate) async fn write<T, F>(&self, request: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
     {
         let (send, answer) = oneshot::channel();
-        let job: Job = Box::new(move |work| {
-            let (result, told) = match work {
-                Ok((db, signer)) => attempt(db, signer, request),
-                Err(error) => (Err(error), Told::default()),
-            };
-            let answer = Box::new(move |committed: Result<(), StoreError>| {
-                // The caller may be gone; the transaction stands.
-                let _: Result<(), Result<T, StoreError>> = send.send(committed.and(result));
-            });
-            Attempt { told, answer }
-        });
+        let job = Box::new(Request { request, result: None, told: Told::default(), send });
         let queue = self.queue.as_ref().ok_or(StoreError::Stopped)?;
         queue.send(job).await.map_err(|_| StoreError::Stopped)?;
         answer.await.map_err(|_| StoreError::Stopped)?
@@ -93,67 +116,85 @@ impl Drop for Writer {
     }
 }
 
-fn attempt<T>(
-    db: &Connection,
-    signer: &OutcomeSigner,
-    request: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
-) -> (Result<T, StoreError>, Told) {
-    let control = |sql| db.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
-    if let Err(error) = control("SAVEPOINT request") {
-        return (Err(error.into()), Told::default());
-    }
-    let (result, told, keep) = Tx::run(Db::Sqlite(db), signer, request);
-    let undone = if keep { Ok(0) } else { control("ROLLBACK TO request") };
-    match undone.and_then(|_| control("RELEASE request")) {
-        Ok(_) => (result, told),
-        Err(error) => {
-            // Half a request must not be committed with the others: the whole batch goes, and says so.
-            let _: rusqlite::Result<()> = db.execute_batch("ROLLBACK");
-            (result.and(Err(error.into())), Told::default())
-        }
-    }
-}
-
 fn run(
     db: &Connection,
     signer: &OutcomeSigner,
-    mut jobs: mpsc::Receiver<Job>,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
     announcements: &Announcements,
     commits: &AtomicU64,
 ) {
     while let Some(first) = jobs.blocking_recv() {
-        if let Err(error) = db.execute_batch("BEGIN IMMEDIATE") {
-            (first(Err(error.into())).answer)(Ok(()));
-            continue;
-        }
-        let mut batch = Vec::new();
-        let mut next = Some(first);
-        while let Some(job) = next {
-            batch.push(job(Ok((db, signer))));
-            // A full disk, for one, takes the whole transaction away.
-            let lost = db.is_autocommit();
-            next = if lost || batch.len() >= MAX_BATCH { None } else { jobs.try_recv().ok() };
-        }
-        let committed = commit(db);
+        let mut batch = vec![first];
+        let ran = match run_together(db, signer, &mut jobs, &mut batch) {
+            Ok(None) => Ok(()),
+            Ok(Some(failed)) => run_apart(db, signer, &mut batch, failed),
+            Err(error) => Err(error),
+        };
+        let committed = ran.and_then(|()| Ok(db.execute_batch("COMMIT")?));
         if committed.is_ok() {
             commits.fetch_add(1, Ordering::Relaxed);
             let mut told = Told::default();
-            batch.iter_mut().for_each(|attempt| told.append(std::mem::take(&mut attempt.told)));
+            batch.iter_mut().for_each(|job| told.append(job.told()));
             announcements.committed(told);
+        } else if !db.is_autocommit() {
+            // Nothing to do when this fails too: the next BEGIN will say so.
+            let _: rusqlite::Result<()> = db.execute_batch("ROLLBACK");
         }
-        for attempt in batch {
-            (attempt.answer)(committed.clone());
+        for job in batch {
+            job.answer(committed.clone());
         }
     }
 }
 
-fn commit(db: &Connection) -> Result<(), StoreError> {
-    if db.is_autocommit() {
-        return Err(StoreError::Database("the transaction was rolled back".to_owned()));
+/// Runs the batch and what is queued behind it in one transaction. Requests that fail do so before they write, as a rule; one
+/// that does not is named, and all is to be undone.
+fn run_together(
+    db: &Connection,
+    signer: &OutcomeSigner,
+    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
+    batch: &mut Vec<Box<dyn Job>>,
+) -> Result<Option<usize>, StoreError> {
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    let mut next = 0;
+    while let Some(job) = batch.get_mut(next) {
+        let before = db.total_changes();
+        let keep = job.run(db, signer);
+        is_open(db)?;
+        if !keep && db.total_changes() != before {
+            return Ok(Some(next));
+        }
+        next += 1;
+        if next == batch.len() && batch.len() < MAX_BATCH {
+            batch.extend(jobs.try_recv());
+        }
     }
-    db.execute_batch("COMMIT").map_err(|error| {
-        // Nothing to do when this fails too: the next BEGIN will say so.
-        let _: rusqlite::Result<()> = db.execute_batch("ROLLBACK");
-        StoreError::from(error)
-    })
+    Ok(None)
+}
+
+/// Runs the batch again, without the one that failed, each request in a savepoint, so that others that fail are undone alone.
+fn run_apart(
+    db: &Connection,
+    signer: &OutcomeSigner,
+    batch: &mut [Box<dyn Job>],
+    failed: usize,
+) -> Result<(), StoreError> {
+    db.execute_batch("ROLLBACK; BEGIN IMMEDIATE")?;
+    for (_, job) in batch.iter_mut().enumerate().filter(|(index, _)| *index != failed) {
+        db.execute_batch("SAVEPOINT request")?;
+        let keep = job.run(db, signer);
+        is_open(db)?;
+        if !keep {
+            db.execute_batch("ROLLBACK TO request")?;
+        }
+        db.execute_batch("RELEASE request")?;
+    }
+    Ok(())
+}
+
+/// A full disk, for one, takes the whole transaction away.
+fn is_open(db: &Connection) -> Result<(), StoreError> {
+    match db.is_autocommit() {
+        true => Err(StoreError::Database("the transaction was rolled back".to_owned())),
+        false => Ok(()),
+    }
 }
