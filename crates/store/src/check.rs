@@ -363,7 +363,7 @@ fn check_orders(
             "orders",
             household,
             "SELECT o.no, o.order_id, o.hold, w.removed FROM orders o LEFT JOIN watches w ON w.watch = o.watch
-             WHERE o.household = ?1 AND o.no > ?2 ORDER BY o.no LIMIT ?3",
+             WHERE o.household = ?1 AND o.no > 0 AND o.no > ?2 ORDER BY o.no LIMIT ?3",
             params![household.as_bytes(), after, PAGE],
             |cells| Ok((cells.int()?, cells.id()?, cells.opt_id()?, cells.opt_int()? == Some(1))),
         );

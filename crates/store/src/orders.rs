@@ -1003,7 +1003,7 @@ pub(crate) fn open_order(db: Db<'_>, watch: WatchId) -> Result<Option<OrderRow>,
 }
 
 pub(crate) fn latest_order(db: Db<'_>, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
-    let sql = select_order!("o.no = (SELECT max(no) FROM orders WHERE watch = ?1)");
+    let sql = select_order!("o.no = (SELECT max(no) FROM orders WHERE watch = ?1 AND no > 0)");
     let live = one(db, "orders", watch, sql, params![watch.as_bytes()], build)?;
     live.map(|live| with_ask(db, live).map(|live| live.row)).transpose()
 }
@@ -1018,7 +1018,7 @@ pub(crate) fn orders(
         Some(order) => load(db, household, order)?.ok_or(StoreError::OrderUnknown)?.no,
         None => i64::MAX,
     };
-    let sql = select_order!("o.household = ?1 AND o.no < ?2 ORDER BY o.no DESC LIMIT ?3");
+    let sql = select_order!("o.household = ?1 AND o.no > 0 AND o.no < ?2 ORDER BY o.no DESC LIMIT ?3");
     let limit = limit.min(MAX_ORDERS_PAGE);
     let page = many(db, "orders", household, sql, params![household.as_bytes(), before, limit], build)?;
     page.into_iter().map(|live| with_ask(db, live).map(|live| live.row)).collect()

@@ -236,8 +236,10 @@ CREATE SEQUENCE orders_no;
 CREATE UNIQUE INDEX orders_open ON orders (watch) WHERE due IS NOT NULL;
 CREATE INDEX orders_due ON orders (due, no) WHERE due IS NOT NULL;
 CREATE INDEX orders_of_bill ON orders (bill_no, no);
-CREATE INDEX orders_of_household ON orders (household, no);
-CREATE INDEX orders_of_watch ON orders (watch, no);
+-- All orders, but only for statements that say `no > 0`: looking for one order, a plan made while there were few must not
+-- go through all of a household's or a watch's.
+CREATE INDEX orders_of_household ON orders (household, no) WHERE no > 0;
+CREATE INDEX orders_of_watch ON orders (watch, no) WHERE no > 0;
 
 CREATE TABLE requote_asks (
     ask BYTEA PRIMARY KEY CHECK (octet_length(ask) = 16),
