@@ -59,6 +59,7 @@ pub(super) fn read_groups<'a>(questions: impl Iterator<Item = &'a str>) -> Vec<V
 #[derive(Clone, Copy)]
 enum Kind {
     Insert,
+    /// Or a deletion.
     Update,
 }
 
@@ -67,7 +68,8 @@ fn kind(sql: &str) -> Option<Kind> {
     if sql.starts_with("INSERT INTO ") {
         return parts_of_insert(sql).map(|_| Kind::Insert);
     }
-    let (set, condition) = sql.strip_prefix("UPDATE ")?.split_once("WHERE ")?;
+    let rest = sql.strip_prefix("UPDATE ").or_else(|| sql.strip_prefix("DELETE FROM "))?;
+    let (set, condition) = rest.split_once("WHERE ")?;
     let plain = |part: &str| !["SELECT", "FROM", "WHERE"].iter().any(|word| part.contains(word));
     (plain(set) && plain(condition)).then_some(Kind::Update)
 }
@@ -89,7 +91,8 @@ pub(super) fn write(sql: &str, types: &[Type]) -> String {
         Some(_) | None => match sql.split_once("WHERE ") {
             Some((set, condition)) => {
                 let (set, condition) = (columns(set.trim_end()), columns(condition));
-                format!("{set} FROM {arrays} AS v({}) WHERE {condition}", names(types))
+                let from = if sql.starts_with("DELETE") { "USING" } else { "FROM" };
+                format!("{set} {from} {arrays} AS v({}) WHERE {condition}", names(types))
             }
             // Of no kind that is grouped.
             None => sql.to_owned(),
@@ -135,7 +138,8 @@ mod tests {
     const INSERT: &str = "INSERT INTO t (a, b) VALUES (?1, ?2)";
     const UPDATE: &str = "UPDATE t SET a = ?2 WHERE k = ?1";
     const OTHER: &str = "UPDATE u SET a = ?2 WHERE k = ?1";
-    const SINGLE: &str = "DELETE FROM t WHERE k = ?1";
+    const DELETE: &str = "DELETE FROM t WHERE k = ?1";
+    const SINGLE: &str = "DELETE FROM t WHERE k IN (SELECT k FROM u WHERE a = ?1)";
 
     fn grouped(statements: &[(usize, &'static str)]) -> Vec<Vec<usize>> {
         groups(statements.iter().copied())
@@ -178,6 +182,8 @@ mod tests {
         let wanted = format!("INSERT INTO t (a, b, c) SELECT v.c1, 'x', v.c2 {rows} ON CONFLICT (a) DO NOTHING");
         assert_eq!(write(once, &types), wanted);
         assert_eq!(write(UPDATE, &types), format!("UPDATE t SET a = v.c2 {rows} WHERE k = v.c1"));
+        let wanted = "DELETE FROM t USING unnest($1::int8[]) AS v(c1) WHERE k = v.c1";
+        assert_eq!(write(DELETE, &[Type::INT8]), wanted);
         let wanted = "SELECT q.*, v.i FROM unnest($1::int8[]) WITH ORDINALITY AS v(c1, i) \
                       CROSS JOIN LATERAL (SELECT a FROM t WHERE k = v.c1 FOR UPDATE OFFSET 0) AS q";
         assert_eq!(read("SELECT a FROM t WHERE k = ?1 FOR UPDATE", &[Type::INT8]), wanted);
