@@ -362,19 +362,28 @@ fn check_orders(
             db,
             "orders",
             household,
-            "SELECT o.no, o.order_id, o.hold, w.removed FROM orders o LEFT JOIN watches w ON w.watch = o.watch
-             WHERE o.household = ?1 AND o.no > ?2 ORDER BY o.no LIMIT ?3",
+            "SELECT o.no, o.order_id, o.hold, w.removed, p.due FROM orders o LEFT JOIN watches w ON w.watch = o.watch
+             LEFT JOIN open_orders p ON p.watch = o.watch AND p.order_no = o.no
+             WHERE o.household = ?1 AND o.no > 0 AND o.no > ?2 ORDER BY o.no LIMIT ?3",
             params![household.as_bytes(), after, PAGE],
-            |cells| Ok((cells.int()?, cells.id()?, cells.opt_id()?, cells.opt_int()? == Some(1))),
+            |cells| {
+                let (no, order, hold, removed) = (cells.int()?, cells.id()?, cells.opt_id()?, cells.opt_int()?);
+                Ok((no, order, hold, removed == Some(1), cells.opt_int()?.is_some()))
+            },
         );
         let page = report.sort(page)?.unwrap_or_default();
         let Some((last, ..)) = page.last() else { break };
         after = *last;
-        for (_, order, hold, watch_removed) in page {
+        for (_, order, hold, watch_removed, is_open) in page {
             held += usize::from(hold.is_some());
             let told = told.remove(&order).unwrap_or_default();
             match report.sort(orders::order(db, household, order))? {
-                Some(Some(row)) => check_order(&row, (hold, watch_removed), (transfers, backs, &told), report),
+                Some(Some(row)) => {
+                    if is_open != row.state.deadline().is_some() {
+                        report.add("open_orders", order, format!("an order that is {:?}", row.state));
+                    }
+                    check_order(&row, (hold, watch_removed), (transfers, backs, &told), report);
+                }
                 Some(None) => report.add("orders", order, "its bill, certificate, watch or message is not there"),
                 None => {}
             }

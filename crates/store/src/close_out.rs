@@ -22,8 +22,7 @@ pub(crate) fn close_out(tx: &mut Tx<'_>, close: &CloseOut, now: Timestamp) -> Re
         tx.db,
         "orders",
         household,
-        "SELECT 1 FROM watches w JOIN orders o ON o.watch = w.watch AND o.due IS NOT NULL
-         WHERE w.household = ?1 LIMIT 1",
+        "SELECT 1 FROM watches w JOIN open_orders p ON p.watch = w.watch WHERE w.household = ?1 LIMIT 1",
         params![household.as_bytes()],
         |cells| cells.int(),
     )?;

@@ -32,8 +32,8 @@ pub(crate) struct Live {
     bill: BillState,
     bill_deadline: Timestamp,
     watch_removed: bool,
-    /// State, as it lies in the row.
-    loaded: &'static str,
+    /// State, as it lies in the row, and when it is due by itself.
+    loaded: (&'static str, Option<Timestamp>),
     pub(crate) hold: Option<TransferId>,
     /// Of the merchant's payments.
     fee: BasisPoints,
@@ -357,7 +357,7 @@ pub(crate) fn cancel_bill(
         "orders",
         bill,
         "SELECT o.household, o.order_id FROM orders o JOIN bills b ON b.no = o.bill_no
-         WHERE b.bill = ?1 AND o.due IS NOT NULL ORDER BY o.household, o.no",
+         JOIN open_orders p ON p.watch = o.watch AND p.order_no = o.no WHERE b.bill = ?1 ORDER BY o.household, o.no",
         params![bill.as_bytes()],
         |cells| Ok((cells.id::<HouseholdId>()?, cells.id::<OrderId>()?)),
     )?;
@@ -413,8 +413,8 @@ pub(crate) fn tick(tx: &mut Tx<'_>, after: Option<(i64, i64)>, now: Timestamp) -
         tx.db,
         "orders",
         "(due)",
-        "SELECT due, no, household, order_id FROM orders
-         WHERE due <= ?1 AND due >= ?2 AND (due > ?2 OR no > ?3) ORDER BY due, no LIMIT ?4",
+        "SELECT p.due, p.order_no, o.household, o.order_id FROM open_orders p JOIN orders o ON o.no = p.order_no
+         WHERE p.due <= ?1 AND p.due >= ?2 AND (p.due > ?2 OR p.order_no > ?3) ORDER BY p.due, p.order_no LIMIT ?4",
         params![now.unix_ms(), after_due, after_no, TICK_BATCH],
         |cells| Ok(((cells.int()?, cells.int()?), cells.id::<HouseholdId>()?, cells.id::<OrderId>()?)),
     )?;
@@ -582,7 +582,7 @@ impl Live {
 
     /// When the order or its bill ends by itself.
     fn due(&self) -> Option<Timestamp> {
-        self.row.state.deadline().map(|deadline| deadline.min(self.bill_deadline))
+        due(&self.row.state, self.bill_deadline)
     }
 
     /// Its transfer in the ledger.
@@ -652,6 +652,7 @@ impl Live {
         let row = &self.row;
         let state = state_name(&row.state);
         let deadline = row.state.deadline();
+        let (loaded, loaded_due) = self.loaded;
         let due = self.due();
         let requote = row.requote.as_ref();
         let ended = row.outcome.as_ref();
@@ -659,17 +660,16 @@ impl Live {
             tx.db,
             "orders",
             row.order,
-            "UPDATE orders SET state = ?3, deadline = ?4, due = ?5, total = ?6, struck = ?7, asks = ?8, requote = ?9,
-                    requote_revision = ?10, requote_total = ?11, requote_struck = ?12, decision = ?13, hold = ?14,
-                    cancel = ?15, payment = ?16, outcome = ?17, outcome_kind = ?18, outcome_reason = ?19,
-                    log_len = ?20, result = ?21
+            "UPDATE orders SET state = ?3, deadline = ?4, total = ?5, struck = ?6, asks = ?7, requote = ?8,
+                    requote_revision = ?9, requote_total = ?10, requote_struck = ?11, decision = ?12, hold = ?13,
+                    cancel = ?14, payment = ?15, outcome = ?16, outcome_kind = ?17, outcome_reason = ?18,
+                    log_len = ?19, result = ?20
              WHERE no = ?1 AND state = ?2",
             params![
                 self.no,
-                self.loaded,
+                loaded,
                 state,
                 deadline.map(Timestamp::unix_ms),
-                due.map(Timestamp::unix_ms),
                 row.total.minor(),
                 lines_json(&row.struck)?,
                 self.asks,
@@ -688,7 +688,25 @@ impl Live {
                 self.keys.result,
             ],
         )?;
-        self.loaded = state;
+        match (loaded_due, due) {
+            (Some(_), None) => run_one(
+                tx.db,
+                "open_orders",
+                row.order,
+                "DELETE FROM open_orders WHERE watch = ?1 AND order_no = ?2",
+                params![row.watch.as_bytes(), self.no],
+            )?,
+            (Some(before), Some(due)) if before != due => run_one(
+                tx.db,
+                "open_orders",
+                row.order,
+                "UPDATE open_orders SET due = ?3 WHERE watch = ?1 AND order_no = ?2",
+                params![row.watch.as_bytes(), self.no, due.unix_ms()],
+            )?,
+            (Some(_), Some(_)) | (None, None) => {}
+            (None, Some(_)) => return Err(self.incident("it is open again")),
+        }
+        self.loaded = (state, due);
         Ok(())
     }
 
@@ -696,6 +714,11 @@ impl Live {
         self.asks += 1;
         self.save(tx)
     }
+}
+
+/// When an order or its bill ends by itself.
+fn due(state: &OrderState, bill_deadline: Timestamp) -> Option<Timestamp> {
+    state.deadline().map(|deadline| deadline.min(bill_deadline))
 }
 
 fn is(known: Option<&Message>, message: &Message) -> bool {
@@ -725,8 +748,8 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
         "orders",
         number,
         "INSERT INTO orders (no, household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline,
-                             due, total, struck, asks, rail)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, ?12, '[]', 0, ?13)",
+                             total, struck, asks, rail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, '[]', 0, ?12)",
         params![
             number,
             order.household.as_bytes(),
@@ -738,10 +761,17 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
             message,
             now.unix_ms(),
             expires.unix_ms(),
-            expires.min(bill.deadline).unix_ms(),
             bill.total.minor(),
             rail.as_str(),
         ],
+    )?;
+    let due = expires.min(bill.deadline);
+    run_one(
+        tx.db,
+        "open_orders",
+        order.order,
+        "INSERT INTO open_orders (watch, order_no, due) VALUES (?1, ?2, ?3)",
+        params![order.watch.as_bytes(), no, due.unix_ms()],
     )?;
     let row = OrderRow {
         household: order.household,
@@ -776,7 +806,7 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
         bill: bill.state,
         bill_deadline: bill.deadline,
         watch_removed: false,
-        loaded: "waiting",
+        loaded: ("waiting", Some(due)),
         hold: None,
         // Read with the order; nothing is posted of one that was only placed.
         fee: BasisPoints::ZERO,
@@ -956,7 +986,7 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         asking: None,
         ask: None,
     };
-    let loaded = state_name(&row.state);
+    let loaded = (state_name(&row.state), due(&row.state, bill_deadline));
     Ok(Live { no, row, bill_no, asks, bill: bill_state, bill_deadline, watch_removed, loaded, hold, fee, keys })
 }
 
@@ -992,7 +1022,7 @@ pub(crate) fn load(db: Db<'_>, household: HouseholdId, order: OrderId) -> Result
 }
 
 fn load_open(db: Db<'_>, watch: WatchId) -> Result<Option<Live>, StoreError> {
-    let sql = select_order!("o.watch = ?1 AND o.due IS NOT NULL");
+    let sql = select_order!("o.no = (SELECT order_no FROM open_orders WHERE watch = ?1)");
     let live = one(db, "orders", watch, sql, params![watch.as_bytes()], build)?;
     live.map(|live| with_ask(db, live)).transpose()
 }
@@ -1006,7 +1036,7 @@ pub(crate) fn open_order(db: Db<'_>, watch: WatchId) -> Result<Option<OrderRow>,
 }
 
 pub(crate) fn latest_order(db: Db<'_>, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
-    let sql = select_order!("o.no = (SELECT max(no) FROM orders WHERE watch = ?1)");
+    let sql = select_order!("o.no = (SELECT max(no) FROM orders WHERE watch = ?1 AND no > 0)");
     let live = one(db, "orders", watch, sql, params![watch.as_bytes()], build)?;
     live.map(|live| with_ask(db, live).map(|live| live.row)).transpose()
 }
@@ -1021,7 +1051,7 @@ pub(crate) fn orders(
         Some(order) => load(db, household, order)?.ok_or(StoreError::OrderUnknown)?.no,
         None => i64::MAX,
     };
-    let sql = select_order!("o.household = ?1 AND o.no < ?2 ORDER BY o.no DESC LIMIT ?3");
+    let sql = select_order!("o.household = ?1 AND o.no > 0 AND o.no < ?2 ORDER BY o.no DESC LIMIT ?3");
     let limit = limit.min(MAX_ORDERS_PAGE);
     let page = many(db, "orders", household, sql, params![household.as_bytes(), before, limit], build)?;
     page.into_iter().map(|live| with_ask(db, live).map(|live| live.row)).collect()
@@ -1029,10 +1059,8 @@ pub(crate) fn orders(
 
 /// When an order or an ask is due.
 pub(crate) fn next_deadline(db: Db<'_>) -> Result<Option<Timestamp>, StoreError> {
-    let order = one(db, "orders", "(due)", "SELECT min(due) FROM orders WHERE due IS NOT NULL", params![], |cells| {
-        cells.opt_time()
-    })?
-    .flatten();
+    let sql = "SELECT due FROM open_orders ORDER BY due LIMIT 1";
+    let order = one(db, "open_orders", "(due)", sql, params![], |cells| cells.time())?;
     let ask = one(
         db,
         "requote_asks",

@@ -6,7 +6,7 @@
 //! connection broke, is run again from its start: every request may be repeated, also one that was committed unseen.
 //!
 //! Orders, decisions and payments of different households share transactions: their reads go to the server at once, then
-//! their writes with the commit, so that each costs its statements and little more.
+//! their writes with the commit, equal ones as one statement ([`batch`]), so that each costs its rows and little more.
 //!
 //! Topics go to the other replicas by NOTIFY, after the commit and many at once, since a NOTIFY inside of it would let
 //! commits wait for each other.
@@ -33,6 +33,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Statement};
 
+mod batch;
+
 use crate::announce::{Announcements, Told};
 use crate::db::{Db, Question, Questions, Raw, Value};
 use crate::tx::{Fault, Tx};
@@ -58,8 +60,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(8);
 const CONNECT_TIME: Duration = Duration::from_secs(3);
 /// Requests that share a transaction at most.
 const MAX_SHARES: usize = 64;
-/// Of this many connections one runs shared transactions: few of them with many requests each cost least.
-const SHARING_PART: usize = 4;
+/// Of this many connections one runs shared transactions: few of them with many requests each cost least, and two keep the
+/// server busy while one waits for the disk.
+const SHARING_PART: usize = 8;
 /// Between two tries to connect.
 const RECONNECT: Duration = Duration::from_millis(50);
 /// What a connection asks of its server: statements and locks end before we give them up, and a transaction we can no
@@ -67,6 +70,10 @@ const RECONNECT: Duration = Duration::from_millis(50);
 const SESSION: &str = "SET statement_timeout = '7s'; SET lock_timeout = '5s';
     SET idle_in_transaction_session_timeout = '7s'; SET default_transaction_isolation = 'read committed';
     SET plan_cache_mode = force_generic_plan";
+/// More for connections that run shared transactions: statements over arrays find each row by its index, however small
+/// the tables were when they were planned. A row that is looked at without need costs more than any plan without it.
+const SHARING_SESSION: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;
+    SET enable_mergejoin = off; SET cpu_tuple_cost = 100; SET jit = off";
 /// A commit is on the disk before its answer, whatever the server's default; a stronger one stays.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') IN ('off', 'local')";
@@ -165,7 +172,7 @@ impl Postgres {
             commits: Arc::clone(&commits),
         });
         // A thread of its own: the caller's may belong to a runtime, in which nobody may wait for another one.
-        let link = Link::new(Arc::clone(&shared))?;
+        let link = Link::new(Arc::clone(&shared), "")?;
         let migrated = std::thread::spawn(move || migrate(&link)).join();
         let migrated = migrated.map_err(|_| StoreError::incident("migrations", "-", "the code panicked"))??;
         let (jobs, queue) = mpsc::channel::<Job>(MAX_QUEUE);
@@ -174,7 +181,8 @@ impl Postgres {
         let mut threads = Vec::new();
         let sharing = (connections / SHARING_PART).max(1);
         for index in 0..connections.max(sharing + 1) {
-            let link = Link::new(Arc::clone(&shared))?;
+            let session = if index < sharing { SHARING_SESSION } else { "" };
+            let link = Link::new(Arc::clone(&shared), session)?;
             let (queue, share_queue) = (Arc::clone(&queue), Arc::clone(&share_queue));
             threads.push(match index < sharing {
                 true => spawn("store-shares", move || share(&link, &share_queue))?,
@@ -364,11 +372,15 @@ enum Announcement {
 pub(crate) struct Link {
     runtime: Runtime,
     shared: Arc<Shared>,
+    /// What this connection asks of the server beside [`SESSION`].
+    session: &'static str,
     client: RefCell<Option<Client>>,
-    statements: RefCell<HashMap<&'static str, Statement>>,
+    statements: RefCell<HashMap<(&'static str, Form), Statement>>,
     numbers: RefCell<HashMap<&'static str, Range<i64>>>,
     /// Answers the transaction will read.
-    ahead: RefCell<Vec<(Question, Vec<Row>)>>,
+    ahead: RefCell<Vec<Answer>>,
+    /// Which of the requests that share the transaction runs.
+    request: Cell<usize>,
     /// Statements to send before the next read or the commit.
     noted: RefCell<Vec<Noted>>,
     /// Something was sent since this was last set to false, so that it cannot be forgotten.
@@ -380,10 +392,56 @@ pub(crate) struct Link {
     trouble: Cell<Option<Trouble>>,
 }
 
+type Answer = (Question, Vec<Row>);
+
 struct Noted {
+    request: usize,
     table: &'static str,
     key: String,
     statement: Question,
+}
+
+/// How a statement is written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Form {
+    /// As it stands.
+    Plain,
+    /// It fails where it changes no row.
+    ChangesOne,
+    /// Reads for arrays of parameters.
+    Reads,
+    /// Writes arrays of parameters; it fails where it changes fewer rows than they name.
+    Writes,
+}
+
+/// What a statement's placeholders are given.
+enum Bound<'a> {
+    One(&'a [Value<'static>]),
+    /// A column of values for each placeholder.
+    Columns(Vec<Vec<&'a Value<'static>>>),
+    /// Nothing, so many times.
+    Times(Value<'static>),
+}
+
+impl<'a> Bound<'a> {
+    fn new(rows: &[&'a Question]) -> Self {
+        match rows {
+            [one] => Self::One(&one.params),
+            [first, ..] if !first.params.is_empty() => {
+                let column = |index| rows.iter().filter_map(|row| row.params.get(index)).collect();
+                Self::Columns((0..first.params.len()).map(column).collect())
+            }
+            _ => Self::Times(Value::Int(i64::try_from(rows.len()).unwrap_or(i64::MAX))),
+        }
+    }
+
+    fn as_sql(&self) -> Vec<&(dyn ToSql + Sync)> {
+        match self {
+            Self::One(values) => as_sql(values),
+            Self::Columns(columns) => columns.iter().map(|column| -> &(dyn ToSql + Sync) { column }).collect(),
+            Self::Times(times) => vec![times],
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -403,14 +461,16 @@ enum Trouble {
 }
 
 impl Link {
-    fn new(shared: Arc<Shared>) -> Result<Self, StoreError> {
+    fn new(shared: Arc<Shared>, session: &'static str) -> Result<Self, StoreError> {
         Ok(Self {
             runtime: runtime()?,
             shared,
+            session,
             client: RefCell::new(None),
             statements: RefCell::new(HashMap::new()),
             numbers: RefCell::new(HashMap::new()),
             ahead: RefCell::new(Vec::new()),
+            request: Cell::new(0),
             noted: RefCell::new(Vec::new()),
             sent: Cell::new(false),
             transaction: Cell::new(Transaction::None),
@@ -478,13 +538,16 @@ impl Link {
     }
 
     fn run_together(&self, batch: &mut [Box<dyn Work + Send>]) -> Result<(), StoreError> {
-        let questions = Questions::default();
-        batch.iter().for_each(|work| work.ask(self, &questions));
-        let mut questions = questions.into_inner();
-        // Households are locked in the order of their ids, as everywhere.
-        questions.sort_by_key(|question| !question.sql.ends_with("FOR UPDATE"));
-        self.ask_ahead(questions)?;
-        for work in batch {
+        // By household, and so are they locked, as everywhere.
+        let asked = batch.iter().map(|work| {
+            let questions = Questions::default();
+            work.ask(self, &questions);
+            questions.into_inner()
+        });
+        let answers = self.answers(asked.collect())?;
+        for (request, (work, answers)) in batch.iter_mut().zip(answers).enumerate() {
+            self.request.set(request);
+            self.ahead.replace(answers);
             let before = self.noted.borrow().len();
             self.sent.set(false);
             if !work.run(self) {
@@ -524,6 +587,7 @@ impl Link {
 
     fn begin(&self, how: &'static str) {
         self.aborted.set(false);
+        self.request.set(0);
         self.transaction.set(Transaction::Due(how));
     }
 
@@ -596,7 +660,8 @@ impl Link {
     /// Notes down a statement that must change one row.
     pub(crate) fn note(&self, table: &'static str, key: &dyn Display, sql: &'static str, params: &[Value<'_>]) {
         let key = key.to_string();
-        self.noted.borrow_mut().push(Noted { table, key, statement: Question::new(sql, params) });
+        let statement = Question::new(sql, params);
+        self.noted.borrow_mut().push(Noted { request: self.request.get(), table, key, statement });
     }
 
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
@@ -609,21 +674,29 @@ impl Link {
     }
 
     /// Sends all of it at once, and the commit behind it where that is wanted: each statement fails by itself where it
-    /// changes no row, and what follows a failure does nothing.
+    /// changes too few rows, and what follows a failure does nothing.
     fn send(&self, noted: &[Noted], commit: bool) -> Result<(), StoreError> {
-        let statements =
-            noted.iter().map(|noted| self.statement(noted.statement.sql, true)).collect::<Result<Vec<_>, _>>()?;
-        let params: Vec<_> = noted.iter().map(|noted| as_sql(&noted.statement.params)).collect();
+        let texts = noted.iter().map(|noted| (noted.request, noted.statement.sql));
+        let groups: Vec<Vec<&Noted>> = batch::groups(texts)
+            .iter()
+            .map(|members| members.iter().filter_map(|&one| noted.get(one)).collect())
+            .collect();
+        let calls = groups.iter().map(|group| {
+            let rows: Vec<_> = group.iter().map(|noted| &noted.statement).collect();
+            self.call(&rows, [Form::ChangesOne, Form::Writes])
+        });
+        let calls = calls.collect::<Result<Vec<_>, _>>()?;
+        let params: Vec<_> = calls.iter().map(|(_, bound)| bound.as_sql()).collect();
         let answers = self.with_client(async |client| {
-            let sent = statements.iter().zip(&params).map(|(statement, params)| client.execute(statement, params));
+            let sent = calls.iter().zip(&params).map(|((statement, _), params)| client.execute(statement, params));
             let done = async { if commit { client.batch_execute("COMMIT").await } else { Ok(()) } };
             let (answers, done) = join(join_all(sent), done).await;
             Ok((answers, done))
         });
         let (answers, done) = answers?;
-        for (noted, answer) in noted.iter().zip(answers) {
-            answer.map_err(|error| match error.code() {
-                Some(&SqlState::DIVISION_BY_ZERO) => {
+        for (group, answer) in groups.iter().zip(answers) {
+            answer.map_err(|error| match (error.code(), group.first()) {
+                (Some(&SqlState::DIVISION_BY_ZERO), Some(noted)) => {
                     // Whoever changed the row before us will be seen at the next try.
                     self.aborted.set(true);
                     self.trouble.set(Some(Trouble::Conflict));
@@ -635,19 +708,51 @@ impl Link {
         done.map_err(|error| self.failed(&error))
     }
 
+    /// One statement for these rows of parameters, in the first form for a single one.
+    fn call<'a>(&self, rows: &[&'a Question], [single, many]: [Form; 2]) -> Result<(Statement, Bound<'a>), StoreError> {
+        let sql = rows.first().map_or("", |row| row.sql);
+        let form = if rows.len() == 1 { single } else { many };
+        Ok((self.statement(sql, form)?, Bound::new(rows)))
+    }
+
     /// Sends the questions at once and keeps the answers for the transaction.
     pub(crate) fn ask_ahead(&self, questions: Vec<Question>) -> Result<(), StoreError> {
+        let answers = self.answers(vec![questions])?;
+        self.ahead.borrow_mut().extend(answers.into_iter().flatten());
+        Ok(())
+    }
+
+    /// Sends what each request asks at once, and gives each its answers.
+    fn answers(&self, asked: Vec<Vec<Question>>) -> Result<Vec<Vec<Answer>>, StoreError> {
         self.flush()?;
-        let statements =
-            questions.iter().map(|question| self.statement(question.sql, false)).collect::<Result<Vec<_>, _>>()?;
-        let params: Vec<_> = questions.iter().map(|question| as_sql(&question.params)).collect();
+        let counts: Vec<usize> = asked.iter().map(Vec::len).collect();
+        let questions: Vec<Question> = asked.into_iter().flatten().collect();
+        let groups = batch::read_groups(questions.iter().map(|question| question.sql));
+        let calls = groups.iter().map(|group| {
+            let rows: Vec<_> = group.iter().filter_map(|&member| questions.get(member)).collect();
+            self.call(&rows, [Form::Plain, Form::Reads])
+        });
+        let calls = calls.collect::<Result<Vec<_>, _>>()?;
+        let params: Vec<_> = calls.iter().map(|(_, bound)| bound.as_sql()).collect();
         let answers = self.with_client(async |client| {
-            let sent = statements.iter().zip(&params).map(|(statement, params)| client.query(statement, params));
+            let sent = calls.iter().zip(&params).map(|((statement, _), params)| client.query(statement, params));
             join_all(sent).await.into_iter().collect::<Result<Vec<_>, _>>()
         })?;
         drop(params);
-        self.ahead.borrow_mut().extend(questions.into_iter().zip(answers));
-        Ok(())
+        drop(calls);
+        let mut found: Vec<Vec<Row>> = questions.iter().map(|_| Vec::new()).collect();
+        for (group, rows) in groups.iter().zip(answers) {
+            for row in rows {
+                let place = match group.as_slice() {
+                    [one] => Some(*one),
+                    many => of_which(&row).and_then(|number| many.get(number).copied()),
+                };
+                let place = place.and_then(|place| found.get_mut(place));
+                place.ok_or_else(|| StoreError::incident("transaction", "-", "an answer to no question"))?.push(row);
+            }
+        }
+        let mut all = questions.into_iter().zip(found);
+        Ok(counts.into_iter().map(|count| all.by_ref().take(count).collect()).collect())
     }
 
     pub(crate) fn has_answers(&self) -> bool {
@@ -678,7 +783,7 @@ impl Link {
 
     pub(crate) fn execute(&self, sql: &'static str, params: &[Value<'_>]) -> Result<usize, StoreError> {
         self.flush()?;
-        let statement = self.statement(sql, false)?;
+        let statement = self.statement(sql, Form::Plain)?;
         let params = as_sql(params);
         self.sent.set(true);
         let changed = self.with_client(async |client| client.execute(&statement, &params).await)?;
@@ -690,7 +795,7 @@ impl Link {
             return Ok(rows);
         }
         self.flush()?;
-        let statement = self.statement(sql, false)?;
+        let statement = self.statement(sql, Form::Plain)?;
         let params = as_sql(params);
         self.with_client(async |client| client.query(&statement, &params).await)
     }
@@ -713,23 +818,33 @@ impl Link {
         }
         self.control("CLOSE pages")?;
         // The next cursor has other columns.
-        self.statements.borrow_mut().remove("FETCH FORWARD 1000 FROM pages");
+        self.statements.borrow_mut().remove(&("FETCH FORWARD 1000 FROM pages", Form::Plain));
         Ok(())
     }
 
-    /// `changes_one`: fails where it changes no row; inserts do so anyway.
-    fn statement(&self, sql: &'static str, changes_one: bool) -> Result<Statement, StoreError> {
+    /// A statement as it was prepared on this connection.
+    fn statement(&self, sql: &'static str, form: Form) -> Result<Statement, StoreError> {
         self.connect()?;
-        if let Some(statement) = self.statements.borrow().get(sql) {
+        if let Some(statement) = self.statements.borrow().get(&(sql, form)) {
             return Ok(statement.clone());
         }
-        let mut text = sql.replace('?', "$");
-        let fails_anyway = text.starts_with("INSERT") && !text.contains("ON CONFLICT");
-        if changes_one && !fails_anyway {
-            text = format!("WITH changed AS ({text} RETURNING 1) SELECT 1 / count(*) FROM changed");
-        }
+        let text = match form {
+            Form::Plain | Form::ChangesOne => sql.replace('?', "$"),
+            Form::Reads => batch::read(sql, self.statement(sql, Form::Plain)?.params()),
+            Form::Writes => batch::write(sql, self.statement(sql, Form::ChangesOne)?.params()),
+        };
+        // An insert changes its row, or fails by itself.
+        let fails_anyway = sql.starts_with("INSERT") && !sql.contains("ON CONFLICT");
+        let rows = match form {
+            Form::ChangesOne if !fails_anyway => Some("1"),
+            Form::Writes if !fails_anyway => Some("cardinality($1)"),
+            Form::Plain | Form::Reads | Form::ChangesOne | Form::Writes => None,
+        };
+        let text = rows.map_or(text.clone(), |rows| {
+            format!("WITH changed AS ({text} RETURNING 1) SELECT 1 / (count(*) / {rows}) FROM changed")
+        });
         let statement = self.with_client(async |client| client.prepare(&text).await)?;
-        self.statements.borrow_mut().insert(sql, statement.clone());
+        self.statements.borrow_mut().insert((sql, form), statement.clone());
         Ok(statement)
     }
 
@@ -775,6 +890,7 @@ impl Link {
             // It ends with the client.
             tokio::spawn(connection);
             client.batch_execute(SESSION).await?;
+            client.batch_execute(self.session).await?;
             client.batch_execute(DURABLE).await?;
             Ok(client)
         })?;
@@ -846,6 +962,12 @@ fn said(error: &tokio_postgres::Error) -> String {
         (None, Some(cause)) => format!("{error}: {cause}"),
         (None, None) => error.to_string(),
     }
+}
+
+/// Which of its questions, from 0, a row of a read over arrays is of.
+fn of_which(row: &Row) -> Option<usize> {
+    let number: i64 = row.try_get(row.len().checked_sub(1)?).ok()?;
+    usize::try_from(number).ok()?.checked_sub(1)
 }
 
 fn as_sql<'a>(params: &'a [Value<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {

@@ -12,9 +12,8 @@ CREATE TABLE orders_new (
     message INTEGER NOT NULL REFERENCES messages (id),
     received INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'holding', 'approved', 'paying', 'ended')),
-    -- When the present state ends by itself, and when it or the bill does: NULL once it is paying.
+    -- When the present state ends by itself: NULL once it is paying.
     deadline INTEGER,
-    due INTEGER,
     -- The decision's, else the bill's.
     total INTEGER NOT NULL CHECK (total > 0),
     struck TEXT NOT NULL,
@@ -44,7 +43,7 @@ CREATE TABLE orders_new (
     CHECK ((state = 'ended') = (outcome IS NOT NULL)),
     CHECK ((state = 'ended') = (outcome_kind IS NOT NULL)),
     CHECK ((state = 'ended') = (log_len IS NOT NULL)),
-    CHECK ((state IN ('paying', 'ended')) = (deadline IS NULL) AND (deadline IS NULL) = (due IS NULL)),
+    CHECK ((state IN ('paying', 'ended')) = (deadline IS NULL)),
     CHECK (state <> 'waiting' OR (decision IS NULL AND hold IS NULL)),
     CHECK (state NOT IN ('holding', 'approved', 'paying') OR (decision IS NOT NULL AND hold IS NOT NULL)),
     CHECK ((state <> 'holding' AND state <> 'paying') OR rail <> 'wallet'),
@@ -60,17 +59,23 @@ CREATE TABLE orders_new (
     CHECK (refunded BETWEEN 0 AND total AND (refunded = 0 OR outcome_kind = 'paid'))
 ) STRICT;
 INSERT INTO orders_new
-    (no, household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline, due, total, struck, asks,
+    (no, household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline, total, struck, asks,
      requote, requote_revision, requote_total, requote_struck, decision, hold, cancel, payment, outcome, outcome_kind,
      outcome_reason, log_len, result, refunded)
-SELECT no, household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline, due, total, struck, asks,
+SELECT no, household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline, total, struck, asks,
      requote, requote_revision, requote_total, requote_struck, decision, hold, cancel, payment, outcome, outcome_kind,
      outcome_reason, log_len, result, refunded
 FROM orders;
+-- The order of each watch that ends by itself, and when it or its bill does.
+CREATE TABLE open_orders (
+    watch BLOB PRIMARY KEY REFERENCES watches (watch),
+    order_no INTEGER NOT NULL REFERENCES orders (no),
+    due INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO open_orders (watch, order_no, due) SELECT watch, no, due FROM orders WHERE due IS NOT NULL;
+CREATE INDEX open_orders_due ON open_orders (due, order_no);
 DROP TABLE orders;
 ALTER TABLE orders_new RENAME TO orders;
-CREATE UNIQUE INDEX orders_open ON orders (watch) WHERE due IS NOT NULL;
-CREATE INDEX orders_due ON orders (due) WHERE due IS NOT NULL;
 CREATE INDEX orders_of_bill ON orders (bill_no);
 CREATE INDEX orders_of_household ON orders (household);
 CREATE INDEX orders_of_watch ON orders (watch);

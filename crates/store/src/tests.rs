@@ -37,10 +37,21 @@ crate::store_contract!(open);
 
 /// The contract over PostgreSQL.
 mod postgres {
+    use std::future::{Future as _, poll_fn};
+    use std::sync::mpsc;
+    use std::task::Poll;
+
+    use futures_util::future::join_all;
+    use nodpay_core::{HouseholdId, OrderId};
     use nodpay_testkit::Cluster;
 
-    use crate::contract::outcome_signer;
-    use crate::{Address, Store};
+    use super::NOW;
+    use crate::contract::{Family, outcome_signer};
+    use crate::db::{params, run_one};
+    use crate::events::{To, tell};
+    use crate::households::Books;
+    use crate::tx::{Fault, Tx};
+    use crate::{Address, Audience, HouseholdEvent, Store, StoreError};
 
     fn open() -> (Store, ()) {
         let url = Cluster::shared().new_database();
@@ -49,6 +60,100 @@ mod postgres {
     }
 
     crate::store_contract!(open);
+
+    /// What one request of a batch does to its household.
+    #[derive(Clone, Copy)]
+    enum Change {
+        /// Two updates of one row.
+        Twice,
+        /// An event, which refers to an order or to nothing.
+        Event(HouseholdEvent),
+        /// A row that is not there.
+        NoRow,
+        /// A balance that may not be.
+        Negative,
+    }
+
+    fn change(tx: &mut Tx<'_>, household: HouseholdId, change: Change) -> Result<(), Fault> {
+        tx.db.ask_ahead(|db| Books::lock(db, household).map(drop))?;
+        let mut books = Books::load(tx.db, household)?;
+        let pay_in = |units: i64, had: i64| {
+            let sql = "UPDATE households SET posted = posted + ?2 WHERE household = ?1 AND posted = ?3";
+            run_one(tx.db, "households", household, sql, params![household.as_bytes(), units, had])
+        };
+        match change {
+            Change::Twice => pay_in(1, 1_000).and_then(|()| pay_in(10, 1_001))?,
+            Change::NoRow => pay_in(1, 77)?,
+            Change::Negative => pay_in(-2_000, 1_000)?,
+            Change::Event(event) => {
+                tell(tx, &mut books, To::Guardians, event, NOW)?;
+                books.save(tx)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs them in one transaction, each of its own new family; gives the answers, the wallets and the number of commits.
+    async fn together(changes: &[Change]) -> (Vec<Result<(), StoreError>>, Vec<i64>, u64) {
+        let (store, ()) = open();
+        let mut families = Vec::new();
+        for _ in changes {
+            families.push(Family::settle(&store, 1_000).await);
+        }
+        // The one thread that shares transactions waits until all of them wait for it.
+        let (go_on, wait) = mpsc::channel::<()>();
+        let first = store.write_of(HouseholdId::from_bytes([0; 16]), move |tx| {
+            if matches!(tx.db, crate::db::Db::Postgres(_)) {
+                // It ends when the other side is gone.
+                assert_eq!(wait.recv(), Err(mpsc::RecvError));
+            }
+            Ok(())
+        });
+        let others = families.iter().zip(changes).map(|(family, &one)| {
+            let household = family.household;
+            store.write_of(household, move |tx| change(tx, household, one))
+        });
+        let before = store.commits();
+        let (mut first, mut others) = (Box::pin(first), Box::pin(join_all(others)));
+        poll_fn(|context| {
+            assert!(first.as_mut().poll(context).is_pending() && others.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        drop(go_on);
+        first.await.expect("nothing to do");
+        let answers = others.await;
+        let commits = store.commits() - before;
+        let mut wallets = Vec::new();
+        for (family, change) in families.iter().zip(changes) {
+            wallets.push(family.wallet(&store).await.0);
+            if let Change::Event(told) = change {
+                let events = store.events_after(family.household, Audience::Guardian, 0, 100).await.expect("a read");
+                assert_eq!(events.last().map(|event| event.event), Some(*told));
+            }
+        }
+        (answers, wallets, commits)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn requests_share_statements() {
+        let order = HouseholdEvent::Order(OrderId::from_bytes([7; 16]));
+        let events =
+            [Change::Event(HouseholdEvent::Balance), Change::Event(order), Change::Event(HouseholdEvent::Balance)];
+        let (answers, wallets, commits) = together(&[&[Change::Twice; 3][..], &events[..]].concat()).await;
+        assert_eq!(answers, vec![Ok(()); 6]);
+        assert_eq!(wallets, [1_011, 1_011, 1_011, 1_000, 1_000, 1_000]);
+        assert_eq!(commits, 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_request_that_fails_keeps_no_other() {
+        for bad in [Change::NoRow, Change::Negative] {
+            let (answers, wallets, commits) = together(&[Change::Twice, bad, Change::Twice]).await;
+            let [Ok(()), Err(_), Ok(())] = answers.as_slice() else { panic!("{answers:?}") };
+            assert_eq!((wallets, commits), (vec![1_011, 1_000, 1_011], 2));
+        }
+    }
 }
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
@@ -268,7 +373,10 @@ async fn an_older_file_is_brought_up_to_date() {
         db.pragma_update(None, "foreign_keys", false).expect("a pragma");
         for table in names(tables) {
             let columns: String = db.query_row(columns, [&table], |row| row.get(0)).expect("columns");
-            db.execute_batch(&format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}"))
+            // An order's due time was a column of its own then.
+            let due = ",(SELECT due FROM new.open_orders WHERE order_no = no),";
+            let values = if table == "orders" { columns.replace(",due,", due) } else { columns.clone() };
+            db.execute_batch(&format!("INSERT INTO main.{table} ({columns}) SELECT {values} FROM new.{table}"))
                 .expect("a copy");
         }
         db.pragma_update(None, "application_id", 0x6e6f_6470).expect("a pragma");
