@@ -140,8 +140,10 @@ struct Transfer {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     TopUp,
-    /// Of this payment.
+    /// Of this payment, to the wallet.
     Refund(TransferId),
+    /// Of this payment, by the rail that made it.
+    RefundOutside(TransferId),
     Payment(MerchantId),
     /// A payment that another rail than the wallet makes.
     Outside(RailKind),
@@ -196,6 +198,7 @@ fn read_transfers(db: Db<'_>, books: &Books, sums: &mut Sums, report: &mut Repor
             (Account::Rail(_), Account::Suspense, Some(_), false)
             | (Account::Suspense, Account::Rail(_), Some(_), false) => Kind::Suspense,
             (Account::Merchant(_), credit, Some(of), false) if credit == wallet => Kind::Refund(of),
+            (Account::Merchant(_), Account::Rail(1), Some(of), false) => Kind::RefundOutside(of),
             (Account::Merchant(_), Account::Fees, Some(of), false) if id == follower_id(of) => Kind::Fee(of),
             (Account::Fees, Account::Merchant(_), Some(of), false) if id == follower_id(of) => Kind::FeeBack(of),
             _ => {
@@ -267,7 +270,8 @@ fn fold_one(wallet: Wallet, transfer: &Transfer) -> Result<Wallet, LedgerError> 
         (Kind::TopUp | Kind::Refund(_), _) => wallet.top_up(amount),
         (Kind::Payment(_), None) => wallet.hold(amount),
         (Kind::Payment(_), Some(Some(posted))) => wallet.hold(amount)?.post(amount, posted),
-        (Kind::Payment(_), Some(None)) | (Kind::Outside(_) | Kind::Suspense | Kind::Fee(_) | Kind::FeeBack(_), _) => {
+        (Kind::Payment(_), Some(None))
+        | (Kind::Outside(_) | Kind::RefundOutside(_) | Kind::Suspense | Kind::Fee(_) | Kind::FeeBack(_), _) => {
             Ok(wallet)
         }
         (Kind::CloseOut, _) => wallet.pay_out(amount),
@@ -293,7 +297,7 @@ fn check_refunds(
     let mut backs = Backs::new();
     let mut refunds = 0_i64;
     for (id, transfer) in transfers {
-        let Kind::Refund(payment) = transfer.kind else { continue };
+        let (Kind::Refund(payment) | Kind::RefundOutside(payment)) = transfer.kind else { continue };
         refunds += 1;
         let back = backs.entry(payment).or_default();
         back.refunded = back.refunded.saturating_add(transfer.amount.minor());
@@ -304,8 +308,16 @@ fn check_refunds(
             report.add("transfers", id, "it is the refund of no payment");
         }
     }
-    let sql = "SELECT count(*) FROM refunds WHERE household = ?1";
-    let said = one(db, "refunds", household, sql, params![household.as_bytes()], |cells| cells.int())?;
+    let said = one(
+        db,
+        "refunds",
+        household,
+        "SELECT count(*) FROM refunds r WHERE r.household = ?1 AND NOT EXISTS
+             (SELECT 1 FROM rail_steps s WHERE s.household = r.household AND s.order_id = r.order_id
+                 AND s.transfer = r.refund AND s.step = 'refund' AND s.state <> 'done')",
+        params![household.as_bytes()],
+        |cells| cells.int(),
+    )?;
     if said != Some(refunds) {
         report.add("refunds", household, "they are not those of its transfers");
     }

@@ -5,7 +5,7 @@ use nodpay_core::{Amount, Minor, Timestamp};
 use crate::db::{one, params, run, run_one};
 use crate::households::Books;
 use crate::tx::{Fault, Tx};
-use crate::{CloseOut, StoreError, ledger};
+use crate::{CloseOut, StoreError, ledger, rails};
 
 pub(crate) fn close_out(tx: &mut Tx<'_>, close: &CloseOut, now: Timestamp) -> Result<Amount, Fault> {
     let (household, transfer) = (close.household, close.transfer);
@@ -15,7 +15,7 @@ pub(crate) fn close_out(tx: &mut Tx<'_>, close: &CloseOut, now: Timestamp) -> Re
         let paid = before.map_or(Amount::new(Minor::ZERO, books.currency), |before| before.amount);
         return if done == transfer { Ok(paid) } else { Err(StoreError::HouseholdClosed.into()) };
     }
-    if before.is_some() {
+    if before.is_some() || rails::is_refund(tx.db, transfer)? {
         return Err(StoreError::TransferExists.into());
     }
     let open = one(

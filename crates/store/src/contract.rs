@@ -82,6 +82,9 @@ macro_rules! store_contract {
             an_unanswered_hold_is_voided
             a_guardian_confirms
             a_bank_pays_the_merchant
+            a_card_gets_its_money_back
+            a_refund_that_a_rail_declines
+            refunds_of_cards_at_once
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -144,7 +144,7 @@ pub enum StoreError {
 
     #[error("the order is being paid: only its rail's answer ends it")]
     OrderPaying,
-    #[error("what was paid by card or bank is given back there")]
+    #[error("the bank paid the shop itself, so the shop gives it back by a bank transfer of its own")]
     RefundElsewhere,
     #[error("the household is closed")]
     HouseholdClosed,

@@ -167,15 +167,15 @@ ALTER TABLE events_new RENAME TO events;
 CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE (ABORT, 'events is append-only'); END;
 CREATE TRIGGER events_keep BEFORE DELETE ON events BEGIN SELECT RAISE (ABORT, 'events is append-only'); END;
 
--- Which transfers are refunds of which order; the reason is beside the ledger, so that it can be erased.
+-- Which refunds are of which order: transfers, or steps of a rail outside until that has answered. The reason is beside the
+-- ledger, so that it can be erased.
 CREATE TABLE refunds (
     household BLOB NOT NULL,
     order_id BLOB NOT NULL CHECK (length(order_id) = 16),
     refund BLOB NOT NULL,
     reason TEXT,
     PRIMARY KEY (household, order_id, refund),
-    FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id),
-    FOREIGN KEY (household, refund) REFERENCES transfers (household, transfer)
+    FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id)
 ) STRICT, WITHOUT ROWID;
 
 -- Pocket money: `paid` dues of it are over, counted from `first`.

@@ -77,8 +77,8 @@ pub use types::{
     EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent,
     MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCode, NewHousehold,
     NewInvitation, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow, PairingState, Pay,
-    PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow, ReportPin, ReportResult, Requote,
-    ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
+    PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow, RefundState, ReportPin,
+    ReportResult, Requote, ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.
@@ -817,16 +817,26 @@ impl Store {
     }
 
     /// Gives back what was paid, or a part of it. The operator's fee on that part comes back as well. A merchant's balance may
-    /// go below zero by it. Events: `refund` for guardians and the watch, `balance` for guardians and all watches, `bill` for
-    /// the merchant.
+    /// go below zero by it. What was paid by card goes back to the card: the rail is asked, and until it has answered the
+    /// refund is `Asked`; then it is done, or failed and its amount may be given back again. The same id again gives the refund
+    /// as it is by then. Events once it is done: `refund` for guardians and the watch, and, where it went to the wallet,
+    /// `balance` for guardians and all watches. `bill` for the merchant whenever its state changes.
     ///
-    /// Errors, in this order: `BillUnknown` (also for another merchant's), `BillNotPaid`, `RefundExists`, `HouseholdClosed`,
-    /// `CurrencyNotSupported`, `AmountNotPositive`, `RefundTooLarge`, `BalanceTooLarge`.
+    /// Errors, in this order: `BillUnknown` (also for another merchant's), `BillNotPaid`, `RefundElsewhere` (a bank paid the
+    /// merchant itself), `RefundExists`, `HouseholdClosed` (its wallet), `CurrencyNotSupported`, `AmountNotPositive`,
+    /// `RefundTooLarge`, `BalanceTooLarge`.
     pub async fn refund(&self, refund: Refund, now: Timestamp) -> Result<RefundRow, StoreError> {
         self.write(move |tx| refunds::refund(tx, &refund, now)).await
     }
 
-    /// The refunds of an order, the oldest first.
+    /// The refunds of a merchant's bill, the oldest first, also those that failed.
+    ///
+    /// Errors: `BillUnknown` (also for another merchant's).
+    pub async fn refunds_of_bill(&self, merchant: MerchantId, bill: BillId) -> Result<Vec<RefundRow>, StoreError> {
+        self.read(move |db| refunds::of_bill(db, merchant, bill)).await
+    }
+
+    /// The refunds of an order, the oldest first, also those that failed.
     pub async fn refunds(&self, household: HouseholdId, order: OrderId) -> Result<Vec<RefundRow>, StoreError> {
         self.read(move |db| refunds::list(db, household, order)).await
     }

@@ -327,15 +327,15 @@ CREATE TABLE merchant_events (
 );
 CREATE INDEX events_of_merchant ON merchant_events (merchant, seq);
 
--- Which transfers are refunds of which order; the reason is beside the ledger, so that it can be erased.
+-- Which refunds are of which order: transfers, or steps of a rail outside until that has answered. The reason is beside the
+-- ledger, so that it can be erased.
 CREATE TABLE refunds (
     household BYTEA NOT NULL,
     order_id BYTEA NOT NULL CHECK (octet_length(order_id) = 16),
     refund BYTEA NOT NULL,
     reason TEXT,
     PRIMARY KEY (household, order_id, refund),
-    FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id),
-    FOREIGN KEY (household, refund) REFERENCES transfers (household, transfer)
+    FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id)
 );
 
 -- Pocket money: `paid` dues of it are over, counted from `first`.
@@ -420,8 +420,8 @@ CREATE TABLE rail_payments (
     FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id)
 );
 
--- What a rail outside is to do, once each. `transfer` is what it knows the step by and never changes. Due at `next_at`: until
--- then somebody is asking, or it is not worth asking again. NULL once it is over: `done`, `declined`, or `dropped` for a hold
+-- What a rail outside is to do, once each; an order may have several refunds. `transfer` is what the rail knows the step by and
+-- never changes. Due at `next_at`: until then somebody is asking, or it is not worth asking again. NULL once it is over: `done`, `declined`, or `dropped` for a hold
 -- that nobody wants any more (its `void` answers for it).
 CREATE TABLE rail_steps (
     household BYTEA NOT NULL,
@@ -439,12 +439,13 @@ CREATE TABLE rail_steps (
     claimed SMALLINT NOT NULL CHECK (claimed IN (0, 1)),
     next_at BIGINT,
     at BIGINT NOT NULL,
-    PRIMARY KEY (household, order_id, step),
+    PRIMARY KEY (household, order_id, step, transfer),
     UNIQUE (transfer, step),
     FOREIGN KEY (household, order_id) REFERENCES rail_payments (household, order_id),
     CHECK ((state IN ('done', 'declined', 'dropped')) = (next_at IS NULL)),
     CHECK ((state = 'declined') = (decline IS NOT NULL))
 );
+CREATE UNIQUE INDEX rail_steps_once ON rail_steps (household, order_id, step) WHERE step <> 'refund';
 CREATE INDEX rail_steps_due ON rail_steps (rail, next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX payouts_by_id ON payouts (payout);
 

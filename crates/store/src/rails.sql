@@ -100,8 +100,8 @@ CREATE TABLE rail_payments (
     FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id)
 ) STRICT, WITHOUT ROWID;
 
--- What a rail outside is to do, once each. `transfer` is what it knows the step by and never changes. Due at `next_at`: until
--- then somebody is asking, or it is not worth asking again. NULL once it is over: `done`, `declined`, or `dropped` for a hold
+-- What a rail outside is to do, once each; an order may have several refunds. `transfer` is what the rail knows the step by and
+-- never changes. Due at `next_at`: until then somebody is asking, or it is not worth asking again. NULL once it is over: `done`, `declined`, or `dropped` for a hold
 -- that nobody wants any more (its `void` answers for it).
 CREATE TABLE rail_steps (
     household BLOB NOT NULL,
@@ -119,12 +119,13 @@ CREATE TABLE rail_steps (
     claimed INTEGER NOT NULL CHECK (claimed IN (0, 1)),
     next_at INTEGER,
     at INTEGER NOT NULL,
-    PRIMARY KEY (household, order_id, step),
+    PRIMARY KEY (household, order_id, step, transfer),
     UNIQUE (transfer, step),
     FOREIGN KEY (household, order_id) REFERENCES rail_payments (household, order_id),
     CHECK ((state IN ('done', 'declined', 'dropped')) = (next_at IS NULL)),
     CHECK ((state = 'declined') = (decline IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX rail_steps_once ON rail_steps (household, order_id, step) WHERE step <> 'refund';
 CREATE INDEX rail_steps_due ON rail_steps (rail, next_at) WHERE next_at IS NOT NULL;
 CREATE TRIGGER rail_steps_end BEFORE UPDATE ON rail_steps
 WHEN OLD.next_at IS NULL OR NEW.transfer <> OLD.transfer OR NEW.amount <> OLD.amount

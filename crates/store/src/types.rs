@@ -3,7 +3,7 @@
 
 use nodpay_core::{
     Amount, AskId, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency, Day,
-    Decision, Digest, EnrolledWatch, Every, FailReason, GuardianId, HouseholdId, Iban, LineId, LogEntry, Mcc,
+    Decision, Decline, Digest, EnrolledWatch, Every, FailReason, GuardianId, HouseholdId, Iban, LineId, LogEntry, Mcc,
     MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId, Payer, Payment, PersonName, PinReport,
     PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp, TransferId, Wallet, WatchId, WearerId,
 };
@@ -124,7 +124,7 @@ pub struct Refund {
     pub bill: BillId,
     /// Names this refund: repeated, it is the same one.
     pub refund: TransferId,
-    /// Above zero; with the earlier refunds at most what was paid.
+    /// Above zero; with those that are done or asked for at most what was paid.
     pub amount: Amount,
     pub reason: Option<Text<60>>,
 }
@@ -135,7 +135,32 @@ pub struct RefundRow {
     pub amount: Amount,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text<60>>,
+    /// When it was asked for.
     pub at: Timestamp,
+    #[serde(flatten)]
+    pub state: RefundState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", content = "decline", rename_all = "kebab-case")]
+pub enum RefundState {
+    /// The rail outside has not answered.
+    Asked,
+    /// The money is back.
+    Done,
+    /// The rail said no: nothing was given back.
+    Failed(Decline),
+}
+
+impl RefundState {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Done => "done",
+            Self::Failed(_) => "failed",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

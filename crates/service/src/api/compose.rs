@@ -8,7 +8,7 @@ use nodpay_core::{
 use nodpay_protocol::Verified;
 use nodpay_store::{
     AskRow, AskState, Asking, Balance, BillRow, BillStatus, HouseholdEvent, HouseholdRow, MerchantEvent, Message,
-    OrderRow, RefundRow, StoreError,
+    OrderRow, RefundRow, RefundState, StoreError,
 };
 use serde::Serialize;
 
@@ -159,10 +159,11 @@ impl GuardianOrder {
     pub(crate) async fn new(app: &App, row: OrderRow) -> Result<Self, ApiError> {
         let now = app.now();
         let refunded = some(row.refunded);
-        let refunds = match refunded {
+        let mut refunds = match refunded {
             Some(_) => app.store().refunds(row.household, row.order).await?,
             None => Vec::new(),
         };
+        refunds.retain(|refund| refund.state == RefundState::Done);
         let outcome_certificate = match &row.outcome {
             Some(ended) => Some(verified::outcome_certificate(app, &ended.message).await?.wire().to_owned()),
             None => None,

@@ -1,6 +1,6 @@
 //! Whole orders on a card, against the strict double: what guardian, watch and till see while the rail holds and pays.
 
-use nodpay_core::{Payer, Verdict};
+use nodpay_core::{Payer, TransferId, Verdict};
 use nodpay_protocol::verify_evidence;
 use nodpay_service::rails::RailFiles;
 use nodpay_testkit::{Cast, cny};
@@ -197,5 +197,69 @@ fn a_hold_that_is_not_paid_is_cancelled() {
             tokio::task::yield_now().await;
         }
     });
+    card.is_sound();
+}
+
+/// In parts, with an answer that got lost and one that is a no: given back once each, told when it is done.
+#[test]
+fn a_card_gets_its_money_back() {
+    let card = with_card(GOOD);
+    let (app, household, cast) = (&card.app, &card.household, &card.household.cast);
+    let (watch, guardian) = card.streams();
+    let (bill, order) = app.ordered(household, 1);
+    let decision = app.approve(household, &order, &bill);
+    watch.wait_for("decision");
+    app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+    watch.wait_for("outcome");
+    let till = app.follow_merchant();
+    let path = format!("/api/merchant/bills/{}/refunds", bill.bill);
+    let ask = |number: u8, minor: i64| {
+        let refund = TransferId::from_bytes([number; 16]);
+        app.merchant_post(&path, &json!({ "refund": refund, "amount": cny(minor), "reason": "坏了" })).ok()
+    };
+    // Until it is answered: all of them, in the order they were asked for.
+    let until = |expected: &[&str]| loop {
+        till.wait_for("bill");
+        let refunds = app.merchant_get(&path).ok();
+        let states: Vec<_> =
+            refunds.as_array().expect("refunds").iter().map(|refund| refund["state"].clone()).collect();
+        if states == expected {
+            return refunds;
+        }
+    };
+    let total = bill.total.get();
+
+    card.double.fail_refunds(true);
+    assert_eq!(ask(1, total)["state"], "asked");
+    let refunds = until(&["failed"]);
+    assert_eq!((&refunds[0]["decline"], &refunds[0]["reason"]), (&json!("refused"), &json!("坏了")));
+    assert_eq!(ask(1, total), refunds[0], "the same one again");
+    assert_eq!(card.view(order.order)["refunded"], Value::Null);
+
+    card.double.fail_refunds(false);
+    card.double.fail_next(&[Fault::BrokenAfter]);
+    app.clock.advance_ms(1_000);
+    assert_eq!(ask(2, 100)["state"], "asked");
+    app.wait(async {
+        while card.double.money() != [("succeeded", total, 100)] {
+            tokio::task::yield_now().await;
+        }
+    });
+    // Stripe did it and nobody heard.
+    app.clock.advance_ms(60_000);
+    until(&["failed", "done"]);
+    assert_eq!(watch.wait_for("refund").data, json!({ "order": order.order, "refunded": cny(100) }));
+    assert_eq!(guardian.wait_for("refund").data, json!({ "order": order.order }));
+    app.clock.advance_ms(1_000);
+    ask(3, total - 100);
+    let refunds = until(&["failed", "done", "done"]);
+    let over = json!({ "refund": TransferId::from_bytes([4; 16]), "amount": cny(1) });
+    app.merchant_post(&path, &over).refused(422, "refund-too-large");
+    assert_eq!(card.double.money(), [("succeeded", total, total)]);
+    assert_eq!(card.double.count("POST /v1/refunds"), 3, "each once");
+    let view = card.view(order.order);
+    assert_eq!((&view["refunded"], &view["refunds"]), (&json!(cny(total)), &json!([refunds[1], refunds[2]])));
+    assert_eq!(app.balance(household), (0, 0), "the wallet has no part in it");
+    assert_eq!(app.wait(app.app.store().merchant_balance(cast.merchant)).expect("a balance"), cny(0));
     card.is_sound();
 }

@@ -41,6 +41,8 @@ pub(crate) enum Fault {
 struct World {
     intents: BTreeMap<String, Intent>,
     refunds: Vec<Value>,
+    /// Refunds are made, but the bank does not take them.
+    refunds_fail: bool,
     /// By idempotency key: what was asked, and the answer.
     answered: BTreeMap<String, (String, u16, Value)>,
     faults: VecDeque<Fault>,
@@ -97,6 +99,11 @@ impl Double {
 
     pub(crate) fn count(&self, request: &str) -> usize {
         self.world().requests.iter().filter(|known| known.starts_with(request)).count()
+    }
+
+    /// Refunds made from now on fail, or do not.
+    pub(crate) fn fail_refunds(&self, fail: bool) {
+        self.world().refunds_fail = fail;
     }
 
     /// Status, captured and refunded of every PaymentIntent.
@@ -393,27 +400,29 @@ async fn list(State(double): State<Double>, Query(query): Query<BTreeMap<String,
 }
 
 async fn refund(State(double): State<Double>, headers: HeaderMap, body: Bytes) -> Response {
-    double.answer(&headers, "/v1/refunds".to_owned(), &body, |world, params| {
-        if let Some(answer) = params.unknown(&["payment_intent", "amount", "metadata[nodpay_transfer]"]) {
-            return answer;
-        }
-        let intent = params.get("payment_intent").and_then(|id| world.intents.get_mut(id));
-        let (Some(intent), Some(amount)) = (intent, params.amount("amount")) else {
-            return (404, error("invalid_request_error", "resource_missing"));
-        };
-        if amount > intent.received - intent.refunded {
-            return (400, error("invalid_request_error", "charge_already_refunded"));
-        }
-        intent.refunded += amount;
-        let made = json!({
-            "id": format!("re_{}", world.refunds.len() + 1), "object": "refund", "amount": amount, "status": "succeeded",
-            "payment_intent": params.get("payment_intent"),
-            "metadata": {"nodpay_transfer": params.get("metadata[nodpay_transfer]")},
-        });
-        world.refunds.push(made.clone());
-        (200, made)
-    })
-    .await
+    double
+        .answer(&headers, "/v1/refunds".to_owned(), &body, |world, params| {
+            if let Some(answer) = params.unknown(&["payment_intent", "amount", "metadata[nodpay_transfer]"]) {
+                return answer;
+            }
+            let intent = params.get("payment_intent").and_then(|id| world.intents.get_mut(id));
+            let (Some(intent), Some(amount)) = (intent, params.amount("amount")) else {
+                return (404, error("invalid_request_error", "resource_missing"));
+            };
+            if amount > intent.received - intent.refunded {
+                return (400, error("invalid_request_error", "charge_already_refunded"));
+            }
+            let status = if world.refunds_fail { "failed" } else { "succeeded" };
+            intent.refunded += if world.refunds_fail { 0 } else { amount };
+            let made = json!({
+                "id": format!("re_{}", world.refunds.len() + 1), "object": "refund", "amount": amount, "status": status,
+                "payment_intent": params.get("payment_intent"),
+                "metadata": {"nodpay_transfer": params.get("metadata[nodpay_transfer]")},
+            });
+            world.refunds.push(made.clone());
+            (200, made)
+        })
+        .await
 }
 
 async fn refunds(State(double): State<Double>, Query(query): Query<BTreeMap<String, String>>) -> Response {
