@@ -93,7 +93,12 @@ impl Sums {
         match account {
             Account::Wallet(_) => {}
             Account::Merchant(merchant) => *self.merchants.entry(merchant).or_insert(0) += change,
-            Account::Outside | Account::Fees | Account::Suspense | Account::Rail(_) | Account::Bank(_) => {
+            Account::Outside
+            | Account::Fees
+            | Account::Suspense
+            | Account::Rail(_)
+            | Account::Bank(_)
+            | Account::TakenBack => {
                 *self.all.entry(amount.currency().code()).or_insert(0) += change;
             }
         }
@@ -144,6 +149,10 @@ enum Kind {
     Refund(TransferId),
     /// Of this payment, by the rail that made it.
     RefundOutside(TransferId),
+    /// Taken back of a payment by the card's bank.
+    TakenBack,
+    /// Given again, of what was taken back.
+    GivenAgain,
     Payment(MerchantId),
     /// A payment that another rail than the wallet makes.
     Outside(RailKind),
@@ -199,6 +208,8 @@ fn read_transfers(db: Db<'_>, books: &Books, sums: &mut Sums, report: &mut Repor
             | (Account::Suspense, Account::Rail(_), Some(_), false) => Kind::Suspense,
             (Account::Merchant(_), credit, Some(of), false) if credit == wallet => Kind::Refund(of),
             (Account::Merchant(_), Account::Rail(1), Some(of), false) => Kind::RefundOutside(of),
+            (Account::Merchant(_), Account::TakenBack, Some(_), false) => Kind::TakenBack,
+            (Account::TakenBack, Account::Merchant(_), Some(of), false) if id == follower_id(of) => Kind::GivenAgain,
             (Account::Merchant(_), Account::Fees, Some(of), false) if id == follower_id(of) => Kind::Fee(of),
             (Account::Fees, Account::Merchant(_), Some(of), false) if id == follower_id(of) => Kind::FeeBack(of),
             _ => {
@@ -271,9 +282,16 @@ fn fold_one(wallet: Wallet, transfer: &Transfer) -> Result<Wallet, LedgerError> 
         (Kind::Payment(_), None) => wallet.hold(amount),
         (Kind::Payment(_), Some(Some(posted))) => wallet.hold(amount)?.post(amount, posted),
         (Kind::Payment(_), Some(None))
-        | (Kind::Outside(_) | Kind::RefundOutside(_) | Kind::Suspense | Kind::Fee(_) | Kind::FeeBack(_), _) => {
-            Ok(wallet)
-        }
+        | (
+            Kind::Outside(_)
+            | Kind::RefundOutside(_)
+            | Kind::TakenBack
+            | Kind::GivenAgain
+            | Kind::Suspense
+            | Kind::Fee(_)
+            | Kind::FeeBack(_),
+            _,
+        ) => Ok(wallet),
         (Kind::CloseOut, _) => wallet.pay_out(amount),
     }
 }

@@ -85,6 +85,7 @@ macro_rules! store_contract {
             a_card_gets_its_money_back
             a_refund_that_a_rail_declines
             refunds_of_cards_at_once
+            a_bank_takes_a_payment_back
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -30,6 +30,8 @@ pub(crate) enum Account {
     Rail(u8),
     /// Payouts to a merchant's bank that are under way.
     Bank(MerchantId),
+    /// What cards' banks took back of payments that were disputed.
+    TakenBack,
 }
 
 impl Account {
@@ -42,6 +44,7 @@ impl Account {
             Self::Suspense => vec![4],
             Self::Rail(rail) => vec![5, rail],
             Self::Bank(merchant) => [&[6][..], merchant.as_bytes()].concat(),
+            Self::TakenBack => vec![7],
         }
     }
 
@@ -54,6 +57,7 @@ impl Account {
             (4, []) => Some(Self::Suspense),
             (5, [rail]) => Some(Self::Rail(*rail)),
             (6, merchant) => MerchantId::try_from(merchant).ok().map(Self::Bank),
+            (7, []) => Some(Self::TakenBack),
             _ => None,
         }
     }
@@ -69,7 +73,7 @@ pub fn hold_id(decision: Digest) -> TransferId {
 }
 
 /// The transfer that follows from another one and can only be there once: the fee of a payment, the fee given back with a
-/// refund, the end of a payout.
+/// refund, the end of a payout, what a bank gave again.
 pub(crate) fn follower_id(transfer: TransferId) -> TransferId {
     TransferId::from_bytes(transfer.as_bytes().map(|byte| !byte))
 }
@@ -263,6 +267,32 @@ pub(crate) fn give_back(
         link: Link::Of { transfer: refund, order_no: held.order_no },
     };
     insert(tx.db, household, &entry, now)
+}
+
+/// The card's bank has taken a payment back, or a part of it. The operator's fee stays: the payment was made.
+pub(crate) fn take_back(
+    tx: &Tx<'_>,
+    household: HouseholdId,
+    held: &Held,
+    (transfer, amount): (TransferId, Amount),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (debit, credit) = (Account::Merchant(held.merchant), Account::TakenBack);
+    let link = Link::Of { transfer: held.transfer, order_no: held.order_no };
+    insert(tx.db, household, &Entry { transfer, debit, credit, amount, link }, now)
+}
+
+/// The bank gave again what it had taken back as `taken`.
+pub(crate) fn give_again(
+    tx: &Tx<'_>,
+    household: HouseholdId,
+    held: &Held,
+    (taken, amount): (TransferId, Amount),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (debit, credit) = (Account::TakenBack, Account::Merchant(held.merchant));
+    let link = Link::Of { transfer: taken, order_no: held.order_no };
+    insert(tx.db, household, &Entry { transfer: follower_id(taken), debit, credit, amount, link }, now)
 }
 
 /// Pays out what the wallet has, at once.

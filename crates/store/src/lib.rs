@@ -30,6 +30,7 @@ mod codes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod db;
+mod disputes;
 mod error;
 mod events;
 mod households;
@@ -73,12 +74,13 @@ pub use ledger::hold_id;
 pub use rails::LEASE_MS as RAIL_LEASE_MS;
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
-    BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Ended, EventRow,
-    EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent,
-    MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCode, NewHousehold,
-    NewInvitation, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow, PairingState, Pay,
-    PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow, RefundState, ReportPin,
-    ReportResult, Requote, ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
+    BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, DisputeNews,
+    DisputeRow, DisputeState, Ended, EventRow, EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow,
+    InvitationKind, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill,
+    NewCode, NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow,
+    PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow, RefundState,
+    ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic, Totals,
+    WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.
@@ -791,6 +793,20 @@ impl Store {
         self.write(move |tx| rails::wake(tx, transfer, now)).await
     }
 
+    /// Takes in how a dispute stands; twice, late and in any order does no harm. What the bank takes back leaves the merchant's
+    /// balance, what it gives again comes back. `None` where the payment is none of ours, or nothing is new. Events: `order` for
+    /// guardians, `bill` for the merchant.
+    ///
+    /// Errors: `CurrencyNotSupported`, `AmountNotPositive`.
+    pub async fn take_dispute(&self, news: DisputeNews, now: Timestamp) -> Result<Option<DisputeState>, StoreError> {
+        self.write(move |tx| disputes::take_in(tx, &news, now)).await
+    }
+
+    /// The disputes of an order's payment, the oldest first.
+    pub async fn disputes(&self, household: HouseholdId, order: OrderId) -> Result<Vec<DisputeRow>, StoreError> {
+        self.read(move |db| disputes::list(db, household, order)).await
+    }
+
     // The service's own keys
 
     /// Remembers the certificate of a key that signs outcomes; for ever.
@@ -841,7 +857,7 @@ impl Store {
         self.read(move |db| refunds::list(db, household, order)).await
     }
 
-    /// What the merchant has: payments, less refunds, fees and payouts. Reads the newest closing and what came after it.
+    /// What the merchant has: payments, less refunds, fees, payouts and what cards' banks took back. Reads the newest closing and what came after it.
     ///
     /// Errors: `MerchantUnknown`.
     pub async fn merchant_balance(&self, merchant: MerchantId) -> Result<Amount, StoreError> {

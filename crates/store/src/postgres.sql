@@ -365,6 +365,8 @@ CREATE TABLE closings (
     fees BIGINT NOT NULL,
     -- Less what came back.
     payouts BIGINT NOT NULL,
+    -- Taken back by cards' banks, less what came back.
+    disputes BIGINT NOT NULL,
     balance BIGINT NOT NULL,
     PRIMARY KEY (merchant, day, currency)
 );
@@ -447,6 +449,22 @@ CREATE TABLE rail_steps (
 );
 CREATE UNIQUE INDEX rail_steps_once ON rail_steps (household, order_id, step) WHERE step <> 'refund';
 CREATE INDEX rail_steps_due ON rail_steps (rail, next_at) WHERE next_at IS NOT NULL;
+-- Payments that the card's bank takes back, one row a dispute: `open` while it only asks, `taken` while it has the money, then
+-- `won` (the merchant has it again) or `lost`. The books know it by `transfer`, the rail by `known_as`.
+CREATE TABLE disputes (
+    transfer BYTEA PRIMARY KEY CHECK (octet_length(transfer) = 16),
+    household BYTEA NOT NULL,
+    order_id BYTEA NOT NULL,
+    known_as TEXT NOT NULL UNIQUE,
+    amount BIGINT NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL CHECK (octet_length(currency) = 3),
+    state TEXT NOT NULL CHECK (state IN ('open', 'taken', 'won', 'lost')),
+    opened BIGINT NOT NULL,
+    changed BIGINT NOT NULL,
+    FOREIGN KEY (household, order_id) REFERENCES rail_payments (household, order_id)
+);
+CREATE INDEX disputes_of_order ON disputes (household, order_id);
+CREATE INDEX rail_payments_known ON rail_payments (known_as) WHERE known_as IS NOT NULL;
 CREATE INDEX payouts_by_id ON payouts (payout);
 
 -- The root's word on each key that has ever signed outcomes here.
@@ -483,6 +501,10 @@ CREATE TRIGGER keep BEFORE DELETE ON payouts FOR EACH ROW EXECUTE FUNCTION refus
 CREATE TRIGGER end_once BEFORE UPDATE ON payouts FOR EACH ROW
     WHEN (OLD.state IN ('done', 'returned') OR NEW.amount <> OLD.amount OR NEW.iban <> OLD.iban)
     EXECUTE FUNCTION refuse('a payout ends once');
+CREATE TRIGGER keep BEFORE DELETE ON disputes FOR EACH ROW EXECUTE FUNCTION refuse('disputes are kept');
+CREATE TRIGGER end_once BEFORE UPDATE ON disputes FOR EACH ROW
+    WHEN (OLD.state IN ('won', 'lost') OR NEW.amount <> OLD.amount OR NEW.transfer <> OLD.transfer)
+    EXECUTE FUNCTION refuse('a dispute ends once');
 CREATE TRIGGER keep BEFORE DELETE ON rail_steps FOR EACH ROW EXECUTE FUNCTION refuse('rail_steps are kept');
 CREATE TRIGGER end_once BEFORE UPDATE ON rail_steps FOR EACH ROW
     WHEN (OLD.next_at IS NULL OR NEW.transfer <> OLD.transfer OR NEW.amount <> OLD.amount)

@@ -131,5 +131,25 @@ CREATE TRIGGER rail_steps_end BEFORE UPDATE ON rail_steps
 WHEN OLD.next_at IS NULL OR NEW.transfer <> OLD.transfer OR NEW.amount <> OLD.amount
 BEGIN SELECT RAISE (ABORT, 'a step of a rail ends once'); END;
 CREATE TRIGGER rail_steps_keep BEFORE DELETE ON rail_steps BEGIN SELECT RAISE (ABORT, 'rail_steps are kept'); END;
+-- Payments that the card's bank takes back, one row a dispute: `open` while it only asks, `taken` while it has the money, then
+-- `won` (the merchant has it again) or `lost`. The books know it by `transfer`, the rail by `known_as`.
+CREATE TABLE disputes (
+    transfer BLOB PRIMARY KEY CHECK (length(transfer) = 16),
+    household BLOB NOT NULL,
+    order_id BLOB NOT NULL,
+    known_as TEXT NOT NULL UNIQUE,
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL CHECK (length(currency) = 3),
+    state TEXT NOT NULL CHECK (state IN ('open', 'taken', 'won', 'lost')),
+    opened INTEGER NOT NULL,
+    changed INTEGER NOT NULL,
+    FOREIGN KEY (household, order_id) REFERENCES rail_payments (household, order_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX disputes_of_order ON disputes (household, order_id);
+CREATE INDEX rail_payments_known ON rail_payments (known_as) WHERE known_as IS NOT NULL;
+CREATE TRIGGER disputes_end BEFORE UPDATE ON disputes
+WHEN OLD.state IN ('won', 'lost') OR NEW.amount <> OLD.amount OR NEW.transfer <> OLD.transfer
+BEGIN SELECT RAISE (ABORT, 'a dispute ends once'); END;
+CREATE TRIGGER disputes_keep BEFORE DELETE ON disputes BEGIN SELECT RAISE (ABORT, 'disputes are kept'); END;
 -- The bank's answers name a payout alone.
 CREATE INDEX payouts_by_id ON payouts (payout);

@@ -14,8 +14,8 @@ use crate::orders::Live;
 use crate::rails::Wallet;
 use crate::tx::{Fault, Tx};
 use crate::{
-    BillState, HouseholdEvent, MerchantEvent, RailWork, Refund, RefundRow, RefundState, StoreError, merchants, orders,
-    rails,
+    BillState, HouseholdEvent, MerchantEvent, RailWork, Refund, RefundRow, RefundState, StoreError, disputes,
+    merchants, orders, rails,
 };
 
 pub(crate) fn refund(tx: &mut Tx<'_>, refund: &Refund, now: Timestamp) -> Result<RefundRow, Fault> {
@@ -92,7 +92,7 @@ pub(crate) fn refund(tx: &mut Tx<'_>, refund: &Refund, now: Timestamp) -> Result
     Ok(RefundRow { refund: refund.refund, amount: refund.amount, reason: refund.reason.clone(), at: now, state })
 }
 
-/// What of a payment is no longer there to be given back.
+/// What of a payment is no longer there to be given back: what is back, what a rail is asked for, what a bank took.
 fn gone(db: Db<'_>, live: &Live) -> Result<Minor, StoreError> {
     let asked = one(
         db,
@@ -103,8 +103,10 @@ fn gone(db: Db<'_>, live: &Live) -> Result<Minor, StoreError> {
         params![live.row.household.as_bytes(), live.row.order.as_bytes()],
         |cells| cells.minor(),
     )?;
-    let gone = live.row.refunded.units().plus(asked.unwrap_or(Minor::ZERO));
-    gone.map_err(|error| live.incident(format!("adding refunds up: {error}")))
+    let taken = disputes::list(db, live.row.household, live.row.order)?.into_iter();
+    let taken = taken.filter(|dispute| dispute.state.is_taken()).map(|dispute| dispute.amount.units());
+    let all = taken.chain(asked).try_fold(live.row.refunded.units(), Minor::plus);
+    all.map_err(|error| live.incident(format!("adding refunds up: {error}")))
 }
 
 /// The rail that was asked for a refund has answered. Whether that changed anything.

@@ -163,6 +163,62 @@ impl RefundState {
     }
 }
 
+/// How a rail says that a dispute of one of its payments stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisputeNews {
+    /// The rail's own name for the payment.
+    pub payment: String,
+    /// And for the dispute.
+    pub dispute: String,
+    /// Made of that name: the transfer by which the bank takes the money back.
+    pub transfer: TransferId,
+    pub amount: Amount,
+    pub state: DisputeState,
+}
+
+/// A payment that its card's holder disputes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DisputeRow {
+    #[serde(skip)]
+    pub transfer: TransferId,
+    pub amount: Amount,
+    pub state: DisputeState,
+    pub opened: Timestamp,
+    pub changed: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DisputeState {
+    /// The bank asks, and has taken nothing.
+    Open,
+    /// The bank has the money while it decides.
+    Taken,
+    /// The merchant keeps the money, or has it again.
+    Won,
+    /// The bank keeps the money.
+    Lost,
+}
+
+impl DisputeState {
+    pub const ALL: [Self; 4] = [Self::Open, Self::Taken, Self::Won, Self::Lost];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Taken => "taken",
+            Self::Won => "won",
+            Self::Lost => "lost",
+        }
+    }
+
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct CloseOut {
     pub household: HouseholdId,
@@ -474,6 +530,8 @@ pub struct Totals {
     pub fees: Minor,
     /// Less what came back.
     pub payouts: Minor,
+    /// Taken back by cards' banks, less what came back.
+    pub disputes: Minor,
 }
 
 /// A day that is over, on which something moved.
@@ -540,6 +598,10 @@ pub enum MovementKind {
     Payout,
     /// A payout that the bank returned.
     PayoutBack,
+    /// Taken back by the card's bank.
+    Dispute,
+    /// And given again.
+    DisputeBack,
 }
 
 impl MovementKind {
@@ -552,6 +614,8 @@ impl MovementKind {
             Self::FeeBack => "fee-back",
             Self::Payout => "payout",
             Self::PayoutBack => "payout-back",
+            Self::Dispute => "dispute",
+            Self::DisputeBack => "dispute-back",
         }
     }
 }

@@ -402,6 +402,7 @@ function ending(ctx, entry, name) {
     h("h2", {}, t(`ending.${kind}`, { total, name })),
     view.refunded && h("p.lead", { testid: "refunded" }, t("ending.refunded", { total: money(view.refunded) })),
     ...(view.refunds ?? []).filter(({ reason }) => reason).map(({ reason }) => h("p.quote", {}, h("bdi", {}, `“${reason}”`))),
+    ...(view.disputes ?? []).map(({ amount, state: is }) => h("p", { testid: `dispute-${is}`, role: "status" }, t(`dispute.${is}`, { total: money(amount) }))),
     view.asking && h("p", { testid: "asking", role: "status" }, t(`asking.${view.asking}`)),
     view.confirm_url?.startsWith("https://") && h("a.main", { href: view.confirm_url, testid: "confirm-with-bank" }, icon("shield"), t("asking.confirm")),
     outcome?.outcome === "failed" && h("p", {}, t(`fail.${outcome.reason}`)),

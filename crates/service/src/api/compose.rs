@@ -2,13 +2,13 @@
 //! data is what those say when the event is sent.
 
 use nodpay_core::{
-    Amount, AskId, BillId, GuardianId, HouseholdId, LineId, MerchantId, OrderId, OrderState, PairingId, PersonName,
-    Text, Timestamp, WatchId,
+    Amount, AskId, BillId, GuardianId, HouseholdId, LineId, MerchantId, OrderId, OrderState, OutcomeKind, PairingId,
+    PersonName, RailKind, Text, Timestamp, WatchId,
 };
 use nodpay_protocol::Verified;
 use nodpay_store::{
-    AskRow, AskState, Asking, Balance, BillRow, BillStatus, HouseholdEvent, HouseholdRow, MerchantEvent, Message,
-    OrderRow, RefundRow, RefundState, StoreError,
+    AskRow, AskState, Asking, Balance, BillRow, BillStatus, DisputeRow, HouseholdEvent, HouseholdRow, MerchantEvent,
+    Message, OrderRow, RefundRow, RefundState, StoreError,
 };
 use serde::Serialize;
 
@@ -153,6 +153,9 @@ pub(crate) struct GuardianOrder {
     /// In which parts and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refunds: Vec<RefundRow>,
+    /// What the card's bank asks about, or took back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disputes: Vec<DisputeRow>,
 }
 
 impl GuardianOrder {
@@ -164,6 +167,12 @@ impl GuardianOrder {
             None => Vec::new(),
         };
         refunds.retain(|refund| refund.state == RefundState::Done);
+        let disputes = match (row.rail, &row.state) {
+            (RailKind::Stripe, OrderState::Ended { outcome: OutcomeKind::Paid }) => {
+                app.store().disputes(row.household, row.order).await?
+            }
+            (RailKind::Stripe | RailKind::Wallet | RailKind::Bank, _) => Vec::new(),
+        };
         let outcome_certificate = match &row.outcome {
             Some(ended) => Some(verified::outcome_certificate(app, &ended.message).await?.wire().to_owned()),
             None => None,
@@ -191,6 +200,7 @@ impl GuardianOrder {
             ask: row.ask.map(|ask| AskView::new(ask, now)),
             refunded,
             refunds,
+            disputes,
         })
     }
 }

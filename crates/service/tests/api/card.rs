@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::app::{Events, Household, Setup, TestApp};
-use crate::stripe_double::{CONFIRM, CUSTOMER, Double, Fault, GOOD, KEY, POOR, WEBHOOK_SECRET};
+use crate::stripe_double::{CONFIRM, CUSTOMER, Double, Fault, GOOD, KEY, POOR, WEBHOOK_SECRET, sign};
 
 struct Card {
     double: Double,
@@ -240,13 +240,13 @@ fn a_card_gets_its_money_back() {
     card.double.fail_next(&[Fault::BrokenAfter]);
     app.clock.advance_ms(1_000);
     assert_eq!(ask(2, 100)["state"], "asked");
+    // Stripe does it and nobody hears: it is asked again, as time goes by.
     app.wait(async {
-        while card.double.money() != [("succeeded", total, 100)] {
+        while card.double.count("GET /v1/refunds") == 0 {
+            app.clock.advance_ms(1_000);
             tokio::task::yield_now().await;
         }
     });
-    // Stripe did it and nobody heard.
-    app.clock.advance_ms(60_000);
     until(&["failed", "done"]);
     assert_eq!(watch.wait_for("refund").data, json!({ "order": order.order, "refunded": cny(100) }));
     assert_eq!(guardian.wait_for("refund").data, json!({ "order": order.order }));
@@ -256,10 +256,89 @@ fn a_card_gets_its_money_back() {
     let over = json!({ "refund": TransferId::from_bytes([4; 16]), "amount": cny(1) });
     app.merchant_post(&path, &over).refused(422, "refund-too-large");
     assert_eq!(card.double.money(), [("succeeded", total, total)]);
-    assert_eq!(card.double.count("POST /v1/refunds"), 3, "each once");
     let view = card.view(order.order);
     assert_eq!((&view["refunded"], &view["refunds"]), (&json!(cny(total)), &json!([refunds[1], refunds[2]])));
     assert_eq!(app.balance(household), (0, 0), "the wallet has no part in it");
     assert_eq!(app.wait(app.app.store().merchant_balance(cast.merchant)).expect("a balance"), cny(0));
     card.is_sound();
+}
+
+/// The bank takes a payment back, and gives it again.
+#[test]
+fn a_card_payment_is_disputed() {
+    let card = with_card(GOOD);
+    let (app, household, cast) = (&card.app, &card.household, &card.household.cast);
+    let watch = app.follow_watch(cast, None);
+    let (bill, order) = app.ordered(household, 1);
+    let decision = app.approve(household, &order, &bill);
+    watch.wait_for("decision");
+    app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+    watch.wait_for("outcome");
+    let (guardian, till) = (app.follow_guardian(household), app.follow_merchant());
+    let total = bill.total.get();
+    let send = |event: &str, signature: &str| {
+        app.send("POST", "/api/rails/stripe", &[("stripe-signature", signature)], "application/json", event.as_bytes())
+    };
+    let says = |kind: &str| {
+        let (event, signature) = card.double.dispute_event(kind, app.now().unix_ms() / 1000);
+        send(&event, &signature.replace("v1=", "v1=0")).refused(401, "stripe-signature");
+        send(&event, &signature).ok();
+        send(&event, &signature).ok();
+    };
+    let stands = |state: &str, owed: i64| {
+        let view = card.view(order.order);
+        assert_eq!(view["state"], "paid");
+        let disputes = view["disputes"].as_array().expect("disputes");
+        assert_eq!(disputes.len(), 1);
+        assert_eq!((&disputes[0]["state"], &disputes[0]["amount"]), (&json!(state), &json!(cny(total))));
+        let merchant = app.wait(app.app.store().merchant_balance(cast.merchant)).expect("a balance");
+        assert_eq!(merchant, cny(owed));
+        card.is_sound();
+    };
+
+    card.double.dispute("needs_response", &[]);
+    says("charge.dispute.created");
+    stands("open", total);
+    assert_eq!(guardian.wait_for("order").data, json!({ "order": order.order }));
+    assert_eq!(till.wait_for("bill").data["bill"], json!(bill.bill));
+    card.double.dispute("under_review", &[-total]);
+    says("charge.dispute.funds_withdrawn");
+    stands("taken", 0);
+    let refund = json!({ "refund": TransferId::from_bytes([1; 16]), "amount": cny(1) });
+    let path = format!("/api/merchant/bills/{}/refunds", bill.bill);
+    app.merchant_post(&path, &refund).refused(422, "refund-too-large");
+    // The event before comes late; what it is about is over.
+    card.double.dispute("won", &[-total, total]);
+    says("charge.dispute.created");
+    stands("won", total);
+    card.double.dispute("lost", &[-total]);
+    says("charge.dispute.closed");
+    stands("won", total);
+    let metrics = app.get("/metrics", &[]).text;
+    for state in ["open", "taken", "won"] {
+        assert!(metrics.contains(&format!("nodpay_disputes_total{{state=\"{state}\"}}")), "{state} in {metrics}");
+    }
+    let day = nodpay_core::Day::of(app.now());
+    let statement = app.merchant_get(&format!("/api/merchant/statement?from={day}&to={day}")).ok();
+    let kinds = statement["movements"].as_array().expect("movements").iter();
+    let mut kinds: Vec<_> = kinds.map(|movement| movement["kind"].as_str().expect("a kind")).collect();
+    kinds.sort_unstable();
+    assert_eq!((kinds, &statement["disputes"]), (vec!["dispute", "dispute-back", "payment"], &json!(0)));
+}
+
+/// A dispute that cannot be looked into is heard of again.
+#[test]
+fn a_dispute_that_stripe_does_not_show_is_sent_again() {
+    let card = with_card(GOOD);
+    let watch = card.app.follow_watch(&card.household.cast, None);
+    let (bill, order) = card.app.ordered(&card.household, 1);
+    card.app.approve(&card.household, &order, &bill);
+    watch.wait_for("decision");
+    card.double.dispute("needs_response", &[]);
+    let (event, _) = card.double.dispute_event("charge.dispute.created", 0);
+    let event = event.replace("du_1", "du_2");
+    let signature = sign(WEBHOOK_SECRET, card.app.now().unix_ms() / 1000, event.as_bytes());
+    let headers = [("stripe-signature", signature.as_str())];
+    let answer = card.app.send("POST", "/api/rails/stripe", &headers, "application/json", event.as_bytes());
+    answer.refused(503, "unavailable");
 }

@@ -43,6 +43,7 @@ struct World {
     refunds: Vec<Value>,
     /// Refunds are made, but the bank does not take them.
     refunds_fail: bool,
+    dispute: Option<Value>,
     /// By idempotency key: what was asked, and the answer.
     answered: BTreeMap<String, (String, u16, Value)>,
     faults: VecDeque<Fault>,
@@ -82,6 +83,7 @@ impl Double {
             .route("/v1/payment_intents", post(create).get(list))
             .route("/v1/payment_intents/{id}", get(retrieve))
             .route("/v1/payment_intents/{id}/{step}", post(act))
+            .route("/v1/disputes/{id}", get(dispute))
             .route("/v1/refunds", post(refund).get(refunds))
             .with_state(double.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -125,6 +127,26 @@ impl Double {
             self.world().intents.iter().next().map(|(id, intent)| (id.clone(), intent.clone())).expect("one");
         let body = json!({"id": "evt_1", "object": "event", "type": kind, "data": {"object": intent.to_json(&id)}});
         let body = body.to_string();
+        let header = sign(WEBHOOK_SECRET, at_seconds, body.as_bytes());
+        (body, header)
+    }
+
+    /// The card's holder disputes the only PaymentIntent, or the dispute goes on; `moved` left our account for it.
+    pub(crate) fn dispute(&self, status: &str, moved: &[i64]) {
+        let mut world = self.world();
+        let (id, intent) = world.intents.iter().next().expect("one");
+        let moved: Vec<Value> =
+            moved.iter().map(|amount| json!({"object": "balance_transaction", "amount": amount})).collect();
+        world.dispute = Some(json!({
+            "id": "du_1", "object": "dispute", "amount": intent.received, "currency": intent.currency, "status": status,
+            "payment_intent": id, "balance_transactions": moved, "metadata": {}, "reason": "fraudulent",
+        }));
+    }
+
+    /// An event about the dispute, with its signature header.
+    pub(crate) fn dispute_event(&self, kind: &str, at_seconds: i64) -> (String, String) {
+        let object = self.world().dispute.clone().expect("a dispute");
+        let body = json!({"id": "evt_2", "object": "event", "type": kind, "data": {"object": object}}).to_string();
         let header = sign(WEBHOOK_SECRET, at_seconds, body.as_bytes());
         (body, header)
     }
@@ -391,6 +413,11 @@ async fn retrieve(State(double): State<Double>, Path(id): Path<String>) -> Respo
     })
 }
 
+async fn dispute(State(double): State<Double>, Path(id): Path<String>) -> Response {
+    let known = double.world().dispute.clone().filter(|dispute| dispute["id"] == id.as_str());
+    respond(known.map_or((404, error("invalid_request_error", "resource_missing")), |dispute| (200, dispute)))
+}
+
 async fn list(State(double): State<Double>, Query(query): Query<BTreeMap<String, String>>) -> Response {
     let world = double.world();
     let of = |intent: &Intent| query.get("customer") == Some(&intent.customer);
@@ -426,7 +453,8 @@ async fn refund(State(double): State<Double>, headers: HeaderMap, body: Bytes) -
 }
 
 async fn refunds(State(double): State<Double>, Query(query): Query<BTreeMap<String, String>>) -> Response {
-    let world = double.world();
+    let mut world = double.world();
+    world.requests.push("GET /v1/refunds".to_owned());
     let of = |refund: &&Value| refund["payment_intent"].as_str() == query.get("payment_intent").map(String::as_str);
     let data: Vec<&Value> = world.refunds.iter().rev().filter(of).collect();
     respond((200, json!({"object": "list", "data": data, "has_more": false})))

@@ -1,7 +1,7 @@
 //! Rails outside: what is asked of them, once, and what their answers do.
 
 use nodpay_core::{
-    BankAccount, BasisPoints, Decline, FailReason, Iban, OrderState, OutcomeKind, Payer, RailAnswer, RailKind,
+    BankAccount, BasisPoints, Day, Decline, FailReason, Iban, OrderState, OutcomeKind, Payer, RailAnswer, RailKind,
     RailReply, RailStep, Timestamp, TransferId,
 };
 
@@ -11,8 +11,9 @@ use super::cast::{
     Family, HOUR_MS, MINUTE_MS, START, Shop, cancellation, cny, fresh, merchant_events, outcome_of, payment, refused,
 };
 use crate::{
-    Asking, Audience, BillState, BillStatus, CloseOut, EventRow, HouseholdEvent, MerchantEvent, OrderRow,
-    RAIL_LEASE_MS, RailWork, Refund, RefundRow, RefundState, Store, StoreError, TopUp,
+    Asking, Audience, BillState, BillStatus, CloseOut, DisputeNews, DisputeState, EventRow, HouseholdEvent,
+    MerchantEvent, MovementKind, OrderRow, Period, RAIL_LEASE_MS, RailWork, Refund, RefundRow, RefundState, Store,
+    StoreError, TopUp,
 };
 
 async fn on_card(store: &Store) -> Family {
@@ -269,12 +270,21 @@ pub async fn a_bank_pays_the_merchant(store: &Store) {
     assert_eq!(outcome_of(&empty).reason, Some(FailReason::InsufficientBalance));
 }
 
-/// Paid by card, and what the rail holds of it.
+/// Paid by card.
 async fn paid(store: &Store, family: &Family, shop: &Shop) -> OrderRow {
-    let approved = held(store, family, shop).await;
+    paid_as(store, family, shop, "pi_1").await
+}
+
+/// The rail has this name for the payment.
+async fn paid_as(store: &Store, family: &Family, shop: &Shop, name: &str) -> OrderRow {
+    let placed = family.place(store, &shop.sell(store, &[5_000]).await, START).await;
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    let reply = RailReply { answer: RailAnswer::Done, reference: Some(name.to_owned()) };
+    let work = due(store, family, START).await.expect("a hold");
+    let approved = store.rail_answered(work, reply.clone(), START).await.expect("taken in").expect("it changed");
     store.pay(payment(&approved, START), START).await.expect("taken in");
-    let post = due(store, family, START).await.expect("a post");
-    answer(store, &post, RailAnswer::Done, START).await.expect("it changed")
+    let work = due(store, family, START).await.expect("a post");
+    store.rail_answered(work, reply, START).await.expect("taken in").expect("it changed")
 }
 
 fn refund_of(shop: &Shop, order: &OrderRow, units: i64) -> Refund {
@@ -397,4 +407,69 @@ pub async fn refunds_of_cards_at_once(store: &Store) {
     let theirs = paid(store, &neighbours, &shop).await;
     let same = Refund { refund: names.first().expect("asked for").refund, ..refund_of(&shop, &theirs, 450) };
     assert_eq!(refused(store.refund(same, START).await), StoreError::RefundExists);
+}
+
+/// Taken, won or lost: each is booked once, whatever is said how often and in which order.
+pub async fn a_bank_takes_a_payment_back(store: &Store) {
+    use DisputeState::{Lost, Open, Taken, Won};
+    let shop = Shop::open(store).await;
+    store.set_fee(shop.merchant, BasisPoints::new(100).expect("one percent")).await.expect("a fee");
+    let family = on_card(store).await;
+    // What is said, and what is new of it; then the balance of the 4950, and what can still be given back.
+    type Case<'a> = (&'a [(DisputeState, Option<DisputeState>)], i64, i64);
+    let cases: [Case<'_>; 5] = [
+        (&[(Open, Some(Open)), (Open, None), (Won, Some(Won)), (Lost, None)], 4_950, 5_000),
+        (&[(Open, Some(Open)), (Taken, Some(Taken)), (Open, None), (Taken, None)], 950, 1_000),
+        (&[(Taken, Some(Taken)), (Won, Some(Won)), (Won, None), (Taken, None), (Lost, None)], 4_950, 5_000),
+        (&[(Taken, Some(Taken)), (Lost, Some(Lost)), (Won, None), (Taken, None)], 950, 1_000),
+        (&[(Lost, Some(Lost)), (Open, None), (Won, None)], 950, 1_000),
+    ];
+    let mut owed = 0;
+    for (number, (said, balance, left)) in cases.into_iter().enumerate() {
+        let (payment, dispute) =
+            (format!("pi_{}_{number}", family.household), format!("dp_{}_{number}", family.household));
+        let transfer = TransferId::from_bytes(fresh());
+        let order = paid_as(store, &family, &shop, &payment).await;
+        for (step, (state, new)) in said.iter().enumerate() {
+            let news = DisputeNews {
+                payment: payment.clone(),
+                dispute: dispute.clone(),
+                transfer,
+                amount: cny(4_000),
+                state: *state,
+            };
+            let last = newest(store, &family).await;
+            assert_eq!(store.take_dispute(news, START).await, Ok(*new), "{number}, {step}");
+            let told = told(store, &family, Audience::Guardian, last).await;
+            let expected = new.map(|_| HouseholdEvent::Order(order.order));
+            assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{number}, {step}");
+            assert_eq!(store.check().await, Ok(Vec::new()), "{number}, {step}");
+        }
+        let newest = said.iter().filter_map(|(_, new)| *new).next_back();
+        let rows = store.disputes(family.household, order.order).await.expect("a read");
+        assert_eq!(rows.iter().map(|row| (row.amount, Some(row.state))).collect::<Vec<_>>(), [(cny(4_000), newest)]);
+        owed += balance;
+        assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(owed)), "{number}");
+        let over = refund_of(&shop, &order, left + 1);
+        assert_eq!(refused(store.refund(over, START).await), StoreError::RefundTooLarge, "{number}");
+        let row = store.order(family.household, order.order).await.expect("a read").expect("the order");
+        assert_eq!((row.state, row.refunded), (order.state, cny(0)), "the payment stays what it was");
+    }
+    let period = Period { from: Day::of(START), to: Day::of(START) };
+    let statement = store.statement(shop.merchant, period, None, 100).await.expect("a statement");
+    assert_eq!((statement.totals.disputes, statement.totals.refunds), (cny(12_000).units(), cny(0).units()));
+    let count = |kind| statement.movements.iter().filter(|movement| movement.kind == kind).count();
+    assert_eq!((count(MovementKind::Dispute), count(MovementKind::DisputeBack)), (4, 1));
+    let closed = store.tick(START.plus_ms(48 * HOUR_MS)).await.map(|ticked| ticked.closed);
+    assert!(closed.is_ok_and(|days| days > 0), "the day's totals hold them");
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(owed)));
+
+    let nobodys = DisputeNews {
+        payment: "pi_other".to_owned(),
+        dispute: "dp_other".to_owned(),
+        transfer: TransferId::from_bytes(fresh()),
+        amount: cny(1),
+        state: Lost,
+    };
+    assert_eq!(store.take_dispute(nobodys, START).await, Ok(None), "not ours");
 }
