@@ -190,6 +190,7 @@ mod tests {
         order_ended(OutcomeKind::Paid);
         tap_to_paid(Duration::from_millis(7));
         rail_answer(RailKind::Wallet, RailStep::Hold, &RailAnswer::Done);
+        disputed(DisputeState::Taken);
         request("GET", "/healthz".to_owned(), 200, Duration::from_millis(1));
         streams("watch", 1.0);
         event_lag(3);

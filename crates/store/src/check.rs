@@ -9,6 +9,7 @@ use nodpay_core::{
     Wallet, fee_left,
 };
 
+use crate::check_rails::{Steps, check_disputes};
 use crate::db::{Cells, Db, all, many, one, params};
 use crate::households::{self, Books};
 use crate::ledger::{Account, follower_id, hold_id};
@@ -53,19 +54,19 @@ pub(crate) fn check(db: Db<'_>) -> Result<Vec<Finding>, StoreError> {
     Ok(report.findings)
 }
 
-struct Report {
+pub(crate) struct Report {
     findings: Vec<Finding>,
 }
 
 impl Report {
-    fn add(&mut self, table: &'static str, row: impl std::fmt::Display, what: impl Into<String>) {
+    pub(crate) fn add(&mut self, table: &'static str, row: impl std::fmt::Display, what: impl Into<String>) {
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(Finding { table, row: row.to_string(), what: what.into() });
         }
     }
 
     /// An incident is what a check looks for; anything else stops it.
-    fn sort<T>(&mut self, result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    pub(crate) fn sort<T>(&mut self, result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(StoreError::Incident { table, row, what }) => {
@@ -133,17 +134,17 @@ fn check_file(db: Db<'_>, report: &mut Report) -> Result<(), StoreError> {
 
 // Households
 
-struct Transfer {
-    kind: Kind,
-    amount: Amount,
-    order: Option<OrderId>,
+pub(crate) struct Transfer {
+    pub(crate) kind: Kind,
+    pub(crate) amount: Amount,
+    pub(crate) order: Option<OrderId>,
     /// What was posted of a pending one; `Some(None)` for voided.
     settled: Option<Option<Minor>>,
 }
 
 /// What a transfer is, by its accounts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(crate) enum Kind {
     TopUp,
     /// Of this payment, to the wallet.
     Refund(TransferId),
@@ -164,7 +165,7 @@ enum Kind {
     CloseOut,
 }
 
-type Transfers = BTreeMap<TransferId, Transfer>;
+pub(crate) type Transfers = BTreeMap<TransferId, Transfer>;
 
 fn check_household(db: Db<'_>, household: HouseholdId, sums: &mut Sums, report: &mut Report) -> Result<(), StoreError> {
     let Some(Some(books)) = report.sort(Books::find(db, household))? else { return Ok(()) };
@@ -173,6 +174,7 @@ fn check_household(db: Db<'_>, household: HouseholdId, sums: &mut Sums, report: 
     check_wallet(&books, &transfers, report);
     let backs = check_refunds(db, household, &transfers, report)?;
     check_log(db, household, report)?;
+    check_disputes(db, household, &transfers, report)?;
     check_orders(db, household, (&transfers, &backs), report)
 }
 
@@ -385,6 +387,7 @@ fn check_orders(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let mut told = outcome_events(db, household, report)?;
+    let mut steps = Steps::read(db, household, report)?;
     let mut held = 0;
     let mut after = i64::MIN;
     loop {
@@ -404,15 +407,19 @@ fn check_orders(
             held += usize::from(hold.is_some());
             let told = told.remove(&order).unwrap_or_default();
             match report.sort(orders::order(db, household, order))? {
-                Some(Some(row)) => check_order(&row, (hold, watch_removed), (transfers, backs, &told), report),
+                Some(Some(row)) => {
+                    check_order(&row, (hold, watch_removed), (transfers, backs, &told), report);
+                    steps.check_order(&row, hold, transfers, report);
+                }
                 Some(None) => report.add("orders", order, "its bill, certificate, watch or message is not there"),
-                None => {}
+                None => steps.skip(order),
             }
         }
     }
     for order in told.into_keys() {
         report.add("events", order, "the outcome of no order");
     }
+    steps.end(report);
     if held
         != transfers.values().filter(|transfer| matches!(transfer.kind, Kind::Payment(_) | Kind::Outside(_))).count()
     {

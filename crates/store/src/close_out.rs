@@ -18,6 +18,17 @@ pub(crate) fn close_out(tx: &mut Tx<'_>, close: &CloseOut, now: Timestamp) -> Re
     if before.is_some() || rails::is_refund(tx.db, transfer)? {
         return Err(StoreError::TransferExists.into());
     }
+    let at_rail = one(
+        tx.db,
+        "orders",
+        household,
+        "SELECT 1 FROM orders WHERE household = ?1 AND state IN ('holding', 'paying') LIMIT 1",
+        params![household.as_bytes()],
+        |cells| cells.int(),
+    )?;
+    if at_rail.is_some() {
+        return Err(StoreError::OrdersAtRail.into());
+    }
     let open = one(
         tx.db,
         "orders",

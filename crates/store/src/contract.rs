@@ -86,6 +86,7 @@ macro_rules! store_contract {
             a_refund_that_a_rail_declines
             refunds_of_cards_at_once
             a_bank_takes_a_payment_back
+            closing_out_waits_for_rails
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -25,6 +25,7 @@ mod access;
 mod address;
 mod backup;
 mod check;
+mod check_rails;
 mod close_out;
 mod codes;
 #[cfg(any(test, feature = "contract"))]
@@ -319,7 +320,8 @@ impl Store {
     /// Ends a household: pays out what is left (the answer), ends its pocket money, and closes it for good. Event: `balance`
     /// for guardians and all watches.
     ///
-    /// Errors, in this order: `HouseholdUnknown`, `HouseholdClosed` (by another close-out), `TransferExists`, `OrdersOpen`.
+    /// Errors, in this order: `HouseholdUnknown`, `HouseholdClosed` (by another close-out), `TransferExists`, `OrdersAtRail`
+    /// (a rail outside was asked for its hold or its payment), `OrdersOpen`.
     pub async fn close_out(&self, close: CloseOut, now: Timestamp) -> Result<Amount, StoreError> {
         self.write(move |tx| close_out::close_out(tx, &close, now)).await
     }

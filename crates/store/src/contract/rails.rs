@@ -473,3 +473,55 @@ pub async fn a_bank_takes_a_payment_back(store: &Store) {
     };
     assert_eq!(store.take_dispute(nobodys, START).await, Ok(None), "not ours");
 }
+
+/// What a rail was asked for is answered first: an order that is holding or paying keeps its household.
+pub async fn closing_out_waits_for_rails(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    let close = CloseOut { household: family.household, transfer: TransferId::from_bytes(fresh()) };
+    let refuse = async || refused(store.close_out(close, START).await);
+    let placed = family.place(store, &shop.sell(store, &[5_000]).await, START).await;
+    assert_eq!(refuse().await, StoreError::OrdersOpen);
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    assert_eq!(refuse().await, StoreError::OrdersAtRail, "holding");
+    let hold = due(store, &family, START).await.expect("a hold");
+    let approved = answer(store, &hold, RailAnswer::Done, START).await.expect("it changed");
+    assert_eq!(refuse().await, StoreError::OrdersOpen, "held, and not paid");
+    store.pay(payment(&approved, START), START).await.expect("taken in");
+    let post = due(store, &family, START).await.expect("a post");
+    for nobody_knows in [RailAnswer::Pending, RailAnswer::Unknown] {
+        answer(store, &post, nobody_knows, START).await;
+        assert_eq!(refuse().await, StoreError::OrdersAtRail, "paying");
+    }
+    answer(store, &post, RailAnswer::Done, START).await.expect("it changed");
+    assert_eq!(store.close_out(close, START).await, Ok(cny(1_000)));
+}
+
+/// A family with an order on its card in every state that a rail has a part in: expired with its void still asked for; paid,
+/// with a refund that is done, one that failed and a lost dispute; paying; holding. For tests of what a check finds.
+pub async fn a_family_with_orders_at_its_rail(store: &Store) -> Family {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    held(store, &family, &shop).await;
+    store.tick(START.plus_ms(11 * MINUTE_MS)).await.expect("it expires");
+    let void = due(store, &family, START.plus_ms(11 * MINUTE_MS)).await.expect("a void");
+    answer(store, &void, RailAnswer::Unknown, START.plus_ms(48 * HOUR_MS)).await;
+
+    let order = paid_as(store, &family, &shop, "pi_disputed").await;
+    for said in [RailAnswer::Declined(Decline::Refused), RailAnswer::Done] {
+        store.refund(refund_of(&shop, &order, 100), START).await.expect("asked for");
+        let refund = due(store, &family, START).await.expect("a refund");
+        answer(store, &refund, said, START).await.expect("it changed");
+    }
+    let (payment, dispute) = ("pi_disputed".to_owned(), "dp_1".to_owned());
+    let (transfer, state) = (TransferId::from_bytes(fresh()), DisputeState::Lost);
+    let news = DisputeNews { payment, dispute, transfer, amount: cny(4_900), state };
+    store.take_dispute(news, START).await.expect("taken in");
+
+    let approved = held(store, &family, &shop).await;
+    store.pay(super::cast::payment(&approved, START), START).await.expect("taken in");
+    due(store, &family, START).await.expect("a post");
+    let placed = family.place(store, &shop.sell(store, &[700]).await, START).await;
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    family
+}
