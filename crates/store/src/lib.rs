@@ -43,6 +43,7 @@ mod outcome_keys;
 mod payouts;
 mod pins;
 mod postgres;
+mod postgres_tls;
 mod rails;
 mod refunds;
 mod requotes;
