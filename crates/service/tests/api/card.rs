@@ -117,6 +117,8 @@ fn a_guardian_confirms_with_the_bank() {
         (&json!("holding"), &json!("guardian"), &Value::Null)
     );
 
+    let back = format!("{}/app#/order/{}", crate::app::ORIGIN, order.order);
+    assert_eq!(card.double.return_url(), Some(back));
     card.double.confirm(true);
     // An event that is not Stripe's changes nothing; one that is makes us ask.
     let (event, signature) = card.double.event("payment_intent.amount_capturable_updated", app.now().unix_ms() / 1000);

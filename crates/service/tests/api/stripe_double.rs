@@ -21,6 +21,8 @@ pub(crate) const CUSTOMER: &str = "cus_1";
 pub(crate) const GOOD: &str = "pm_good";
 /// Wants the guardian to confirm.
 pub(crate) const CONFIRM: &str = "pm_confirm";
+/// Where it sends the guardian to confirm.
+pub(crate) const CONFIRM_HOST: &str = "hooks.stripe.test";
 /// Is declined for want of money.
 pub(crate) const POOR: &str = "pm_poor";
 
@@ -119,6 +121,11 @@ impl Double {
         let intent = world.intents.values_mut().find(|intent| intent.status == "requires_action").expect("one waits");
         intent.status = if yes { "requires_capture" } else { "requires_payment_method" };
         intent.error = (!yes).then(|| json!({"code": "payment_intent_authentication_failure"}));
+    }
+
+    /// Where the bank sends the guardian's browser when it is done.
+    pub(crate) fn return_url(&self) -> Option<String> {
+        self.world().intents.values().find_map(|intent| intent.return_url.clone())
     }
 
     /// An event about the only PaymentIntent, with its signature header.
@@ -268,7 +275,7 @@ impl Intent {
     fn to_json(&self, id: &str) -> Value {
         let next = self.return_url.as_ref().filter(|_| self.status == "requires_action").map(|return_url| {
             json!({"type": "redirect_to_url", "redirect_to_url": {
-                "url": format!("https://hooks.stripe.test/confirm/{id}"), "return_url": return_url}})
+                "url": format!("https://{CONFIRM_HOST}/confirm/{id}"), "return_url": return_url}})
         });
         json!({
             "id": id, "object": "payment_intent", "amount": self.amount, "amount_received": self.received,
