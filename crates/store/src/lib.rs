@@ -750,11 +750,17 @@ impl Store {
 
     // Rails outside
 
-    /// Whom the rail outside takes the household's money from, for orders that come from now on; `None` for its wallet.
+    /// Whom the rail outside takes the household's money from, for orders that come from now on; `None` for its wallet. Event:
+    /// `balance` for guardians and all watches.
     ///
     /// Errors: `HouseholdUnknown`.
-    pub async fn set_payer(&self, household: HouseholdId, payer: Option<Payer>) -> Result<(), StoreError> {
-        self.write(move |tx| rails::set_payer(tx, household, payer.as_ref())).await
+    pub async fn set_payer(
+        &self,
+        household: HouseholdId,
+        payer: Option<Payer>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| rails::set_payer(tx, household, payer.as_ref(), now)).await
     }
 
     /// `None` where the household pays with its wallet.

@@ -212,8 +212,13 @@ fn insert(tx: &Tx<'_>, live: &Live, step: RailStep, movement: Movement, now: Tim
 
 // Households
 
-pub(crate) fn set_payer(tx: &mut Tx<'_>, household: HouseholdId, payer: Option<&Payer>) -> Result<(), Fault> {
-    Books::load(tx.db, household)?;
+pub(crate) fn set_payer(
+    tx: &mut Tx<'_>,
+    household: HouseholdId,
+    payer: Option<&Payer>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let mut books = Books::load(tx.db, household)?;
     let sql = "DELETE FROM household_rails WHERE household = ?1";
     run(tx.db, sql, params![household.as_bytes()])?;
     if let Some(payer) = payer {
@@ -223,7 +228,9 @@ pub(crate) fn set_payer(tx: &mut Tx<'_>, household: HouseholdId, payer: Option<&
             params![household.as_bytes(), payer.kind().as_str(), payer_json(payer)?],
         )?;
     }
-    Ok(())
+    // What the wallet has is what can be spent, or is no longer.
+    ledger::tell_balance(tx, &mut books, now)?;
+    Ok(books.save(tx)?)
 }
 
 /// Whom the household's rail outside takes the money from; `None` where it pays with its wallet.

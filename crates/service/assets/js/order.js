@@ -320,7 +320,8 @@ function actions(ctx, entry, now, name) {
   const draft = draftOf(view.order_id);
   const left = entry.ends - performance.now();
   const { balance } = state.home;
-  const enough = !now.terms || now.terms.total.currency !== balance.currency || now.terms.total.minor <= balance.minor;
+  const rail = view.rail ?? "wallet";
+  const enough = rail !== "wallet" || !now.terms || now.terms.total.currency !== balance.currency || now.terms.total.minor <= balance.minor;
   const asked = { minor: order.bill.payload.total, currency: order.bill.payload.currency };
   const lower = now.terms && now.terms.total.minor < asked.minor;
   if (left <= 0) return h("div.actions", {}, notice("wait", t("order.time-over")));
@@ -333,7 +334,9 @@ function actions(ctx, entry, now, name) {
       lower && h("s.soft", {}, money(asked)),
       h("strong.amount", { testid: "total", "aria-live": "polite" }, now.terms ? money(now.terms.total) : "—")),
     now.terms && enough && h("p.soft", {},
-      t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) }),
+      rail === "wallet"
+        ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
+        : t(`order.rail-${rail}`),
       draft.refusing ? null : ` · ${t("order.no-undo")}`),
     !enough && notice("bad", t("order.too-little", { balance: money(balance) })),
     draft.problem && notice("bad", problemText(draft.problem)),

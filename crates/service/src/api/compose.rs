@@ -119,6 +119,8 @@ fn wire(message: Option<Message>) -> Option<String> {
 pub(crate) struct GuardianOrder {
     order_id: OrderId,
     state: &'static str,
+    /// What moves its money.
+    rail: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     asking: Option<&'static str>,
     /// Where to confirm with the bank.
@@ -180,6 +182,7 @@ impl GuardianOrder {
         Ok(Self {
             order_id: row.order,
             state: state_name(&row.state),
+            rail: row.rail.as_str(),
             asking: row.asking.as_ref().map(asking_name),
             confirm_url: match &row.asking {
                 Some(Asking::Guardian(url)) => Some(url.clone()),
@@ -298,7 +301,16 @@ fn json(data: &impl Serialize) -> Result<String, ApiError> {
 
 #[derive(Serialize)]
 struct BalanceEvent {
-    balance: Amount,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<Amount>,
+}
+
+/// What a watch may spend; `None` where a card or a bank account pays, whose limit we do not know.
+pub(crate) async fn spendable(app: &App, household: HouseholdId) -> Result<Option<Amount>, ApiError> {
+    match app.store().payer(household).await? {
+        Some(_) => Ok(None),
+        None => balance(app, household).await.map(Some),
+    }
 }
 
 async fn balance(app: &App, household: HouseholdId) -> Result<Amount, ApiError> {
@@ -344,7 +356,7 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
                 let found = order_row(app, household, order).await?;
                 json(&Outcome { order, outcome: found.outcome.map(|ended| ended.message.wire) })?
             }
-            HouseholdEvent::Balance => json(&BalanceEvent { balance: balance(app, household).await? })?,
+            HouseholdEvent::Balance => json(&BalanceEvent { balance: Some(balance(app, household).await?) })?,
             HouseholdEvent::Pin(watch) => json(&Pin { watch })?,
         };
         page.push(row.seq, Some(Sent { seq: row.seq, at: row.at, kind: row.event.kind(), data }));
@@ -439,9 +451,9 @@ async fn watch_events(
                 match found.outcome {
                     Some(ended) => {
                         let outcome = ended.message.wire;
-                        let balance = match standing {
-                            Standing::Enrolled => Some(balance(app, household).await?),
-                            Standing::Pending | Standing::Removed => None,
+                        let balance = match (&*standing, found.rail) {
+                            (Standing::Enrolled, RailKind::Wallet) => Some(balance(app, household).await?),
+                            (Standing::Enrolled | Standing::Pending | Standing::Removed, _) => None,
                         };
                         Some(json(&Outcome { order, outcome, decision, requote, balance })?)
                     }
@@ -453,7 +465,7 @@ async fn watch_events(
                 Some(json(&Refunded { order, refunded })?)
             }
             HouseholdEvent::Balance => match standing {
-                Standing::Enrolled => Some(json(&BalanceEvent { balance: balance(app, household).await? })?),
+                Standing::Enrolled => Some(json(&BalanceEvent { balance: spendable(app, household).await? })?),
                 Standing::Pending | Standing::Removed => None,
             },
             // Not for watches.

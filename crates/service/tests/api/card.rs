@@ -40,7 +40,7 @@ fn with_card(method: &str) -> Card {
     app.add_merchant(&Cast::new(0));
     let household = app.add_household(Cast::new(0), 0);
     let payer = Payer::Stripe { customer: CUSTOMER.to_owned(), method: method.to_owned() };
-    app.wait(app.app.store().set_payer(household.cast.household, Some(payer))).expect("set");
+    app.wait(app.app.store().set_payer(household.cast.household, Some(payer), app.now())).expect("set");
     Card { double, app, household, _runtime: runtime, _secrets: secrets }
 }
 
@@ -74,9 +74,17 @@ fn a_guardian_nods_and_the_card_pays() {
     assert_eq!(guardian.wait_for("decision").data, json!({ "order": order.order }));
     assert_eq!(card.view(order.order)["state"], "approved");
     app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
-    assert_eq!(watch.wait_for("outcome").data["order"], json!(order.order));
+    let outcome = watch.wait_for("outcome").data;
+    assert_eq!((&outcome["order"], &outcome["balance"]), (&json!(order.order), &Value::Null));
     let total = bill.total.get();
     assert_eq!(card.double.money(), [("succeeded", total, 0)]);
+    // Neither watch nor phone takes the empty wallet for a limit.
+    let path = format!("/api/watch/{}/state?from=0", cast.watch);
+    assert_eq!(app.watch_get(cast, &path).ok()["balance"], Value::Null);
+    assert_eq!(app.guardian_get(household, "/api/guardian/household").ok()["rail"], "stripe");
+    assert_eq!(card.view(order.order)["rail"], "stripe");
+    app.wait(app.app.store().set_payer(cast.household, None, app.now())).expect("the wallet again");
+    assert_eq!(watch.wait_for("balance").data, json!({ "balance": cny(0) }));
     let view = card.view(order.order);
     assert_eq!((&view["state"], &view["asking"]), (&json!("paid"), &Value::Null));
     let merchant = app.wait(app.app.store().merchant_balance(cast.merchant)).expect("a balance");

@@ -19,7 +19,7 @@ use crate::{
 async fn on_card(store: &Store) -> Family {
     let family = Family::settle(store, 1_000).await;
     let card = Payer::Stripe { customer: "cus_1".to_owned(), method: "pm_1".to_owned() };
-    store.set_payer(family.household, Some(card)).await.expect("a payer");
+    store.set_payer(family.household, Some(card), START).await.expect("a payer");
     family
 }
 
@@ -243,7 +243,7 @@ pub async fn a_bank_pays_the_merchant(store: &Store) {
     let family = Family::settle(store, 0).await;
     let iban = Iban::new("DE89370400440532013000").expect("an IBAN");
     let account = BankAccount { name: "Family".to_owned(), iban: iban.clone(), bic: None };
-    store.set_payer(family.household, Some(Payer::Bank(account.clone()))).await.expect("a payer");
+    store.set_payer(family.household, Some(Payer::Bank(account.clone())), START).await.expect("a payer");
     assert_eq!(store.payer(family.household).await, Ok(Some(Payer::Bank(account))));
     let nowhere = family.place(store, &shop.sell(store, &[500]).await, START).await;
     assert_eq!(outcome_of(&nowhere).reason, Some(FailReason::PaymentDeclined), "the merchant has no account");
@@ -265,7 +265,7 @@ pub async fn a_bank_pays_the_merchant(store: &Store) {
     let refund = refund_of(&shop, &paid, 1);
     assert_eq!(refused(store.refund(refund, later).await), StoreError::RefundElsewhere, "nor can we take it back");
 
-    store.set_payer(family.household, None).await.expect("the wallet again");
+    store.set_payer(family.household, None, START).await.expect("the wallet again");
     let empty = family.place(store, &shop.sell(store, &[500]).await, START).await;
     assert_eq!(outcome_of(&empty).reason, Some(FailReason::InsufficientBalance));
 }
