@@ -529,6 +529,21 @@ async fn a_guardian_confirms_with_the_bank_in_a_real_browser() {
     window.client.switch_to_window(demo).await.expect("goes back");
     window.watch_says("Paid!").await;
     assert_eq!(double.money(), [("succeeded", 5_800, 0)]);
+
+    // The shop gives it back: the bank says no, the till says so, and the next try goes through.
+    double.fail_refunds(true);
+    window.till().await;
+    window.click("[data-testid=refund-open]").await;
+    window.click("[data-testid=refund-send]").await;
+    let failed = window.text("[data-testid=refund-failed]").await;
+    assert!(failed.contains("58.00") && failed.contains("The bank said no."), "{failed}");
+    double.fail_refunds(false);
+    window.click("[data-testid=refund-send]").await;
+    let back = "document.querySelector('[data-testid=refund-open]').textContent.includes('58.00')";
+    window.until("the refund", back).await;
+    window.phone().await;
+    window.until("it is told", "document.querySelector('[data-testid=refunded]')?.textContent.includes('58.00')").await;
+    assert_eq!(double.money(), [("succeeded", 5_800, 5_800)]);
     window.client.clone().close().await.expect("closes");
 }
 
