@@ -12,6 +12,7 @@ use axum::routing::get;
 use nodpay::parties::{Result, Stage, now};
 use nodpay_core::{Amount, Country, Currency, HouseholdId, LineId, Mcc, MerchantId, Minor, Text, TransferId};
 use nodpay_service::admin::{self, MerchantDetails};
+use nodpay_service::rails::RailFiles;
 use nodpay_service::{App, Config, KeyFiles, init_keys};
 use nodpay_store::{Address, Good, TopUp, Topic};
 use serde_json::json;
@@ -47,6 +48,11 @@ pub(crate) struct Options {
     /// Where `--headless` writes evidence files and anchor.json.
     #[arg(long, default_value = "nodpay-demo")]
     out: PathBuf,
+    /// A file with the key of a stand-in for Stripe, and its address; for tests.
+    #[arg(long, requires = "stripe_api", hide = true)]
+    stripe_key: Option<PathBuf>,
+    #[arg(long, requires = "stripe_key", hide = true)]
+    stripe_api: Option<String>,
     #[arg(long, env = "NODPAY_LOG_FORMAT", value_enum, default_value_t, hide = true)]
     log_format: LogFormat,
     /// Serve, print the invitations as JSON, and play nothing.
@@ -68,17 +74,15 @@ pub(crate) fn run(options: Options) -> Result<()> {
         return crate::headless::run(&data, &options.out);
     }
     log(options.log_format, if options.stage_only { "warn" } else { "info" });
-    if options.stage_only {
-        return runtime()?.block_on(serve(&data, options.listen, true));
-    }
-    runtime()?.block_on(serve(&data, options.listen, false))
+    let rails = RailFiles { stripe_key: options.stripe_key, stripe_api: options.stripe_api, ..RailFiles::default() };
+    runtime()?.block_on(serve(&data, options.listen, rails, options.stage_only))
 }
 
-async fn serve(data: &Path, listen: SocketAddr, stage_only: bool) -> Result<()> {
+async fn serve(data: &Path, listen: SocketAddr, rails: RailFiles, stage_only: bool) -> Result<()> {
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("{listen}: {error}"))?;
     let address = listener.local_addr()?;
     let origin = format!("http://localhost:{}", address.port());
-    let app = open(data, address, &origin)?;
+    let app = open(data, address, rails, &origin)?;
     app.stop_on_signals();
     let shop = shop(&app, &origin).await?;
     tokio::spawn(fill_wallets(app.clone()));
@@ -106,7 +110,7 @@ async fn serve(data: &Path, listen: SocketAddr, stage_only: bool) -> Result<()> 
     Ok(served?)
 }
 
-fn open(data: &Path, listen: SocketAddr, origin: &str) -> Result<App> {
+fn open(data: &Path, listen: SocketAddr, rails: RailFiles, origin: &str) -> Result<App> {
     std::fs::create_dir_all(data)?;
     let files = KeyFiles::in_folder(data);
     if !files.outcome_key.exists() {
@@ -114,7 +118,7 @@ fn open(data: &Path, listen: SocketAddr, origin: &str) -> Result<App> {
     }
     Ok(App::open(Config {
         database: Address::Sqlite(data.join("nodpay.sqlite")),
-        rails: nodpay_service::rails::RailFiles::default(),
+        rails,
         listen,
         origins: vec![origin.to_owned()],
         rp_id: "localhost".to_owned(),

@@ -199,6 +199,7 @@ pub(super) async fn refund(store: &Store, out: Out, options: RefundOptions) -> R
         ("refund", Cell::text(done.refund)),
         ("bill", Cell::text(bill)),
         ("amount", Cell::Money(done.amount)),
+        ("state", Cell::text(done.state.as_str())),
         ("at", Cell::Time(done.at)),
     ]);
     Ok(())

@@ -261,6 +261,7 @@ async fn days(store: &Store, out: Out, merchant: MerchantId) -> Result<()> {
                 ("refunds", money(row.totals.refunds)),
                 ("fees", money(row.totals.fees)),
                 ("payouts", money(row.totals.payouts)),
+                ("disputes", money(row.totals.disputes)),
                 ("balance", money(row.balance)),
             ]);
         }

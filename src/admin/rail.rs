@@ -1,7 +1,7 @@
 //! `nodpay admin household rail`: what a household pays with.
 
 use clap::Subcommand;
-use nodpay::parties::Result;
+use nodpay::parties::{Result, now};
 use nodpay_core::{BankAccount, HouseholdId, Iban, Payer, RailKind};
 use nodpay_store::{Store, StoreError};
 
@@ -48,7 +48,7 @@ pub(super) async fn rail(store: &Store, out: Out, household: HouseholdId, choice
                 Some(Payer::Bank(BankAccount { name, iban, bic }))
             }
         };
-        store.set_payer(household, payer).await?;
+        store.set_payer(household, payer, now()).await?;
     }
     let payer = store.payer(household).await?;
     let kind = payer.as_ref().map_or(RailKind::Wallet, Payer::kind);

@@ -5,13 +5,18 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum_server::tls_rustls::RustlsConfig;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use nodpay_watch::reader::{Frame, load_image};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
+use crate::stripe_double::{CONFIRM, CONFIRM_HOST, CUSTOMER, Double, KEY};
 use crate::table::program;
 
 /// Anything on a page that takes longer has failed.
@@ -28,7 +33,7 @@ struct Window {
     address: String,
     /// Killed when dropped, in this order.
     _processes: [Killed; 2],
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 struct Killed(Child);
@@ -64,8 +69,13 @@ impl WebDriverCompatibleCommand for AddAuthenticator {
 
 impl Window {
     async fn open() -> Self {
+        Self::open_with(&[], &[]).await
+    }
+
+    /// With more options for the demo and the browser.
+    async fn open_with(demo_options: &[String], browser_options: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (demo, address) = start_demo(&folder.path().join("demo"));
+        let (demo, address) = start_demo(&folder.path().join("demo"), demo_options);
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -78,7 +88,7 @@ impl Window {
 
         let (downloads, video) = (folder.path().join("downloads"), folder.path().join("till.y4m"));
         std::fs::create_dir(&downloads).expect("a folder");
-        let arguments = [
+        let mut arguments = vec![
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),
             "--disable-gpu".to_owned(),
@@ -95,6 +105,7 @@ impl Window {
             format!("--use-file-for-fake-video-capture={}", video.display()),
             format!("--user-data-dir={}", folder.path().join("profile").display()),
         ];
+        arguments.extend_from_slice(browser_options);
         let options = json!({
             "args": arguments,
             "prefs": { "download.default_directory": downloads, "download.prompt_for_download": false, "intl.accept_languages": "en-US" },
@@ -106,7 +117,12 @@ impl Window {
             .await
             .expect("a browser");
         client.issue_cmd(AddAuthenticator).await.expect("a virtual authenticator");
-        Self { client, downloads, video, address, _processes: [driver, demo], _folder: folder }
+        Self { client, downloads, video, address, _processes: [driver, demo], folder }
+    }
+
+    /// The demo's folder.
+    fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("demo")
     }
 
     async fn phone(&self) {
@@ -186,6 +202,41 @@ impl Window {
         }
     }
 
+    /// The guardian founds the household with a real passkey.
+    async fn founds(&self) {
+        self.phone().await;
+        self.click("[data-testid=join]").await;
+        self.text("[data-testid=pairing-code] canvas").await;
+    }
+
+    async fn pairs(&self) {
+        self.tap("Scan").await;
+        self.watch_says("Choose a PIN").await;
+        self.type_pin("4827").await;
+        self.watch_says("PIN once more").await;
+        self.type_pin("4827").await;
+        self.phone().await;
+        let digits = self.text("[data-testid=check-digits]").await;
+        self.watch_says(&digits).await;
+        self.phone().await;
+        self.click("[data-testid=pair-confirm]").await;
+    }
+
+    /// The till charges; its code becomes a video for the browser's camera.
+    async fn charges(&self, goods: &[&str]) {
+        self.till().await;
+        self.text("[data-testid=printed-code-0] canvas").await; // the demo's shop has a printed code
+        self.click("[data-testid=clear]").await; // the demo starts with a few things in the basket
+        for good in goods {
+            self.click(&format!("[data-testid=good-{good}]")).await;
+        }
+        self.click("[data-testid=charge]").await;
+        let code = self.canvas("[data-testid=till-code] canvas").await;
+        write_video(&self.video, &code);
+        self.page().await;
+        self.click("[data-testid=real-camera]").await;
+    }
+
     async fn watch_says(&self, text: &str) {
         self.page().await;
         let script = format!("document.querySelector('.touches')?.textContent.includes({})", json!(text));
@@ -236,10 +287,11 @@ fn hyper_util_connector() -> hyper_util::client::legacy::connect::HttpConnector 
     hyper_util::client::legacy::connect::HttpConnector::new()
 }
 
-fn start_demo(data: &Path) -> (Killed, String) {
+fn start_demo(data: &Path, options: &[String]) -> (Killed, String) {
     let child = Command::new(program())
         .args(["demo", "--listen", "127.0.0.1:0", "--data"])
         .arg(data)
+        .args(options)
         .stdout(Stdio::piped())
         .spawn()
         .expect("the demo starts");
@@ -274,34 +326,10 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     let window = Window::open().await;
     window.client.goto(&window.address).await.expect("the demo page");
 
-    // The guardian founds the household with a real passkey, and pairs the watch.
-    window.phone().await;
-    window.click("[data-testid=join]").await;
-    window.text("[data-testid=pairing-code] canvas").await;
-    window.tap("Scan").await;
-    window.watch_says("Choose a PIN").await;
-    window.type_pin("4827").await;
-    window.watch_says("PIN once more").await;
-    window.type_pin("4827").await;
-    window.phone().await;
-    let digits = window.text("[data-testid=check-digits]").await;
-    window.watch_says(&digits).await;
-    window.phone().await;
-    window.click("[data-testid=pair-confirm]").await;
+    window.founds().await;
+    window.pairs().await;
     window.watch_says("50.00").await;
-
-    // The till charges; its code becomes a video for the browser's camera.
-    window.till().await;
-    window.text("[data-testid=printed-code-0] canvas").await; // the demo's shop has a printed code
-    window.click("[data-testid=clear]").await; // the demo starts with a few things in the basket
-    for good in ["bread", "cola", "cola", "gum"] {
-        window.click(&format!("[data-testid=good-{good}]")).await;
-    }
-    window.click("[data-testid=charge]").await;
-    let code = window.canvas("[data-testid=till-code] canvas").await;
-    write_video(&window.video, &code);
-    window.page().await;
-    window.click("[data-testid=real-camera]").await;
+    window.charges(&["bread", "cola", "cola", "gum"]).await;
     window.tap("Pay").await;
     window.tap("Confirm").await;
     window.watch_says("Your PIN").await;
@@ -409,6 +437,113 @@ async fn the_phones_own_verifier_agrees_with_the_published_vectors() {
     assert!(checks.len() > 20, "{} checks", checks.len());
     let failed: Vec<&Value> = checks.iter().filter(|check| check["ok"] != true).collect();
     assert!(failed.is_empty(), "{failed:#?}");
+    window.client.clone().close().await.expect("closes");
+}
+
+/// Serves the double's page on which the guardian confirms, as `https://` browsers want it; gives its port.
+fn serve_confirmation(double: &Double) -> u16 {
+    const PAGE: &str = "<title>Your bank</title><form method=post><button id=yes>Yes, it was me</button></form>";
+    let page = || async { axum::response::Html(PAGE) };
+    let double = double.clone();
+    let confirm = move || async move {
+        double.confirm(true);
+        axum::response::Redirect::to(&double.return_url().expect("a page to go back to"))
+    };
+    let routes = axum::Router::new().route("/confirm/{intent}", axum::routing::get(page).post(confirm));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/service/tests/api/tls");
+    let chain = vec![CertificateDer::from_pem_file(folder.join("localhost.pem")).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_file(folder.join("localhost.key")).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .expect("TLS");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("set");
+    let port = listener.local_addr().expect("bound").port();
+    let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(Arc::new(config))).expect("a server");
+    tokio::spawn(server.serve(routes.into_make_service()));
+    port
+}
+
+/// A card whose bank wants its holder: the phone says so, its link leads to the bank's page, and after that the watch pays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guardian_confirms_with_the_bank_in_a_real_browser() {
+    let double = Double::start().await;
+    let secrets = tempfile::tempdir().expect("a folder");
+    let key = secrets.path().join("stripe.key");
+    std::fs::write(&key, KEY).expect("written");
+    let port = serve_confirmation(&double);
+    let window = Window::open_with(
+        &[format!("--stripe-key={}", key.display()), format!("--stripe-api={}", double.address)],
+        &[
+            format!("--host-resolver-rules=MAP {CONFIRM_HOST} 127.0.0.1:{port}"),
+            "--ignore-certificate-errors".to_owned(),
+        ],
+    )
+    .await;
+    window.client.goto(&window.address).await.expect("the demo page");
+    window.founds().await;
+    let admin = |arguments: &[&str]| {
+        let mut command = Command::new(program());
+        command.args(["admin", "--data"]).arg(window.data()).args(arguments);
+        let done = command.output().expect("runs");
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).expect("text")
+    };
+    let listed = admin(&["household", "list", "--json"]);
+    let listed: Value = serde_json::from_str(listed.lines().next().expect("a household")).expect("JSON");
+    admin(&["household", "rail", listed["household"].as_str().expect("an id"), "stripe", CUSTOMER, CONFIRM]);
+
+    window.pairs().await;
+
+    // The wallet, which has ¥50.00, is no limit: neither watch nor phone speaks of it.
+    window.phone().await;
+    window.client.execute("location.hash = '#/'", vec![]).await.expect("goes");
+    assert_eq!(window.text("[data-testid=rail]").await, "Your card pays");
+    window.charges(&["bread", "cola", "bread", "bread", "bread", "bread", "bread", "cola"]).await;
+    window.tap("Pay").await;
+    window.tap("Confirm").await;
+    window.type_pin("4827").await;
+    window.watch_says("Waiting for a nod").await;
+    window.phone().await;
+    window.click("[data-testid=approve]").await;
+    assert!(window.text("[data-testid=confirm-with-bank]").await.contains("Confirm with your bank"));
+    let order = window.client.execute("return location.hash", vec![]).await.expect("an order's page");
+    assert_eq!(double.money(), [("requires_action", 0, 0)]);
+
+    // In a window of its own, as on a phone: there the link, the bank's page, and the way back.
+    window.page().await;
+    let demo = window.client.window().await.expect("the demo's window");
+    let phone = window.client.new_window(true).await.expect("another one");
+    window.client.switch_to_window(phone.handle).await.expect("goes there");
+    let page = format!("{}{}", window.address.replace("/demo", "/app"), order.as_str().expect("text"));
+    window.client.goto(&page).await.expect("the phone's page");
+    window.click("[data-testid=confirm-with-bank]").await;
+    window.until("the bank's page", "document.title === 'Your bank'").await;
+    let at = window.client.current_url().await.expect("an address");
+    assert_eq!((at.host_str(), at.path()), (Some(CONFIRM_HOST), "/confirm/pi_1"));
+    window.click("#yes").await;
+    window.until("the way back", "document.querySelector('[data-testid=outcome]')?.dataset.outcome === 'paid'").await;
+    assert_eq!(window.client.current_url().await.expect("an address").as_str(), page);
+    window.client.close_window().await.expect("closes");
+    window.client.switch_to_window(demo).await.expect("goes back");
+    window.watch_says("Paid!").await;
+    assert_eq!(double.money(), [("succeeded", 5_800, 0)]);
+
+    // The shop gives it back: the bank says no, the till says so, and the next try goes through.
+    double.fail_refunds(true);
+    window.till().await;
+    window.click("[data-testid=refund-open]").await;
+    window.click("[data-testid=refund-send]").await;
+    let failed = window.text("[data-testid=refund-failed]").await;
+    assert!(failed.contains("58.00") && failed.contains("The bank said no."), "{failed}");
+    double.fail_refunds(false);
+    window.click("[data-testid=refund-send]").await;
+    let back = "document.querySelector('[data-testid=refund-open]').textContent.includes('58.00')";
+    window.until("the refund", back).await;
+    window.phone().await;
+    window.until("it is told", "document.querySelector('[data-testid=refunded]')?.textContent.includes('58.00')").await;
+    assert_eq!(double.money(), [("succeeded", 5_800, 5_800)]);
     window.client.clone().close().await.expect("closes");
 }
 

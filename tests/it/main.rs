@@ -13,5 +13,8 @@ mod operations;
 mod operator;
 mod packaging;
 mod printed;
+#[path = "../../crates/service/tests/api/stripe_double.rs"]
+#[expect(dead_code, reason = "the service's own tests use the rest")]
+mod stripe_double;
 mod table;
 mod walls;

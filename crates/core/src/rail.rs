@@ -138,7 +138,8 @@ impl From<RailAnswer> for RailReply {
 }
 
 /// Why a rail said no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Decline {
     /// Without a reason that we could name.
     Refused,

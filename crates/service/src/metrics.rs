@@ -10,7 +10,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use nodpay_core::{OutcomeKind, RailAnswer, RailKind, RailStep};
-use nodpay_store::StoreError;
+use nodpay_store::{DisputeState, StoreError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -29,6 +29,7 @@ struct Metric {
 const ORDERS: &str = "nodpay_orders_ended_total";
 const TAP_TO_PAID: &str = "nodpay_tap_to_paid_seconds";
 const RAIL_ANSWERS: &str = "nodpay_rail_answers_total";
+const DISPUTES: &str = "nodpay_disputes_total";
 const REQUESTS: &str = "nodpay_http_requests_total";
 const REQUEST_TIME: &str = "nodpay_http_request_seconds";
 const STREAMS: &str = "nodpay_event_streams";
@@ -36,7 +37,7 @@ const EVENT_LAG: &str = "nodpay_event_lag_seconds";
 const COMMITS: &str = "nodpay_commits_total";
 const STORE_ERRORS: &str = "nodpay_store_errors_total";
 
-const ALL: [Metric; 9] = [
+const ALL: [Metric; 10] = [
     Metric { name: ORDERS, kind: Kind::Counter, help: "Orders by how they ended" },
     Metric {
         name: TAP_TO_PAID,
@@ -48,6 +49,7 @@ const ALL: [Metric; 9] = [
         kind: Kind::Counter,
         help: "What rails answered to hold, post, void, refund and status",
     },
+    Metric { name: DISPUTES, kind: Kind::Counter, help: "Disputed card payments by what became of them" },
     Metric { name: REQUESTS, kind: Kind::Counter, help: "Answered requests by route and class of status" },
     Metric { name: REQUEST_TIME, kind: Kind::Histogram, help: "Time to answer a request" },
     Metric { name: STREAMS, kind: Kind::Gauge, help: "Open event streams" },
@@ -114,6 +116,10 @@ pub(crate) fn rail_answer(rail: RailKind, step: RailStep, answer: &RailAnswer) {
         RailAnswer::Unknown => "unknown",
     };
     counter!(RAIL_ANSWERS, "rail" => rail.as_str(), "step" => step.as_str(), "answer" => answer).increment(1);
+}
+
+pub(crate) fn disputed(state: DisputeState) {
+    counter!(DISPUTES, "state" => state.as_str()).increment(1);
 }
 
 pub(crate) fn request(method: &'static str, route: String, status: u16, time: Duration) {
@@ -184,6 +190,7 @@ mod tests {
         order_ended(OutcomeKind::Paid);
         tap_to_paid(Duration::from_millis(7));
         rail_answer(RailKind::Wallet, RailStep::Hold, &RailAnswer::Done);
+        disputed(DisputeState::Taken);
         request("GET", "/healthz".to_owned(), 200, Duration::from_millis(1));
         streams("watch", 1.0);
         event_lag(3);

@@ -348,6 +348,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::TransferExists
         | StoreError::HouseholdClosed
         | StoreError::OrdersOpen
+        | StoreError::OrdersAtRail
         | StoreError::BillNotPaid
         | StoreError::RefundExists
         | StoreError::ScheduleExists

@@ -22,7 +22,7 @@ const BATCH: u64 = 500;
 
 /// Every table, in an order in which rows come after those they refer to. The program's own names only: never a text from
 /// outside.
-const TABLES: [&str; 32] = [
+const TABLES: [&str; 33] = [
     "messages",
     "outcome_certificates",
     "households",
@@ -50,6 +50,7 @@ const TABLES: [&str; 32] = [
     "household_rails",
     "rail_payments",
     "rail_steps",
+    "disputes",
     "closings",
     "merchant_transfers",
     "payouts",

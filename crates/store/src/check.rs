@@ -9,6 +9,7 @@ use nodpay_core::{
     Wallet, fee_left,
 };
 
+use crate::check_rails::{Steps, check_disputes};
 use crate::db::{Cells, Db, all, many, one, params};
 use crate::households::{self, Books};
 use crate::ledger::{Account, follower_id, hold_id};
@@ -53,19 +54,19 @@ pub(crate) fn check(db: Db<'_>) -> Result<Vec<Finding>, StoreError> {
     Ok(report.findings)
 }
 
-struct Report {
+pub(crate) struct Report {
     findings: Vec<Finding>,
 }
 
 impl Report {
-    fn add(&mut self, table: &'static str, row: impl std::fmt::Display, what: impl Into<String>) {
+    pub(crate) fn add(&mut self, table: &'static str, row: impl std::fmt::Display, what: impl Into<String>) {
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(Finding { table, row: row.to_string(), what: what.into() });
         }
     }
 
     /// An incident is what a check looks for; anything else stops it.
-    fn sort<T>(&mut self, result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    pub(crate) fn sort<T>(&mut self, result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(StoreError::Incident { table, row, what }) => {
@@ -93,7 +94,12 @@ impl Sums {
         match account {
             Account::Wallet(_) => {}
             Account::Merchant(merchant) => *self.merchants.entry(merchant).or_insert(0) += change,
-            Account::Outside | Account::Fees | Account::Suspense | Account::Rail(_) | Account::Bank(_) => {
+            Account::Outside
+            | Account::Fees
+            | Account::Suspense
+            | Account::Rail(_)
+            | Account::Bank(_)
+            | Account::TakenBack => {
                 *self.all.entry(amount.currency().code()).or_insert(0) += change;
             }
         }
@@ -128,20 +134,26 @@ fn check_file(db: Db<'_>, report: &mut Report) -> Result<(), StoreError> {
 
 // Households
 
-struct Transfer {
-    kind: Kind,
-    amount: Amount,
-    order: Option<OrderId>,
+pub(crate) struct Transfer {
+    pub(crate) kind: Kind,
+    pub(crate) amount: Amount,
+    pub(crate) order: Option<OrderId>,
     /// What was posted of a pending one; `Some(None)` for voided.
     settled: Option<Option<Minor>>,
 }
 
 /// What a transfer is, by its accounts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(crate) enum Kind {
     TopUp,
-    /// Of this payment.
+    /// Of this payment, to the wallet.
     Refund(TransferId),
+    /// Of this payment, by the rail that made it.
+    RefundOutside(TransferId),
+    /// Taken back of a payment by the card's bank.
+    TakenBack,
+    /// Given again, of what was taken back.
+    GivenAgain,
     Payment(MerchantId),
     /// A payment that another rail than the wallet makes.
     Outside(RailKind),
@@ -153,7 +165,7 @@ enum Kind {
     CloseOut,
 }
 
-type Transfers = BTreeMap<TransferId, Transfer>;
+pub(crate) type Transfers = BTreeMap<TransferId, Transfer>;
 
 fn check_household(db: Db<'_>, household: HouseholdId, sums: &mut Sums, report: &mut Report) -> Result<(), StoreError> {
     let Some(Some(books)) = report.sort(Books::find(db, household))? else { return Ok(()) };
@@ -162,6 +174,7 @@ fn check_household(db: Db<'_>, household: HouseholdId, sums: &mut Sums, report: 
     check_wallet(&books, &transfers, report);
     let backs = check_refunds(db, household, &transfers, report)?;
     check_log(db, household, report)?;
+    check_disputes(db, household, &transfers, report)?;
     check_orders(db, household, (&transfers, &backs), report)
 }
 
@@ -196,6 +209,9 @@ fn read_transfers(db: Db<'_>, books: &Books, sums: &mut Sums, report: &mut Repor
             (Account::Rail(_), Account::Suspense, Some(_), false)
             | (Account::Suspense, Account::Rail(_), Some(_), false) => Kind::Suspense,
             (Account::Merchant(_), credit, Some(of), false) if credit == wallet => Kind::Refund(of),
+            (Account::Merchant(_), Account::Rail(1), Some(of), false) => Kind::RefundOutside(of),
+            (Account::Merchant(_), Account::TakenBack, Some(_), false) => Kind::TakenBack,
+            (Account::TakenBack, Account::Merchant(_), Some(of), false) if id == follower_id(of) => Kind::GivenAgain,
             (Account::Merchant(_), Account::Fees, Some(of), false) if id == follower_id(of) => Kind::Fee(of),
             (Account::Fees, Account::Merchant(_), Some(of), false) if id == follower_id(of) => Kind::FeeBack(of),
             _ => {
@@ -267,9 +283,17 @@ fn fold_one(wallet: Wallet, transfer: &Transfer) -> Result<Wallet, LedgerError> 
         (Kind::TopUp | Kind::Refund(_), _) => wallet.top_up(amount),
         (Kind::Payment(_), None) => wallet.hold(amount),
         (Kind::Payment(_), Some(Some(posted))) => wallet.hold(amount)?.post(amount, posted),
-        (Kind::Payment(_), Some(None)) | (Kind::Outside(_) | Kind::Suspense | Kind::Fee(_) | Kind::FeeBack(_), _) => {
-            Ok(wallet)
-        }
+        (Kind::Payment(_), Some(None))
+        | (
+            Kind::Outside(_)
+            | Kind::RefundOutside(_)
+            | Kind::TakenBack
+            | Kind::GivenAgain
+            | Kind::Suspense
+            | Kind::Fee(_)
+            | Kind::FeeBack(_),
+            _,
+        ) => Ok(wallet),
         (Kind::CloseOut, _) => wallet.pay_out(amount),
     }
 }
@@ -293,7 +317,7 @@ fn check_refunds(
     let mut backs = Backs::new();
     let mut refunds = 0_i64;
     for (id, transfer) in transfers {
-        let Kind::Refund(payment) = transfer.kind else { continue };
+        let (Kind::Refund(payment) | Kind::RefundOutside(payment)) = transfer.kind else { continue };
         refunds += 1;
         let back = backs.entry(payment).or_default();
         back.refunded = back.refunded.saturating_add(transfer.amount.minor());
@@ -304,8 +328,16 @@ fn check_refunds(
             report.add("transfers", id, "it is the refund of no payment");
         }
     }
-    let sql = "SELECT count(*) FROM refunds WHERE household = ?1";
-    let said = one(db, "refunds", household, sql, params![household.as_bytes()], |cells| cells.int())?;
+    let said = one(
+        db,
+        "refunds",
+        household,
+        "SELECT count(*) FROM refunds r WHERE r.household = ?1 AND NOT EXISTS
+             (SELECT 1 FROM rail_steps s WHERE s.household = r.household AND s.order_id = r.order_id
+                 AND s.transfer = r.refund AND s.step = 'refund' AND s.state <> 'done')",
+        params![household.as_bytes()],
+        |cells| cells.int(),
+    )?;
     if said != Some(refunds) {
         report.add("refunds", household, "they are not those of its transfers");
     }
@@ -355,6 +387,7 @@ fn check_orders(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let mut told = outcome_events(db, household, report)?;
+    let mut steps = Steps::read(db, household, report)?;
     let mut held = 0;
     let mut after = i64::MIN;
     loop {
@@ -383,15 +416,17 @@ fn check_orders(
                         report.add("open_orders", order, format!("an order that is {:?}", row.state));
                     }
                     check_order(&row, (hold, watch_removed), (transfers, backs, &told), report);
+                    steps.check_order(&row, hold, transfers, report);
                 }
                 Some(None) => report.add("orders", order, "its bill, certificate, watch or message is not there"),
-                None => {}
+                None => steps.skip(order),
             }
         }
     }
     for order in told.into_keys() {
         report.add("events", order, "the outcome of no order");
     }
+    steps.end(report);
     if held
         != transfers.values().filter(|transfer| matches!(transfer.kind, Kind::Payment(_) | Kind::Outside(_))).count()
     {

@@ -5,7 +5,7 @@ use nodpay_core::{Amount, Minor, Timestamp};
 use crate::db::{one, params, run, run_one};
 use crate::households::Books;
 use crate::tx::{Fault, Tx};
-use crate::{CloseOut, StoreError, ledger};
+use crate::{CloseOut, StoreError, ledger, rails};
 
 pub(crate) fn close_out(tx: &mut Tx<'_>, close: &CloseOut, now: Timestamp) -> Result<Amount, Fault> {
     let (household, transfer) = (close.household, close.transfer);
@@ -15,8 +15,19 @@ pub(crate) fn close_out(tx: &mut Tx<'_>, close: &CloseOut, now: Timestamp) -> Re
         let paid = before.map_or(Amount::new(Minor::ZERO, books.currency), |before| before.amount);
         return if done == transfer { Ok(paid) } else { Err(StoreError::HouseholdClosed.into()) };
     }
-    if before.is_some() {
+    if before.is_some() || rails::is_refund(tx.db, transfer)? {
         return Err(StoreError::TransferExists.into());
+    }
+    let at_rail = one(
+        tx.db,
+        "orders",
+        household,
+        "SELECT 1 FROM orders WHERE household = ?1 AND state IN ('holding', 'paying') LIMIT 1",
+        params![household.as_bytes()],
+        |cells| cells.int(),
+    )?;
+    if at_rail.is_some() {
+        return Err(StoreError::OrdersAtRail.into());
     }
     let open = one(
         tx.db,

@@ -83,6 +83,11 @@ macro_rules! store_contract {
             an_unanswered_hold_is_voided
             a_guardian_confirms
             a_bank_pays_the_merchant
+            a_card_gets_its_money_back
+            a_refund_that_a_rail_declines
+            refunds_of_cards_at_once
+            a_bank_takes_a_payment_back
+            closing_out_waits_for_rails
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -144,12 +144,14 @@ pub enum StoreError {
 
     #[error("the order is being paid: only its rail's answer ends it")]
     OrderPaying,
-    #[error("what was paid by card or bank is given back there")]
+    #[error("the bank paid the shop itself, so the shop gives it back by a bank transfer of its own")]
     RefundElsewhere,
     #[error("the household is closed")]
     HouseholdClosed,
     #[error("the household has open orders")]
     OrdersOpen,
+    #[error("orders of the household wait for their card's or bank's answer")]
+    OrdersAtRail,
     #[error("the bill was not paid")]
     BillNotPaid,
     #[error("a refund with this id and other content exists")]
@@ -278,6 +280,7 @@ impl StoreError {
             Self::RefundElsewhere => "refund-elsewhere",
             Self::HouseholdClosed => "household-closed",
             Self::OrdersOpen => "orders-open",
+            Self::OrdersAtRail => "orders-at-rail",
             Self::BillNotPaid => "bill-not-paid",
             Self::RefundExists => "refund-exists",
             Self::RefundTooLarge => "refund-too-large",
@@ -373,6 +376,7 @@ impl StoreError {
             | Self::RefundElsewhere
             | Self::HouseholdClosed
             | Self::OrdersOpen
+            | Self::OrdersAtRail
             | Self::BillNotPaid
             | Self::RefundExists
             | Self::RefundTooLarge

@@ -5,15 +5,15 @@
 //! What a payment writes is new rows: of the merchant it reads the fee, and writes nothing.
 
 use nodpay_core::{
-    Amount, BasisPoints, Digest, HouseholdId, LedgerError, MerchantId, Minor, RailKind, Timestamp, TransferId, Wallet,
-    fee_left,
+    Amount, BasisPoints, Digest, HouseholdId, LedgerError, MerchantId, Minor, Movement, RailKind, Timestamp,
+    TransferId, Wallet, fee_left,
 };
 
 use crate::db::{Db, one, params, run_one};
 use crate::events::{To, tell};
 use crate::households::Books;
 use crate::tx::{Fault, Tx};
-use crate::{Balance, HouseholdEvent, StoreError, TopUp};
+use crate::{Balance, HouseholdEvent, StoreError, TopUp, rails};
 
 /// Where money comes from and goes to. In a row: one byte of kind, then what the kind is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub(crate) enum Account {
     Rail(u8),
     /// Payouts to a merchant's bank that are under way.
     Bank(MerchantId),
+    /// What cards' banks took back of payments that were disputed.
+    TakenBack,
 }
 
 impl Account {
@@ -42,6 +44,7 @@ impl Account {
             Self::Suspense => vec![4],
             Self::Rail(rail) => vec![5, rail],
             Self::Bank(merchant) => [&[6][..], merchant.as_bytes()].concat(),
+            Self::TakenBack => vec![7],
         }
     }
 
@@ -54,6 +57,7 @@ impl Account {
             (4, []) => Some(Self::Suspense),
             (5, [rail]) => Some(Self::Rail(*rail)),
             (6, merchant) => MerchantId::try_from(merchant).ok().map(Self::Bank),
+            (7, []) => Some(Self::TakenBack),
             _ => None,
         }
     }
@@ -69,7 +73,7 @@ pub fn hold_id(decision: Digest) -> TransferId {
 }
 
 /// The transfer that follows from another one and can only be there once: the fee of a payment, the fee given back with a
-/// refund, the end of a payout.
+/// refund, the end of a payout, what a bank gave again.
 pub(crate) fn follower_id(transfer: TransferId) -> TransferId {
     TransferId::from_bytes(transfer.as_bytes().map(|byte| !byte))
 }
@@ -226,22 +230,24 @@ pub(crate) fn is_settled(db: Db<'_>, household: HouseholdId, transfer: TransferI
 }
 
 /// Gives a part of what was posted back, and with it the fee on that part. The caller keeps the sum of an order's refunds
-/// within what was posted; `before` is that sum without this one.
+/// within what was posted; `before` is that sum without this one. It goes back where it came from.
 pub(crate) fn give_back(
     tx: &Tx<'_>,
     books: &mut Books,
     held: &Held,
     posted: Minor,
     before: Minor,
-    (refund, amount): (TransferId, Minor),
+    Movement { transfer: refund, amount }: Movement,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    books.wallet = books.pay_in(amount)?;
-    let (household, currency) = (books.household, held.amount.currency());
+    let (household, currency, amount) = (books.household, held.amount.currency(), amount.units());
+    if held.rail == RailKind::Wallet {
+        books.wallet = books.pay_in(amount)?;
+    }
     let entry = Entry {
         transfer: refund,
         debit: Account::Merchant(held.merchant),
-        credit: Account::Wallet(household),
+        credit: held.debit(household),
         amount: Amount::new(amount, currency),
         link: Link::Of { transfer: held.transfer, order_no: held.order_no },
     };
@@ -261,6 +267,32 @@ pub(crate) fn give_back(
         link: Link::Of { transfer: refund, order_no: held.order_no },
     };
     insert(tx.db, household, &entry, now)
+}
+
+/// The card's bank has taken a payment back, or a part of it. The operator's fee stays: the payment was made.
+pub(crate) fn take_back(
+    tx: &Tx<'_>,
+    household: HouseholdId,
+    held: &Held,
+    (transfer, amount): (TransferId, Amount),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (debit, credit) = (Account::Merchant(held.merchant), Account::TakenBack);
+    let link = Link::Of { transfer: held.transfer, order_no: held.order_no };
+    insert(tx.db, household, &Entry { transfer, debit, credit, amount, link }, now)
+}
+
+/// The bank gave again what it had taken back as `taken`.
+pub(crate) fn give_again(
+    tx: &Tx<'_>,
+    household: HouseholdId,
+    held: &Held,
+    (taken, amount): (TransferId, Amount),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (debit, credit) = (Account::TakenBack, Account::Merchant(held.merchant));
+    let link = Link::Of { transfer: taken, order_no: held.order_no };
+    insert(tx.db, household, &Entry { transfer: follower_id(taken), debit, credit, amount, link }, now)
 }
 
 /// Pays out what the wallet has, at once.
@@ -325,11 +357,13 @@ fn insert(db: Db<'_>, household: HouseholdId, entry: &Entry, now: Timestamp) -> 
 /// A transfer as it was written; what was posted of it, where it was pending and is posted.
 pub(crate) struct Found {
     pub(crate) debit: Account,
-    pub(crate) credit: Account,
     pub(crate) amount: Amount,
-    pub(crate) of: Option<TransferId>,
     pub(crate) posted: Option<Minor>,
-    pub(crate) at: Timestamp,
+}
+
+/// Whether a transfer of the household's, or a refund that a rail is asked for, has this id.
+pub(crate) fn is_taken(db: Db<'_>, household: HouseholdId, transfer: TransferId) -> Result<bool, StoreError> {
+    Ok(find(db, household, transfer)?.is_some() || rails::is_refund(db, transfer)?)
 }
 
 pub(crate) fn find(db: Db<'_>, household: HouseholdId, transfer: TransferId) -> Result<Option<Found>, StoreError> {
@@ -337,20 +371,11 @@ pub(crate) fn find(db: Db<'_>, household: HouseholdId, transfer: TransferId) -> 
         db,
         "transfers",
         transfer,
-        "SELECT t.debit, t.credit, t.amount, t.currency, t.of_transfer, s.amount, t.at FROM transfers t
+        "SELECT t.debit, t.amount, t.currency, s.amount FROM transfers t
          LEFT JOIN settlements s ON s.household = t.household AND s.transfer = t.transfer
          WHERE t.household = ?1 AND t.transfer = ?2",
         params![household.as_bytes(), transfer.as_bytes()],
-        |cells| {
-            Ok(Found {
-                debit: cells.account()?,
-                credit: cells.account()?,
-                amount: cells.amount()?,
-                of: cells.opt_id()?,
-                posted: cells.opt_minor()?,
-                at: cells.time()?,
-            })
-        },
+        |cells| Ok(Found { debit: cells.account()?, amount: cells.amount()?, posted: cells.opt_minor()? }),
     )
 }
 
@@ -359,6 +384,9 @@ pub(crate) fn top_up(tx: &mut Tx<'_>, top_up: &TopUp, now: Timestamp) -> Result<
     if let Some(before) = find(tx.db, top_up.household, top_up.transfer)? {
         let same = before.amount == top_up.amount && before.debit == Account::Outside;
         return if same { Ok(books.balance()) } else { Err(StoreError::TransferExists.into()) };
+    }
+    if rails::is_refund(tx.db, top_up.transfer)? {
+        return Err(StoreError::TransferExists.into());
     }
     if books.close_out.is_some() {
         return Err(StoreError::HouseholdClosed.into());

@@ -1,6 +1,6 @@
 -- Version 3: part payments, fees, refunds, pocket money, close-outs, and the books of merchants.
 -- An account is one byte of kind and what the kind is of: 0 outside, 1 wallet and household, 2 merchant and its id, 3 fees,
--- 4 suspense, 5 rail and which one (a byte), 6 bank and merchant.
+-- 4 suspense, 5 rail and which one (a byte), 6 bank and merchant, 7 taken back by cards' banks.
 
 ALTER TABLE households ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0 CHECK (frozen IN (0, 1));
 -- The transfer that its close-out was, or would have been: a household that has it is closed.
@@ -167,15 +167,15 @@ ALTER TABLE events_new RENAME TO events;
 CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE (ABORT, 'events is append-only'); END;
 CREATE TRIGGER events_keep BEFORE DELETE ON events BEGIN SELECT RAISE (ABORT, 'events is append-only'); END;
 
--- Which transfers are refunds of which order; the reason is beside the ledger, so that it can be erased.
+-- Which refunds are of which order: transfers, or steps of a rail outside until that has answered. The reason is beside the
+-- ledger, so that it can be erased.
 CREATE TABLE refunds (
     household BLOB NOT NULL,
     order_id BLOB NOT NULL CHECK (length(order_id) = 16),
     refund BLOB NOT NULL,
     reason TEXT,
     PRIMARY KEY (household, order_id, refund),
-    FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id),
-    FOREIGN KEY (household, refund) REFERENCES transfers (household, transfer)
+    FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id)
 ) STRICT, WITHOUT ROWID;
 
 -- Pocket money: `paid` dues of it are over, counted from `first`.
@@ -205,6 +205,8 @@ CREATE TABLE closings (
     fees INTEGER NOT NULL,
     -- Less what came back.
     payouts INTEGER NOT NULL,
+    -- Taken back by cards' banks, less what came back.
+    disputes INTEGER NOT NULL,
     balance INTEGER NOT NULL,
     PRIMARY KEY (merchant, day, currency)
 ) STRICT, WITHOUT ROWID;

@@ -26,11 +26,13 @@ mod address;
 mod announce;
 mod backup;
 mod check;
+mod check_rails;
 mod close_out;
 mod codes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod db;
+mod disputes;
 mod error;
 mod events;
 mod households;
@@ -42,6 +44,7 @@ mod outcome_keys;
 mod payouts;
 mod pins;
 mod postgres;
+mod postgres_tls;
 mod rails;
 pub mod recent;
 mod refunds;
@@ -76,12 +79,13 @@ pub use ledger::hold_id;
 pub use rails::LEASE_MS as RAIL_LEASE_MS;
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
-    BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Ended, EventRow,
-    EventsPage, EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent,
-    MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCode, NewHousehold,
-    NewInvitation, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow, PairingState, Pay,
-    PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow, ReportPin, ReportResult, Requote,
-    ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
+    BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, DisputeNews,
+    DisputeRow, DisputeState, Ended, EventRow, EventsPage, EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent,
+    HouseholdRow, InvitationKind, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement,
+    MovementKind, NewBill, NewCode, NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSchedule, NewSession,
+    OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund,
+    RefundRow, RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, Statement, Ticked, TokenHash,
+    TopUp, Topic, Totals, WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.
@@ -324,7 +328,8 @@ impl Store {
     /// Ends a household: pays out what is left (the answer), ends its pocket money, and closes it for good. Event: `balance`
     /// for guardians and all watches.
     ///
-    /// Errors, in this order: `HouseholdUnknown`, `HouseholdClosed` (by another close-out), `TransferExists`, `OrdersOpen`.
+    /// Errors, in this order: `HouseholdUnknown`, `HouseholdClosed` (by another close-out), `TransferExists`, `OrdersAtRail`
+    /// (a rail outside was asked for its hold or its payment), `OrdersOpen`.
     pub async fn close_out(&self, close: CloseOut, now: Timestamp) -> Result<Amount, StoreError> {
         self.write(move |tx| close_out::close_out(tx, &close, now)).await
     }
@@ -753,11 +758,17 @@ impl Store {
 
     // Rails outside
 
-    /// Whom the rail outside takes the household's money from, for orders that come from now on; `None` for its wallet.
+    /// Whom the rail outside takes the household's money from, for orders that come from now on; `None` for its wallet. Event:
+    /// `balance` for guardians and all watches.
     ///
     /// Errors: `HouseholdUnknown`.
-    pub async fn set_payer(&self, household: HouseholdId, payer: Option<Payer>) -> Result<(), StoreError> {
-        self.write(move |tx| rails::set_payer(tx, household, payer.as_ref())).await
+    pub async fn set_payer(
+        &self,
+        household: HouseholdId,
+        payer: Option<Payer>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| rails::set_payer(tx, household, payer.as_ref(), now)).await
     }
 
     /// `None` where the household pays with its wallet.
@@ -799,6 +810,20 @@ impl Store {
         self.write(move |tx| rails::wake(tx, transfer, now)).await
     }
 
+    /// Takes in how a dispute stands; twice, late and in any order does no harm. What the bank takes back leaves the merchant's
+    /// balance, what it gives again comes back. `None` where the payment is none of ours, or nothing is new. Events: `order` for
+    /// guardians, `bill` for the merchant.
+    ///
+    /// Errors: `CurrencyNotSupported`, `AmountNotPositive`.
+    pub async fn take_dispute(&self, news: DisputeNews, now: Timestamp) -> Result<Option<DisputeState>, StoreError> {
+        self.write(move |tx| disputes::take_in(tx, &news, now)).await
+    }
+
+    /// The disputes of an order's payment, the oldest first.
+    pub async fn disputes(&self, household: HouseholdId, order: OrderId) -> Result<Vec<DisputeRow>, StoreError> {
+        self.read(move |db| disputes::list(db, household, order)).await
+    }
+
     // The service's own keys
 
     /// Remembers the certificate of a key that signs outcomes; for ever.
@@ -825,21 +850,31 @@ impl Store {
     }
 
     /// Gives back what was paid, or a part of it. The operator's fee on that part comes back as well. A merchant's balance may
-    /// go below zero by it. Events: `refund` for guardians and the watch, `balance` for guardians and all watches, `bill` for
-    /// the merchant.
+    /// go below zero by it. What was paid by card goes back to the card: the rail is asked, and until it has answered the
+    /// refund is `Asked`; then it is done, or failed and its amount may be given back again. The same id again gives the refund
+    /// as it is by then. Events once it is done: `refund` for guardians and the watch, and, where it went to the wallet,
+    /// `balance` for guardians and all watches. `bill` for the merchant whenever its state changes.
     ///
-    /// Errors, in this order: `BillUnknown` (also for another merchant's), `BillNotPaid`, `RefundExists`, `HouseholdClosed`,
-    /// `CurrencyNotSupported`, `AmountNotPositive`, `RefundTooLarge`, `BalanceTooLarge`.
+    /// Errors, in this order: `BillUnknown` (also for another merchant's), `BillNotPaid`, `RefundElsewhere` (a bank paid the
+    /// merchant itself), `RefundExists`, `HouseholdClosed` (its wallet), `CurrencyNotSupported`, `AmountNotPositive`,
+    /// `RefundTooLarge`, `BalanceTooLarge`.
     pub async fn refund(&self, refund: Refund, now: Timestamp) -> Result<RefundRow, StoreError> {
         self.write(move |tx| refunds::refund(tx, &refund, now)).await
     }
 
-    /// The refunds of an order, the oldest first.
+    /// The refunds of a merchant's bill, the oldest first, also those that failed.
+    ///
+    /// Errors: `BillUnknown` (also for another merchant's).
+    pub async fn refunds_of_bill(&self, merchant: MerchantId, bill: BillId) -> Result<Vec<RefundRow>, StoreError> {
+        self.read(move |db| refunds::of_bill(db, merchant, bill)).await
+    }
+
+    /// The refunds of an order, the oldest first, also those that failed.
     pub async fn refunds(&self, household: HouseholdId, order: OrderId) -> Result<Vec<RefundRow>, StoreError> {
         self.read(move |db| refunds::list(db, household, order)).await
     }
 
-    /// What the merchant has: payments, less refunds, fees and payouts. Reads the newest closing and what came after it.
+    /// What the merchant has: payments, less refunds, fees, payouts and what cards' banks took back. Reads the newest closing and what came after it.
     ///
     /// Errors: `MerchantUnknown`.
     pub async fn merchant_balance(&self, merchant: MerchantId) -> Result<Amount, StoreError> {

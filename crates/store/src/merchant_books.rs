@@ -22,7 +22,7 @@ const NO_END: Timestamp = Timestamp::from_unix_ms(i64::MAX);
 impl Totals {
     /// What they change of the balance.
     pub fn net(&self) -> Result<Minor, MoneyError> {
-        self.payments.minus(self.refunds)?.minus(self.fees)?.minus(self.payouts)
+        self.payments.minus(self.refunds)?.minus(self.fees)?.minus(self.payouts)?.minus(self.disputes)
     }
 }
 
@@ -33,7 +33,7 @@ fn too_much(merchant: MerchantId, error: MoneyError) -> StoreError {
 /// Everything that moved from `from` to before `to`.
 fn totals(db: Db<'_>, merchant: MerchantId, from: Timestamp, to: Timestamp) -> Result<Totals, StoreError> {
     let account = Account::Merchant(merchant).to_bytes();
-    let fees = Account::Fees.to_bytes();
+    let (fees, taken_back) = (Account::Fees.to_bytes(), Account::TakenBack.to_bytes());
     let (from, to) = (from.unix_ms(), to.unix_ms());
     let payments = one(
         db,
@@ -48,20 +48,22 @@ fn totals(db: Db<'_>, merchant: MerchantId, from: Timestamp, to: Timestamp) -> R
         db,
         "transfers",
         merchant,
-        "SELECT CAST(coalesce(sum(CASE WHEN credit = ?4 THEN 0 ELSE amount END), 0) AS BIGINT),
-                CAST(coalesce(sum(CASE WHEN credit = ?4 THEN amount ELSE 0 END), 0) AS BIGINT)
+        "SELECT CAST(coalesce(sum(CASE WHEN credit IN (?4, ?5) THEN 0 ELSE amount END), 0) AS BIGINT),
+                CAST(coalesce(sum(CASE WHEN credit = ?4 THEN amount ELSE 0 END), 0) AS BIGINT),
+                CAST(coalesce(sum(CASE WHEN credit = ?5 THEN amount ELSE 0 END), 0) AS BIGINT)
          FROM transfers WHERE debit = ?1 AND at >= ?2 AND at < ?3 AND of_transfer IS NOT NULL",
-        params![&account, from, to, &fees],
-        |cells| Ok((cells.minor()?, cells.minor()?)),
+        params![&account, from, to, &fees, &taken_back],
+        |cells| Ok((cells.minor()?, cells.minor()?, cells.minor()?)),
     )?;
     let given_back = one(
         db,
         "transfers",
         merchant,
-        "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM transfers
-         WHERE credit = ?1 AND at >= ?2 AND at < ?3 AND of_transfer IS NOT NULL",
-        params![&account, from, to],
-        |cells| cells.minor(),
+        "SELECT CAST(coalesce(sum(CASE WHEN debit = ?4 THEN 0 ELSE amount END), 0) AS BIGINT),
+                CAST(coalesce(sum(CASE WHEN debit = ?4 THEN amount ELSE 0 END), 0) AS BIGINT)
+         FROM transfers WHERE credit = ?1 AND at >= ?2 AND at < ?3 AND of_transfer IS NOT NULL",
+        params![&account, from, to, &taken_back],
+        |cells| Ok((cells.minor()?, cells.minor()?)),
     )?;
     let paid_out = one(
         db,
@@ -73,12 +75,15 @@ fn totals(db: Db<'_>, merchant: MerchantId, from: Timestamp, to: Timestamp) -> R
         params![merchant.as_bytes(), from, to, &account],
         |cells| cells.minor(),
     )?;
-    let (refunds, fees) = taken.unwrap_or((Minor::ZERO, Minor::ZERO));
+    let (refunds, fees, disputed) = taken.unwrap_or((Minor::ZERO, Minor::ZERO, Minor::ZERO));
+    let (fees_back, given_again) = given_back.unwrap_or((Minor::ZERO, Minor::ZERO));
+    let less = |taken: Minor, back: Minor| taken.minus(back).map_err(|error| too_much(merchant, error));
     Ok(Totals {
         payments: payments.unwrap_or(Minor::ZERO),
         refunds,
-        fees: fees.minus(given_back.unwrap_or(Minor::ZERO)).map_err(|error| too_much(merchant, error))?,
+        fees: less(fees, fees_back)?,
         payouts: paid_out.unwrap_or(Minor::ZERO),
+        disputes: less(disputed, given_again)?,
     })
 }
 
@@ -175,7 +180,16 @@ fn movements(
         params![&account, from, to.unix_ms(), after_at, after_transfer, limit],
         |cells| {
             let (at, transfer, change) = (cells.time()?, cells.id()?, cells.minor()?);
-            let kind = if cells.account()? == Account::Fees { MovementKind::Fee } else { MovementKind::Refund };
+            let kind = match cells.account()? {
+                Account::Fees => MovementKind::Fee,
+                Account::TakenBack => MovementKind::Dispute,
+                Account::Outside
+                | Account::Wallet(_)
+                | Account::Merchant(_)
+                | Account::Suspense
+                | Account::Rail(_)
+                | Account::Bank(_) => MovementKind::Refund,
+            };
             Ok(Movement { at, transfer, kind, change, bill: Some(cells.id()?), reason: cells.opt_text()? })
         },
     )?);
@@ -183,7 +197,7 @@ fn movements(
         db,
         "transfers",
         merchant,
-        "SELECT t.at, t.transfer, t.amount, b.bill FROM transfers t
+        "SELECT t.at, t.transfer, t.amount, t.debit, b.bill FROM transfers t
          JOIN orders o ON o.no = t.order_no JOIN bills b ON b.no = o.bill_no
          WHERE t.credit = ?1 AND t.at >= ?2 AND t.at < ?3 AND t.of_transfer IS NOT NULL
            AND (t.at > ?4 OR t.transfer > ?5)
@@ -191,8 +205,9 @@ fn movements(
         params![&account, from, to.unix_ms(), after_at, after_transfer, limit],
         |cells| {
             let (at, transfer, change) = (cells.time()?, cells.id()?, cells.minor()?);
-            let bill = Some(cells.id()?);
-            Ok(Movement { at, transfer, kind: MovementKind::FeeBack, change, bill, reason: None })
+            let again = cells.account()? == Account::TakenBack;
+            let kind = if again { MovementKind::DisputeBack } else { MovementKind::FeeBack };
+            Ok(Movement { at, transfer, kind, change, bill: Some(cells.id()?), reason: None })
         },
     )?);
     found.extend(many(
@@ -224,7 +239,7 @@ pub(crate) fn closings(
         db,
         "closings",
         merchant,
-        "SELECT day, currency, payments, refunds, fees, payouts, balance FROM closings
+        "SELECT day, currency, payments, refunds, fees, payouts, disputes, balance FROM closings
          WHERE merchant = ?1 AND day > ?2 ORDER BY day LIMIT ?3",
         params![merchant.as_bytes(), after.map_or(-1, Day::number), limit.min(MAX_CLOSINGS_PAGE)],
         |cells| {
@@ -234,6 +249,7 @@ pub(crate) fn closings(
                 refunds: cells.minor()?,
                 fees: cells.minor()?,
                 payouts: cells.minor()?,
+                disputes: cells.minor()?,
             };
             Ok(ClosingRow { day, currency, totals, balance: cells.minor()? })
         },
@@ -313,8 +329,8 @@ fn close(tx: &mut Tx<'_>, merchant: MerchantId, until: Day) -> Result<u64, Fault
         balance = totals.net().and_then(|net| balance.plus(net)).map_err(|error| too_much(merchant, error))?;
         run(
             tx.db,
-            "INSERT INTO closings (merchant, day, currency, payments, refunds, fees, payouts, balance)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO closings (merchant, day, currency, payments, refunds, fees, payouts, disputes, balance)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 merchant.as_bytes(),
                 day.number(),
@@ -323,6 +339,7 @@ fn close(tx: &mut Tx<'_>, merchant: MerchantId, until: Day) -> Result<u64, Fault
                 totals.refunds.get(),
                 totals.fees.get(),
                 totals.payouts.get(),
+                totals.disputes.get(),
                 balance.get(),
             ],
         )?;

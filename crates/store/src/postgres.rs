@@ -18,7 +18,6 @@ use std::error::Error as _;
 use std::fmt::Display;
 use std::future::Future;
 use std::ops::Range;
-use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -31,12 +30,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 
 mod batch;
 
 use crate::announce::{Announcements, Told};
 use crate::db::{Db, Question, Questions, Raw, Value};
+use crate::postgres_tls::{self, Server};
 use crate::tx::{Fault, Tx};
 use crate::{Migrated, OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
 
@@ -154,8 +154,9 @@ where
 
 impl Postgres {
     pub(crate) fn open(url: &str, connections: usize, signer: OutcomeSigner) -> Result<Self, StoreError> {
-        let mut config = Config::from_str(url).map_err(|error| StoreError::Database(said(&error)))?;
+        let mut config = Server::from_url(url)?;
         config
+            .config()
             .application_name("nodpay")
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .connect_timeout(CONNECT_TIME)
@@ -354,7 +355,7 @@ fn migrate(link: &Link) -> Result<Migrated, StoreError> {
 }
 
 struct Shared {
-    config: Config,
+    config: Server,
     signer: OutcomeSigner,
     announcements: Arc<Announcements>,
     announce: mpsc::Sender<Announcement>,
@@ -886,7 +887,7 @@ impl Link {
         }
         self.statements.borrow_mut().clear();
         let connected = self.block(async {
-            let (client, connection) = self.shared.config.connect(NoTls).await?;
+            let (client, connection) = self.shared.config.connect().await?;
             // It ends with the client.
             tokio::spawn(connection);
             client.batch_execute(SESSION).await?;
@@ -895,7 +896,9 @@ impl Link {
             Ok(client)
         })?;
         let client = connected.map_err(|error: tokio_postgres::Error| {
-            self.trouble.set(Some(Trouble::Lost));
+            if !postgres_tls::is_refused(&error) {
+                self.trouble.set(Some(Trouble::Lost));
+            }
             StoreError::Database(said(&error))
         })?;
         self.client.replace(Some(client));
@@ -1016,7 +1019,7 @@ pub(crate) fn column(row: &Row, index: usize) -> Result<Raw<'_>, String> {
 // Announcements between replicas
 
 /// Sends our topics to the other replicas and theirs to our subscribers, until the last worker has ended.
-async fn pass_on(config: &Config, mut announced: mpsc::Receiver<Announcement>, announcements: &Announcements) {
+async fn pass_on(config: &Server, mut announced: mpsc::Receiver<Announcement>, announcements: &Announcements) {
     let tell = |topic| announcements.heard(topic);
     let mut batch = Vec::new();
     loop {
@@ -1068,9 +1071,9 @@ async fn pass_on(config: &Config, mut announced: mpsc::Receiver<Announcement>, a
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A connection that listens; what others announce comes through the receiver, which ends with the connection.
-async fn listen(config: &Config) -> Result<(Client, mpsc::Receiver<String>), StoreError> {
+async fn listen(config: &Server) -> Result<(Client, mpsc::Receiver<String>), StoreError> {
     let failed = |error: tokio_postgres::Error| StoreError::Database(said(&error));
-    let (client, mut connection) = config.connect(NoTls).await.map_err(failed)?;
+    let (client, mut connection) = config.connect().await.map_err(failed)?;
     let (send, heard) = mpsc::channel(TOPIC_BUFFER);
     let (own, is_own) = oneshot::channel::<i32>();
     tokio::spawn(async move {

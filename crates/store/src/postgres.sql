@@ -338,15 +338,15 @@ CREATE TABLE merchant_events (
 );
 CREATE INDEX events_of_merchant ON merchant_events (merchant, seq);
 
--- Which transfers are refunds of which order; the reason is beside the ledger, so that it can be erased.
+-- Which refunds are of which order: transfers, or steps of a rail outside until that has answered. The reason is beside the
+-- ledger, so that it can be erased.
 CREATE TABLE refunds (
     household BYTEA NOT NULL,
     order_id BYTEA NOT NULL CHECK (octet_length(order_id) = 16),
     refund BYTEA NOT NULL,
     reason TEXT,
     PRIMARY KEY (household, order_id, refund),
-    FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id),
-    FOREIGN KEY (household, refund) REFERENCES transfers (household, transfer)
+    FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id)
 );
 
 -- Pocket money: `paid` dues of it are over, counted from `first`.
@@ -376,6 +376,8 @@ CREATE TABLE closings (
     fees BIGINT NOT NULL,
     -- Less what came back.
     payouts BIGINT NOT NULL,
+    -- Taken back by cards' banks, less what came back.
+    disputes BIGINT NOT NULL,
     balance BIGINT NOT NULL,
     PRIMARY KEY (merchant, day, currency)
 );
@@ -431,8 +433,8 @@ CREATE TABLE rail_payments (
     FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id)
 );
 
--- What a rail outside is to do, once each. `transfer` is what it knows the step by and never changes. Due at `next_at`: until
--- then somebody is asking, or it is not worth asking again. NULL once it is over: `done`, `declined`, or `dropped` for a hold
+-- What a rail outside is to do, once each; an order may have several refunds. `transfer` is what the rail knows the step by and
+-- never changes. Due at `next_at`: until then somebody is asking, or it is not worth asking again. NULL once it is over: `done`, `declined`, or `dropped` for a hold
 -- that nobody wants any more (its `void` answers for it).
 CREATE TABLE rail_steps (
     household BYTEA NOT NULL,
@@ -450,13 +452,30 @@ CREATE TABLE rail_steps (
     claimed SMALLINT NOT NULL CHECK (claimed IN (0, 1)),
     next_at BIGINT,
     at BIGINT NOT NULL,
-    PRIMARY KEY (household, order_id, step),
+    PRIMARY KEY (household, order_id, step, transfer),
     UNIQUE (transfer, step),
     FOREIGN KEY (household, order_id) REFERENCES rail_payments (household, order_id),
     CHECK ((state IN ('done', 'declined', 'dropped')) = (next_at IS NULL)),
     CHECK ((state = 'declined') = (decline IS NOT NULL))
 );
+CREATE UNIQUE INDEX rail_steps_once ON rail_steps (household, order_id, step) WHERE step <> 'refund';
 CREATE INDEX rail_steps_due ON rail_steps (rail, next_at) WHERE next_at IS NOT NULL;
+-- Payments that the card's bank takes back, one row a dispute: `open` while it only asks, `taken` while it has the money, then
+-- `won` (the merchant has it again) or `lost`. The books know it by `transfer`, the rail by `known_as`.
+CREATE TABLE disputes (
+    transfer BYTEA PRIMARY KEY CHECK (octet_length(transfer) = 16),
+    household BYTEA NOT NULL,
+    order_id BYTEA NOT NULL,
+    known_as TEXT NOT NULL UNIQUE,
+    amount BIGINT NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL CHECK (octet_length(currency) = 3),
+    state TEXT NOT NULL CHECK (state IN ('open', 'taken', 'won', 'lost')),
+    opened BIGINT NOT NULL,
+    changed BIGINT NOT NULL,
+    FOREIGN KEY (household, order_id) REFERENCES rail_payments (household, order_id)
+);
+CREATE INDEX disputes_of_order ON disputes (household, order_id);
+CREATE INDEX rail_payments_known ON rail_payments (known_as) WHERE known_as IS NOT NULL;
 CREATE INDEX payouts_by_id ON payouts (payout);
 
 -- The root's word on each key that has ever signed outcomes here.
@@ -493,6 +512,10 @@ CREATE TRIGGER keep BEFORE DELETE ON payouts FOR EACH ROW EXECUTE FUNCTION refus
 CREATE TRIGGER end_once BEFORE UPDATE ON payouts FOR EACH ROW
     WHEN (OLD.state IN ('done', 'returned') OR NEW.amount <> OLD.amount OR NEW.iban <> OLD.iban)
     EXECUTE FUNCTION refuse('a payout ends once');
+CREATE TRIGGER keep BEFORE DELETE ON disputes FOR EACH ROW EXECUTE FUNCTION refuse('disputes are kept');
+CREATE TRIGGER end_once BEFORE UPDATE ON disputes FOR EACH ROW
+    WHEN (OLD.state IN ('won', 'lost') OR NEW.amount <> OLD.amount OR NEW.transfer <> OLD.transfer)
+    EXECUTE FUNCTION refuse('a dispute ends once');
 CREATE TRIGGER keep BEFORE DELETE ON rail_steps FOR EACH ROW EXECUTE FUNCTION refuse('rail_steps are kept');
 CREATE TRIGGER end_once BEFORE UPDATE ON rail_steps FOR EACH ROW
     WHEN (OLD.next_at IS NULL OR NEW.transfer <> OLD.transfer OR NEW.amount <> OLD.amount)

@@ -16,7 +16,7 @@ use crate::households::Books;
 use crate::ledger::{self, Held, LedgerOrStore};
 use crate::orders::{self, Live};
 use crate::tx::{Fault, Tx};
-use crate::{Asking, HouseholdEvent, OrderRow, RailWork, StoreError, merchants};
+use crate::{Asking, HouseholdEvent, OrderRow, RailWork, StoreError, merchants, refunds};
 
 /// Whoever claimed a step asks for at most this long; longer than any call to a rail.
 pub const LEASE_MS: i64 = 30_000;
@@ -66,8 +66,7 @@ impl Rail for Wallet<'_, '_> {
     fn refund(self, movement: Movement) -> Self::Answered {
         let paid = ledger::find(self.tx.db, self.books.household, self.held.transfer)?.and_then(|found| found.posted);
         let Some(paid) = paid else { return Ok(RailAnswer::Declined(Decline::NotPossible)) };
-        let (refund, amount) = (movement.transfer, movement.amount.units());
-        ledger::give_back(self.tx, self.books, &self.held, paid, self.refunded, (refund, amount), self.now)?;
+        ledger::give_back(self.tx, self.books, &self.held, paid, self.refunded, movement, self.now)?;
         Ok(RailAnswer::Done)
     }
 
@@ -114,6 +113,23 @@ pub(crate) fn hold(
         params![books.household.as_bytes(), live.row.order.as_bytes(), payer_json(&payer)?],
     )?;
     ask(tx, live, RailStep::Hold, movement, now)
+}
+
+/// Asks the rail to give a part of a payment back. `None` where something else has its id.
+pub(crate) fn refund(
+    tx: &Tx<'_>,
+    live: &Live,
+    movement: Movement,
+    now: Timestamp,
+) -> Result<Option<RailAnswer>, StoreError> {
+    let asked = insert(tx, live, RailStep::Refund, movement, now)?;
+    Ok(asked.then_some(RailAnswer::Pending))
+}
+
+/// Whether a refund that a rail outside was ever asked for has this id.
+pub(crate) fn is_refund(db: Db<'_>, transfer: TransferId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM rail_steps WHERE transfer = ?1 AND step = 'refund'";
+    Ok(one(db, "rail_steps", transfer, sql, params![transfer.as_bytes()], |cells| cells.int())?.is_some())
 }
 
 /// Asks the rail to pay an order's hold out. The wallet does so when the order ends, in this same transaction.
@@ -167,11 +183,19 @@ fn ask(tx: &Tx<'_>, live: &Live, step: RailStep, movement: Movement, now: Timest
     if !live.row.rail.can(step) {
         return Ok(RailAnswer::Done);
     }
-    run(
+    if !insert(tx, live, step, movement, now)? {
+        return Err(live.incident(format!("its {} is asked for twice", step.as_str())));
+    }
+    Ok(RailAnswer::Pending)
+}
+
+/// Whether it is new.
+fn insert(tx: &Tx<'_>, live: &Live, step: RailStep, movement: Movement, now: Timestamp) -> Result<bool, StoreError> {
+    let inserted = run(
         tx.db,
         "INSERT INTO rail_steps
              (household, order_id, step, transfer, amount, currency, rail, state, tries, claimed, next_at, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'asked', 0, 0, ?8, ?8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'asked', 0, 0, ?8, ?8) ON CONFLICT DO NOTHING",
         params![
             live.row.household.as_bytes(),
             live.row.order.as_bytes(),
@@ -183,13 +207,18 @@ fn ask(tx: &Tx<'_>, live: &Live, step: RailStep, movement: Movement, now: Timest
             now.unix_ms(),
         ],
     )?;
-    Ok(RailAnswer::Pending)
+    Ok(inserted == 1)
 }
 
 // Households
 
-pub(crate) fn set_payer(tx: &mut Tx<'_>, household: HouseholdId, payer: Option<&Payer>) -> Result<(), Fault> {
-    Books::load(tx.db, household)?;
+pub(crate) fn set_payer(
+    tx: &mut Tx<'_>,
+    household: HouseholdId,
+    payer: Option<&Payer>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let mut books = Books::load(tx.db, household)?;
     let sql = "DELETE FROM household_rails WHERE household = ?1";
     run(tx.db, sql, params![household.as_bytes()])?;
     if let Some(payer) = payer {
@@ -199,7 +228,9 @@ pub(crate) fn set_payer(tx: &mut Tx<'_>, household: HouseholdId, payer: Option<&
             params![household.as_bytes(), payer.kind().as_str(), payer_json(payer)?],
         )?;
     }
-    Ok(())
+    // What the wallet has is what can be spent, or is no longer.
+    ledger::tell_balance(tx, &mut books, now)?;
+    Ok(books.save(tx)?)
 }
 
 /// Whom the household's rail outside takes the money from; `None` where it pays with its wallet.
@@ -219,20 +250,19 @@ fn payer_json(payer: &Payer) -> Result<String, StoreError> {
 
 // Steps
 
+/// What names a step.
+pub(crate) type Key = (HouseholdId, OrderId, RailStep, TransferId);
+
 /// Which steps of a rail are due, the earliest first.
-pub(crate) fn due(
-    db: Db<'_>,
-    rail: RailKind,
-    now: Timestamp,
-    limit: u32,
-) -> Result<Vec<(HouseholdId, OrderId, RailStep)>, StoreError> {
+pub(crate) fn due(db: Db<'_>, rail: RailKind, now: Timestamp, limit: u32) -> Result<Vec<Key>, StoreError> {
     many(
         db,
         "rail_steps",
         "(due)",
-        "SELECT household, order_id, step FROM rail_steps WHERE rail = ?1 AND next_at <= ?2 ORDER BY next_at LIMIT ?3",
+        "SELECT household, order_id, step, transfer FROM rail_steps
+         WHERE rail = ?1 AND next_at <= ?2 ORDER BY next_at LIMIT ?3",
         params![rail.as_str(), now.unix_ms(), limit],
-        |cells| Ok((cells.id()?, cells.id()?, step(cells)?)),
+        |cells| Ok((cells.id()?, cells.id()?, step(cells)?, cells.id()?)),
     )
 }
 
@@ -248,7 +278,6 @@ fn step(cells: &Cells<'_>) -> Result<RailStep, StoreError> {
 
 /// A step as it lies in its row.
 struct Row {
-    transfer: TransferId,
     amount: Amount,
     state: String,
     tries: u32,
@@ -257,18 +286,17 @@ struct Row {
     known_as: Option<String>,
 }
 
-fn find(db: Db<'_>, (household, order, step): (HouseholdId, OrderId, RailStep)) -> Result<Option<Row>, StoreError> {
+fn find(db: Db<'_>, (household, order, step, transfer): Key) -> Result<Option<Row>, StoreError> {
     one(
         db,
         "rail_steps",
         order,
-        "SELECT s.transfer, s.amount, s.currency, s.state, s.tries, s.next_at, p.payer, p.known_as FROM rail_steps s
+        "SELECT s.amount, s.currency, s.state, s.tries, s.next_at, p.payer, p.known_as FROM rail_steps s
          JOIN rail_payments p ON p.household = s.household AND p.order_id = s.order_id
-         WHERE s.household = ?1 AND s.order_id = ?2 AND s.step = ?3",
-        params![household.as_bytes(), order.as_bytes(), step.as_str()],
+         WHERE s.household = ?1 AND s.order_id = ?2 AND s.step = ?3 AND s.transfer = ?4",
+        params![household.as_bytes(), order.as_bytes(), step.as_str(), transfer.as_bytes()],
         |cells| {
             Ok(Row {
-                transfer: cells.id()?,
                 amount: cells.amount()?,
                 state: cells.string()?,
                 tries: cells.number()?,
@@ -281,13 +309,10 @@ fn find(db: Db<'_>, (household, order, step): (HouseholdId, OrderId, RailStep)) 
 }
 
 /// Takes a due step, so that for [`LEASE_MS`] nobody else does; `None` when somebody has, or it is over.
-pub(crate) fn claim(
-    tx: &mut Tx<'_>,
-    (household, order, step): (HouseholdId, OrderId, RailStep),
-    now: Timestamp,
-) -> Result<Option<RailWork>, Fault> {
+pub(crate) fn claim(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<Option<RailWork>, Fault> {
+    let (household, order, step, transfer) = key;
     Books::load(tx.db, household)?;
-    let Some(row) = find(tx.db, (household, order, step))? else { return Ok(None) };
+    let Some(row) = find(tx.db, key)? else { return Ok(None) };
     if row.next_at.is_none_or(|next_at| next_at > now) {
         return Ok(None);
     }
@@ -295,9 +320,15 @@ pub(crate) fn claim(
         tx.db,
         "rail_steps",
         order,
-        "UPDATE rail_steps SET tries = tries + 1, claimed = 1, next_at = ?4
-         WHERE household = ?1 AND order_id = ?2 AND step = ?3",
-        params![household.as_bytes(), order.as_bytes(), step.as_str(), now.plus_ms(LEASE_MS).unix_ms()],
+        "UPDATE rail_steps SET tries = tries + 1, claimed = 1, next_at = ?5
+         WHERE household = ?1 AND order_id = ?2 AND step = ?3 AND transfer = ?4",
+        params![
+            household.as_bytes(),
+            order.as_bytes(),
+            step.as_str(),
+            transfer.as_bytes(),
+            now.plus_ms(LEASE_MS).unix_ms(),
+        ],
     )?;
     let live = orders::load(tx.db, household, order)?.ok_or(StoreError::OrderUnknown)?;
     let hold = live.hold.ok_or_else(|| live.incident("a rail is asked for it, but it has no hold"))?;
@@ -306,7 +337,7 @@ pub(crate) fn claim(
         household,
         order,
         step,
-        movement: Movement { transfer: row.transfer, amount: row.amount },
+        movement: Movement { transfer, amount: row.amount },
         hold,
         payer: row.payer,
         payee,
@@ -345,7 +376,7 @@ pub(crate) fn answered(
     reply: &RailReply,
     now: Timestamp,
 ) -> Result<Option<OrderRow>, Fault> {
-    let key = (work.household, work.order, work.step);
+    let key = (work.household, work.order, work.step, work.movement.transfer);
     let mut books = Books::load(tx.db, work.household)?;
     let mut live = orders::load(tx.db, work.household, work.order)?.ok_or(StoreError::OrderUnknown)?;
     let row = find(tx.db, key)?.ok_or_else(|| live.incident("a rail answers what it was not asked"))?;
@@ -364,17 +395,19 @@ pub(crate) fn answered(
         tx.db,
         "rail_steps",
         work.order,
-        "UPDATE rail_steps SET state = ?4, decline = ?5, claimed = 0, next_at = ?6 WHERE household = ?1 AND order_id = ?2 AND step = ?3",
+        "UPDATE rail_steps SET state = ?5, decline = ?6, claimed = 0, next_at = ?7
+         WHERE household = ?1 AND order_id = ?2 AND step = ?3 AND transfer = ?4",
         params![
             work.household.as_bytes(),
             work.order.as_bytes(),
             work.step.as_str(),
+            work.movement.transfer.as_bytes(),
             state,
             decline,
             wait.map(|wait| now.plus_ms(wait).unix_ms()),
         ],
     )?;
-    suspend(tx, &live, work.step, &row, &reply.answer, now)?;
+    suspend(tx, &live, work, &reply.answer, now)?;
     let event = match (work.step, &reply.answer) {
         (RailStep::Hold, RailAnswer::Done) => Some(Event::Held),
         (RailStep::Post, RailAnswer::Done) => Some(Event::Posted),
@@ -384,6 +417,9 @@ pub(crate) fn answered(
     };
     let changed = match event {
         Some(event) => orders::rail_said(tx, &mut books, &mut live, event, now)?,
+        None if work.step == RailStep::Refund => {
+            refunds::answered(tx, &mut books, &mut live, work, &reply.answer, now)?
+        }
         None if state != row.state && live.row.outcome.is_none() => {
             tell(tx, &mut books, To::Guardians, HouseholdEvent::Order(work.order), now)?;
             tell(tx, &mut books, To::Watch(live.row.watch), HouseholdEvent::Order(work.order), now)?;
@@ -419,18 +455,11 @@ fn remember(tx: &Tx<'_>, work: &RailWork, reply: &RailReply) -> Result<(), Store
 }
 
 /// While nobody knows whether a rail has paid, the amount stands in suspense.
-fn suspend(
-    tx: &Tx<'_>,
-    live: &Live,
-    step: RailStep,
-    row: &Row,
-    answer: &RailAnswer,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    if step != RailStep::Post {
+fn suspend(tx: &Tx<'_>, live: &Live, work: &RailWork, answer: &RailAnswer, now: Timestamp) -> Result<(), StoreError> {
+    if work.step != RailStep::Post {
         return Ok(());
     }
-    let held = live.held(row.transfer);
+    let held = live.held(work.movement.transfer);
     match answer {
         RailAnswer::Unknown => ledger::suspend(tx, live.row.household, &held, now),
         RailAnswer::Done | RailAnswer::Declined(_) => ledger::resolve(tx, live.row.household, &held, now),

@@ -105,8 +105,8 @@ CREATE TABLE rail_payments (
     FOREIGN KEY (household, order_id) REFERENCES orders (household, order_id)
 ) STRICT, WITHOUT ROWID;
 
--- What a rail outside is to do, once each. `transfer` is what it knows the step by and never changes. Due at `next_at`: until
--- then somebody is asking, or it is not worth asking again. NULL once it is over: `done`, `declined`, or `dropped` for a hold
+-- What a rail outside is to do, once each; an order may have several refunds. `transfer` is what the rail knows the step by and
+-- never changes. Due at `next_at`: until then somebody is asking, or it is not worth asking again. NULL once it is over: `done`, `declined`, or `dropped` for a hold
 -- that nobody wants any more (its `void` answers for it).
 CREATE TABLE rail_steps (
     household BLOB NOT NULL,
@@ -124,16 +124,37 @@ CREATE TABLE rail_steps (
     claimed INTEGER NOT NULL CHECK (claimed IN (0, 1)),
     next_at INTEGER,
     at INTEGER NOT NULL,
-    PRIMARY KEY (household, order_id, step),
+    PRIMARY KEY (household, order_id, step, transfer),
     UNIQUE (transfer, step),
     FOREIGN KEY (household, order_id) REFERENCES rail_payments (household, order_id),
     CHECK ((state IN ('done', 'declined', 'dropped')) = (next_at IS NULL)),
     CHECK ((state = 'declined') = (decline IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX rail_steps_once ON rail_steps (household, order_id, step) WHERE step <> 'refund';
 CREATE INDEX rail_steps_due ON rail_steps (rail, next_at) WHERE next_at IS NOT NULL;
 CREATE TRIGGER rail_steps_end BEFORE UPDATE ON rail_steps
 WHEN OLD.next_at IS NULL OR NEW.transfer <> OLD.transfer OR NEW.amount <> OLD.amount
 BEGIN SELECT RAISE (ABORT, 'a step of a rail ends once'); END;
 CREATE TRIGGER rail_steps_keep BEFORE DELETE ON rail_steps BEGIN SELECT RAISE (ABORT, 'rail_steps are kept'); END;
+-- Payments that the card's bank takes back, one row a dispute: `open` while it only asks, `taken` while it has the money, then
+-- `won` (the merchant has it again) or `lost`. The books know it by `transfer`, the rail by `known_as`.
+CREATE TABLE disputes (
+    transfer BLOB PRIMARY KEY CHECK (length(transfer) = 16),
+    household BLOB NOT NULL,
+    order_id BLOB NOT NULL,
+    known_as TEXT NOT NULL UNIQUE,
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL CHECK (length(currency) = 3),
+    state TEXT NOT NULL CHECK (state IN ('open', 'taken', 'won', 'lost')),
+    opened INTEGER NOT NULL,
+    changed INTEGER NOT NULL,
+    FOREIGN KEY (household, order_id) REFERENCES rail_payments (household, order_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX disputes_of_order ON disputes (household, order_id);
+CREATE INDEX rail_payments_known ON rail_payments (known_as) WHERE known_as IS NOT NULL;
+CREATE TRIGGER disputes_end BEFORE UPDATE ON disputes
+WHEN OLD.state IN ('won', 'lost') OR NEW.amount <> OLD.amount OR NEW.transfer <> OLD.transfer
+BEGIN SELECT RAISE (ABORT, 'a dispute ends once'); END;
+CREATE TRIGGER disputes_keep BEFORE DELETE ON disputes BEGIN SELECT RAISE (ABORT, 'disputes are kept'); END;
 -- The bank's answers name a payout alone.
 CREATE INDEX payouts_by_id ON payouts (payout);

@@ -12,7 +12,7 @@ use nodpay_core::{
 };
 use rusqlite::Connection;
 
-use crate::contract::{Family, Shop, outcome_of, outcome_signer};
+use crate::contract::{Family, Shop, a_family_with_orders_at_its_rail, outcome_of, outcome_signer};
 use crate::db::{Db, params, run};
 use crate::{Address, Audience, HouseholdEvent, Migrated, OutcomeSigner, Refund, Store, StoreError};
 
@@ -484,6 +484,81 @@ async fn a_check_finds_what_was_tampered_with() {
         }
         let findings = open_in(&folder).check().await.expect("a check");
         assert!(findings.iter().any(|finding| finding.table == table), "{sql}: {findings:?}");
+    }
+}
+
+/// Steps of rails that contradict their orders or the books, each found and said in words.
+#[tokio::test]
+async fn a_check_compares_rails_with_orders() {
+    let of = |step: &str, order: &str| {
+        format!("household = ?1 AND step = '{step}' AND order_id IN (SELECT order_id FROM orders WHERE {order})")
+    };
+    let set = |what: &str, step: &str, order: &str| format!("UPDATE rail_steps SET {what} WHERE {}", of(step, order));
+    let delete = |step: &str, order: &str| format!("DELETE FROM rail_steps WHERE {}", of(step, order));
+    let (over, asked) = ("state = 'done', next_at = NULL", "state = 'asked', next_at = 1");
+    let (declined, paid) = ("state = 'declined', decline = 'refused', next_at = NULL", "outcome_kind = 'paid'");
+    let cases = [
+        ("no rail is asked to pay", delete("post", "state = 'paying'")),
+        ("it is declined, but the order waits for it", set(declined, "post", "state = 'paying'")),
+        ("it is done, but the order waits for it", set(over, "post", "state = 'paying'")),
+        ("being paid, but its rail has not held", set(declined, "hold", "state = 'paying'")),
+        ("the order is paid, but its rail has not paid", delete("post", paid)),
+        ("the order is paid, but its rail has not paid", set(asked, "post", paid)),
+        ("the order is paid, but its rail has not held", set(asked, "hold", paid)),
+        (
+            "its rail has paid or is asked to",
+            set("step = 'post', state = 'done', next_at = NULL", "void", "state = 'ended'"),
+        ),
+        ("still asked to hold", set(asked, "hold", "outcome_kind = 'expired'")),
+        ("its rail is asked to let go, once", delete("void", "outcome_kind = 'expired'")),
+        ("its rail kept the money", set(declined, "void", "outcome_kind = 'expired'")),
+        ("asked to let go of an order that is paid", set("step = 'void'", "hold", paid)),
+        ("waits for its hold, but no rail", delete("hold", "state = 'holding'")),
+        ("it is done, but the order waits for it", set(over, "hold", "state = 'holding'")),
+        ("asked to pay an order that is not held", set("step = 'post'", "hold", "state = 'holding'")),
+        ("for another transfer or amount", set("amount = amount + 1", "post", "state = 'paying'")),
+        ("for another transfer or amount", set("rail = 'bank'", "post", paid)),
+        ("not what the order says was refunded", format!("{} AND state = 'done'", set(declined, "refund", paid))),
+        (
+            "exactly when its rail has done it",
+            format!("{} AND state = 'declined'", set("state = 'done', decline = NULL", "refund", paid)),
+        ),
+        (
+            "an order that is not there",
+            "UPDATE rail_steps SET order_id = randomblob(16) WHERE household = ?1".to_owned(),
+        ),
+        ("to give back what was not paid", set("step = 'refund'", "void", "outcome_kind = 'expired'")),
+        ("that the wallet pays", "UPDATE orders SET rail = 'wallet' WHERE household = ?1".to_owned()),
+        ("its next time says otherwise", set("next_at = NULL", "post", "state = 'paying'")),
+        (
+            "a dispute of it is won, its money is not",
+            "UPDATE disputes SET state = 'won' WHERE household = ?1".to_owned(),
+        ),
+        (
+            "a dispute of it is open, its money is not",
+            "UPDATE disputes SET state = 'open' WHERE household = ?1".to_owned(),
+        ),
+        ("nobody disputed a payment", "DELETE FROM disputes WHERE household = ?1".to_owned()),
+        ("a dispute of it is lost, its money is not", "UPDATE disputes SET amount = 1 WHERE household = ?1".to_owned()),
+    ];
+    for (what, sql) in cases {
+        let (store, folder) = open();
+        let family = a_family_with_orders_at_its_rail(&store).await;
+        assert_eq!(store.check().await, Ok(Vec::new()));
+        drop(store);
+        {
+            let db = Connection::open(file(&folder)).expect("the file");
+            db.execute_batch(
+                "DROP TRIGGER rail_steps_end; DROP TRIGGER rail_steps_keep; DROP TRIGGER disputes_end;
+                 DROP TRIGGER disputes_keep; DROP TRIGGER orders_end;",
+            )
+            .expect("no triggers");
+            db.pragma_update(None, "foreign_keys", false).expect("a pragma");
+            db.pragma_update(None, "ignore_check_constraints", true).expect("a pragma");
+            assert!(db.execute(&sql, [family.household.as_bytes()]).expect("a change") > 0, "{sql}");
+        }
+        let findings = open_in(&folder).check().await.expect("a check");
+        assert!(findings.iter().any(|finding| finding.what.contains(what)), "{sql}: {findings:?}");
     }
 }
 

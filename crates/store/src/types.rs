@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nodpay_core::{
     Amount, AskId, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency, Day,
-    Decision, Digest, EnrolledWatch, Every, FailReason, GuardianId, HouseholdId, Iban, LineId, LogEntry, Mcc,
+    Decision, Decline, Digest, EnrolledWatch, Every, FailReason, GuardianId, HouseholdId, Iban, LineId, LogEntry, Mcc,
     MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId, Payer, Payment, PersonName, PinReport,
     PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp, TransferId, Wallet, WatchId, WearerId,
 };
@@ -126,7 +126,7 @@ pub struct Refund {
     pub bill: BillId,
     /// Names this refund: repeated, it is the same one.
     pub refund: TransferId,
-    /// Above zero; with the earlier refunds at most what was paid.
+    /// Above zero; with those that are done or asked for at most what was paid.
     pub amount: Amount,
     pub reason: Option<Text<60>>,
 }
@@ -137,7 +137,88 @@ pub struct RefundRow {
     pub amount: Amount,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text<60>>,
+    /// When it was asked for.
     pub at: Timestamp,
+    #[serde(flatten)]
+    pub state: RefundState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", content = "decline", rename_all = "kebab-case")]
+pub enum RefundState {
+    /// The rail outside has not answered.
+    Asked,
+    /// The money is back.
+    Done,
+    /// The rail said no: nothing was given back.
+    Failed(Decline),
+}
+
+impl RefundState {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Done => "done",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// How a rail says that a dispute of one of its payments stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisputeNews {
+    /// The rail's own name for the payment.
+    pub payment: String,
+    /// And for the dispute.
+    pub dispute: String,
+    /// Made of that name: the transfer by which the bank takes the money back.
+    pub transfer: TransferId,
+    pub amount: Amount,
+    pub state: DisputeState,
+}
+
+/// A payment that its card's holder disputes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DisputeRow {
+    #[serde(skip)]
+    pub transfer: TransferId,
+    pub amount: Amount,
+    pub state: DisputeState,
+    pub opened: Timestamp,
+    pub changed: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DisputeState {
+    /// The bank asks, and has taken nothing.
+    Open,
+    /// The bank has the money while it decides.
+    Taken,
+    /// The merchant keeps the money, or has it again.
+    Won,
+    /// The bank keeps the money.
+    Lost,
+}
+
+impl DisputeState {
+    pub const ALL: [Self; 4] = [Self::Open, Self::Taken, Self::Won, Self::Lost];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Taken => "taken",
+            Self::Won => "won",
+            Self::Lost => "lost",
+        }
+    }
+
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -451,6 +532,8 @@ pub struct Totals {
     pub fees: Minor,
     /// Less what came back.
     pub payouts: Minor,
+    /// Taken back by cards' banks, less what came back.
+    pub disputes: Minor,
 }
 
 /// A day that is over, on which something moved.
@@ -517,6 +600,10 @@ pub enum MovementKind {
     Payout,
     /// A payout that the bank returned.
     PayoutBack,
+    /// Taken back by the card's bank.
+    Dispute,
+    /// And given again.
+    DisputeBack,
 }
 
 impl MovementKind {
@@ -529,6 +616,8 @@ impl MovementKind {
             Self::FeeBack => "fee-back",
             Self::Payout => "payout",
             Self::PayoutBack => "payout-back",
+            Self::Dispute => "dispute",
+            Self::DisputeBack => "dispute-back",
         }
     }
 }

@@ -306,5 +306,7 @@ pub(crate) struct OutcomeEvent {
 /// Event `balance`
 #[derive(Deserialize)]
 pub(crate) struct BalanceEvent {
-    pub(crate) balance: Amount,
+    /// Missing where no wallet pays.
+    #[serde(default)]
+    pub(crate) balance: Option<Amount>,
 }

@@ -178,6 +178,7 @@ async function refreshHome() {
   state.home = {
     ...believed,
     /** What the operator did to it: closed or frozen. */
+    rail: household.rail,
     stopped: household.closed ? "closed" : household.frozen ? "frozen" : null,
     balance: typeof balance === "number" ? { minor: balance, currency: household.currency } : { minor: balance.minor, currency: balance.currency },
   };
@@ -381,8 +382,9 @@ function homePage() {
     ...waiting.map(waitingCard),
     ...watches.map((watch) => reportCard(state.home, watch)),
     h("section.card.balance", { "aria-label": t("home.balance") },
-      h("p", {}, t("home.balance")),
-      h("p.amount", { testid: "balance" }, money(balance)),
+      ...(state.home.rail === "wallet"
+        ? [h("p", {}, t("home.balance")), h("p.amount", { testid: "balance" }, money(balance))]
+        : [h("p", { testid: "rail" }, t(`home.rail-${state.home.rail}`))]),
       watches.length > 0 && h("ul.wearers", {}, ...wearersOf(watches).map(({ name, count }) =>
         h("li", {}, avatar(name), h("span", {}, name), count > 1 && h("span", {}, t("home.watches", { count })))))),
     watches.length === 0 && h("section.card.center", {},

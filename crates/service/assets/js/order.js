@@ -320,7 +320,8 @@ function actions(ctx, entry, now, name) {
   const draft = draftOf(view.order_id);
   const left = entry.ends - performance.now();
   const { balance } = state.home;
-  const enough = !now.terms || now.terms.total.currency !== balance.currency || now.terms.total.minor <= balance.minor;
+  const rail = view.rail ?? "wallet";
+  const enough = rail !== "wallet" || !now.terms || now.terms.total.currency !== balance.currency || now.terms.total.minor <= balance.minor;
   const asked = { minor: order.bill.payload.total, currency: order.bill.payload.currency };
   const lower = now.terms && now.terms.total.minor < asked.minor;
   if (left <= 0) return h("div.actions", {}, notice("wait", t("order.time-over")));
@@ -333,7 +334,9 @@ function actions(ctx, entry, now, name) {
       lower && h("s.soft", {}, money(asked)),
       h("strong.amount", { testid: "total", "aria-live": "polite" }, now.terms ? money(now.terms.total) : "—")),
     now.terms && enough && h("p.soft", {},
-      t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) }),
+      rail === "wallet"
+        ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
+        : t(`order.rail-${rail}`),
       draft.refusing ? null : ` · ${t("order.no-undo")}`),
     !enough && notice("bad", t("order.too-little", { balance: money(balance) })),
     draft.problem && notice("bad", problemText(draft.problem)),
@@ -402,6 +405,7 @@ function ending(ctx, entry, name) {
     h("h2", {}, t(`ending.${kind}`, { total, name })),
     view.refunded && h("p.lead", { testid: "refunded" }, t("ending.refunded", { total: money(view.refunded) })),
     ...(view.refunds ?? []).filter(({ reason }) => reason).map(({ reason }) => h("p.quote", {}, h("bdi", {}, `“${reason}”`))),
+    ...(view.disputes ?? []).map(({ amount, state: is }) => h("p", { testid: `dispute-${is}`, role: "status" }, t(`dispute.${is}`, { total: money(amount) }))),
     view.asking && h("p", { testid: "asking", role: "status" }, t(`asking.${view.asking}`)),
     view.confirm_url?.startsWith("https://") && h("a.main", { href: view.confirm_url, testid: "confirm-with-bank" }, icon("shield"), t("asking.confirm")),
     outcome?.outcome === "failed" && h("p", {}, t(`fail.${outcome.reason}`)),

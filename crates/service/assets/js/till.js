@@ -207,6 +207,7 @@ function billChanged({ bill, status, total, struck, refunded, printed_code: prin
   const before = state.bill.status;
   Object.assign(state.bill, { status, struck: struck ?? [], total: typeof total === "object" ? total.minor : (total ?? state.bill.total) });
   state.bill.refunded = refunded?.minor ?? 0;
+  if (state.bill.refunds?.some(({ state: is }) => is === "asked")) refreshRefunds(bill).catch(() => {});
   if (status !== before) announce(t(`till.status.${status}`));
   render();
 }
@@ -224,13 +225,26 @@ async function cancelBill() {
   render();
 }
 
-/** Gives back what was typed, or all that is left. The name of the refund stays until it is done: trying again is the same refund. */
+async function refreshRefunds(id) {
+  const refunds = await get(`/api/merchant/bills/${id}/refunds`);
+  if (state.bill?.id !== id) return;
+  state.bill.refunds = refunds;
+  render();
+}
+
+/** What can still be given back: a card that has not answered may yet have it. */
+function leftOf(bill) {
+  const asked = (bill.refunds ?? []).filter(({ state: is }) => is === "asked");
+  return asked.reduce((left, { amount }) => left - amount.minor, bill.total - bill.refunded);
+}
+
+/** Gives back what was typed, or all that is left. The name of the refund stays until it is taken in: trying again is the same refund. */
 async function refund(event) {
   event.preventDefault();
   if (state.busy) return;
   const { bill } = state;
   const { currency } = bill.bill;
-  const left = bill.total - bill.refunded;
+  const left = leftOf(bill);
   const minor = bill.giveBack ? fromDecimal(bill.giveBack, currency) : left;
   if (minor === null || minor <= 0 || minor > left) {
     state.problem = { code: minor > left ? "refund-too-large" : "price" };
@@ -243,8 +257,8 @@ async function refund(event) {
     if (bill.refund?.minor !== minor) bill.refund = { minor, id: randomId() };
     await post(`/api/merchant/bills/${bill.id}/refunds`, { refund: bill.refund.id, amount: { minor, currency } });
     Object.assign(bill, { refund: null, giveBack: "" });
-    await refreshBill();
-    announce(t("till.refunded", { total: money({ minor: bill.refunded, currency }) }));
+    await Promise.all([refreshBill(), refreshRefunds(bill.id)]);
+    if (bill.refunded > 0) announce(t("till.refunded", { total: money({ minor: bill.refunded, currency }) }));
   } catch (error) {
     state.problem = error;
   }
@@ -255,9 +269,12 @@ async function refund(event) {
 function refundCard() {
   const { bill } = state;
   const { currency } = bill.bill;
-  const left = bill.total - bill.refunded;
+  const left = leftOf(bill);
+  const waiting = (bill.refunds ?? []).filter(({ state: is }) => is !== "done");
   return h("details.card", { testid: "refund" },
     h("summary", { testid: "refund-open" }, bill.refunded > 0 ? t("till.refunded", { total: money({ minor: bill.refunded, currency }) }) : t("till.refund")),
+    ...waiting.map(({ refund: id, amount, state: is, decline }) => h("p", { key: id, testid: `refund-${is}`, role: "status" },
+      t(`till.refund-${is}`, { total: money(amount) }), decline && ` ${t(`decline.${decline}`)}`)),
     left > 0 && h("form", { onsubmit: refund },
       h("label.field", {}, h("span", {}, t("till.refund-amount", { total: money({ minor: left, currency }) })),
         h("input", { type: "text", inputmode: "decimal", autocomplete: "off", testid: "refund-amount", value: bill.giveBack ?? "",

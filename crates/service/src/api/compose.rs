@@ -2,13 +2,13 @@
 //! data is what those say when the event is sent.
 
 use nodpay_core::{
-    Amount, AskId, BillId, GuardianId, HouseholdId, LineId, MerchantId, OrderId, OrderState, PairingId, PersonName,
-    Text, Timestamp, WatchId,
+    Amount, AskId, BillId, GuardianId, HouseholdId, LineId, MerchantId, OrderId, OrderState, OutcomeKind, PairingId,
+    PersonName, RailKind, Text, Timestamp, WatchId,
 };
 use nodpay_protocol::Verified;
 use nodpay_store::{
-    AskRow, AskState, Asking, Balance, BillRow, BillStatus, EventsPage, HouseholdEvent, HouseholdRow, MerchantEvent,
-    Message, OrderRow, RefundRow, StoreError,
+    AskRow, AskState, Asking, Balance, BillRow, BillStatus, DisputeRow, EventsPage, HouseholdEvent, HouseholdRow,
+    MerchantEvent, Message, OrderRow, RefundRow, RefundState, StoreError,
 };
 use serde::Serialize;
 
@@ -123,6 +123,8 @@ fn into_wire(message: Option<Message>) -> Option<String> {
 pub(crate) struct GuardianOrder {
     order_id: OrderId,
     state: &'static str,
+    /// What moves its money.
+    rail: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     asking: Option<&'static str>,
     /// Where to confirm with the bank.
@@ -157,15 +159,25 @@ pub(crate) struct GuardianOrder {
     /// In which parts and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refunds: Vec<RefundRow>,
+    /// What the card's bank asks about, or took back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disputes: Vec<DisputeRow>,
 }
 
 impl GuardianOrder {
     pub(crate) async fn new(app: &App, row: OrderRow) -> Result<Self, ApiError> {
         let now = app.now();
         let refunded = some(row.refunded);
-        let refunds = match refunded {
+        let mut refunds = match refunded {
             Some(_) => app.store().refunds(row.household, row.order).await?,
             None => Vec::new(),
+        };
+        refunds.retain(|refund| refund.state == RefundState::Done);
+        let disputes = match (row.rail, &row.state) {
+            (RailKind::Stripe, OrderState::Ended { outcome: OutcomeKind::Paid }) => {
+                app.store().disputes(row.household, row.order).await?
+            }
+            (RailKind::Stripe | RailKind::Wallet | RailKind::Bank, _) => Vec::new(),
         };
         let outcome_certificate = match &row.outcome {
             Some(ended) => Some(verified::outcome_certificate(app, &ended.message).await?.wire().to_owned()),
@@ -174,6 +186,7 @@ impl GuardianOrder {
         Ok(Self {
             order_id: row.order,
             state: state_name(&row.state),
+            rail: row.rail.as_str(),
             asking: row.asking.as_ref().map(asking_name),
             confirm_url: match &row.asking {
                 Some(Asking::Guardian(url)) => Some(url.clone()),
@@ -194,6 +207,7 @@ impl GuardianOrder {
             ask: row.ask.map(|ask| AskView::new(ask, now)),
             refunded,
             refunds,
+            disputes,
         })
     }
 }
@@ -291,7 +305,16 @@ fn json(data: &impl Serialize) -> Result<String, ApiError> {
 
 #[derive(Serialize)]
 struct BalanceEvent {
-    balance: Amount,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<Amount>,
+}
+
+/// What a watch may spend; `None` where a card or a bank account pays, whose limit we do not know.
+pub(crate) async fn spendable(app: &App, household: HouseholdId) -> Result<Option<Amount>, ApiError> {
+    if app.store().payer(household).await?.is_some() {
+        return Ok(None);
+    }
+    available(app.store().wallet(household).await?.ok_or(StoreError::HouseholdUnknown)?).map(Some)
 }
 
 /// What an event on this page says of the balance.
@@ -343,7 +366,7 @@ async fn guardian_events(app: &App, household: HouseholdId, after: u64) -> Resul
                 let outcome = order_row(&read, order)?.outcome.as_ref().map(|ended| ended.message.wire.as_str());
                 json(&Outcome { order, outcome })?
             }
-            HouseholdEvent::Balance => json(&BalanceEvent { balance: balance(&read)? })?,
+            HouseholdEvent::Balance => json(&BalanceEvent { balance: Some(balance(&read)?) })?,
             HouseholdEvent::Pin(watch) => json(&Pin { watch })?,
         };
         page.push(Sent { seq: row.seq, at: row.at, kind: row.event.kind(), data });
@@ -430,9 +453,9 @@ async fn watch_events(
                         let requote = wire(decided_requote(found).filter(|_| refused));
                         let decision = wire(found.decision.as_ref().filter(|_| refused));
                         let outcome = ended.message.wire.as_str();
-                        let balance = match standing {
-                            Standing::Enrolled => Some(balance(&read)?),
-                            Standing::Pending | Standing::Removed => None,
+                        let balance = match (&*standing, found.rail) {
+                            (Standing::Enrolled, RailKind::Wallet) => Some(balance(&read)?),
+                            (Standing::Enrolled | Standing::Pending | Standing::Removed, _) => None,
                         };
                         Some(json(&Outcome { order, outcome, decision, requote, balance })?)
                     }
@@ -444,7 +467,7 @@ async fn watch_events(
                 Some(json(&Refunded { order, refunded })?)
             }
             HouseholdEvent::Balance => match standing {
-                Standing::Enrolled => Some(json(&BalanceEvent { balance: balance(&read)? })?),
+                Standing::Enrolled => Some(json(&BalanceEvent { balance: spendable(app, household).await? })?),
                 Standing::Pending | Standing::Removed => None,
             },
             // Not for watches.

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nodpay_core::{
     Amount, AskId, Bytes, Currency, Decline, Digest, Entry, FailReason, GuardianId, HouseholdError, HouseholdId,
-    LineId, LogEntry, OrderId, OrderState, PairingId, PersonName, PublicKey, RailAnswer, RailStep, Reduction,
+    LineId, LogEntry, OrderId, OrderState, PairingId, PersonName, PublicKey, RailAnswer, RailKind, RailStep, Reduction,
     Timestamp, WatchId, WearerId,
 };
 use nodpay_protocol::{Assertion, AssertionKind, LogBook, VerifyError, name_digest, sha256, verify_decision};
@@ -166,8 +166,11 @@ pub(super) struct Household {
     /// The newest one of each watch.
     pin_reports: Vec<PinReportView>,
     guardians: Vec<NamedGuardian>,
+    /// The wallet's.
     balance: Amount,
     currency: Currency,
+    /// What new orders are paid by.
+    rail: &'static str,
     /// The operator has stopped its payments.
     frozen: bool,
     /// It was closed out.
@@ -195,6 +198,7 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         guardians: named(&row),
         balance: available(balance)?,
         currency: row.currency,
+        rail: app.store().payer(row.household).await?.map_or(RailKind::Wallet, |payer| payer.kind()).as_str(),
         frozen: row.frozen,
         closed: row.closed,
         rp_id: app.config().rp_id.clone(),

@@ -246,7 +246,7 @@ pub(super) struct RefundBody {
     reason: Option<Text<60>>,
 }
 
-/// Gives back what was paid, or a part of it.
+/// Gives back what was paid, or a part of it. What a card's rail is asked for is done later: a `bill` event tells.
 pub(super) async fn refund(
     State(app): State<App>,
     session: MerchantSession,
@@ -255,8 +255,18 @@ pub(super) async fn refund(
 ) -> Result<(StatusCode, Json<RefundRow>), ApiError> {
     let RefundBody { refund, amount, reason } = body;
     let asked = Refund { merchant: session.merchant, bill, refund, amount, reason };
-    let done = app.store().refund(asked, app.now()).await?;
-    Ok((StatusCode::CREATED, Json(done)))
+    let row = app.store().refund(asked, app.now()).await?;
+    app.rails().wake();
+    Ok((StatusCode::CREATED, Json(row)))
+}
+
+/// Those of a bill, also what waits for its rail and what failed.
+pub(super) async fn refunds(
+    State(app): State<App>,
+    session: MerchantSession,
+    Path(bill): Path<BillId>,
+) -> Result<Json<Vec<RefundRow>>, ApiError> {
+    Ok(Json(app.store().refunds_of_bill(session.merchant, bill).await?))
 }
 
 /// What a merchant says to a strike.

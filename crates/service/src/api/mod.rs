@@ -99,6 +99,7 @@ routes! {
     post "/api/merchant/bills" merchant::create_bill, Merchant;
     get "/api/merchant/bills/{bill}" merchant::bill, Merchant;
     post "/api/merchant/bills/{bill}/cancel" merchant::cancel_bill, Merchant;
+    get "/api/merchant/bills/{bill}/refunds" merchant::refunds, Merchant;
     post "/api/merchant/bills/{bill}/refunds" merchant::refund, Merchant;
     get "/api/merchant/statement" statement::statement, Merchant;
     post "/api/merchant/requotes/{ask}" merchant::answer, Merchant;

@@ -3,11 +3,12 @@
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use nodpay_store::StoreError;
 
 use crate::App;
 use crate::api::watch::{Accepted, accepted};
 use crate::problem::ApiError;
-use crate::rails::stripe::{WebhookError, transfer_of_event};
+use crate::rails::stripe::{News, WebhookError, news_of_event};
 
 /// An event of Stripe's. It is not believed, only taken as a reason to ask now.
 pub(super) async fn stripe_event(
@@ -18,10 +19,20 @@ pub(super) async fn stripe_event(
     // Without a secret nothing verifies.
     let secret = app.rails().webhook_secret().ok_or(WebhookError::Signature)?;
     let signature = headers.get("stripe-signature").and_then(|value| value.to_str().ok());
-    if let Some(transfer) = transfer_of_event(secret, signature, &body, app.now())?
-        && app.store().wake_rail(transfer, app.now()).await?
-    {
-        app.rails().wake();
+    match news_of_event(secret, signature, &body, app.now())? {
+        Some(News::Transfer(transfer)) if app.store().wake_rail(transfer, app.now()).await? => app.rails().wake(),
+        Some(News::Dispute(dispute)) => disputed(&app, &dispute).await?,
+        Some(News::Transfer(_)) | None => {}
     }
     Ok(accepted())
+}
+
+/// An event that was not accepted comes again, for days.
+async fn disputed(app: &App, dispute: &str) -> Result<(), ApiError> {
+    let stripe = app.rails().stripe().ok_or(StoreError::Unavailable)?;
+    let Some(news) = stripe.dispute(dispute).await.map_err(|_| StoreError::Unavailable)? else { return Ok(()) };
+    if let Some(state) = app.store().take_dispute(news, app.now()).await? {
+        crate::metrics::disputed(state);
+    }
+    Ok(())
 }

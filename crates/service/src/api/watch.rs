@@ -19,7 +19,7 @@ use nodpay_store::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::compose::{NamedGuardian, WatchOrder, available, message, named};
+use super::compose::{NamedGuardian, WatchOrder, message, named, spendable};
 use crate::App;
 use crate::events::{Audience, resume_from, stream};
 use crate::extract::{Json as JsonBody, Path, Query, Wire};
@@ -104,11 +104,10 @@ pub(super) async fn state(
     let wearer = household.wearers.iter().find(|(wearer, _)| *wearer == row.enrolled.wearer);
     let log = app.store().log(proof.household, from).await?;
     let order = app.store().latest_order(proof.watch).await?;
-    let balance = nodpay_store::Balance { wallet: household.wallet, currency: household.currency };
     Ok(Json(WatchState {
         now,
         events: household.last_event,
-        balance: if proof.standing == Standing::Enrolled { Some(available(balance)?) } else { None },
+        balance: if proof.standing == Standing::Enrolled { spendable(&app, proof.household).await? } else { None },
         wearer: wearer.map(|(_, name)| name.clone()),
         guardians: named(&household),
         log: log.into_iter().map(|entry| entry.wire).collect(),

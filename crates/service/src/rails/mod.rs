@@ -89,6 +89,10 @@ impl Rails {
         stripe.into_iter().chain(self.bank.is_some().then_some(RailKind::Bank))
     }
 
+    pub(crate) const fn stripe(&self) -> Option<&Stripe> {
+        self.stripe.as_ref()
+    }
+
     pub(crate) const fn webhook_secret(&self) -> Option<&StripeSecret> {
         self.webhook_secret.as_ref()
     }

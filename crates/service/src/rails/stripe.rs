@@ -21,7 +21,11 @@ use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder}
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use nodpay_core::{Amount, Decline, Movement, Rail, RailAnswer, RailKind, RailReply, RailStep, Timestamp, TransferId};
+use nodpay_core::{
+    Amount, Currency, Decline, Minor, Movement, Rail, RailAnswer, RailKind, RailReply, RailStep, Timestamp, TransferId,
+};
+use nodpay_protocol::sha256;
+use nodpay_store::{DisputeNews, DisputeState};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -96,6 +100,11 @@ impl std::fmt::Debug for StripeSecret {
     }
 }
 
+/// Stripe did not say, or not so that we understood it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stripe did not answer")]
+pub struct NoAnswer;
+
 /// Stripe's API under one secret key.
 pub struct Stripe {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -129,6 +138,25 @@ impl Stripe {
             .map_err(|_| StripeError::NotASecret(std::path::PathBuf::from("the key")))?;
         authorization.set_sensitive(true);
         Ok(Self { client, api: api.trim_end_matches('/').to_owned(), authorization, call_time })
+    }
+
+    /// How a dispute stands now. `None` where it is about no PaymentIntent.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]: ask again later.
+    pub async fn dispute(&self, id: &str) -> Result<Option<DisputeNews>, NoAnswer> {
+        let id = safe_id(id).map_err(|_| NoAnswer)?;
+        let dispute: Dispute = self.get(&format!("/v1/disputes/{id}"), &Form::new()).await.map_err(|_| NoAnswer)?;
+        let (state, Some(amount)) = (dispute.state(), our_amount(dispute.amount, &dispute.currency)) else {
+            tracing::error!("a dispute of stripe's is over an amount that we do not understand");
+            return Err(NoAnswer);
+        };
+        let mut transfer = [0; TransferId::LEN];
+        let name = sha256(format!("nodpay-dispute-v1\0{id}").as_bytes());
+        transfer.iter_mut().zip(name).for_each(|(to, from)| *to = from);
+        let (dispute_id, transfer) = (id.to_owned(), TransferId::from_bytes(transfer));
+        let news = |payment| DisputeNews { payment, dispute: dispute_id, transfer, amount, state };
+        Ok(dispute.payment_intent.map(news))
     }
 
     async fn post(&self, path: &str, key: &str, form: &Form) -> Result<Bytes, Failure> {
@@ -396,6 +424,17 @@ fn stripe_amount(amount: Amount) -> Option<i64> {
     .filter(|stripe| *stripe > 0)
 }
 
+/// The inverse of [`stripe_amount`]; `code` is Stripe's, in small letters.
+fn our_amount(stripe: i64, code: &str) -> Option<Amount> {
+    let currency = Currency::from_code(&code.to_ascii_uppercase()).ok()?;
+    let minor = match (currency.code(), currency.exponent()) {
+        ("ISK" | "UGX", 0) => stripe / 100,
+        ("MGA", 2) => stripe.checked_mul(100)?,
+        (_, _) => stripe,
+    };
+    Some(Amount::new(Minor::new(minor).ok()?, currency))
+}
+
 /// `application/x-www-form-urlencoded`.
 struct Form(String);
 
@@ -608,6 +647,34 @@ impl Refund {
     }
 }
 
+/// <https://docs.stripe.com/api/disputes/object>
+#[derive(Debug, Deserialize)]
+struct Dispute {
+    amount: i64,
+    currency: String,
+    payment_intent: Option<String>,
+    status: String,
+    /// What left our account at Stripe for it, and what came back.
+    #[serde(default)]
+    balance_transactions: Vec<BalanceTransaction>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BalanceTransaction {
+    amount: i64,
+}
+
+impl Dispute {
+    fn state(&self) -> DisputeState {
+        match self.status.as_str() {
+            "won" | "warning_closed" | "prevented" => DisputeState::Won,
+            "lost" => DisputeState::Lost,
+            _ if self.balance_transactions.iter().any(|moved| moved.amount < 0) => DisputeState::Taken,
+            _ => DisputeState::Open,
+        }
+    }
+}
+
 fn unknown() -> RailReply {
     RailReply::from(RailAnswer::Unknown)
 }
@@ -636,17 +703,26 @@ pub enum WebhookError {
     Body,
 }
 
-/// Verifies an event over exactly the bytes received (<https://docs.stripe.com/webhooks>, "Verify manually") and gives the
-/// transfer it is about, if it is one of ours.
+/// What it is worth asking about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A transfer of ours.
+    Transfer(TransferId),
+    /// A dispute, by Stripe's id.
+    Dispute(String),
+}
+
+/// Verifies an event over exactly the bytes received (<https://docs.stripe.com/webhooks>, "Verify manually") and gives what it
+/// is about, if that may concern us.
 ///
-/// What the event says is not believed: it only makes us ask about that transfer now. So events may come twice, late, in
-/// any order or never.
-pub fn transfer_of_event(
+/// What the event says is not believed: it only makes us ask about that now. So events may come twice, late, in any order or
+/// never.
+pub fn news_of_event(
     secret: &StripeSecret,
     header: Option<&str>,
     body: &[u8],
     now: Timestamp,
-) -> Result<Option<TransferId>, WebhookError> {
+) -> Result<Option<News>, WebhookError> {
     let mut signed_at = None;
     let mut signatures = Vec::new();
     for part in header.ok_or(WebhookError::Header)?.split(',') {
@@ -672,14 +748,17 @@ pub fn transfer_of_event(
         return Err(WebhookError::Stale);
     }
     let event: StripeEvent = serde_json::from_slice(body).map_err(|_| WebhookError::Body)?;
-    if !EVENTS.contains(&event.kind.as_str()) {
-        return Ok(None);
+    let EventObject { id, metadata } = event.data.object;
+    if event.kind.starts_with(DISPUTES) {
+        return Ok(id.map(News::Dispute));
     }
-    let transfer = event.data.object.metadata.transfer;
-    Ok(transfer.and_then(|transfer| super::from_hex(&transfer)).map(TransferId::from_bytes))
+    let transfer = metadata.transfer.filter(|_| EVENTS.contains(&event.kind.as_str()));
+    Ok(transfer.and_then(|transfer| super::from_hex(&transfer)).map(|id| News::Transfer(TransferId::from_bytes(id))))
 }
 
-/// Events after which it is worth asking.
+/// `.created`, `.updated`, `.funds_withdrawn`, `.funds_reinstated`, `.closed`.
+const DISPUTES: &str = "charge.dispute.";
+/// Events after which it is worth asking about a transfer.
 const EVENTS: [&str; 9] = [
     "payment_intent.amount_capturable_updated",
     "payment_intent.succeeded",
@@ -706,6 +785,7 @@ struct EventData {
 
 #[derive(Deserialize)]
 struct EventObject {
+    id: Option<String>,
     #[serde(default)]
     metadata: Metadata,
 }

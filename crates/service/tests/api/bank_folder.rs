@@ -54,7 +54,7 @@ fn bank() -> (TempDir, TestApp, Household) {
     app.wait(app.app.store().set_iban(cast.merchant, Some(iban))).expect("set");
     let household = app.add_household(cast, 0);
     let payer = Payer::Bank(account("Family", "NO9386011117947"));
-    app.wait(app.app.store().set_payer(household.cast.household, Some(payer))).expect("set");
+    app.wait(app.app.store().set_payer(household.cast.household, Some(payer), app.now())).expect("set");
     (folder, app, household)
 }
 
@@ -98,7 +98,7 @@ fn payouts_go_to_the_bank_too() {
         let (folder, app, household) = bank();
         let cast = &household.cast;
         let store = app.app.store();
-        app.wait(store.set_payer(cast.household, None)).expect("the wallet");
+        app.wait(store.set_payer(cast.household, None, app.now())).expect("the wallet");
         app.top_up(&household, 20_000);
         let watch = app.follow_watch(cast, None);
         let (bill, order) = app.ordered(&household, 1);

@@ -1,6 +1,6 @@
 //! Whole orders on a card, against the strict double: what guardian, watch and till see while the rail holds and pays.
 
-use nodpay_core::{Payer, Verdict};
+use nodpay_core::{Payer, TransferId, Verdict};
 use nodpay_protocol::verify_evidence;
 use nodpay_service::rails::RailFiles;
 use nodpay_testkit::{Cast, cny};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::app::{Events, Household, Setup, TestApp};
-use crate::stripe_double::{CONFIRM, CUSTOMER, Double, Fault, GOOD, KEY, POOR, WEBHOOK_SECRET};
+use crate::stripe_double::{CONFIRM, CUSTOMER, Double, Fault, GOOD, KEY, POOR, WEBHOOK_SECRET, sign};
 
 struct Card {
     double: Double,
@@ -40,7 +40,7 @@ fn with_card(method: &str) -> Card {
     app.add_merchant(&Cast::new(0));
     let household = app.add_household(Cast::new(0), 0);
     let payer = Payer::Stripe { customer: CUSTOMER.to_owned(), method: method.to_owned() };
-    app.wait(app.app.store().set_payer(household.cast.household, Some(payer))).expect("set");
+    app.wait(app.app.store().set_payer(household.cast.household, Some(payer), app.now())).expect("set");
     Card { double, app, household, _runtime: runtime, _secrets: secrets }
 }
 
@@ -74,9 +74,17 @@ fn a_guardian_nods_and_the_card_pays() {
     assert_eq!(guardian.wait_for("decision").data, json!({ "order": order.order }));
     assert_eq!(card.view(order.order)["state"], "approved");
     app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
-    assert_eq!(watch.wait_for("outcome").data["order"], json!(order.order));
+    let outcome = watch.wait_for("outcome").data;
+    assert_eq!((&outcome["order"], &outcome["balance"]), (&json!(order.order), &Value::Null));
     let total = bill.total.get();
     assert_eq!(card.double.money(), [("succeeded", total, 0)]);
+    // Neither watch nor phone takes the empty wallet for a limit.
+    let path = format!("/api/watch/{}/state?from=0", cast.watch);
+    assert_eq!(app.watch_get(cast, &path).ok()["balance"], Value::Null);
+    assert_eq!(app.guardian_get(household, "/api/guardian/household").ok()["rail"], "stripe");
+    assert_eq!(card.view(order.order)["rail"], "stripe");
+    app.wait(app.app.store().set_payer(cast.household, None, app.now())).expect("the wallet again");
+    assert_eq!(watch.wait_for("balance").data, json!({ "balance": cny(0) }));
     let view = card.view(order.order);
     assert_eq!((&view["state"], &view["asking"]), (&json!("paid"), &Value::Null));
     let merchant = app.wait(app.app.store().merchant_balance(cast.merchant)).expect("a balance");
@@ -117,6 +125,8 @@ fn a_guardian_confirms_with_the_bank() {
         (&json!("holding"), &json!("guardian"), &Value::Null)
     );
 
+    let back = format!("{}/app#/order/{}", crate::app::ORIGIN, order.order);
+    assert_eq!(card.double.return_url(), Some(back));
     card.double.confirm(true);
     // An event that is not Stripe's changes nothing; one that is makes us ask.
     let (event, signature) = card.double.event("payment_intent.amount_capturable_updated", app.now().unix_ms() / 1000);
@@ -198,4 +208,147 @@ fn a_hold_that_is_not_paid_is_cancelled() {
         }
     });
     card.is_sound();
+}
+
+/// In parts, with an answer that got lost and one that is a no: given back once each, told when it is done.
+#[test]
+fn a_card_gets_its_money_back() {
+    let card = with_card(GOOD);
+    let (app, household, cast) = (&card.app, &card.household, &card.household.cast);
+    let (watch, guardian) = card.streams();
+    let (bill, order) = app.ordered(household, 1);
+    let decision = app.approve(household, &order, &bill);
+    watch.wait_for("decision");
+    app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+    watch.wait_for("outcome");
+    let till = app.follow_merchant();
+    let path = format!("/api/merchant/bills/{}/refunds", bill.bill);
+    let ask = |number: u8, minor: i64| {
+        let refund = TransferId::from_bytes([number; 16]);
+        app.merchant_post(&path, &json!({ "refund": refund, "amount": cny(minor), "reason": "坏了" })).ok()
+    };
+    // Until it is answered: all of them, in the order they were asked for.
+    let until = |expected: &[&str]| loop {
+        till.wait_for("bill");
+        let refunds = app.merchant_get(&path).ok();
+        let states: Vec<_> =
+            refunds.as_array().expect("refunds").iter().map(|refund| refund["state"].clone()).collect();
+        if states == expected {
+            return refunds;
+        }
+    };
+    let total = bill.total.get();
+
+    card.double.fail_refunds(true);
+    assert_eq!(ask(1, total)["state"], "asked");
+    let refunds = until(&["failed"]);
+    assert_eq!((&refunds[0]["decline"], &refunds[0]["reason"]), (&json!("refused"), &json!("坏了")));
+    assert_eq!(ask(1, total), refunds[0], "the same one again");
+    assert_eq!(card.view(order.order)["refunded"], Value::Null);
+
+    card.double.fail_refunds(false);
+    card.double.fail_next(&[Fault::BrokenAfter]);
+    app.clock.advance_ms(1_000);
+    assert_eq!(ask(2, 100)["state"], "asked");
+    // Stripe does it and nobody hears: it is asked again, as time goes by.
+    app.wait(async {
+        while card.double.count("GET /v1/refunds") == 0 {
+            app.clock.advance_ms(1_000);
+            tokio::task::yield_now().await;
+        }
+    });
+    until(&["failed", "done"]);
+    assert_eq!(watch.wait_for("refund").data, json!({ "order": order.order, "refunded": cny(100) }));
+    assert_eq!(guardian.wait_for("refund").data, json!({ "order": order.order }));
+    app.clock.advance_ms(1_000);
+    ask(3, total - 100);
+    let refunds = until(&["failed", "done", "done"]);
+    let over = json!({ "refund": TransferId::from_bytes([4; 16]), "amount": cny(1) });
+    app.merchant_post(&path, &over).refused(422, "refund-too-large");
+    assert_eq!(card.double.money(), [("succeeded", total, total)]);
+    let view = card.view(order.order);
+    assert_eq!((&view["refunded"], &view["refunds"]), (&json!(cny(total)), &json!([refunds[1], refunds[2]])));
+    assert_eq!(app.balance(household), (0, 0), "the wallet has no part in it");
+    assert_eq!(app.wait(app.app.store().merchant_balance(cast.merchant)).expect("a balance"), cny(0));
+    card.is_sound();
+}
+
+/// The bank takes a payment back, and gives it again.
+#[test]
+fn a_card_payment_is_disputed() {
+    let card = with_card(GOOD);
+    let (app, household, cast) = (&card.app, &card.household, &card.household.cast);
+    let watch = app.follow_watch(cast, None);
+    let (bill, order) = app.ordered(household, 1);
+    let decision = app.approve(household, &order, &bill);
+    watch.wait_for("decision");
+    app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+    watch.wait_for("outcome");
+    let (guardian, till) = (app.follow_guardian(household), app.follow_merchant());
+    let total = bill.total.get();
+    let send = |event: &str, signature: &str| {
+        app.send("POST", "/api/rails/stripe", &[("stripe-signature", signature)], "application/json", event.as_bytes())
+    };
+    let says = |kind: &str| {
+        let (event, signature) = card.double.dispute_event(kind, app.now().unix_ms() / 1000);
+        send(&event, &signature.replace("v1=", "v1=0")).refused(401, "stripe-signature");
+        send(&event, &signature).ok();
+        send(&event, &signature).ok();
+    };
+    let stands = |state: &str, owed: i64| {
+        let view = card.view(order.order);
+        assert_eq!(view["state"], "paid");
+        let disputes = view["disputes"].as_array().expect("disputes");
+        assert_eq!(disputes.len(), 1);
+        assert_eq!((&disputes[0]["state"], &disputes[0]["amount"]), (&json!(state), &json!(cny(total))));
+        let merchant = app.wait(app.app.store().merchant_balance(cast.merchant)).expect("a balance");
+        assert_eq!(merchant, cny(owed));
+        card.is_sound();
+    };
+
+    card.double.dispute("needs_response", &[]);
+    says("charge.dispute.created");
+    stands("open", total);
+    assert_eq!(guardian.wait_for("order").data, json!({ "order": order.order }));
+    assert_eq!(till.wait_for("bill").data["bill"], json!(bill.bill));
+    card.double.dispute("under_review", &[-total]);
+    says("charge.dispute.funds_withdrawn");
+    stands("taken", 0);
+    let refund = json!({ "refund": TransferId::from_bytes([1; 16]), "amount": cny(1) });
+    let path = format!("/api/merchant/bills/{}/refunds", bill.bill);
+    app.merchant_post(&path, &refund).refused(422, "refund-too-large");
+    // The event before comes late; what it is about is over.
+    card.double.dispute("won", &[-total, total]);
+    says("charge.dispute.created");
+    stands("won", total);
+    card.double.dispute("lost", &[-total]);
+    says("charge.dispute.closed");
+    stands("won", total);
+    let metrics = app.get("/metrics", &[]).text;
+    for state in ["open", "taken", "won"] {
+        assert!(metrics.contains(&format!("nodpay_disputes_total{{state=\"{state}\"}}")), "{state} in {metrics}");
+    }
+    let day = nodpay_core::Day::of(app.now());
+    let statement = app.merchant_get(&format!("/api/merchant/statement?from={day}&to={day}")).ok();
+    let kinds = statement["movements"].as_array().expect("movements").iter();
+    let mut kinds: Vec<_> = kinds.map(|movement| movement["kind"].as_str().expect("a kind")).collect();
+    kinds.sort_unstable();
+    assert_eq!((kinds, &statement["disputes"]), (vec!["dispute", "dispute-back", "payment"], &json!(0)));
+}
+
+/// A dispute that cannot be looked into is heard of again.
+#[test]
+fn a_dispute_that_stripe_does_not_show_is_sent_again() {
+    let card = with_card(GOOD);
+    let watch = card.app.follow_watch(&card.household.cast, None);
+    let (bill, order) = card.app.ordered(&card.household, 1);
+    card.app.approve(&card.household, &order, &bill);
+    watch.wait_for("decision");
+    card.double.dispute("needs_response", &[]);
+    let (event, _) = card.double.dispute_event("charge.dispute.created", 0);
+    let event = event.replace("du_1", "du_2");
+    let signature = sign(WEBHOOK_SECRET, card.app.now().unix_ms() / 1000, event.as_bytes());
+    let headers = [("stripe-signature", signature.as_str())];
+    let answer = card.app.send("POST", "/api/rails/stripe", &headers, "application/json", event.as_bytes());
+    answer.refused(503, "unavailable");
 }

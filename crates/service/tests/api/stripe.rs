@@ -5,7 +5,7 @@ use std::time::Duration;
 use nodpay_core::{
     Amount, Currency, Decline, Minor, Movement, Rail as _, RailAnswer, RailReply, RailStep, Timestamp, TransferId,
 };
-use nodpay_service::rails::stripe::{Stripe, StripePayment, StripeSecret, WebhookError, transfer_of_event};
+use nodpay_service::rails::stripe::{News, Stripe, StripePayment, StripeSecret, WebhookError, news_of_event};
 
 use crate::stripe_double::{CONFIRM, CUSTOMER, Double, Fault, GOOD, KEY, POOR, WEBHOOK_SECRET, secret, sign};
 
@@ -220,13 +220,13 @@ async fn events_are_verified_over_their_bytes() {
     let now = Timestamp::from_unix_ms(1_795_406_400_000);
     let at = now.unix_ms() / 1000;
     let key = secret(WEBHOOK_SECRET);
-    let read = |header: Option<&str>, body: &str| transfer_of_event(&key, header, body.as_bytes(), now);
+    let read = |header: Option<&str>, body: &str| news_of_event(&key, header, body.as_bytes(), now);
 
     let (body, header) = double.event("payment_intent.succeeded", at);
-    assert_eq!(read(Some(&header), &body), Ok(Some(TRANSFER)));
-    assert_eq!(read(Some(&header), &body), Ok(Some(TRANSFER)), "twice: it only makes us ask");
+    assert_eq!(read(Some(&header), &body), Ok(Some(News::Transfer(TRANSFER))));
+    assert_eq!(read(Some(&header), &body), Ok(Some(News::Transfer(TRANSFER))), "twice: it only makes us ask");
     let rolled = format!("{},{}", sign("whsec_old", at, body.as_bytes()), header.split(',').nth(1).expect("v1"));
-    assert_eq!(read(Some(&rolled), &body), Ok(Some(TRANSFER)), "while the secret is rolled");
+    assert_eq!(read(Some(&rolled), &body), Ok(Some(News::Transfer(TRANSFER))), "while the secret is rolled");
     assert_eq!(read(Some(&header), &body.replace("succeeded", "cancelled")), Err(WebhookError::Signature));
     assert_eq!(read(Some(&header), &format!("{body} ")), Err(WebhookError::Signature));
     assert_eq!(read(Some(&sign("whsec_other", at, body.as_bytes())), &body), Err(WebhookError::Signature));
@@ -238,6 +238,10 @@ async fn events_are_verified_over_their_bytes() {
     for moved in [-301, 301] {
         assert_eq!(read(Some(&sign(WEBHOOK_SECRET, at + moved, body.as_bytes())), &body), Err(WebhookError::Stale));
     }
+    double.dispute("needs_response", &[]);
+    let (body, header) = double.dispute_event("charge.dispute.created", at);
+    assert_eq!(read(Some(&header), &body), Ok(Some(News::Dispute("du_1".to_owned()))));
+    assert_eq!(read(Some(&header), &body.replace("du_1", "du_2")), Err(WebhookError::Signature));
     let (other, header) = double.event("customer.created", at);
     assert_eq!(read(Some(&header), &other), Ok(None), "of no interest");
     assert_eq!(read(Some(&sign(WEBHOOK_SECRET, at, b"[]")), "[]"), Err(WebhookError::Body));

@@ -21,6 +21,8 @@ pub(crate) const CUSTOMER: &str = "cus_1";
 pub(crate) const GOOD: &str = "pm_good";
 /// Wants the guardian to confirm.
 pub(crate) const CONFIRM: &str = "pm_confirm";
+/// Where it sends the guardian to confirm.
+pub(crate) const CONFIRM_HOST: &str = "hooks.stripe.test";
 /// Is declined for want of money.
 pub(crate) const POOR: &str = "pm_poor";
 
@@ -41,6 +43,9 @@ pub(crate) enum Fault {
 struct World {
     intents: BTreeMap<String, Intent>,
     refunds: Vec<Value>,
+    /// Refunds are made, but the bank does not take them.
+    refunds_fail: bool,
+    dispute: Option<Value>,
     /// By idempotency key: what was asked, and the answer.
     answered: BTreeMap<String, (String, u16, Value)>,
     faults: VecDeque<Fault>,
@@ -80,6 +85,7 @@ impl Double {
             .route("/v1/payment_intents", post(create).get(list))
             .route("/v1/payment_intents/{id}", get(retrieve))
             .route("/v1/payment_intents/{id}/{step}", post(act))
+            .route("/v1/disputes/{id}", get(dispute))
             .route("/v1/refunds", post(refund).get(refunds))
             .with_state(double.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -99,6 +105,11 @@ impl Double {
         self.world().requests.iter().filter(|known| known.starts_with(request)).count()
     }
 
+    /// Refunds made from now on fail, or do not.
+    pub(crate) fn fail_refunds(&self, fail: bool) {
+        self.world().refunds_fail = fail;
+    }
+
     /// Status, captured and refunded of every PaymentIntent.
     pub(crate) fn money(&self) -> Vec<(&'static str, i64, i64)> {
         self.world().intents.values().map(|intent| (intent.status, intent.received, intent.refunded)).collect()
@@ -112,12 +123,37 @@ impl Double {
         intent.error = (!yes).then(|| json!({"code": "payment_intent_authentication_failure"}));
     }
 
+    /// Where the bank sends the guardian's browser when it is done.
+    pub(crate) fn return_url(&self) -> Option<String> {
+        self.world().intents.values().find_map(|intent| intent.return_url.clone())
+    }
+
     /// An event about the only PaymentIntent, with its signature header.
     pub(crate) fn event(&self, kind: &str, at_seconds: i64) -> (String, String) {
         let (id, intent) =
             self.world().intents.iter().next().map(|(id, intent)| (id.clone(), intent.clone())).expect("one");
         let body = json!({"id": "evt_1", "object": "event", "type": kind, "data": {"object": intent.to_json(&id)}});
         let body = body.to_string();
+        let header = sign(WEBHOOK_SECRET, at_seconds, body.as_bytes());
+        (body, header)
+    }
+
+    /// The card's holder disputes the only PaymentIntent, or the dispute goes on; `moved` left our account for it.
+    pub(crate) fn dispute(&self, status: &str, moved: &[i64]) {
+        let mut world = self.world();
+        let (id, intent) = world.intents.iter().next().expect("one");
+        let moved: Vec<Value> =
+            moved.iter().map(|amount| json!({"object": "balance_transaction", "amount": amount})).collect();
+        world.dispute = Some(json!({
+            "id": "du_1", "object": "dispute", "amount": intent.received, "currency": intent.currency, "status": status,
+            "payment_intent": id, "balance_transactions": moved, "metadata": {}, "reason": "fraudulent",
+        }));
+    }
+
+    /// An event about the dispute, with its signature header.
+    pub(crate) fn dispute_event(&self, kind: &str, at_seconds: i64) -> (String, String) {
+        let object = self.world().dispute.clone().expect("a dispute");
+        let body = json!({"id": "evt_2", "object": "event", "type": kind, "data": {"object": object}}).to_string();
         let header = sign(WEBHOOK_SECRET, at_seconds, body.as_bytes());
         (body, header)
     }
@@ -239,7 +275,7 @@ impl Intent {
     fn to_json(&self, id: &str) -> Value {
         let next = self.return_url.as_ref().filter(|_| self.status == "requires_action").map(|return_url| {
             json!({"type": "redirect_to_url", "redirect_to_url": {
-                "url": format!("https://hooks.stripe.test/confirm/{id}"), "return_url": return_url}})
+                "url": format!("https://{CONFIRM_HOST}/confirm/{id}"), "return_url": return_url}})
         });
         json!({
             "id": id, "object": "payment_intent", "amount": self.amount, "amount_received": self.received,
@@ -384,6 +420,11 @@ async fn retrieve(State(double): State<Double>, Path(id): Path<String>) -> Respo
     })
 }
 
+async fn dispute(State(double): State<Double>, Path(id): Path<String>) -> Response {
+    let known = double.world().dispute.clone().filter(|dispute| dispute["id"] == id.as_str());
+    respond(known.map_or((404, error("invalid_request_error", "resource_missing")), |dispute| (200, dispute)))
+}
+
 async fn list(State(double): State<Double>, Query(query): Query<BTreeMap<String, String>>) -> Response {
     let world = double.world();
     let of = |intent: &Intent| query.get("customer") == Some(&intent.customer);
@@ -393,31 +434,34 @@ async fn list(State(double): State<Double>, Query(query): Query<BTreeMap<String,
 }
 
 async fn refund(State(double): State<Double>, headers: HeaderMap, body: Bytes) -> Response {
-    double.answer(&headers, "/v1/refunds".to_owned(), &body, |world, params| {
-        if let Some(answer) = params.unknown(&["payment_intent", "amount", "metadata[nodpay_transfer]"]) {
-            return answer;
-        }
-        let intent = params.get("payment_intent").and_then(|id| world.intents.get_mut(id));
-        let (Some(intent), Some(amount)) = (intent, params.amount("amount")) else {
-            return (404, error("invalid_request_error", "resource_missing"));
-        };
-        if amount > intent.received - intent.refunded {
-            return (400, error("invalid_request_error", "charge_already_refunded"));
-        }
-        intent.refunded += amount;
-        let made = json!({
-            "id": format!("re_{}", world.refunds.len() + 1), "object": "refund", "amount": amount, "status": "succeeded",
-            "payment_intent": params.get("payment_intent"),
-            "metadata": {"nodpay_transfer": params.get("metadata[nodpay_transfer]")},
-        });
-        world.refunds.push(made.clone());
-        (200, made)
-    })
-    .await
+    double
+        .answer(&headers, "/v1/refunds".to_owned(), &body, |world, params| {
+            if let Some(answer) = params.unknown(&["payment_intent", "amount", "metadata[nodpay_transfer]"]) {
+                return answer;
+            }
+            let intent = params.get("payment_intent").and_then(|id| world.intents.get_mut(id));
+            let (Some(intent), Some(amount)) = (intent, params.amount("amount")) else {
+                return (404, error("invalid_request_error", "resource_missing"));
+            };
+            if amount > intent.received - intent.refunded {
+                return (400, error("invalid_request_error", "charge_already_refunded"));
+            }
+            let status = if world.refunds_fail { "failed" } else { "succeeded" };
+            intent.refunded += if world.refunds_fail { 0 } else { amount };
+            let made = json!({
+                "id": format!("re_{}", world.refunds.len() + 1), "object": "refund", "amount": amount, "status": status,
+                "payment_intent": params.get("payment_intent"),
+                "metadata": {"nodpay_transfer": params.get("metadata[nodpay_transfer]")},
+            });
+            world.refunds.push(made.clone());
+            (200, made)
+        })
+        .await
 }
 
 async fn refunds(State(double): State<Double>, Query(query): Query<BTreeMap<String, String>>) -> Response {
-    let world = double.world();
+    let mut world = double.world();
+    world.requests.push("GET /v1/refunds".to_owned());
     let of = |refund: &&Value| refund["payment_intent"].as_str() == query.get("payment_intent").map(String::as_str);
     let data: Vec<&Value> = world.refunds.iter().rev().filter(of).collect();
     respond((200, json!({"object": "list", "data": data, "has_more": false})))

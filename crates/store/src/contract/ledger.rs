@@ -13,7 +13,7 @@ use super::cast::{
 };
 use crate::{
     Audience, BillRow, CLOSING_GRACE_MS, CloseOut, HouseholdEvent, MAX_MISSED, MerchantEvent, MovementKind,
-    NewSchedule, PayoutState, Period, Refund, RefundRow, Store, StoreError, TokenHash, TopUp,
+    NewSchedule, PayoutState, Period, Refund, RefundRow, RefundState, Store, StoreError, TokenHash, TopUp,
 };
 
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -65,7 +65,16 @@ pub async fn refunding(store: &Store) {
     let part = Refund { reason: Some(Text::new("坏了").expect("a text")), ..refund_of(&shop, &bill, 250) };
     let later = START.plus_ms(MINUTE_MS);
     let first = store.refund(part.clone(), later).await.expect("a refund");
-    assert_eq!(first, RefundRow { refund: part.refund, amount: cny(250), reason: part.reason.clone(), at: later });
+    assert_eq!(
+        first,
+        RefundRow {
+            refund: part.refund,
+            amount: cny(250),
+            reason: part.reason.clone(),
+            at: later,
+            state: RefundState::Done
+        }
+    );
     // Again, even much later: the first answer.
     assert_eq!(store.refund(part.clone(), START.plus_ms(DAY_MS)).await, Ok(first.clone()));
     for changed in [

@@ -1,20 +1,25 @@
 //! Rails outside: what is asked of them, once, and what their answers do.
 
 use nodpay_core::{
-    BankAccount, Decline, FailReason, Iban, OrderState, OutcomeKind, Payer, RailAnswer, RailKind, RailReply, RailStep,
-    Timestamp, TransferId,
+    BankAccount, BasisPoints, Day, Decline, FailReason, Iban, OrderState, OutcomeKind, Payer, RailAnswer, RailKind,
+    RailReply, RailStep, Timestamp, TransferId,
 };
 
-use super::cast::{Family, HOUR_MS, MINUTE_MS, START, Shop, cancellation, cny, fresh, outcome_of, payment, refused};
+use tokio::task::JoinSet;
+
+use super::cast::{
+    Family, HOUR_MS, MINUTE_MS, START, Shop, cancellation, cny, fresh, merchant_events, outcome_of, payment, refused,
+};
 use crate::{
-    Asking, Audience, BillState, BillStatus, EventRow, HouseholdEvent, OrderRow, RAIL_LEASE_MS, RailWork, Store,
-    StoreError,
+    Asking, Audience, BillState, BillStatus, CloseOut, DisputeNews, DisputeState, EventRow, HouseholdEvent,
+    MerchantEvent, MovementKind, OrderRow, Period, RAIL_LEASE_MS, RailWork, Refund, RefundRow, RefundState, Store,
+    StoreError, TopUp,
 };
 
 async fn on_card(store: &Store) -> Family {
     let family = Family::settle(store, 1_000).await;
     let card = Payer::Stripe { customer: "cus_1".to_owned(), method: "pm_1".to_owned() };
-    store.set_payer(family.household, Some(card)).await.expect("a payer");
+    store.set_payer(family.household, Some(card), START).await.expect("a payer");
     family
 }
 
@@ -238,7 +243,7 @@ pub async fn a_bank_pays_the_merchant(store: &Store) {
     let family = Family::settle(store, 0).await;
     let iban = Iban::new("DE89370400440532013000").expect("an IBAN");
     let account = BankAccount { name: "Family".to_owned(), iban: iban.clone(), bic: None };
-    store.set_payer(family.household, Some(Payer::Bank(account.clone()))).await.expect("a payer");
+    store.set_payer(family.household, Some(Payer::Bank(account.clone())), START).await.expect("a payer");
     assert_eq!(store.payer(family.household).await, Ok(Some(Payer::Bank(account))));
     let nowhere = family.place(store, &shop.sell(store, &[500]).await, START).await;
     assert_eq!(outcome_of(&nowhere).reason, Some(FailReason::PaymentDeclined), "the merchant has no account");
@@ -257,8 +262,266 @@ pub async fn a_bank_pays_the_merchant(store: &Store) {
     let paid = answer(store, &post, RailAnswer::Done, later).await.expect("it changed");
     assert_eq!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid });
     assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(0)), "we owe it nothing");
+    let refund = refund_of(&shop, &paid, 1);
+    assert_eq!(refused(store.refund(refund, later).await), StoreError::RefundElsewhere, "nor can we take it back");
 
-    store.set_payer(family.household, None).await.expect("the wallet again");
+    store.set_payer(family.household, None, START).await.expect("the wallet again");
     let empty = family.place(store, &shop.sell(store, &[500]).await, START).await;
     assert_eq!(outcome_of(&empty).reason, Some(FailReason::InsufficientBalance));
+}
+
+/// Paid by card.
+async fn paid(store: &Store, family: &Family, shop: &Shop) -> OrderRow {
+    paid_as(store, family, shop, "pi_1").await
+}
+
+/// The rail has this name for the payment.
+async fn paid_as(store: &Store, family: &Family, shop: &Shop, name: &str) -> OrderRow {
+    let placed = family.place(store, &shop.sell(store, &[5_000]).await, START).await;
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    let reply = RailReply { answer: RailAnswer::Done, reference: Some(name.to_owned()) };
+    let work = due(store, family, START).await.expect("a hold");
+    let approved = store.rail_answered(work, reply.clone(), START).await.expect("taken in").expect("it changed");
+    store.pay(payment(&approved, START), START).await.expect("taken in");
+    let work = due(store, family, START).await.expect("a post");
+    store.rail_answered(work, reply, START).await.expect("taken in").expect("it changed")
+}
+
+fn refund_of(shop: &Shop, order: &OrderRow, units: i64) -> Refund {
+    let refund = TransferId::from_bytes(fresh());
+    Refund { merchant: shop.merchant, bill: order.bill, refund, amount: cny(units), reason: None }
+}
+
+async fn refunds(store: &Store, shop: &Shop, order: &OrderRow) -> Vec<(i64, RefundState)> {
+    let of_bill = store.refunds_of_bill(shop.merchant, order.bill).await.expect("a read");
+    assert_eq!(store.refunds(order.household, order.order).await, Ok(of_bill.clone()));
+    of_bill.iter().map(|row| (row.amount.minor(), row.state)).collect()
+}
+
+/// In parts, each asked for until the rail has answered, told when it is done.
+pub async fn a_card_gets_its_money_back(store: &Store) {
+    let (shop, other) = (Shop::open(store).await, Shop::open(store).await);
+    store.set_fee(shop.merchant, BasisPoints::new(100).expect("one percent")).await.expect("a fee");
+    let family = on_card(store).await;
+    let approved = held(store, &family, &shop).await;
+    store.pay(payment(&approved, START), START).await.expect("taken in");
+    let early = refund_of(&shop, &approved, 1);
+    assert_eq!(refused(store.refund(early, START).await), StoreError::BillNotPaid, "it is being paid");
+    let post = due(store, &family, START).await.expect("a post");
+    let order = answer(store, &post, RailAnswer::Done, START).await.expect("it changed");
+    let last = newest(store, &family).await;
+    let heard = store.last_merchant_event(shop.merchant).await.expect("a read");
+
+    let part = refund_of(&shop, &order, 2_000);
+    let asked = store.refund(part.clone(), START).await.expect("asked for");
+    let row = RefundRow { refund: part.refund, amount: cny(2_000), reason: None, at: START, state: RefundState::Asked };
+    assert_eq!(asked, row);
+    let later = START.plus_ms(MINUTE_MS);
+    assert_eq!(store.refund(part.clone(), later).await, Ok(row.clone()), "again");
+    let changed = Refund { amount: cny(2_001), ..part.clone() };
+    assert_eq!(refused(store.refund(changed, later).await), StoreError::RefundExists);
+    assert_eq!(refused(store.refund(refund_of(&shop, &order, 3_001), later).await), StoreError::RefundTooLarge);
+    assert_eq!(refused(store.refund(refund_of(&other, &order, 1), later).await), StoreError::BillUnknown);
+    let top_up = TopUp { household: family.household, transfer: part.refund, amount: cny(1) };
+    assert_eq!(refused(store.top_up(top_up, later).await), StoreError::TransferExists, "its name is taken");
+    assert_eq!(told(store, &family, Audience::Guardian, last).await, [], "nothing is back");
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(4_950)));
+    assert_eq!(store.check().await, Ok(Vec::new()));
+
+    let work = due(store, &family, later).await.expect("a refund");
+    assert_eq!((work.step, work.movement.transfer, work.movement.amount), (RailStep::Refund, part.refund, cny(2_000)));
+    assert_eq!((work.hold, work.known_as.as_deref()), (post.hold, Some("pi_1")));
+    assert_eq!(answer(store, &work, RailAnswer::Unknown, later).await, None);
+    assert_eq!(refunds(store, &shop, &order).await, [(2_000, RefundState::Asked)]);
+    let second = refund_of(&shop, &order, 3_000);
+    store.refund(second.clone(), later).await.expect("asked for");
+    let again = later.plus_ms(HOUR_MS);
+    let (all, _) = store.rail_work(RailKind::Stripe, again).await.expect("claimed");
+    let own: Vec<_> = all.into_iter().filter(|work| work.household == family.household).collect();
+    let of = |refund: TransferId| own.iter().find(|work| work.movement.transfer == refund).expect("claimed").clone();
+    assert_eq!((own.len(), of(part.refund).asked_before, of(second.refund).asked_before), (2, true, false));
+
+    let back = answer(store, &of(part.refund), RailAnswer::Done, again).await.expect("it changed");
+    assert_eq!(back.refunded, cny(2_000));
+    assert_eq!(answer(store, &of(part.refund), RailAnswer::Done, again).await, None, "once");
+    assert_eq!(store.refund(part, again).await, Ok(RefundRow { state: RefundState::Done, ..row }));
+    for audience in [Audience::Guardian, Audience::Watch(family.watch)] {
+        assert_eq!(told(store, &family, audience, last).await, [HouseholdEvent::Refund(order.order)]);
+    }
+    // Of 50 on 5000, 30 belong to the 3000 that stay.
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(2_970)));
+    assert_eq!(family.wallet(store).await, (1_000, 0), "the wallet has no part in it");
+    answer(store, &of(second.refund), RailAnswer::Done, again).await.expect("it changed");
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(0)));
+    assert_eq!(refunds(store, &shop, &order).await, [(2_000, RefundState::Done), (3_000, RefundState::Done)]);
+    assert_eq!(refused(store.refund(refund_of(&shop, &order, 1), again).await), StoreError::RefundTooLarge);
+    let events = merchant_events(store, shop.merchant, heard, 4).await;
+    assert!(events.iter().all(|row| row.event == MerchantEvent::Bill(order.bill)), "{events:?}");
+    assert_eq!(due(store, &family, again.plus_ms(HOUR_MS)).await, None, "all is answered");
+}
+
+/// What was declined did not happen: it is said, and may be given back again, under another name.
+pub async fn a_refund_that_a_rail_declines(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    let order = paid(store, &family, &shop).await;
+    let last = newest(store, &family).await;
+    let all = refund_of(&shop, &order, 5_000);
+    store.refund(all.clone(), START).await.expect("asked for");
+    let work = due(store, &family, START).await.expect("a refund");
+    answer(store, &work, RailAnswer::Declined(Decline::Payer), START).await.expect("it changed");
+    let failed = RefundState::Failed(Decline::Payer);
+    assert_eq!(store.refund(all.clone(), START).await.map(|row| row.state), Ok(failed), "again");
+    assert_eq!(due(store, &family, START.plus_ms(HOUR_MS)).await, None, "it is not asked for again");
+    let row = store.order(family.household, order.order).await.expect("a read").expect("the order");
+    assert_eq!(row.refunded, cny(0));
+    assert_eq!(told(store, &family, Audience::Guardian, last).await, []);
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(5_000)));
+
+    // The household's wallet is paid out; its card can still be given back to.
+    let close = CloseOut { household: family.household, transfer: all.refund };
+    assert_eq!(refused(store.close_out(close, START).await), StoreError::TransferExists, "its name is taken");
+    let close = CloseOut { transfer: TransferId::from_bytes(fresh()), ..close };
+    store.close_out(close, START).await.expect("closed");
+    store.refund(refund_of(&shop, &order, 5_000), START.plus_ms(1)).await.expect("asked for");
+    let work = due(store, &family, START.plus_ms(1)).await.expect("a refund");
+    answer(store, &work, RailAnswer::Done, START.plus_ms(1)).await.expect("it changed");
+    assert_eq!(refunds(store, &shop, &order).await, [(5_000, failed), (5_000, RefundState::Done)]);
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(0)));
+    assert_eq!(family.wallet(store).await, (0, 0));
+}
+
+/// Many tries at once to give back more than was paid, and a name that two households' refunds would share.
+pub async fn refunds_of_cards_at_once(store: &Store) {
+    let shop = Shop::open(store).await;
+    let (family, neighbours) = (on_card(store).await, on_card(store).await);
+    let order = paid(store, &family, &shop).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..40 {
+        let (store, refund) = (store.clone(), refund_of(&shop, &order, 450));
+        tasks.spawn(async move { store.refund(refund, START).await.is_ok() });
+    }
+    let asked: usize = tasks.join_all().await.into_iter().map(usize::from).sum();
+    assert_eq!(asked, 11);
+    let names = store.refunds_of_bill(shop.merchant, order.bill).await.expect("a read");
+    let theirs = paid(store, &neighbours, &shop).await;
+    let same = Refund { refund: names.first().expect("asked for").refund, ..refund_of(&shop, &theirs, 450) };
+    assert_eq!(refused(store.refund(same, START).await), StoreError::RefundExists);
+}
+
+/// Taken, won or lost: each is booked once, whatever is said how often and in which order.
+pub async fn a_bank_takes_a_payment_back(store: &Store) {
+    use DisputeState::{Lost, Open, Taken, Won};
+    let shop = Shop::open(store).await;
+    store.set_fee(shop.merchant, BasisPoints::new(100).expect("one percent")).await.expect("a fee");
+    let family = on_card(store).await;
+    // What is said, and what is new of it; then the balance of the 4950, and what can still be given back.
+    type Case<'a> = (&'a [(DisputeState, Option<DisputeState>)], i64, i64);
+    let cases: [Case<'_>; 5] = [
+        (&[(Open, Some(Open)), (Open, None), (Won, Some(Won)), (Lost, None)], 4_950, 5_000),
+        (&[(Open, Some(Open)), (Taken, Some(Taken)), (Open, None), (Taken, None)], 950, 1_000),
+        (&[(Taken, Some(Taken)), (Won, Some(Won)), (Won, None), (Taken, None), (Lost, None)], 4_950, 5_000),
+        (&[(Taken, Some(Taken)), (Lost, Some(Lost)), (Won, None), (Taken, None)], 950, 1_000),
+        (&[(Lost, Some(Lost)), (Open, None), (Won, None)], 950, 1_000),
+    ];
+    let mut owed = 0;
+    for (number, (said, balance, left)) in cases.into_iter().enumerate() {
+        let (payment, dispute) =
+            (format!("pi_{}_{number}", family.household), format!("dp_{}_{number}", family.household));
+        let transfer = TransferId::from_bytes(fresh());
+        let order = paid_as(store, &family, &shop, &payment).await;
+        for (step, (state, new)) in said.iter().enumerate() {
+            let news = DisputeNews {
+                payment: payment.clone(),
+                dispute: dispute.clone(),
+                transfer,
+                amount: cny(4_000),
+                state: *state,
+            };
+            let last = newest(store, &family).await;
+            assert_eq!(store.take_dispute(news, START).await, Ok(*new), "{number}, {step}");
+            let told = told(store, &family, Audience::Guardian, last).await;
+            let expected = new.map(|_| HouseholdEvent::Order(order.order));
+            assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{number}, {step}");
+            assert_eq!(store.check().await, Ok(Vec::new()), "{number}, {step}");
+        }
+        let newest = said.iter().filter_map(|(_, new)| *new).next_back();
+        let rows = store.disputes(family.household, order.order).await.expect("a read");
+        assert_eq!(rows.iter().map(|row| (row.amount, Some(row.state))).collect::<Vec<_>>(), [(cny(4_000), newest)]);
+        owed += balance;
+        assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(owed)), "{number}");
+        let over = refund_of(&shop, &order, left + 1);
+        assert_eq!(refused(store.refund(over, START).await), StoreError::RefundTooLarge, "{number}");
+        let row = store.order(family.household, order.order).await.expect("a read").expect("the order");
+        assert_eq!((row.state, row.refunded), (order.state, cny(0)), "the payment stays what it was");
+    }
+    let period = Period { from: Day::of(START), to: Day::of(START) };
+    let statement = store.statement(shop.merchant, period, None, 100).await.expect("a statement");
+    assert_eq!((statement.totals.disputes, statement.totals.refunds), (cny(12_000).units(), cny(0).units()));
+    let count = |kind| statement.movements.iter().filter(|movement| movement.kind == kind).count();
+    assert_eq!((count(MovementKind::Dispute), count(MovementKind::DisputeBack)), (4, 1));
+    let closed = store.tick(START.plus_ms(48 * HOUR_MS)).await.map(|ticked| ticked.closed);
+    assert!(closed.is_ok_and(|days| days > 0), "the day's totals hold them");
+    assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(owed)));
+
+    let nobodys = DisputeNews {
+        payment: "pi_other".to_owned(),
+        dispute: "dp_other".to_owned(),
+        transfer: TransferId::from_bytes(fresh()),
+        amount: cny(1),
+        state: Lost,
+    };
+    assert_eq!(store.take_dispute(nobodys, START).await, Ok(None), "not ours");
+}
+
+/// What a rail was asked for is answered first: an order that is holding or paying keeps its household.
+pub async fn closing_out_waits_for_rails(store: &Store) {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    let close = CloseOut { household: family.household, transfer: TransferId::from_bytes(fresh()) };
+    let refuse = async || refused(store.close_out(close, START).await);
+    let placed = family.place(store, &shop.sell(store, &[5_000]).await, START).await;
+    assert_eq!(refuse().await, StoreError::OrdersOpen);
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    assert_eq!(refuse().await, StoreError::OrdersAtRail, "holding");
+    let hold = due(store, &family, START).await.expect("a hold");
+    let approved = answer(store, &hold, RailAnswer::Done, START).await.expect("it changed");
+    assert_eq!(refuse().await, StoreError::OrdersOpen, "held, and not paid");
+    store.pay(payment(&approved, START), START).await.expect("taken in");
+    let post = due(store, &family, START).await.expect("a post");
+    for nobody_knows in [RailAnswer::Pending, RailAnswer::Unknown] {
+        answer(store, &post, nobody_knows, START).await;
+        assert_eq!(refuse().await, StoreError::OrdersAtRail, "paying");
+    }
+    answer(store, &post, RailAnswer::Done, START).await.expect("it changed");
+    assert_eq!(store.close_out(close, START).await, Ok(cny(1_000)));
+}
+
+/// A family with an order on its card in every state that a rail has a part in: expired with its void still asked for; paid,
+/// with a refund that is done, one that failed and a lost dispute; paying; holding. For tests of what a check finds.
+pub async fn a_family_with_orders_at_its_rail(store: &Store) -> Family {
+    let shop = Shop::open(store).await;
+    let family = on_card(store).await;
+    held(store, &family, &shop).await;
+    store.tick(START.plus_ms(11 * MINUTE_MS)).await.expect("it expires");
+    let void = due(store, &family, START.plus_ms(11 * MINUTE_MS)).await.expect("a void");
+    answer(store, &void, RailAnswer::Unknown, START.plus_ms(48 * HOUR_MS)).await;
+
+    let order = paid_as(store, &family, &shop, "pi_disputed").await;
+    for said in [RailAnswer::Declined(Decline::Refused), RailAnswer::Done] {
+        store.refund(refund_of(&shop, &order, 100), START).await.expect("asked for");
+        let refund = due(store, &family, START).await.expect("a refund");
+        answer(store, &refund, said, START).await.expect("it changed");
+    }
+    let (payment, dispute) = ("pi_disputed".to_owned(), "dp_1".to_owned());
+    let (transfer, state) = (TransferId::from_bytes(fresh()), DisputeState::Lost);
+    let news = DisputeNews { payment, dispute, transfer, amount: cny(4_900), state };
+    store.take_dispute(news, START).await.expect("taken in");
+
+    let approved = held(store, &family, &shop).await;
+    store.pay(super::cast::payment(&approved, START), START).await.expect("taken in");
+    due(store, &family, START).await.expect("a post");
+    let placed = family.place(store, &shop.sell(store, &[700]).await, START).await;
+    store.decide(family.nod(&placed, START), START).await.expect("decided");
+    family
 }

@@ -79,7 +79,7 @@ impl Household {
 
     /// What of a state answer needs no verification of signatures. True when the journal should know.
     pub(super) fn take_state(&mut self, answer: &StateAnswer) -> bool {
-        self.balance = answer.balance.or(self.balance);
+        self.balance = answer.balance;
         let (wearer, guardians) = (self.wearer_name.clone(), self.guardians.clone());
         if let Some(PersonName { name, salt }) = &answer.wearer {
             let said = name_digest(*salt, name.as_str());
@@ -289,7 +289,7 @@ impl Agent {
             }
             ("balance", Owner::Household(home)) => {
                 if let Ok(event) = serde_json::from_str::<BalanceEvent>(data) {
-                    home.balance = Some(event.balance);
+                    home.balance = event.balance;
                     self.link.got_news();
                 }
             }

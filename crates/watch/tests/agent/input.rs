@@ -308,6 +308,14 @@ fn too_little_money_is_known_before_anyone_is_asked() {
     world.run_until(|world| matches!(world.screen(), Screen::Review(_)));
     world.user(UserAction::Confirm);
     assert_eq!(home_notice(&world), Some(Notice::NotEnoughMoney { balance: Some(cny(3_649)) }));
+    // Where a card pays there is no balance, and none is in the way.
+    let mut world = World::paired();
+    world.service.event("balance", serde_json::json!({"balance": cny(1)}));
+    world.service.event("balance", serde_json::json!({}));
+    world.settle();
+    world.run_until(|world| matches!(world.screen(), Screen::Review(_)));
+    world.user(UserAction::Confirm);
+    assert!(matches!(world.screen(), Screen::Pin { .. }), "{:?}", world.screen());
     // The service knows better than an old balance.
     let mut world = World::paired();
     world.service.balance = 100;
