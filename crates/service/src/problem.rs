@@ -233,6 +233,8 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         VerifyError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
         VerifyError::Malformed | VerifyError::WrongKind | VerifyError::Payload(_) => StatusCode::BAD_REQUEST,
         VerifyError::UnknownGuardian
+        | VerifyError::RevokedGuardian
+        | VerifyError::GuardianNotYet
         | VerifyError::UnknownWatch
         | VerifyError::RevokedWatch
         | VerifyError::DemoKey

@@ -149,6 +149,15 @@ pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) ->
         Entry::PinCommand(PinCommand { watch, .. }) | Entry::SetSession(WatchSession { watch, .. }) => {
             enrolled(tx.db, entry.household, *watch)?;
         }
+        Entry::AddGuardian(_)
+        | Entry::RemoveGuardian(_)
+        | Entry::Object(_)
+        | Entry::Propose(_)
+        | Entry::Second(_)
+        | Entry::Withdraw(_)
+        | Entry::EnrolRecovery(_)
+        | Entry::Recover(_)
+        | Entry::Unfreeze(_) => {}
     }
     insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
     books.head = append.message.digest;

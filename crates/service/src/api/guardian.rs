@@ -13,7 +13,9 @@ use nodpay_core::{
     LineId, LogEntry, OrderId, OrderState, PairingId, PersonName, PublicKey, RailAnswer, RailStep, Reduction,
     Timestamp, WatchId, WearerId,
 };
-use nodpay_protocol::{Assertion, AssertionKind, LogBook, VerifyError, name_digest, sha256, verify_decision};
+use nodpay_protocol::{
+    Assertion, AssertionKind, LogBook, VerifyError, entry_said, name_digest, sha256, verify_decision,
+};
 use nodpay_store::{
     AppendLog, AskRequote, Balance, Decide, Message, NewHousehold, NewPairing, PairingState, SessionOf, StoreError,
 };
@@ -90,8 +92,7 @@ async fn logged_in(app: &App, household: HouseholdId, guardian: GuardianId) -> R
 
 /// The payload of an entry that was just verified.
 fn entry_of(wire: &str) -> Result<LogEntry, ApiError> {
-    let assertion = Assertion::parse(wire)?;
-    serde_json::from_slice(&assertion.payload).map_err(|error| VerifyError::Payload(error.to_string()).into())
+    Ok(entry_said(wire)?)
 }
 
 #[derive(Serialize)]
@@ -384,6 +385,15 @@ pub(super) async fn append(
             }
         }
         Entry::RemoveWatch(_) | Entry::PinCommand(_) | Entry::SetSession(_) => {}
+        Entry::AddGuardian(_)
+        | Entry::RemoveGuardian(_)
+        | Entry::Object(_)
+        | Entry::Propose(_)
+        | Entry::Second(_)
+        | Entry::Withdraw(_)
+        | Entry::EnrolRecovery(_)
+        | Entry::Recover(_)
+        | Entry::Unfreeze(_) => return Err(ApiError::NotThisEntry),
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let append = AppendLog { entry, message, counter, wearer: body.wearer, pairing: body.pairing };
