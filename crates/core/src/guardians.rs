@@ -26,6 +26,8 @@ pub const PROPOSAL_LIFE_MS: i64 = 7 * DAY_MS;
 pub const MAX_RECOVERY_KEYS: usize = 8;
 /// Guardians that count from which on some changes need two of them.
 const TWO: usize = 2;
+/// As soon as their entry is there, whatever clock it was signed by.
+const AT_ONCE: Timestamp = Timestamp::from_unix_ms(i64::MIN);
 
 /// A guardian who is to come in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +61,7 @@ pub struct Member {
     pub guardian: Guardian,
     /// Number of the entry that brought them.
     pub since: u64,
-    /// From when they see and answer orders.
+    /// From when they see and answer orders. Before every time where that is as soon as their entry is there.
     pub joins: Timestamp,
     /// From when they sign entries and count for two.
     pub counts_from: Timestamp,
@@ -133,8 +135,9 @@ pub(crate) struct Guardians {
 }
 
 impl Guardians {
-    pub(crate) fn found(guardian: Guardian, at: Timestamp) -> Self {
-        let founder = Member { since: 0, joins: at, counts_from: at, leaving: None, recovery: None, guardian };
+    pub(crate) fn found(guardian: Guardian) -> Self {
+        let founder =
+            Member { since: 0, joins: AT_ONCE, counts_from: AT_ONCE, leaving: None, recovery: None, guardian };
         Self {
             members: BTreeMap::from([(founder.guardian.guardian, founder)]),
             proposals: BTreeMap::new(),
@@ -201,7 +204,7 @@ impl Guardians {
         self.insert(Member {
             guardian: new.guardian.clone(),
             since: place.seq,
-            joins: place.at,
+            joins: AT_ONCE,
             counts_from,
             leaving: None,
             recovery: None,

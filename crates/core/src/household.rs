@@ -257,7 +257,7 @@ impl HouseholdLog {
             household: entry.household,
             heads: vec![digest],
             last_at: entry.at,
-            guardians: Guardians::found(guardian.clone(), entry.at),
+            guardians: Guardians::found(guardian.clone()),
             watches: BTreeMap::new(),
             removed: BTreeMap::new(),
             sessions: BTreeMap::new(),

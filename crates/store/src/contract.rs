@@ -4,6 +4,7 @@
 
 mod access;
 mod cast;
+mod guardians;
 mod ledger;
 mod money;
 mod orders;
@@ -14,6 +15,7 @@ mod requotes;
 
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
+pub use guardians::*;
 pub use ledger::*;
 pub use money::*;
 pub use orders::*;
@@ -83,6 +85,11 @@ macro_rules! store_contract {
             an_unanswered_hold_is_voided
             a_guardian_confirms
             a_bank_pays_the_merchant
+            guardians_come_and_go
+            two_guardians_at_once
+            inviting_a_guardian
+            recovery_keys_lead_to_their_household
+            a_guardian_freezes_and_an_entry_unfreezes
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

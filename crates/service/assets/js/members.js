@@ -21,9 +21,10 @@ export const isOpen = (proposal, now) => !proposal.over && now < proposal.at + P
 
 /** The guardians' part of a folded log. `fail(code, why)` throws. */
 export class Members {
-  constructor(founder, at, fail) {
+  constructor(founder, fail) {
     this.fail = fail;
-    this.members = new Map([[founder.guardian, { guardian: founder, since: 0, joins: at, countsFrom: at, leaving: null, recovery: null }]]);
+    const atOnce = { joins: -Infinity, countsFrom: -Infinity };
+    this.members = new Map([[founder.guardian, { guardian: founder, since: 0, ...atOnce, leaving: null, recovery: null }]]);
     /** By the digest of their entry: {by, at, change, over}. */
     this.proposals = new Map();
     this.recovery = new Set();
@@ -63,7 +64,7 @@ export class Members {
   add({ guardian, counts_from: from }, { seq, at }) {
     this.checkPerson(guardian);
     const countsFrom = Math.max(from, at + GUARDIAN_COOLING_OFF_MS);
-    this.members.set(guardian.guardian, { guardian, since: seq, joins: at, countsFrom, leaving: null, recovery: null });
+    this.members.set(guardian.guardian, { guardian, since: seq, joins: -Infinity, countsFrom, leaving: null, recovery: null });
   }
 
   remove(gone, by, { seq, digest, at }) {

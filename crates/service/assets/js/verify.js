@@ -51,7 +51,7 @@ export class LogBook {
       wires: [wire],
       entries: [entry],
       lastAt: entry.at,
-      folded: new Members(guardian, entry.at, fail),
+      folded: new Members(guardian, fail),
       watches: new Map(),
       removed: new Map(),
       sessions: [],
