@@ -16,8 +16,8 @@ use nodpay_protocol::{
 };
 use nodpay_service::admin::{self, MerchantDetails};
 use nodpay_store::{
-    AppendLog, GuardianChange, InvitationKind, Message, NewBill, NewHousehold, NewInvitation, NewSession, SessionOf, Store, TokenHash,
-    TopUp,
+    AppendLog, GuardianChange, InvitationKind, Message, NewBill, NewHousehold, NewInvitation, NewSession, SessionOf,
+    Store, TokenHash, TopUp,
 };
 
 use crate::parties::{Basket, Result, line_id, now, random, random_key, snack};

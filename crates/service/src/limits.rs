@@ -37,7 +37,7 @@ pub(crate) enum Purpose {
     PinReport,
     /// Asking whose printed codes are, and making bills of them, with one watch.
     PrintedCode,
-    /// Looking for recovery keys and using them: everybody together.
+    /// Looking for one recovery key, and recovering in one household.
     Recovery,
 }
 
@@ -52,7 +52,7 @@ impl Purpose {
             Self::Pairing => (20, 10_000),
             Self::PinReport => (30, 10_000),
             Self::PrintedCode => (30, 1_000),
-            Self::Recovery => (60, 1_000),
+            Self::Recovery => (20, 3_000),
         }
     }
 }

@@ -196,15 +196,16 @@ function recoveryRow(ctx, member) {
 function proposalRow(ctx, digest, proposal) {
   const { home } = ctx.state;
   const own = proposal.by === home.guardian.guardian;
-  const words = t("guardians.proposed", { name: guardianName(home, proposal.by), change: changeWords(home, proposal.change) });
+  const change = changeWords(home, proposal.change);
+  const words = t("guardians.proposed", { name: guardianName(home, proposal.by), change });
   const [second, withdraw] = [`second-${digest}`, `withdraw-${digest}`];
   const asked = now.asking?.key === second || now.asking?.key === withdraw;
   return h("li.member", { key: digest, testid: "proposal" },
     h("span.tile", {}, icon("pencil")),
     h("div", {}, h("p", {}, words), h("p.soft", {}, when(proposal.at)), askBox(ctx, second), askBox(ctx, withdraw)),
-    mayISign(home) && !asked && h("div.buttons", {},
-      askButton(ctx, "plain", "withdraw", t("guardians.withdraw"), withdraw, { withdraw: digest }, t("guardians.withdraw-sure", { change: changeWords(home, proposal.change) })),
-      !own && askButton(ctx, "main", "second", t("guardians.second"), second, { second: digest }, t("guardians.second-sure", { change: changeWords(home, proposal.change) }))));
+    mayISign(home) && !asked && h("div.controls", {}, h("div.buttons", {},
+      askButton(ctx, "plain", "withdraw", t("guardians.withdraw"), withdraw, { withdraw: digest }, t("guardians.withdraw-sure", { change })),
+      !own && askButton(ctx, "main", "second", t("guardians.second"), second, { second: digest }, t("guardians.second-sure", { change })))));
 }
 
 /** A change in words. */

@@ -181,7 +181,7 @@ pub(super) async fn start_recovery(
     _: OwnPage,
     JsonBody(body): JsonBody<StartBody>,
 ) -> Result<Json<RecoveryStart>, ApiError> {
-    limit(&app, Purpose::Recovery, Digest::from_bytes([0; 32]))?;
+    limit(&app, Purpose::Recovery, Digest::from_bytes(sha256(body.key.as_bytes())))?;
     let household = app.store().household_of_recovery_key(body.key).await?.ok_or(ApiError::RecoveryUnknown)?;
     let log = app.store().log(household, 0).await?;
     let log = log.into_iter().map(|entry| entry.wire).collect();
@@ -207,8 +207,8 @@ pub(super) async fn recover(
     _: OwnPage,
     JsonBody(body): JsonBody<RecoverBody>,
 ) -> Result<Json<Recovering>, ApiError> {
-    limit(&app, Purpose::Recovery, Digest::from_bytes([0; 32]))?;
     let said = nodpay_protocol::entry_said(&body.entry)?;
+    limit(&app, Purpose::Recovery, Digest::from_bytes(sha256(said.household.as_bytes())))?;
     let Entry::Recover(new) = &said.entry else { return Err(ApiError::NotThisEntry) };
     if new.name != body.name.as_ref().map(digest_of) {
         return Err(ApiError::PersonName);
