@@ -271,27 +271,25 @@ impl HouseholdLog {
         self.guardians.may_sign(entry.guardian, entry.at)?;
         let place = Place { seq: entry.seq, digest, at: entry.at };
         let two = self.guardians.need_two(entry.at);
-        match &entry.entry {
-            Entry::Propose(change) => {
-                if !two || !change.needs_two(self) {
-                    return Err(HouseholdError::OneIsEnough);
-                }
-                if let Entry::AddGuardian(new) = &**change {
-                    self.guardians.check_new(new, entry.at)?;
-                }
-                self.guardians.propose(change, entry.guardian, place);
+        if let Entry::Propose(change) = &entry.entry {
+            if !two || !change.needs_two(self) {
+                return Err(HouseholdError::OneIsEnough);
             }
-            Entry::Second(proposal) => {
-                let change = self.guardians.second(*proposal, entry.guardian, entry.at)?;
-                self.apply(&change, entry.guardian, place)?;
-                self.guardians.close(*proposal);
-            }
-            change if two && change.needs_two(self) => return Err(HouseholdError::NeedsTwo),
-            Entry::AddGuardian(new) => {
+            if let Entry::AddGuardian(new) = &**change {
                 self.guardians.check_new(new, entry.at)?;
-                self.guardians.add(new, place)?;
             }
-            change => self.apply(change, entry.guardian, place)?,
+            self.guardians.propose(change, entry.guardian, place);
+        } else if let Entry::Second(proposal) = &entry.entry {
+            let change = self.guardians.second(*proposal, entry.guardian, entry.at)?;
+            self.apply(&change, entry.guardian, place)?;
+            self.guardians.close(*proposal);
+        } else if two && entry.entry.needs_two(self) {
+            return Err(HouseholdError::NeedsTwo);
+        } else {
+            if let Entry::AddGuardian(new) = &entry.entry {
+                self.guardians.check_new(new, entry.at)?;
+            }
+            self.apply(&entry.entry, entry.guardian, place)?;
         }
         self.push(entry, digest);
         Ok(())
@@ -377,11 +375,10 @@ impl HouseholdLog {
     /// What the entry, which was folded, made effective: the change it seconds, itself, or nothing yet.
     #[must_use]
     pub fn enacted<'a>(&'a self, entry: &'a LogEntry) -> Option<&'a Entry> {
-        match &entry.entry {
-            Entry::Propose(_) => None,
-            Entry::Second(proposal) => self.guardians.proposal(*proposal).map(|proposal| &proposal.change),
-            entry => Some(entry),
+        if let Entry::Second(proposal) = &entry.entry {
+            return self.guardians.proposal(*proposal).map(|proposal| &proposal.change);
         }
+        (!matches!(entry.entry, Entry::Propose(_))).then_some(&entry.entry)
     }
 
     #[must_use]

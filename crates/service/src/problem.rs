@@ -410,10 +410,9 @@ impl IntoResponse for ApiError {
         let retry_ms = if let Self::TooManyTries { retry_ms } = &self { Some(*retry_ms) } else { None };
         let status_number = status.as_u16();
         let r#type = format!("urn:nodpay:problem:{code}");
-        let (guardian, verdict) = match &self {
-            Self::DecidedBefore { guardian, verdict } => (Some(*guardian), Some(*verdict)),
-            _ => (None, None),
-        };
+        let first =
+            if let Self::DecidedBefore { guardian, verdict } = &self { Some((*guardian, *verdict)) } else { None };
+        let (guardian, verdict) = first.unzip();
         let number = status_number;
         let problem =
             Problem { r#type, title, status: number, detail: &detail, code, now, retry_ms, guardian, verdict };

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use nodpay_core::{
-    Decision, Digest, Entry, GuardianId, HouseholdError, HouseholdId, LogEntry, OrderId, PairingId, PersonName,
-    PublicKey, Timestamp,
+    Decision, Digest, Entry, GuardianId, HouseholdError, HouseholdId, LogEntry, NewGuardian, OrderId, PairingId,
+    PersonName, PublicKey, Timestamp,
 };
 use nodpay_protocol::{Assertion, LogBook, VerifyError, sha256, verify_guardian_claim};
 use nodpay_store::{
@@ -274,14 +274,8 @@ pub(super) fn change(before: &LogBook, after: &LogBook, entry: &LogEntry) -> Gua
 
 /// A guardian is added as they asked for it in an invitation that still runs.
 pub(super) async fn check_invited(app: &App, household: HouseholdId, entry: &Entry) -> Result<(), ApiError> {
-    let new = match entry {
-        Entry::AddGuardian(new) => &new.guardian,
-        Entry::Propose(change) => match &**change {
-            Entry::AddGuardian(new) => &new.guardian,
-            _ => return Ok(()),
-        },
-        _ => return Ok(()),
-    };
+    let change = if let Entry::Propose(change) = entry { change } else { entry };
+    let Entry::AddGuardian(NewGuardian { guardian: new, .. }) = change else { return Ok(()) };
     let row = app.store().join_of_guardian(household, new.guardian).await?.ok_or(ApiError::JoinMissing)?;
     let JoinState::Claimed(claim) = row.state else { return Err(StoreError::PairingClosed.into()) };
     if app.now() >= row.expires {

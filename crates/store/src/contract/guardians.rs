@@ -140,9 +140,10 @@ pub async fn two_guardians_at_once(store: &Store) {
         let (winner, loser) = if a.is_ok() { (one, b) } else { (other, a) };
         let row: OrderRow = store.order(row.household, row.order).await.expect("a read").expect("the order");
         assert_eq!(row.decision, Some(winner.message), "the order says who was first");
-        let expected = match row.state {
-            OrderState::Ended { outcome } => StoreError::OrderEnded(outcome),
-            _ => StoreError::AlreadyDecided,
+        let expected = if let OrderState::Ended { outcome } = row.state {
+            StoreError::OrderEnded(outcome)
+        } else {
+            StoreError::AlreadyDecided
         };
         assert_eq!(refused(loser), expected);
         if row.outcome.is_none() {
