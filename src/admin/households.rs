@@ -119,6 +119,7 @@ fn household_record(row: &HouseholdRow) -> Result<Record> {
         ("wearers", Cell::Number(i64::try_from(row.wearers.len())?)),
         ("log_entries", Cell::Number(i64::try_from(row.next_seq)?)),
         ("frozen", Cell::Flag(row.frozen)),
+        ("frozen_by_guardian", Cell::Flag(row.freeze.is_some())),
         ("closed", Cell::Flag(row.closed)),
     ])
 }

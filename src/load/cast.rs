@@ -16,8 +16,8 @@ use nodpay_protocol::{
 };
 use nodpay_service::admin::{self, MerchantDetails};
 use nodpay_store::{
-    AppendLog, InvitationKind, Message, NewBill, NewHousehold, NewInvitation, NewSession, SessionOf, Store, TokenHash,
-    TopUp,
+    AppendLog, GuardianChange, InvitationKind, Message, NewBill, NewHousehold, NewInvitation, NewSession, SessionOf,
+    Store, TokenHash, TopUp,
 };
 
 use crate::parties::{Basket, Result, line_id, now, random, random_key, snack};
@@ -145,7 +145,9 @@ impl Household {
             let wire = assert(AssertionKind::Log, &entry, &guardian, &passkey, rp)?;
             book.append(&wire)?;
             let message = Message { wire, digest: book.head() };
-            store.append_log(AppendLog { entry, message, counter: 0, wearer: Some(name), pairing: None }, at).await?;
+            let (wearer, change) = (Some(name), GuardianChange::default());
+            let append = AppendLog { entry, message, counter: 0, wearer, pairing: None, change };
+            store.append_log(append, at).await?;
             enrolled.push((key, watch));
         }
 

@@ -25,18 +25,18 @@ const GLANCE: Duration = Duration::from_millis(25);
 const TILL: u16 = 0;
 const PHONE: u16 = 1;
 
-/// Chromedriver, the demo, and one browser window.
-struct Window {
-    client: Client,
+/// Chromedriver, and one browser window.
+pub(crate) struct Window {
+    pub(crate) client: Client,
     downloads: std::path::PathBuf,
     video: std::path::PathBuf,
     address: String,
     /// Killed when dropped, in this order.
-    _processes: [Killed; 2],
+    _processes: Vec<Killed>,
     folder: tempfile::TempDir,
 }
 
-struct Killed(Child);
+pub(crate) struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -76,6 +76,16 @@ impl Window {
     async fn open_with(demo_options: &[String], browser_options: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (demo, address) = start_demo(&folder.path().join("demo"), demo_options);
+        Self::with(folder, address, Some(demo), browser_options).await
+    }
+
+    /// A browser with an authenticator of its own, and what else must live as long.
+    pub(crate) async fn with(
+        folder: tempfile::TempDir,
+        address: String,
+        service: Option<Killed>,
+        browser_options: &[String],
+    ) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -117,7 +127,8 @@ impl Window {
             .await
             .expect("a browser");
         client.issue_cmd(AddAuthenticator).await.expect("a virtual authenticator");
-        Self { client, downloads, video, address, _processes: [driver, demo], folder }
+        let processes = std::iter::once(driver).chain(service).collect();
+        Self { client, downloads, video, address, _processes: processes, folder }
     }
 
     /// The demo's folder.
@@ -144,7 +155,7 @@ impl Window {
     }
 
     /// Waits until the element is there and gives its text.
-    async fn text(&self, css: &str) -> String {
+    pub(crate) async fn text(&self, css: &str) -> String {
         let found = self.client.wait().at_most(PATIENCE).every(GLANCE).for_element(Locator::Css(css)).await;
         let element = match found {
             Ok(element) => element,
@@ -159,7 +170,7 @@ impl Window {
     }
 
     /// Waits until a script gives true.
-    async fn until(&self, what: &str, script: &str) {
+    pub(crate) async fn until(&self, what: &str, script: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let done = self.client.execute(&format!("return Boolean({script})"), vec![]).await;
@@ -171,7 +182,7 @@ impl Window {
     }
 
     /// Clicks when it can be clicked: drawn, enabled, in place.
-    async fn click(&self, css: &str) {
+    pub(crate) async fn click(&self, css: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let Err(error) = self.try_click(css).await else { return };
@@ -251,7 +262,7 @@ impl Window {
     }
 
     /// The picture of a canvas on the page.
-    async fn canvas(&self, css: &str) -> Frame {
+    pub(crate) async fn canvas(&self, css: &str) -> Frame {
         self.text(css).await;
         let script = format!("return document.querySelector({}).toDataURL('image/png')", json!(css));
         let address = self.client.execute(&script, vec![]).await.expect("a picture");
@@ -261,7 +272,7 @@ impl Window {
     }
 
     /// Keeps what the window shows, for the README: `NODPAY_PICTURES` names the folder.
-    async fn picture(&self, name: &str) {
+    pub(crate) async fn picture(&self, name: &str) {
         if let Some(folder) = std::env::var_os("NODPAY_PICTURES") {
             let picture = self.client.screenshot().await.expect("a picture");
             std::fs::write(Path::new(&folder).join(name).with_extension("png"), picture).expect("writes");

@@ -365,6 +365,15 @@ impl HouseholdLog {
         self.draft_entry(&guardian, Entry::RemoveWatch(parse::<WatchId>("the watch", &watch)?), at_ms)
     }
 
+    /// Any other entry, as JSON of the protocol (`{"remove-guardian":"…"}`); where another guardian must agree, its proposal.
+    pub fn draft_change(&self, guardian: String, change: String, at_ms: i64) -> Result<Draft, Failure> {
+        let change: Entry = serde_json::from_str(&change).map_err(|error| Failure::malformed("the change", error))?;
+        let book = self.book();
+        let two = book.need_two(Timestamp::from_unix_ms(at_ms)) && change.needs_two(&book);
+        drop(book);
+        self.draft_entry(&guardian, if two { Entry::Propose(Box::new(change)) } else { change }, at_ms)
+    }
+
     /// Verifies merchant, bill, requote and watch. `root` is the service's root key that the app pinned.
     pub fn verify_order(&self, messages: OrderMessages, root: String) -> Result<VerifiedOrder, Failure> {
         let book = self.book();

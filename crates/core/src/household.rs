@@ -1,15 +1,16 @@
 //! The household log: who may decide and which watches may ask.
 //!
-//! Every entry is signed by a guardian's passkey, numbered from 0 and names its predecessor's digest. Watch, phone and
+//! Every entry is signed by a guardian's passkey (a recovery by a recovery key), numbered from 0 and names its predecessor's digest. Watch, phone and
 //! service fold the same entries into the same [`HouseholdLog`] and never go back.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::guardians::{Guardians, Place};
 use crate::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, Nonce, PublicKey, Salt, Text, Timestamp, V1, WatchId,
-    WearerId,
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, Member, NewGuardian, Nonce, Proposal, PublicKey,
+    RecoveryKeys, Salt, Text, Timestamp, Unfreeze, V1, WatchId, WearerId,
 };
 
 /// How long a new watch has a lower cap, unless the household tightens it: 24 hours.
@@ -21,7 +22,7 @@ pub const MAX_SESSION_MS: i64 = 8 * 60 * 60 * 1000;
 /// Entries a household may have; a fold never reads more.
 const MAX_ENTRIES: u64 = 100_000;
 
-/// One entry. Signed by `guardian`'s passkey.
+/// One entry. Signed by `guardian`'s passkey; a recovery by a recovery key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogEntry {
@@ -48,6 +49,51 @@ pub enum Entry {
     RemoveWatch(WatchId),
     PinCommand(PinCommand),
     SetSession(WatchSession),
+    /// Sees and answers at once, counts later.
+    AddGuardian(NewGuardian),
+    /// Oneself at once, another after [`REMOVAL_DELAY_MS`](crate::REMOVAL_DELAY_MS).
+    RemoveGuardian(GuardianId),
+    /// To the entry of this digest: one's own removal, or a recovery, before it takes effect.
+    Object(Digest),
+    /// Without effect until another guardian seconds it.
+    Propose(Box<Entry>),
+    /// The proposal of this digest takes effect.
+    Second(Digest),
+    /// The proposal of this digest is given up.
+    Withdraw(Digest),
+    EnrolRecovery(RecoveryKeys),
+    /// A new guardian, by a recovery key, after [`RECOVERY_DELAY_MS`](crate::RECOVERY_DELAY_MS).
+    Recover(Guardian),
+    Unfreeze(Unfreeze),
+}
+
+impl Entry {
+    /// Whether more can happen by it than before: then it needs two guardians, where two count.
+    #[must_use]
+    pub fn loosens(&self, log: &HouseholdLog) -> bool {
+        match self {
+            Self::SetSession(WatchSession { watch, session_ms }) => *session_ms > log.session_ms(*watch, u64::MAX),
+            // Who holds a recovery key brings in a guardian.
+            Self::EnrolRecovery(_) | Self::Unfreeze(_) => true,
+            Self::Found(_)
+            | Self::EnrolWatch(_)
+            | Self::RemoveWatch(_)
+            | Self::PinCommand(_)
+            | Self::AddGuardian(_)
+            | Self::RemoveGuardian(_)
+            | Self::Object(_)
+            | Self::Propose(_)
+            | Self::Second(_)
+            | Self::Withdraw(_)
+            | Self::Recover(_) => false,
+        }
+    }
+
+    /// Whether it needs two guardians, where two count.
+    #[must_use]
+    pub fn needs_two(&self, log: &HouseholdLog) -> bool {
+        matches!(self, Self::AddGuardian(_)) || self.loosens(log)
+    }
 }
 
 /// A guardian answers a watch's [`PinReport`](crate::PinReport). Good once: the watch obeys only while `nonce` is the one
@@ -151,6 +197,34 @@ pub enum HouseholdError {
     SessionLength,
     #[error("the log has reached its {MAX_ENTRIES} entries")]
     Full,
+    #[error("the entry's signer is new and does not count yet")]
+    NotCounting,
+    #[error("this needs two guardians: propose it, and another one seconds it")]
+    NeedsTwo,
+    #[error("this needs no proposal")]
+    OneIsEnough,
+    #[error("a new guardian counts after 24 hours at the earliest")]
+    CoolingOff,
+    #[error("the guardian or the passkey is or was one of the household")]
+    GuardianExists,
+    #[error("there is no such guardian")]
+    GuardianUnknown,
+    #[error("the guardian is leaving already")]
+    LeavingAlready,
+    #[error("a guardian who counts must stay")]
+    LastGuardian,
+    #[error("there is nothing that this guardian can object to, or it is too late")]
+    NothingToObject,
+    #[error("there is no such proposal")]
+    ProposalUnknown,
+    #[error("the proposal is over")]
+    ProposalOver,
+    #[error("another guardian must second it")]
+    SamePerson,
+    #[error("there are 1 to 8 different recovery keys, none of them used before")]
+    RecoveryKeys,
+    #[error("no recovery key of the household signed this")]
+    RecoveryKeyUnknown,
 }
 
 /// A household's log, folded. Made only by [`HouseholdLog::found`] and [`HouseholdLog::append`].
@@ -160,7 +234,7 @@ pub struct HouseholdLog {
     /// Digests of all entries, in order; never empty.
     heads: Vec<Digest>,
     last_at: Timestamp,
-    guardians: BTreeMap<GuardianId, Guardian>,
+    guardians: Guardians,
     watches: BTreeMap<WatchId, EnrolledWatch>,
     removed: BTreeMap<WatchId, EnrolledWatch>,
     /// From which entry on which session holds, oldest first: what was signed under an older one stays checkable.
@@ -183,7 +257,7 @@ impl HouseholdLog {
             household: entry.household,
             heads: vec![digest],
             last_at: entry.at,
-            guardians: BTreeMap::from([(guardian.guardian, guardian.clone())]),
+            guardians: Guardians::found(guardian.clone()),
             watches: BTreeMap::new(),
             removed: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -193,6 +267,48 @@ impl HouseholdLog {
     /// Folds the next entry, whose signature must have been verified with its guardian's key. Leaves `self` as it was
     /// when it is refused.
     pub fn append(&mut self, entry: &LogEntry, digest: Digest) -> Result<(), HouseholdError> {
+        self.check_next(entry)?;
+        self.guardians.may_sign(entry.guardian, entry.at)?;
+        let place = Place { seq: entry.seq, digest, at: entry.at };
+        let two = self.guardians.need_two(entry.at);
+        if let Entry::Propose(change) = &entry.entry {
+            if !two || !change.needs_two(self) {
+                return Err(HouseholdError::OneIsEnough);
+            }
+            if let Entry::AddGuardian(new) = &**change {
+                self.guardians.check_new(new, entry.at)?;
+            }
+            self.guardians.propose(change, entry.guardian, place);
+        } else if let Entry::Second(proposal) = &entry.entry {
+            let change = self.guardians.second(*proposal, entry.guardian, entry.at)?;
+            self.apply(&change, entry.guardian, place)?;
+            self.guardians.close(*proposal);
+        } else if two && entry.entry.needs_two(self) {
+            return Err(HouseholdError::NeedsTwo);
+        } else {
+            if let Entry::AddGuardian(new) = &entry.entry {
+                self.guardians.check_new(new, entry.at)?;
+            }
+            self.apply(&entry.entry, entry.guardian, place)?;
+        }
+        self.push(entry, digest);
+        Ok(())
+    }
+
+    /// Folds a recovery as the next entry, whose signature must have been verified with `key`. Leaves `self` as it was
+    /// when it is refused.
+    pub fn recover(&mut self, entry: &LogEntry, digest: Digest, key: PublicKey) -> Result<(), HouseholdError> {
+        self.check_next(entry)?;
+        let Entry::Recover(new) = &entry.entry else { return Err(HouseholdError::NotAGuardian) };
+        if new.guardian != entry.guardian {
+            return Err(HouseholdError::NotAGuardian);
+        }
+        self.guardians.recover(new, key, Place { seq: entry.seq, digest, at: entry.at })?;
+        self.push(entry, digest);
+        Ok(())
+    }
+
+    fn check_next(&self, entry: &LogEntry) -> Result<(), HouseholdError> {
         if entry.household != self.household {
             return Err(HouseholdError::OtherHousehold);
         }
@@ -208,10 +324,17 @@ impl HouseholdLog {
         if entry.at < self.last_at {
             return Err(HouseholdError::OutOfTime);
         }
-        if !self.guardians.contains_key(&entry.guardian) {
-            return Err(HouseholdError::NotAGuardian);
-        }
-        match &entry.entry {
+        Ok(())
+    }
+
+    fn push(&mut self, entry: &LogEntry, digest: Digest) {
+        self.heads.push(digest);
+        self.last_at = entry.at;
+    }
+
+    /// Makes a change effective: whoever had to agree has.
+    fn apply(&mut self, change: &Entry, signer: GuardianId, place: Place) -> Result<(), HouseholdError> {
+        match change {
             Entry::Found(_) => return Err(HouseholdError::Founding),
             Entry::EnrolWatch(watch) => {
                 let known = self.watches.contains_key(&watch.watch)
@@ -234,12 +357,28 @@ impl HouseholdLog {
                 if !(0..=MAX_SESSION_MS).contains(session_ms) {
                     return Err(HouseholdError::SessionLength);
                 }
-                self.sessions.entry(*watch).or_default().push((entry.seq, *session_ms));
+                self.sessions.entry(*watch).or_default().push((place.seq, *session_ms));
             }
+            Entry::AddGuardian(new) => self.guardians.add(new, place)?,
+            Entry::RemoveGuardian(gone) => self.guardians.remove(*gone, signer, place)?,
+            Entry::Object(to) => self.guardians.object(*to, signer, place.at)?,
+            Entry::Withdraw(proposal) => self.guardians.withdraw(*proposal, place.at)?,
+            Entry::EnrolRecovery(keys) => self.guardians.enrol_recovery(keys)?,
+            Entry::Unfreeze(_) => {}
+            // A proposal inside a proposal needs nobody; a recovery is signed by another key.
+            Entry::Propose(_) | Entry::Second(_) => return Err(HouseholdError::OneIsEnough),
+            Entry::Recover(_) => return Err(HouseholdError::NotAGuardian),
         }
-        self.heads.push(digest);
-        self.last_at = entry.at;
         Ok(())
+    }
+
+    /// What the entry, which was folded, made effective: the change it seconds, itself, or nothing yet.
+    #[must_use]
+    pub fn enacted<'a>(&'a self, entry: &'a LogEntry) -> Option<&'a Entry> {
+        if let Entry::Second(proposal) = &entry.entry {
+            return self.guardians.proposal(*proposal).map(|proposal| &proposal.change);
+        }
+        (!matches!(entry.entry, Entry::Propose(_))).then_some(&entry.entry)
     }
 
     #[must_use]
@@ -268,13 +407,41 @@ impl HouseholdLog {
         u64::try_from(index).ok()
     }
 
+    /// Anyone who ever was a guardian, or is to be: what they signed stays checkable.
     #[must_use]
     pub fn guardian(&self, guardian: GuardianId) -> Option<&Guardian> {
-        self.guardians.get(&guardian)
+        self.member(guardian).map(|member| &member.guardian)
     }
 
+    /// All who ever were guardians, or are to be.
     pub fn guardians(&self) -> impl Iterator<Item = &Guardian> {
-        self.guardians.values()
+        self.members().map(|member| &member.guardian)
+    }
+
+    /// Since when and until when somebody is a guardian.
+    #[must_use]
+    pub fn member(&self, guardian: GuardianId) -> Option<&Member> {
+        self.guardians.member(guardian)
+    }
+
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.guardians.members()
+    }
+
+    /// Whether a loosening or a new guardian needs two at `now`.
+    #[must_use]
+    pub fn need_two(&self, now: Timestamp) -> bool {
+        self.guardians.need_two(now)
+    }
+
+    /// By the digest of its entry. Proposals that are over stay.
+    pub fn proposals(&self) -> impl Iterator<Item = (Digest, &Proposal)> {
+        self.guardians.proposals()
+    }
+
+    /// Recovery keys that can still be used.
+    pub fn recovery_keys(&self) -> impl Iterator<Item = &PublicKey> {
+        self.guardians.recovery_keys()
     }
 
     /// An enrolled watch that was not removed.

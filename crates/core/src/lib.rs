@@ -7,6 +7,7 @@
 
 mod bill;
 mod calendar;
+mod guardians;
 mod household;
 mod iban;
 mod id;
@@ -24,6 +25,10 @@ pub use bill::{
     Reduction, RequoteError, StrikeError,
 };
 pub use calendar::{Day, DayError, Every};
+pub use guardians::{
+    GUARDIAN_COOLING_OFF_MS, Leaving, MAX_RECOVERY_KEYS, Member, NewGuardian, PROPOSAL_LIFE_MS, Proposal,
+    RECOVERY_DELAY_MS, REMOVAL_DELAY_MS, RecoveryKeys, Unfreeze,
+};
 pub use household::{
     EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, MAX_SESSION_MS, NEW_WATCH_COOLING_OFF_MS,
     NewWatchCap, PersonName, PinCommand, PinConsent, WatchSession,

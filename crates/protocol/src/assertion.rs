@@ -36,6 +36,8 @@ pub enum AssertionKind {
     Decision,
     /// Opening a session of the guardian's pages; signs a challenge of the service.
     Login,
+    /// A newcomer asks to be a guardian; signs a [`GuardianClaim`](crate::GuardianClaim).
+    GuardianClaim,
 }
 
 impl AssertionKind {
@@ -45,6 +47,7 @@ impl AssertionKind {
             Self::Log => "log",
             Self::Decision => "decision",
             Self::Login => "login",
+            Self::GuardianClaim => "guardian-claim",
         }
     }
 

@@ -257,7 +257,14 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
             }
             (Verdict::Approve | Verdict::Refuse, _) => "refused".to_owned(),
         };
-        tell(decision.at, format!("guardian {} with passkey {}", decision.guardian, decision.credential), what);
+        let admitted = match book.member(decision.guardian).map(|member| member.since) {
+            Some(since) if !anchor.guardians.iter().any(|known| known.guardian == decision.guardian) => {
+                format!(", admitted by entry {since} of the household log")
+            }
+            _ => String::new(),
+        };
+        let who = format!("guardian {} with passkey {}{admitted}", decision.guardian, decision.credential);
+        tell(decision.at, who, what);
     }
     if let Some(cancel) = &cancel {
         tell(cancel.at, format!("{child}'s watch"), "cancelled".to_owned());
@@ -287,10 +294,13 @@ fn check_log(evidence: &Evidence, anchor: &Anchor) -> Result<LogBook, EvidenceEr
     if book.household() != anchor.household {
         return Err(broken(LINK, "it is of another household than the anchor"));
     }
-    for guardian in book.guardians() {
-        let anchored = anchor.guardians.iter().any(|known| {
-            known.guardian == guardian.guardian && known.credential == guardian.credential && known.key == guardian.key
-        });
+    for member in book.members() {
+        let guardian = &member.guardian;
+        let anchored = match anchor.guardians.iter().find(|known| known.guardian == guardian.guardian) {
+            Some(known) => known.credential == guardian.credential && known.key == guardian.key,
+            // Those before them, from the anchored founder on, signed that they came.
+            None => member.since > 0,
+        };
         if !anchored {
             return Err(broken(LINK, "it names a guardian whose key is not in the anchor"));
         }

@@ -33,10 +33,12 @@ pub enum Kind {
     Result,
     PinReport,
     RequestProof,
+    /// A household log entry that a recovery key signs.
+    Recovery,
 }
 
 impl Kind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::MerchantCertificate,
         Self::OutcomeCertificate,
         Self::Bill,
@@ -49,6 +51,7 @@ impl Kind {
         Self::Result,
         Self::PinReport,
         Self::RequestProof,
+        Self::Recovery,
     ];
 
     #[must_use]
@@ -66,6 +69,7 @@ impl Kind {
             Self::Result => "result",
             Self::PinReport => "pin-report",
             Self::RequestProof => "request-proof",
+            Self::Recovery => "recovery",
         }
     }
 
@@ -127,6 +131,20 @@ pub fn sign<T: Serialize>(kind: Kind, payload: T, signer: &(impl Signer + ?Sized
     URL_SAFE_NO_PAD.encode_string(signature, &mut wire);
     let digest = kind.digest(&wire);
     Ok(Verified::new(payload, wire, digest))
+}
+
+/// The content of a message of `kind`, not verified.
+pub(crate) fn said<T: DeserializeOwned>(kind: Kind, wire: &str) -> Result<T, VerifyError> {
+    if wire.len() > MAX_JWS_LEN {
+        return Err(VerifyError::TooLong);
+    }
+    let (signed, _) = wire.rsplit_once('.').ok_or(VerifyError::Malformed)?;
+    let (header, payload) = signed.split_once('.').ok_or(VerifyError::Malformed)?;
+    if header != kind.header() {
+        return Err(VerifyError::WrongKind);
+    }
+    let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| VerifyError::Malformed)?;
+    serde_json::from_slice(&payload).map_err(|error| VerifyError::Payload(error.to_string()))
 }
 
 /// Signature first, then the payload's form. What the payload says is checked by `verify`.

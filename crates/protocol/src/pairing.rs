@@ -29,7 +29,11 @@ impl PairingSecret {
     /// HMAC-SHA256 (RFC 2104) over label, pairing, household, watch and key.
     #[must_use]
     pub fn prove(&self, pairing: PairingId, household: HouseholdId, watch: WatchId, key: &PublicKey) -> Digest {
-        let mac = hmac::sign(&self.hmac_key(), &message(pairing, household, watch, key));
+        self.authenticate(&message(pairing, household, watch, key))
+    }
+
+    pub(crate) fn authenticate(&self, message: &[u8]) -> Digest {
+        let mac = hmac::sign(&self.hmac_key(), message);
         let mut out = [0; 32];
         out.iter_mut().zip(mac.as_ref()).for_each(|(to, from)| *to = *from);
         Digest::from_bytes(out)
@@ -38,8 +42,11 @@ impl PairingSecret {
     /// Constant-time check of [`Self::prove`].
     #[must_use]
     pub fn is_proved_by(&self, claim: &PairingClaim) -> bool {
-        let message = message(claim.pairing, claim.household, claim.watch, &claim.key);
-        hmac::verify(&self.hmac_key(), &message, claim.proof.as_bytes()).is_ok()
+        self.proves(&message(claim.pairing, claim.household, claim.watch, &claim.key), &claim.proof)
+    }
+
+    pub(crate) fn proves(&self, message: &[u8], proof: &Digest) -> bool {
+        hmac::verify(&self.hmac_key(), message, proof.as_bytes()).is_ok()
     }
 
     fn hmac_key(&self) -> hmac::Key {

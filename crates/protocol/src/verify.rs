@@ -7,13 +7,14 @@
 use std::ops::Deref;
 
 use nodpay_core::{
-    Bill, BillError, BillTerms, Cancel, CodeText, Decision, Digest, EnrolledWatch, Entry, Guardian, HouseholdError,
-    HouseholdLog, LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantCertificate, Order, Outcome,
-    OutcomeCertificate, OutcomeKind, Payment, PinReport, PinState, PublicKey, Reduction, RequoteError, ResultReport,
-    StrikeError, Verdict, WatchId,
+    Bill, BillError, BillTerms, Cancel, CodeText, Decision, Digest, EnrolledWatch, Entry, Guardian, GuardianId,
+    HouseholdError, HouseholdLog, LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Member, MerchantCertificate, Order,
+    Outcome, OutcomeCertificate, OutcomeKind, Payment, PinReport, PinState, PublicKey, Reduction, RequoteError,
+    ResultReport, StrikeError, Timestamp, Verdict, WatchId,
 };
 
-use crate::jws::open;
+use crate::joining::open_recovery;
+use crate::jws::{open, said};
 use crate::{Assertion, AssertionKind, Kind, RelyingParty, Verified, code, payment_id};
 
 /// An order follows its wearer check within this time, or within the watch's on-wrist session where that is longer.
@@ -35,6 +36,10 @@ pub enum VerifyError {
 
     #[error("the passkey is not one of this household's guardians")]
     UnknownGuardian,
+    #[error("the guardian was removed from this household")]
+    RevokedGuardian,
+    #[error("the guardian is not admitted to this household yet")]
+    GuardianNotYet,
     #[error("the authenticator data is not in its form")]
     AuthenticatorData,
     #[error("the browser's client data is not in its form")]
@@ -125,6 +130,8 @@ impl VerifyError {
             Self::Signature => "bad-signature",
             Self::Payload(_) => "malformed-payload",
             Self::UnknownGuardian => "unknown-guardian",
+            Self::RevokedGuardian => "revoked-guardian",
+            Self::GuardianNotYet => "guardian-not-yet",
             Self::AuthenticatorData => "bad-authenticator-data",
             Self::ClientData => "bad-client-data",
             Self::WrongRpId => "wrong-rp-id",
@@ -141,6 +148,11 @@ impl VerifyError {
             Self::Strike(StrikeError::Everything) => "everything-struck",
             Self::Strike(StrikeError::NotThere) => "line-not-there",
             Self::Strike(_) => "bad-strike",
+            Self::Household(HouseholdError::NeedsTwo) => "needs-two-guardians",
+            Self::Household(HouseholdError::NotCounting) => "guardian-not-counting",
+            Self::Household(HouseholdError::LastGuardian) => "last-guardian",
+            Self::Household(HouseholdError::ProposalOver) => "proposal-over",
+            Self::Household(HouseholdError::GuardianExists) => "guardian-exists",
             Self::Household(_) => "bad-log-entry",
             Self::UnknownWatch => "unknown-watch",
             Self::RevokedWatch => "revoked-watch",
@@ -194,6 +206,11 @@ impl LogBook {
 
     /// Takes the next entry; leaves the book as it was when it is refused.
     pub fn append(&mut self, wire: &str) -> Result<LogEntry, VerifyError> {
+        if is_recovery(wire) {
+            let (entry, key) = open_recovery(wire, self.log.recovery_keys())?;
+            self.log.recover(&entry, AssertionKind::Log.digest(wire), key)?;
+            return Ok(entry);
+        }
         let (assertion, guardian, _) = self.assertion(AssertionKind::Log, wire)?;
         let entry: LogEntry = parse(&assertion.payload)?;
         if entry.guardian != guardian.guardian {
@@ -221,6 +238,17 @@ impl LogBook {
         Ok((assertion, guardian, counter))
     }
 
+    /// The guardian, if they may answer orders at `now`. Whoever acts on a decision checks this as well; old signatures stay
+    /// checkable.
+    pub fn answering(&self, guardian: GuardianId, now: Timestamp) -> Result<&Member, VerifyError> {
+        match self.log.member(guardian) {
+            Some(member) if member.acts(now) => Ok(member),
+            Some(member) if now < member.joins => Err(VerifyError::GuardianNotYet),
+            Some(_) => Err(VerifyError::RevokedGuardian),
+            None => Err(VerifyError::UnknownGuardian),
+        }
+    }
+
     /// The watch, if it may act now. Whoever acts on an order checks this as well; old signatures stay checkable.
     pub fn enrolled(&self, watch: WatchId) -> Result<&EnrolledWatch, VerifyError> {
         match (self.log.watch(watch), self.log.watch_ever(watch)) {
@@ -229,6 +257,19 @@ impl LogBook {
             (None, None) => Err(VerifyError::UnknownWatch),
         }
     }
+}
+
+/// What a log entry says, without believing any of it: to find its place, or after it was verified.
+pub fn entry_said(wire: &str) -> Result<LogEntry, VerifyError> {
+    if is_recovery(wire) {
+        return said(Kind::Recovery, wire);
+    }
+    parse(&Assertion::parse(wire)?.payload)
+}
+
+/// Whether a log entry is signed as a recovery: JWS has three parts, an assertion five.
+fn is_recovery(wire: &str) -> bool {
+    wire.split('.').count() == 3
 }
 
 impl Deref for LogBook {
@@ -408,8 +449,11 @@ pub fn verify_decision(
     }
     let ordered_at = book.seq_of(order.log_head);
     let decided_at = book.seq_of(decision.log_head);
-    if decided_at.is_none() || decided_at < ordered_at {
+    let Some(decided_at) = decided_at.filter(|decided_at| Some(*decided_at) >= ordered_at) else {
         return Err(VerifyError::UnknownLogHead);
+    };
+    if !book.member(guardian.guardian).is_some_and(|member| member.acted(decided_at, decision.at)) {
+        return Err(VerifyError::RevokedGuardian);
     }
     if !(1..=MAX_DECISION_AGE_MS).contains(&decision.pay_by.ms_since(decision.at)) {
         return Err(VerifyError::DecisionLife);

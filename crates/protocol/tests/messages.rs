@@ -1,17 +1,18 @@
 //! Every message is believed only whole: honest ones verify, bent ones do not, each for its own reason.
 
 use nodpay_core::{
-    Adjustment, AdjustmentKind, Bill, Cancel, Currency, Decision, Digest, Entry, HouseholdId, MAX_SESSION_MS,
-    MerchantId, Nonce, Order, OrderId, Outcome, OutcomeKind, Payment, PaymentId, PinCommand, PinConsent, PinReport,
-    PinState, Reduction, ResultReport, Text, TransferId, Verdict, WatchId, WatchSession, WearerId,
+    Adjustment, AdjustmentKind, Bill, Cancel, Currency, Decision, Digest, Entry, GUARDIAN_COOLING_OFF_MS, HouseholdId,
+    MAX_SESSION_MS, MerchantId, NewGuardian, Nonce, Order, OrderId, Outcome, OutcomeKind, Payment, PaymentId,
+    PinCommand, PinConsent, PinReport, PinState, Reduction, ResultReport, Text, TransferId, Verdict, WatchId,
+    WatchSession, WearerId,
 };
 use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::{
-    AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Signer as _, Verified, VerifyError, challenge,
-    code_of_static_bill, sign, sign_request, verify_bill, verify_cancel, verify_decision, verify_evidence,
-    verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate,
-    verify_pairing_claim, verify_payment, verify_pin_report, verify_request, verify_requote, verify_result,
-    verify_static_bill,
+    Anchor, AnchorGuardian, AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Signer as _, Verified,
+    VerifyError, challenge, code_of_static_bill, sign, sign_request, verify_bill, verify_cancel, verify_decision,
+    verify_evidence, verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome,
+    verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_pin_report, verify_request,
+    verify_requote, verify_result, verify_static_bill,
 };
 use nodpay_testkit::{Cast, START, SoftPasskey, Story, cny, key, line_id, minor, rp, some_digest};
 
@@ -775,4 +776,72 @@ fn a_message_of_one_kind_is_none_of_another() {
     assert_eq!(as_order.err(), Some(VerifyError::WrongKind));
     let verified: Verified<Order> = story.order.clone();
     assert_eq!(verified.wire().split('.').count(), 3);
+}
+
+#[test]
+fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
+    const MINUTE_MS: i64 = 60_000;
+    let mut cast = Cast::default();
+    let (founder, second) = (Cast::default().passkey, SoftPasskey::new(201, rp()));
+    let came = START.plus_ms(-20 * MINUTE_MS);
+    let counts_from = came.plus_ms(GUARDIAN_COOLING_OFF_MS);
+    let add = NewGuardian { guardian: second.guardian.clone(), counts_from };
+    let before = cast.book().head();
+    cast.append_by(&founder, came, Entry::AddGuardian(add));
+    let (book, bill) = (cast.book(), cast.bill(1));
+    let order = cast.order(&bill, 1);
+    let mut decision = cast.decision_payload(&order, &bill, None, &[], Verdict::Approve);
+    decision.guardian = second.guardian.guardian;
+    decision.credential = second.guardian.credential.clone();
+    let wire = second.assert(AssertionKind::Decision, &decision);
+    let (verified, ..) = verify_decision(&wire, &book, &order, &bill, None).expect("they answer at once");
+
+    // Nobody decides by a log that does not know them yet.
+    let mut earlier = cast.order_payload(&bill, 1);
+    earlier.log_head = before;
+    let earlier = cast.sign_order(earlier);
+    let mut bent = decision.clone();
+    bent.order = earlier.digest();
+    bent.log_head = before;
+    let bent = second.assert(AssertionKind::Decision, &bent);
+    let refused = verify_decision(&bent, &book, &earlier, &bill, None);
+    assert_eq!(refused.map_err(|error| error.code()).err(), Some("revoked-guardian"));
+
+    let payment = cast.payment(&order, &verified);
+    let mut outcome = cast.outcome_payload(&order, OutcomeKind::Paid, verified.total);
+    outcome.decision = Some(verified.digest());
+    outcome.payment = Some(payment.digest());
+    outcome.transfer = Some(TransferId::from_bytes([1; 16]));
+    let outcome = cast.sign_outcome(outcome);
+    let result = cast.result(&order, &outcome);
+    let story = Story {
+        bill,
+        requote: None,
+        order,
+        decision: Some(verified),
+        cancel: None,
+        payment: Some(payment),
+        outcome,
+        result,
+    };
+    let file = cast.evidence(&story).to_file().expect("serialises");
+    let check = |anchor: &Anchor| verify_evidence(file.as_bytes(), anchor.to_file().expect("serialises").as_bytes());
+    let mut anchor = cast.anchor();
+    let report = check(&anchor).expect("the founder signed that they came");
+    assert!(
+        report.story.iter().any(|step| step.who.ends_with("admitted by entry 2 of the household log")),
+        "{report:?}"
+    );
+    let named = |key| AnchorGuardian {
+        guardian: second.guardian.guardian,
+        credential: second.guardian.credential.clone(),
+        key,
+    };
+    anchor.guardians.push(named(founder.guardian.key));
+    assert!(check(&anchor).is_err(), "the anchor names another key");
+    anchor.guardians[1] = named(second.guardian.key);
+    let report = check(&anchor).expect("the anchor names them");
+    assert!(report.story.iter().all(|step| !step.who.contains("admitted")), "{report:?}");
+    anchor.guardians.remove(0);
+    assert!(check(&anchor).is_err(), "the founder is not in the anchor");
 }

@@ -2,16 +2,109 @@
 //! implementations (the phone page is one) check themselves against it. `UPDATE_VECTORS=1` writes it anew.
 
 use nodpay_core::{
-    Adjustment, AdjustmentKind, Entry, Nonce, PinCommand, PinConsent, PinState, Reduction, Text, Verdict, WatchSession,
+    Adjustment, AdjustmentKind, Digest, Entry, GUARDIAN_COOLING_OFF_MS, NewGuardian, Nonce, PinCommand, PinConsent,
+    PinState, RecoveryKeys, Reduction, Text, Unfreeze, V1, Verdict, WatchSession,
 };
-use nodpay_protocol::{AssertionKind, Kind, Signer as _, challenge, check_digits, sign, sign_request, verify_decision};
-use nodpay_testkit::{Cast, START, cny, key, line_id, minor};
+use nodpay_protocol::{
+    AssertionKind, GuardianClaim, Kind, RecoveryCode, Signer as _, challenge, check_digits, sign, sign_request,
+    verify_decision, verify_guardian_claim,
+};
+use nodpay_testkit::{Cast, START, SoftPasskey, cny, key, line_id, minor, rp};
 use serde_json::{Value, json};
 
 /// A printed code of another system: PayNow in its layout, with an amount.
 const FIXED_CODE: &str = "00020101021126340009SG.PAYNOW010120212201403121W0352045411530315654038.55802SG5907Łakocie6009Singapore62090505MENSA6304085C";
 
+/// The same household with a second guardian: one entry of each kind at least, and what is refused after the last.
+struct Guardians {
+    log: Vec<String>,
+    claim: String,
+    forgeries: Vec<Value>,
+    code: RecoveryCode,
+}
+
+fn guardians() -> Guardians {
+    const HOUR_MS: i64 = 60 * 60_000;
+    let mut cast = Cast::default();
+    let founder = Cast::default().passkey;
+    let mut second = SoftPasskey::new(201, rp());
+    second.guardian.backup_eligible = false;
+    let founded = cast.log.len();
+    let proof = cast.secret.prove_guardian(cast.pairing, cast.household, &second.guardian);
+    let claim = GuardianClaim {
+        v: V1,
+        pairing: cast.pairing,
+        household: cast.household,
+        guardian: second.guardian.clone(),
+        proof,
+    };
+    let claim = second.assert(AssertionKind::GuardianClaim, &claim);
+    let verified = verify_guardian_claim(&claim, &rp()).expect("sound");
+    assert!(cast.secret.is_proved_by_guardian(&verified));
+
+    let mut now = START;
+    let session = |watch, hours: i64| Entry::SetSession(WatchSession { watch, session_ms: hours * HOUR_MS });
+    let newcomer = |guardian: &SoftPasskey, now: nodpay_core::Timestamp| {
+        let counts_from = now.plus_ms(GUARDIAN_COOLING_OFF_MS);
+        Entry::AddGuardian(NewGuardian { guardian: guardian.guardian.clone(), counts_from })
+    };
+    let head = |cast: &Cast| -> Digest { cast.book().head() };
+    let code = RecoveryCode::from_random(std::array::from_fn(|at| u8::try_from(at).unwrap_or(0) * 7));
+    let keys = |code: &RecoveryCode| Entry::EnrolRecovery(RecoveryKeys { keys: vec![code.key().public_key()] });
+
+    cast.append_by(&founder, now, newcomer(&second, now));
+    now = now.plus_ms(HOUR_MS);
+    let early = second.assert(AssertionKind::Log, &cast.next_entry_by(&second, now, session(cast.watch, 0)));
+    assert_eq!(cast.book().append(&early).map_err(|error| error.code()).err(), Some("guardian-not-counting"));
+    now = now.plus_ms(GUARDIAN_COOLING_OFF_MS);
+    for change in [session(cast.watch, 1), keys(&code), Entry::Unfreeze(Unfreeze { frozen_at: START })] {
+        cast.append_by(&founder, now, Entry::Propose(Box::new(change)));
+        let proposal = head(&cast);
+        cast.append_by(&second, now, Entry::Second(proposal));
+    }
+    cast.append_by(&second, now, Entry::Propose(Box::new(session(cast.watch, 8))));
+    let proposal = head(&cast);
+    cast.append_by(&founder, now, Entry::Withdraw(proposal));
+    cast.append_by(&founder, now, Entry::RemoveGuardian(second.guardian.guardian));
+    let removal = head(&cast);
+    cast.append_by(&second, now.plus_ms(HOUR_MS), Entry::Object(removal));
+    now = now.plus_ms(2 * HOUR_MS);
+    let third = SoftPasskey::new(202, rp());
+    let stranger = cast.recovery(&key(203), now, &third);
+    cast.log.push(cast.recovery(&code.key(), now, &third));
+    let again = cast.recovery(&code.key(), now, &SoftPasskey::new(204, rp()));
+    cast.append_by(&founder, now, Entry::Propose(Box::new(session(cast.watch, 2))));
+    let open = head(&cast);
+    cast.append_by(&founder, now, Entry::RemoveGuardian(second.guardian.guardian));
+
+    let by =
+        |passkey: &SoftPasskey, entry| passkey.assert(AssertionKind::Log, &cast.next_entry_by(passkey, now, entry));
+    let refused = |why: &str, code: &str, wire: String| {
+        assert_eq!(cast.book().append(&wire).map_err(|error| error.code()).err(), Some(code), "{why}");
+        json!({ "as": "log-entry", "why": why, "code": code, "wire": wire })
+    };
+    let forgeries = vec![
+        refused("looser by one of two", "needs-two-guardians", by(&founder, session(cast.watch, 3))),
+        refused(
+            "a guardian added by one of two",
+            "needs-two-guardians",
+            by(&founder, newcomer(&SoftPasskey::new(205, rp()), now)),
+        ),
+        refused("recovery keys by one of two", "needs-two-guardians", by(&founder, keys(&code))),
+        refused("seconded by who proposed it", "bad-log-entry", by(&founder, Entry::Second(open))),
+        refused("a proposal that was withdrawn", "proposal-over", by(&second, Entry::Second(proposal))),
+        refused("nobody would be left", "last-guardian", by(&second, Entry::RemoveGuardian(founder.guardian.guardian))),
+        refused("an objection that was used", "bad-log-entry", by(&second, Entry::Object(removal))),
+        refused("who recovers does not count yet", "guardian-not-counting", by(&third, Entry::Withdraw(open))),
+        refused("a recovery by a passkey", "bad-log-entry", by(&founder, Entry::Recover(third.guardian.clone()))),
+        refused("a recovery key used twice", "bad-signature", again),
+        refused("a recovery by another key", "bad-signature", stranger),
+    ];
+    Guardians { log: cast.log[founded..].to_vec(), claim, forgeries, code }
+}
+
 fn vectors() -> Value {
+    let guardians = guardians();
     let cast = Cast::default();
     let struck = [line_id("3")];
     let story = cast.paid_story(cast.bill(1), 1, &struck);
@@ -107,6 +200,8 @@ fn vectors() -> Value {
             "requote": message(requote.wire(), requote.digest().to_string()),
             "requoted-order": message(requoted.order.wire(), requoted.order.digest().to_string()),
             "requoted-decision": message(requoted_decision.wire(), requoted_decision.digest().to_string()),
+            "guardians-log": guardians.log,
+            "guardian-claim": message(&guardians.claim, verify_guardian_claim(&guardians.claim, &rp()).expect("sound").digest().to_string()),
             "later-log": later.log[cast.log.len()..],
             "session-order": message(in_session.wire(), in_session.digest().to_string()),
             "pin-report": message(report.wire(), report.digest().to_string()),
@@ -130,7 +225,10 @@ fn vectors() -> Value {
             "check_digits": check_digits(claim.digest()),
             "decision_challenge_of_empty": challenge(AssertionKind::Decision, b""),
             "login_challenge_of_empty": challenge(AssertionKind::Login, b""),
+            "recovery_code": guardians.code.to_text(),
+            "recovery_key": guardians.code.key().public_key(),
         },
+        "guardian-forgeries": guardians.forgeries,
         "forgeries": [
             { "as": "bill", "why": "the total is not the sum", "code": "bad-bill", "wire": cast.sign_bill(bad_sum).wire() },
             { "as": "requote", "why": "a price went up", "code": "bad-requote", "wire": cast.sign_bill(dear).wire() },

@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
-use nodpay_core::{HouseholdId, MerchantId, Timestamp, WatchId};
+use nodpay_core::{GuardianId, HouseholdId, MerchantId, Timestamp, WatchId};
 use nodpay_store::Topic;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{oneshot, watch};
@@ -220,7 +220,13 @@ pub(crate) fn resume_from(headers: &HeaderMap, after: Option<u64>) -> Result<Opt
 }
 
 /// The response that sends `audience`'s events after `after`; from now on when that is `None`.
-pub(crate) async fn stream(app: App, audience: Audience, after: Option<u64>) -> Result<Response, ApiError> {
+/// `guardian` is who follows a household's: the stream ends with their time.
+pub(crate) async fn stream(
+    app: App,
+    audience: Audience,
+    guardian: Option<GuardianId>,
+    after: Option<u64>,
+) -> Result<Response, ApiError> {
     let (id, ended) = app.hub().open(audience)?;
     metrics_open(audience, 1.0);
     let wakes = app.hub().subscribe(audience.topic());
@@ -236,7 +242,10 @@ pub(crate) async fn stream(app: App, audience: Audience, after: Option<u64>) -> 
         since,
         told_to_return: false,
         standing: Standing::Pending,
+        guardian,
+        leaves: None,
     };
+    follower.look_when_they_leave().await?;
     let app = &follower.registration.app;
     let newest = crate::api::compose::newest(app, audience).await?;
     // A client from before a restored backup would wait for numbers that come again.
@@ -270,13 +279,29 @@ struct Follower {
     told_to_return: bool,
     /// Of the watch that follows, when its log was last seen to change.
     standing: Standing,
+    /// Who follows, where that is a guardian.
+    guardian: Option<GuardianId>,
+    /// When their time ends, by the log as it was last seen to change.
+    leaves: Option<Timestamp>,
 }
 
 impl Follower {
+    async fn look_when_they_leave(&mut self) -> Result<(), ApiError> {
+        let Registration { app, audience, .. } = &self.registration;
+        if let (Some(guardian), Audience::Guardian(household)) = (self.guardian, audience) {
+            let book = crate::households::book(app, *household).await?;
+            self.leaves = book.member(guardian).and_then(|member| member.leaving).map(|leaving| leaving.at);
+        }
+        Ok(())
+    }
+
     /// The next event, a heartbeat after a while without one, or `None` when the stream ends.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if self.told_to_return {
+                return None;
+            }
+            if self.leaves.is_some_and(|leaves| leaves <= self.registration.app.now()) {
                 return None;
             }
             if let Some(sent) = self.ready.pop_front() {
@@ -312,6 +337,10 @@ impl Follower {
                     self.after = page.read_to;
                     self.ready = page.events;
                     self.behind = page.is_full;
+                    let log_changed = self.ready.iter().any(|sent| sent.kind == "log");
+                    if log_changed && self.look_when_they_leave().await.is_err() {
+                        return None;
+                    }
                 }
                 Err(error) => {
                     error.log();

@@ -37,6 +37,8 @@ pub(crate) enum Purpose {
     PinReport,
     /// Asking whose printed codes are, and making bills of them, with one watch.
     PrintedCode,
+    /// Looking for one recovery key, and recovering in one household.
+    Recovery,
 }
 
 impl Purpose {
@@ -50,6 +52,7 @@ impl Purpose {
             Self::Pairing => (20, 10_000),
             Self::PinReport => (30, 10_000),
             Self::PrintedCode => (30, 1_000),
+            Self::Recovery => (20, 3_000),
         }
     }
 }

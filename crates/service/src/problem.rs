@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
-use nodpay_core::{StrikeError, Timestamp};
+use nodpay_core::{GuardianId, StrikeError, Timestamp, Verdict};
 use nodpay_protocol::VerifyError;
 use nodpay_protocol::code::CodeError;
 use nodpay_store::{Blame, StoreError};
@@ -77,6 +77,23 @@ pub enum ApiError {
     /// An enrolment that names no pairing.
     #[error("enrolling a watch needs the pairing it asked in")]
     PairingMissing,
+    /// A new guardian whom nobody invited.
+    #[error("adding a guardian needs the invitation they claimed")]
+    JoinMissing,
+    /// An entry that was signed at another time than now.
+    #[error("the entry's time is not now: sign it again")]
+    EntryTime,
+    /// No household has this recovery key.
+    #[error("this recovery code is not known, or was used or replaced")]
+    RecoveryUnknown,
+    /// Another guardian's answer came first.
+    #[error("another guardian answered first")]
+    DecidedBefore {
+        /// Who.
+        guardian: GuardianId,
+        /// What.
+        verdict: Verdict,
+    },
     /// A claim sent to another pairing's address.
     #[error("the claim is for another pairing")]
     OtherPairing,
@@ -161,6 +178,11 @@ struct Problem<'a> {
     now: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_ms: Option<i64>,
+    /// Who was first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guardian: Option<GuardianId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
 }
 
 impl ApiError {
@@ -196,6 +218,10 @@ impl ApiError {
             Self::Timeout => (S::SERVICE_UNAVAILABLE, "timeout", "Took too long"),
             Self::PersonName => (S::UNPROCESSABLE_ENTITY, "name-mismatch", "Name does not fit"),
             Self::PairingMissing => (S::UNPROCESSABLE_ENTITY, "pairing-missing", "No pairing"),
+            Self::JoinMissing => (S::UNPROCESSABLE_ENTITY, "join-missing", "Not invited"),
+            Self::EntryTime => (S::UNPROCESSABLE_ENTITY, "entry-time", "Another time"),
+            Self::RecoveryUnknown => (S::NOT_FOUND, "recovery-unknown", "Not known"),
+            Self::DecidedBefore { .. } => (S::CONFLICT, "decided-before", "Not any more"),
             Self::OtherPairing => (S::UNPROCESSABLE_ENTITY, "other-pairing", "Another pairing"),
             Self::NotThisEntry => (S::UNPROCESSABLE_ENTITY, "bad-log-entry", "Not this entry"),
             Self::NotCertified => (S::CONFLICT, "not-certified", "Not certified yet"),
@@ -233,6 +259,8 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         VerifyError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
         VerifyError::Malformed | VerifyError::WrongKind | VerifyError::Payload(_) => StatusCode::BAD_REQUEST,
         VerifyError::UnknownGuardian
+        | VerifyError::RevokedGuardian
+        | VerifyError::GuardianNotYet
         | VerifyError::UnknownWatch
         | VerifyError::RevokedWatch
         | VerifyError::DemoKey
@@ -292,6 +320,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         StoreError::InvitationUnknown
         | StoreError::InvitationUsed
         | StoreError::GuardianUnknown
+        | StoreError::GuardianNotCounting
         | StoreError::RevokedWatch => (S::FORBIDDEN, "Not allowed"),
         StoreError::LoginUnknown | StoreError::CounterReplayed => (S::UNAUTHORIZED, "Not accepted"),
         StoreError::InvitationExpired | StoreError::PairingExpired | StoreError::BillExpired => {
@@ -354,6 +383,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::ScheduleExists
         | StoreError::IbanMissing
         | StoreError::NothingToPayOut
+        | StoreError::NotFrozen
         | StoreError::PayoutState(_) => (S::CONFLICT, "Not any more"),
         StoreError::TooManyAsks | StoreError::TooManyLogins => (S::TOO_MANY_REQUESTS, "Too many"),
         StoreError::Incident { .. }
@@ -381,7 +411,12 @@ impl IntoResponse for ApiError {
         let retry_ms = if let Self::TooManyTries { retry_ms } = &self { Some(*retry_ms) } else { None };
         let status_number = status.as_u16();
         let r#type = format!("urn:nodpay:problem:{code}");
-        let problem = Problem { r#type, title, status: status_number, detail: &detail, code, now, retry_ms };
+        let first =
+            if let Self::DecidedBefore { guardian, verdict } = &self { Some((*guardian, *verdict)) } else { None };
+        let (guardian, verdict) = first.unzip();
+        let number = status_number;
+        let problem =
+            Problem { r#type, title, status: number, detail: &detail, code, now, retry_ms, guardian, verdict };
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();

@@ -261,15 +261,8 @@ pub(crate) fn create_session(tx: &mut Tx<'_>, new: &NewSession, now: Timestamp) 
     }
     let (kind, household, guardian, merchant) = match new.of {
         SessionOf::Guardian { household, guardian } => {
-            let known = one(
-                tx.db,
-                "guardians",
-                guardian,
-                "SELECT 1 FROM guardians WHERE household = ?1 AND guardian = ?2",
-                params![household.as_bytes(), guardian.as_bytes()],
-                |cells| cells.int(),
-            )?;
-            known.ok_or(StoreError::GuardianUnknown)?;
+            let seat = households::seat(tx.db, household, guardian)?;
+            seat.filter(|seat| seat.acts(now)).ok_or(StoreError::GuardianUnknown)?;
             ("guardian", Some(*household.as_bytes()), Some(*guardian.as_bytes()), None)
         }
         SessionOf::Till { merchant } => {
@@ -288,7 +281,14 @@ pub(crate) fn create_session(tx: &mut Tx<'_>, new: &NewSession, now: Timestamp) 
 }
 
 pub(crate) fn session(db: Db<'_>, token: TokenHash, now: Timestamp) -> Result<Option<SessionOf>, StoreError> {
-    Ok(find_session(db, token)?.filter(|(_, expires)| now < *expires).map(|(of, _)| of))
+    let found = find_session(db, token)?.filter(|(_, expires)| now < *expires).map(|(of, _)| of);
+    // A guardian's sessions end with their time.
+    if let Some(SessionOf::Guardian { household, guardian }) = found
+        && !households::seat(db, household, guardian)?.is_some_and(|seat| seat.acts(now))
+    {
+        return Ok(None);
+    }
+    Ok(found)
 }
 
 pub(crate) fn end_session(tx: &mut Tx<'_>, token: TokenHash) -> Result<(), Fault> {

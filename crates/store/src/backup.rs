@@ -22,7 +22,7 @@ const BATCH: u64 = 500;
 
 /// Every table, in an order in which rows come after those they refer to. The program's own names only: never a text from
 /// outside.
-const TABLES: [&str; 33] = [
+const TABLES: [&str; 35] = [
     "messages",
     "outcome_certificates",
     "households",
@@ -32,6 +32,8 @@ const TABLES: [&str; 33] = [
     "watches",
     "pin_reports",
     "pairings",
+    "joins",
+    "recovery_keys",
     "merchants",
     "certificates",
     "merchant_keys",

@@ -4,6 +4,7 @@
 
 mod access;
 mod cast;
+mod guardians;
 mod ledger;
 mod money;
 mod orders;
@@ -14,6 +15,7 @@ mod requotes;
 
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
+pub use guardians::*;
 pub use ledger::*;
 pub use money::*;
 pub use orders::*;
@@ -88,6 +90,11 @@ macro_rules! store_contract {
             refunds_of_cards_at_once
             a_bank_takes_a_payment_back
             closing_out_waits_for_rails
+            guardians_come_and_go
+            two_guardians_at_once
+            inviting_a_guardian
+            recovery_keys_lead_to_their_household
+            a_guardian_freezes_and_an_entry_unfreezes
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -22,6 +22,10 @@ pub enum StoreError {
     CredentialExists,
     #[error("the passkey is not one of a guardian")]
     GuardianUnknown,
+    #[error("the guardian is new and does not count yet")]
+    GuardianNotCounting,
+    #[error("the household is not frozen, or by another freeze")]
+    NotFrozen,
     #[error("the passkey's signature counter did not go up: there may be a copy of it")]
     CounterReplayed,
     #[error("the household log moved on; its head is {head}")]
@@ -221,6 +225,8 @@ impl StoreError {
             Self::HouseholdExists => "household-exists",
             Self::CredentialExists => "credential-exists",
             Self::GuardianUnknown => "unknown-guardian",
+            Self::GuardianNotCounting => "guardian-not-counting",
+            Self::NotFrozen => "not-frozen",
             Self::CounterReplayed => "counter-replayed",
             Self::LogMoved { .. } => "log-conflict",
             Self::WatchExists => "watch-exists",
@@ -319,6 +325,8 @@ impl StoreError {
             | Self::CredentialExists
             | Self::GuardianUnknown
             | Self::CounterReplayed
+            | Self::GuardianNotCounting
+            | Self::NotFrozen
             | Self::LogMoved { .. }
             | Self::WatchExists
             | Self::WatchUnknown

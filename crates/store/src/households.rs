@@ -2,15 +2,15 @@
 
 use nodpay_core::{
     CredentialId, Currency, Digest, EnrolledWatch, Entry, FailReason, GuardianId, HouseholdId, NewWatchCap, PersonName,
-    PinCommand, Timestamp, TransferId, Wallet, WatchId, WatchSession, WearerId,
+    PinCommand, PublicKey, RecoveryKeys, Timestamp, TransferId, Unfreeze, Wallet, WatchId, WatchSession, WearerId,
 };
 
 use crate::db::{Cells, Db, insert_message, many, one, params, run, run_one, sql_int};
 use crate::events::{To, tell};
 use crate::tx::{Fault, Tx};
 use crate::{
-    AppendLog, Balance, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MAX_HOUSEHOLDS_PAGE, Message,
-    NewHousehold, StoreError, WatchRow, access, orders,
+    AppendLog, Balance, Freeze, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind,
+    MAX_HOUSEHOLDS_PAGE, Message, NewHousehold, StoreError, WatchRow, access, joins, orders,
 };
 
 /// A household's row while a transaction works on it. Load it once, save it last.
@@ -21,8 +21,12 @@ pub(crate) struct Books {
     pub(crate) next_seq: u64,
     pub(crate) wallet: Wallet,
     pub(crate) last_event: u64,
-    /// Stopped by the operator: nothing of it is paid.
+    /// Stopped: nothing of it is paid.
     pub(crate) frozen: bool,
+    /// By the operator.
+    frozen_by_operator: bool,
+    /// By a guardian.
+    freeze: Option<Freeze>,
     /// The transfer that closed it.
     pub(crate) close_out: Option<TransferId>,
 }
@@ -31,8 +35,8 @@ pub(crate) struct Books {
 macro_rules! select_books {
     ($lock:literal) => {
         concat!(
-            "SELECT currency, head, next_seq, posted, held, last_event, frozen, close_out FROM households
-             WHERE household = ?1",
+            "SELECT currency, head, next_seq, posted, held, last_event, frozen, close_out, frozen_by, frozen_at
+             FROM households WHERE household = ?1",
             $lock
         )
     };
@@ -59,8 +63,25 @@ impl Books {
         let (posted, held) = (cells.minor()?, cells.minor()?);
         let wallet =
             Wallet::from_stored(posted, held).ok_or_else(|| cells.wrong("held is not between zero and posted"))?;
-        let (last_event, frozen, close_out) = (cells.number()?, cells.flag()?, cells.opt_id()?);
-        Ok(Self { household, currency, head, next_seq, wallet, last_event, frozen, close_out })
+        let (last_event, frozen_by_operator, close_out) = (cells.number()?, cells.flag()?, cells.opt_id()?);
+        let freeze = match (cells.opt_id()?, cells.opt_time()?) {
+            (Some(by), Some(at)) => Some(Freeze { by, at }),
+            (None, None) => None,
+            _ => return Err(cells.wrong("half a freeze")),
+        };
+        let frozen = frozen_by_operator || freeze.is_some();
+        Ok(Self {
+            household,
+            currency,
+            head,
+            next_seq,
+            wallet,
+            last_event,
+            frozen,
+            frozen_by_operator,
+            freeze,
+            close_out,
+        })
     }
 
     pub(crate) fn save(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
@@ -136,9 +157,17 @@ pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) ->
     if entry.seq != books.next_seq || entry.prev != Some(books.head) {
         return Err(StoreError::LogMoved { head: books.head }.into());
     }
-    bump_guardian(tx.db, entry.household, entry.guardian, append.counter)?;
+    if !matches!(entry.entry, Entry::Recover(_)) {
+        let signer = bump_guardian(tx.db, entry.household, entry.guardian, append.counter, now)?;
+        if now < signer.counts_from {
+            return Err(StoreError::GuardianNotCounting.into());
+        }
+    }
+    for standing in &append.change.guardians {
+        take_standing(tx.db, entry.household, standing)?;
+    }
     let mut removed = None;
-    match &entry.entry {
+    match append.change.seconded.as_ref().unwrap_or(&entry.entry) {
         // The founding entry has number 0, which is never the next one.
         Entry::Found(_) => return Err(StoreError::LogMoved { head: books.head }.into()),
         Entry::EnrolWatch(enrolled) => enrol(tx, append, enrolled, now)?,
@@ -149,6 +178,17 @@ pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) ->
         Entry::PinCommand(PinCommand { watch, .. }) | Entry::SetSession(WatchSession { watch, .. }) => {
             enrolled(tx.db, entry.household, *watch)?;
         }
+        Entry::AddGuardian(new) => joins::admit(tx.db, entry.household, new.guardian.guardian)?,
+        Entry::EnrolRecovery(keys) => enrol_recovery(tx.db, entry.household, keys, now)?,
+        Entry::Recover(new) => {
+            let Some(key) = append.change.recovery else { return Err(StoreError::GuardianUnknown.into()) };
+            use_recovery(tx.db, entry.household, &key)?;
+            if let Some(name) = &append.change.newcomer {
+                set_name(tx.db, entry.household, new.guardian, name)?;
+            }
+        }
+        Entry::Unfreeze(Unfreeze { frozen_at }) => unfreeze(tx.db, &books, *frozen_at)?,
+        Entry::RemoveGuardian(_) | Entry::Object(_) | Entry::Propose(_) | Entry::Second(_) | Entry::Withdraw(_) => {}
     }
     insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
     books.head = append.message.digest;
@@ -207,6 +247,124 @@ fn enrol(tx: &mut Tx<'_>, append: &AppendLog, enrolled: &EnrolledWatch, now: Tim
     Ok(())
 }
 
+/// Follows the log: a guardian's times, and their row where there is none.
+fn take_standing(db: Db<'_>, household: HouseholdId, standing: &GuardianStanding) -> Result<(), StoreError> {
+    let GuardianStanding { guardian, credential, joins, counts_from, leaves } = standing;
+    if seat(db, household, *guardian)?.is_some() {
+        return run_one(
+            db,
+            "guardians",
+            guardian,
+            "UPDATE guardians SET joins = ?3, counts_from = ?4, leaves = ?5 WHERE household = ?1 AND guardian = ?2",
+            params![
+                household.as_bytes(),
+                guardian.as_bytes(),
+                joins.unix_ms(),
+                counts_from.unix_ms(),
+                leaves.map(Timestamp::unix_ms),
+            ],
+        );
+    }
+    if guardian_by_credential(db, credential)?.is_some() {
+        return Err(StoreError::CredentialExists);
+    }
+    run_one(
+        db,
+        "guardians",
+        guardian,
+        "INSERT INTO guardians (household, guardian, credential, counter, joins, counts_from, leaves)
+         VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6)",
+        params![
+            household.as_bytes(),
+            guardian.as_bytes(),
+            credential.as_bytes(),
+            joins.unix_ms(),
+            counts_from.unix_ms(),
+            leaves.map(Timestamp::unix_ms),
+        ],
+    )
+}
+
+pub(crate) fn set_name(
+    db: Db<'_>,
+    household: HouseholdId,
+    guardian: GuardianId,
+    name: &PersonName,
+) -> Result<(), StoreError> {
+    run_one(
+        db,
+        "guardians",
+        guardian,
+        "UPDATE guardians SET name = ?3, salt = ?4 WHERE household = ?1 AND guardian = ?2",
+        params![household.as_bytes(), guardian.as_bytes(), name.name.as_str(), name.salt.as_bytes()],
+    )
+}
+
+fn enrol_recovery(db: Db<'_>, household: HouseholdId, keys: &RecoveryKeys, now: Timestamp) -> Result<(), StoreError> {
+    run(db, "DELETE FROM recovery_keys WHERE household = ?1", params![household.as_bytes()])?;
+    for key in &keys.keys {
+        run_one(
+            db,
+            "recovery_keys",
+            household,
+            "INSERT INTO recovery_keys (household, key, at) VALUES (?1, ?2, ?3)",
+            params![household.as_bytes(), key.as_bytes(), now.unix_ms()],
+        )?;
+    }
+    Ok(())
+}
+
+fn use_recovery(db: Db<'_>, household: HouseholdId, key: &PublicKey) -> Result<(), StoreError> {
+    let sql = "DELETE FROM recovery_keys WHERE household = ?1 AND key = ?2";
+    run_one(db, "recovery_keys", household, sql, params![household.as_bytes(), key.as_bytes()])
+}
+
+/// Whose recovery key it is, where it can still be used. Who enrolled it first is believed: nobody else learns a public key
+/// before that.
+pub(crate) fn household_of_recovery_key(db: Db<'_>, key: &PublicKey) -> Result<Option<HouseholdId>, StoreError> {
+    let sql = "SELECT household FROM recovery_keys WHERE key = ?1 ORDER BY at, household LIMIT 1";
+    one(db, "recovery_keys", "(by key)", sql, params![key.as_bytes()], |cells| cells.id())
+}
+
+/// One tap of a guardian stops the payments. The first freeze stands until it is lifted.
+pub(crate) fn freeze(
+    tx: &mut Tx<'_>,
+    household: HouseholdId,
+    guardian: GuardianId,
+    now: Timestamp,
+) -> Result<Freeze, Fault> {
+    let mut books = Books::load(tx.db, household)?;
+    seat(tx.db, household, guardian)?.filter(|seat| seat.acts(now)).ok_or(StoreError::GuardianUnknown)?;
+    if let Some(before) = books.freeze {
+        return Ok(before);
+    }
+    set_freeze(tx.db, household, Some(Freeze { by: guardian, at: now }))?;
+    let newest = HouseholdEvent::Log(books.next_seq - 1);
+    tell(tx, &mut books, To::Guardians, newest, now)?;
+    tell(tx, &mut books, To::AllWatches, newest, now)?;
+    books.save(tx)?;
+    Ok(Freeze { by: guardian, at: now })
+}
+
+fn unfreeze(db: Db<'_>, books: &Books, frozen_at: Timestamp) -> Result<(), StoreError> {
+    books.freeze.filter(|freeze| freeze.at == frozen_at).ok_or(StoreError::NotFrozen)?;
+    set_freeze(db, books.household, None)
+}
+
+fn set_freeze(db: Db<'_>, household: HouseholdId, freeze: Option<Freeze>) -> Result<(), StoreError> {
+    run_one(
+        db,
+        "households",
+        household,
+        "UPDATE households SET frozen_by = ?2, frozen_at = ?3 WHERE household = ?1",
+        params![
+            household.as_bytes(),
+            freeze.as_ref().map(|freeze| freeze.by.as_bytes()),
+            freeze.map(|freeze| freeze.at.unix_ms()),
+        ],
+    )
+}
+
 fn remove(db: Db<'_>, household: HouseholdId, gone: WatchId) -> Result<(), StoreError> {
     enrolled(db, household, gone)?;
     run_one(db, "watches", gone, "UPDATE watches SET removed = 1 WHERE watch = ?1", params![gone.as_bytes()])
@@ -249,18 +407,36 @@ fn entry_digest(db: Db<'_>, household: HouseholdId, seq: u64) -> Result<Option<D
     )
 }
 
-/// Takes a guardian's signature counter in. The same number again means a copied passkey, except 0: no counter.
+/// What the store knows of a guardian, whether they still are one or not.
+pub(crate) struct Seat {
+    /// The authenticator's signature counter as it was last seen.
+    counter: u32,
+    joins: Timestamp,
+    pub(crate) counts_from: Timestamp,
+    leaves: Option<Timestamp>,
+}
+
+impl Seat {
+    /// Whether they may see and answer orders.
+    pub(crate) fn acts(&self, now: Timestamp) -> bool {
+        self.joins <= now && self.leaves.is_none_or(|leaves| now < leaves)
+    }
+}
+
+/// Takes the signature counter of somebody in who is a guardian now. The same number again means a copied passkey, except
+/// 0: no counter.
 pub(crate) fn bump_guardian(
     db: Db<'_>,
     household: HouseholdId,
     guardian: GuardianId,
     counter: u32,
-) -> Result<(), StoreError> {
-    let before = self::counter(db, household, guardian)?.ok_or(StoreError::GuardianUnknown)?;
-    if counter == 0 && before == 0 {
-        return Ok(());
+    now: Timestamp,
+) -> Result<Seat, StoreError> {
+    let seat = seat(db, household, guardian)?.filter(|seat| seat.acts(now)).ok_or(StoreError::GuardianUnknown)?;
+    if counter == 0 && seat.counter == 0 {
+        return Ok(seat);
     }
-    if counter <= before {
+    if counter <= seat.counter {
         return Err(StoreError::CounterReplayed);
     }
     run_one(
@@ -269,25 +445,34 @@ pub(crate) fn bump_guardian(
         guardian,
         "UPDATE guardians SET counter = ?3 WHERE household = ?1 AND guardian = ?2",
         params![household.as_bytes(), guardian.as_bytes(), counter],
-    )
+    )?;
+    Ok(seat)
 }
 
-/// A guardian's signature counter as it was last seen.
-pub(crate) fn counter(db: Db<'_>, household: HouseholdId, guardian: GuardianId) -> Result<Option<u32>, StoreError> {
+pub(crate) fn seat(db: Db<'_>, household: HouseholdId, guardian: GuardianId) -> Result<Option<Seat>, StoreError> {
     one(
         db,
         "guardians",
         guardian,
-        "SELECT counter FROM guardians WHERE household = ?1 AND guardian = ?2",
+        "SELECT counter, joins, counts_from, leaves FROM guardians WHERE household = ?1 AND guardian = ?2",
         params![household.as_bytes(), guardian.as_bytes()],
-        |cells| cells.number(),
+        |cells| {
+            let (counter, joins, counts_from) = (cells.number()?, cells.time()?, cells.time()?);
+            Ok(Seat { counter, joins, counts_from, leaves: cells.opt_time()? })
+        },
     )
 }
 
-pub(crate) fn bump_counter(tx: &mut Tx<'_>, credential: &CredentialId, counter: u32) -> Result<(), Fault> {
+pub(crate) fn bump_counter(
+    tx: &mut Tx<'_>,
+    credential: &CredentialId,
+    counter: u32,
+    now: Timestamp,
+) -> Result<(), Fault> {
     let guardian = guardian_by_credential(tx.db, credential)?.ok_or(StoreError::GuardianUnknown)?;
     Books::load(tx.db, guardian.household)?;
-    Ok(bump_guardian(tx.db, guardian.household, guardian.guardian, counter)?)
+    bump_guardian(tx.db, guardian.household, guardian.guardian, counter, now)?;
+    Ok(())
 }
 
 pub(crate) fn log(db: Db<'_>, household: HouseholdId, from_seq: u64) -> Result<Vec<Message>, StoreError> {
@@ -329,7 +514,8 @@ pub(crate) fn household(db: Db<'_>, household: HouseholdId) -> Result<Option<Hou
         wearers,
         guardians,
         last_event: books.last_event,
-        frozen: books.frozen,
+        frozen: books.frozen_by_operator,
+        freeze: books.freeze,
         closed: books.close_out.is_some(),
     }))
 }

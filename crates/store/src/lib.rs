@@ -36,6 +36,7 @@ mod disputes;
 mod error;
 mod events;
 mod households;
+mod joins;
 mod ledger;
 mod merchant_books;
 mod merchants;
@@ -61,8 +62,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nodpay_core::{
-    Amount, AskId, BasisPoints, BillId, CredentialId, Day, Digest, HouseholdId, Iban, MerchantId, OrderId, Outcome,
-    PairingId, Payer, PublicKey, RailKind, RailReply, ScheduleId, Text, Timestamp, TransferId, WatchId,
+    Amount, AskId, BasisPoints, BillId, CredentialId, Day, Digest, GuardianId, HouseholdId, Iban, MerchantId, OrderId,
+    Outcome, PairingId, Payer, PublicKey, RailKind, RailReply, ScheduleId, Text, Timestamp, TransferId, WatchId,
 };
 use tokio::sync::broadcast;
 
@@ -79,13 +80,14 @@ pub use ledger::hold_id;
 pub use rails::LEASE_MS as RAIL_LEASE_MS;
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
-    BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, DisputeNews,
-    DisputeRow, DisputeState, Ended, EventRow, EventsPage, EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent,
-    HouseholdRow, InvitationKind, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement,
-    MovementKind, NewBill, NewCode, NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSchedule, NewSession,
-    OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund,
-    RefundRow, RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, Statement, Ticked, TokenHash,
-    TopUp, Topic, Totals, WatchRow,
+    BillState, BillStatus, CancelOrder, Claim, ClaimJoin, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide,
+    DisputeNews, DisputeRow, DisputeState, Ended, EventRow, EventsPage, EvidenceParts, Finding, Freeze, Good,
+    GuardianChange, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim, JoinRow,
+    JoinState, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill,
+    NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow,
+    PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow,
+    RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic,
+    Totals, WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.
@@ -260,8 +262,10 @@ impl Store {
     /// Appends the entry that the log's head leads to. An enrolment records watch and wearer and completes its pairing; a
     /// removal ends the watch's open order `failed`, `watch-removed`. Events: `log` for guardians and all watches.
     ///
-    /// Errors: `HouseholdUnknown`, `LogMoved` (somebody else's entry came first), `GuardianUnknown`, `CounterReplayed`,
-    /// `WatchExists`, `WatchUnknown`, `WearerNameMissing`, `WearerConflict`, `Pairing*`.
+    /// A guardian's times follow the log; recovery keys too. An `Unfreeze` lifts the freeze it names.
+    ///
+    /// Errors: `HouseholdUnknown`, `LogMoved` (somebody else's entry came first), `GuardianUnknown` (also one whose time is
+    /// over), `GuardianNotCounting`, `CounterReplayed`, `CredentialExists`, `NotFrozen`, `WatchExists`, `WatchUnknown`, `WearerNameMissing`, `WearerConflict`, `Pairing*`.
     pub async fn append_log(&self, append: AppendLog, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |tx| households::append_log(tx, &append, now)).await
     }
@@ -303,9 +307,66 @@ impl Store {
 
     /// After a login: the counter must go up, unless the authenticator has none (0 both times).
     ///
-    /// Errors: `GuardianUnknown`, `CounterReplayed`.
-    pub async fn bump_counter(&self, credential: CredentialId, counter: u32) -> Result<(), StoreError> {
-        self.write(move |tx| households::bump_counter(tx, &credential, counter)).await
+    /// Errors: `GuardianUnknown` (also one whose time is over), `CounterReplayed`.
+    pub async fn bump_counter(&self, credential: CredentialId, counter: u32, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tx| households::bump_counter(tx, &credential, counter, now)).await
+    }
+
+    /// The household that a recovery key, not yet used, belongs to.
+    pub async fn household_of_recovery_key(&self, key: PublicKey) -> Result<Option<HouseholdId>, StoreError> {
+        self.read(move |db| households::household_of_recovery_key(db, &key)).await
+    }
+
+    /// A guardian stops the household's payments, as [`Store::set_frozen`] does; only an `Unfreeze` entry lets them go on. Frozen
+    /// by a guardian already, that freeze stands. Event: `log`, of the newest entry, for guardians and all watches.
+    ///
+    /// Errors: `HouseholdUnknown`, `GuardianUnknown` (also one whose time is over).
+    pub async fn freeze(
+        &self,
+        household: HouseholdId,
+        guardian: GuardianId,
+        now: Timestamp,
+    ) -> Result<Freeze, StoreError> {
+        self.write(move |tx| households::freeze(tx, household, guardian, now)).await
+    }
+
+    /// Invites a guardian. Errors: `HouseholdUnknown`, `PairingExists`.
+    pub async fn create_join(&self, new: NewJoin) -> Result<(), StoreError> {
+        self.write(move |tx| joins::create(tx, &new)).await
+    }
+
+    /// The first claim wins; the same one may be repeated. Event: `pairing` for guardians.
+    ///
+    /// Errors: `PairingUnknown` (also for another household's), `PairingTaken`, `PairingClosed`, `PairingExpired`,
+    /// `CredentialExists` (they claimed another invitation).
+    pub async fn claim_join(&self, claim: ClaimJoin, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tx| joins::claim(tx, &claim, now)).await
+    }
+
+    /// An invitation is given up; done ones stay done (`PairingClosed`). Event: `pairing` for guardians.
+    ///
+    /// Errors: `PairingUnknown`, `PairingClosed`.
+    pub async fn close_join(
+        &self,
+        household: HouseholdId,
+        pairing: PairingId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| joins::close(tx, household, pairing, now)).await
+    }
+
+    /// Expired ones too: compare `expires`.
+    pub async fn join(&self, pairing: PairingId) -> Result<Option<JoinRow>, StoreError> {
+        self.read(move |db| joins::find(db, pairing)).await
+    }
+
+    /// The invitation that somebody claimed and that was not given up.
+    pub async fn join_of_guardian(
+        &self,
+        household: HouseholdId,
+        guardian: GuardianId,
+    ) -> Result<Option<JoinRow>, StoreError> {
+        self.read(move |db| joins::of_guardian(db, household, guardian)).await
     }
 
     /// By id, from the one after `after`; at most [`MAX_HOUSEHOLDS_PAGE`].

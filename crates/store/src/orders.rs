@@ -129,7 +129,7 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
     tx.db.ask_ahead(|db| {
         Books::lock(db, decision.household)?;
         load(db, decision.household, decide.order)?;
-        households::counter(db, decision.household, decision.guardian)?;
+        households::seat(db, decision.household, decision.guardian)?;
         Ok(())
     })?;
     let mut books = lock(tx, decision.household)?;
@@ -154,7 +154,7 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
     if !live.is_within_bill(decision.total) {
         return Err(StoreError::WrongTotal.into());
     }
-    households::bump_guardian(tx.db, decision.household, decision.guardian, decide.counter)?;
+    households::bump_guardian(tx.db, decision.household, decision.guardian, decide.counter, now)?;
     live.take_decision(tx, decision, &decide.message)?;
     match step {
         Step::End { outcome, reason, money } => end(tx, &mut books, &mut live, outcome, reason, money, now)?,

@@ -23,7 +23,10 @@ CREATE TABLE households (
     last_event BIGINT NOT NULL CHECK (last_event >= 0),
     frozen SMALLINT NOT NULL DEFAULT 0 CHECK (frozen IN (0, 1)),
     close_out BYTEA CHECK (octet_length(close_out) = 16),
-    CHECK (0 <= held AND held <= posted)
+    frozen_by BYTEA CHECK (octet_length(frozen_by) = 16),
+    frozen_at BIGINT,
+    CHECK (0 <= held AND held <= posted),
+    CHECK ((frozen_at IS NULL) = (frozen_by IS NULL))
 ) WITH (fillfactor = 50);
 
 CREATE TABLE log_entries (
@@ -49,6 +52,9 @@ CREATE TABLE guardians (
     counter BIGINT NOT NULL CHECK (counter BETWEEN 0 AND 4294967295),
     name TEXT,
     salt BYTEA CHECK (octet_length(salt) = 16),
+    joins BIGINT NOT NULL DEFAULT 0,
+    counts_from BIGINT NOT NULL DEFAULT 0,
+    leaves BIGINT,
     PRIMARY KEY (household, guardian),
     CHECK ((name IS NULL) = (salt IS NULL))
 ) WITH (fillfactor = 70);
@@ -88,6 +94,29 @@ CREATE TABLE pairings (
     CHECK (state NOT IN ('claimed', 'done') OR claim IS NOT NULL)
 );
 CREATE INDEX pairings_claimed ON pairings (watch) WHERE state = 'claimed';
+
+CREATE TABLE joins (
+    pairing BYTEA PRIMARY KEY CHECK (octet_length(pairing) = 16),
+    household BYTEA NOT NULL REFERENCES households (household),
+    expires BIGINT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'claimed', 'done', 'closed')),
+    guardian BYTEA CHECK (octet_length(guardian) = 16),
+    name TEXT,
+    salt BYTEA CHECK (octet_length(salt) = 16),
+    claim BIGINT REFERENCES messages (id),
+    CHECK ((guardian IS NULL) = (claim IS NULL) AND (name IS NULL) = (claim IS NULL) AND (salt IS NULL) = (claim IS NULL)),
+    CHECK (state <> 'open' OR claim IS NULL),
+    CHECK (state NOT IN ('claimed', 'done') OR claim IS NOT NULL)
+);
+CREATE INDEX joins_of_guardian ON joins (household, guardian);
+
+CREATE TABLE recovery_keys (
+    household BYTEA NOT NULL REFERENCES households (household),
+    key BYTEA NOT NULL CHECK (octet_length(key) = 65),
+    at BIGINT NOT NULL,
+    PRIMARY KEY (household, key)
+);
+CREATE INDEX recovery_keys_by_key ON recovery_keys (key);
 
 CREATE TABLE merchants (
     merchant BYTEA PRIMARY KEY CHECK (octet_length(merchant) = 16),

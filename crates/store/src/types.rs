@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use nodpay_core::{
     Amount, AskId, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency, Day,
-    Decision, Decline, Digest, EnrolledWatch, Every, FailReason, GuardianId, HouseholdId, Iban, LineId, LogEntry, Mcc,
-    MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId, Payer, Payment, PersonName, PinReport,
-    PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp, TransferId, Wallet, WatchId, WearerId,
+    Decision, Decline, Digest, EnrolledWatch, Entry, Every, FailReason, GuardianId, HouseholdId, Iban, LineId,
+    LogEntry, Mcc, Member, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId, Payer, Payment,
+    PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp, TransferId,
+    Wallet, WatchId, WearerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,51 @@ pub struct AppendLog {
     pub wearer: Option<PersonName>,
     /// The pairing that an enrolment completes.
     pub pairing: Option<PairingId>,
+    pub change: GuardianChange,
+}
+
+/// What the fold of an entry says beyond the entry itself.
+#[derive(Clone, Debug, Default)]
+pub struct GuardianChange {
+    /// What an `Entry::Second` makes effective.
+    pub seconded: Option<Entry>,
+    /// Whose standing the entry changes, and how it is from now on.
+    pub guardians: Vec<GuardianStanding>,
+    /// The recovery key that signed an `Entry::Recover`.
+    pub recovery: Option<PublicKey>,
+    /// Opens the name digest of who recovers; the name of who is added comes with their claim.
+    pub newcomer: Option<PersonName>,
+}
+
+/// Since when and until when somebody is a guardian, as the household log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardianStanding {
+    pub guardian: GuardianId,
+    pub credential: CredentialId,
+    /// From when they see and answer orders.
+    pub joins: Timestamp,
+    /// From when they sign entries.
+    pub counts_from: Timestamp,
+    pub leaves: Option<Timestamp>,
+}
+
+impl From<&Member> for GuardianStanding {
+    fn from(member: &Member) -> Self {
+        Self {
+            guardian: member.guardian.guardian,
+            credential: member.guardian.credential.clone(),
+            joins: member.joins,
+            counts_from: member.counts_from,
+            leaves: member.leaving.map(|leaving| leaving.at),
+        }
+    }
+}
+
+/// Who stopped the household's payments, and when: a guardian, by one tap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    pub by: GuardianId,
+    pub at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +122,8 @@ pub struct HouseholdRow {
     pub last_event: u64,
     /// The operator has stopped its payments.
     pub frozen: bool,
+    /// A guardian has.
+    pub freeze: Option<Freeze>,
     /// It was closed out: no order, top-up or pocket money any more.
     pub closed: bool,
 }
@@ -296,6 +344,48 @@ pub struct Claim {
     pub watch: WatchId,
     pub key: PublicKey,
     pub message: Message,
+}
+
+/// An invitation of a further guardian.
+#[derive(Clone, Copy, Debug)]
+pub struct NewJoin {
+    pub pairing: PairingId,
+    pub household: HouseholdId,
+    pub expires: Timestamp,
+}
+
+/// A newcomer's claim, verified with the passkey it names.
+#[derive(Clone, Debug)]
+pub struct ClaimJoin {
+    pub pairing: PairingId,
+    pub household: HouseholdId,
+    pub claim: JoinClaim,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinClaim {
+    pub guardian: GuardianId,
+    /// Opens the claim's name digest, which the caller has checked.
+    pub name: PersonName,
+    pub message: Message,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinRow {
+    pub pairing: PairingId,
+    pub household: HouseholdId,
+    pub expires: Timestamp,
+    pub state: JoinState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JoinState {
+    Open,
+    Claimed(JoinClaim),
+    /// The newcomer is a guardian.
+    Done(JoinClaim),
+    /// Given up.
+    Closed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -889,7 +979,7 @@ pub struct EventRow {
 /// A reference: what to send is read from the rows when it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HouseholdEvent {
-    /// The log has the entry with this number.
+    /// The log has the entry with this number. Told again of the newest one when the household is frozen.
     Log(u64),
     Pairing(PairingId),
     Order(OrderId),

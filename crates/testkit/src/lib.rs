@@ -230,6 +230,24 @@ impl Cast {
         self.log.push(self.passkey.assert(AssertionKind::Log, &entry));
     }
 
+    /// Another guardian signs the next entry, or at another time.
+    pub fn append_by(&mut self, passkey: &SoftPasskey, at: Timestamp, entry: Entry) {
+        let entry = self.next_entry_by(passkey, at, entry);
+        self.log.push(passkey.assert(AssertionKind::Log, &entry));
+    }
+
+    #[must_use]
+    pub fn next_entry_by(&self, passkey: &SoftPasskey, at: Timestamp, entry: Entry) -> LogEntry {
+        LogEntry { guardian: passkey.guardian.guardian, at, ..self.next_entry(entry) }
+    }
+
+    /// The next entry, signed by a recovery key: a new guardian.
+    #[must_use]
+    pub fn recovery(&self, key: &SoftwareKey, at: Timestamp, guardian: &SoftPasskey) -> String {
+        let entry = self.next_entry_by(guardian, at, Entry::Recover(guardian.guardian.clone()));
+        sign(Kind::Recovery, entry, key).expect("signs").wire().to_owned()
+    }
+
     /// The household log as every verifier folds it.
     #[must_use]
     pub fn book(&self) -> LogBook {

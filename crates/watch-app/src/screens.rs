@@ -720,7 +720,7 @@ impl Screens {
         state.set_notice_what(what.into());
         state.set_notice_good(matches!(
             notice,
-            Some(Notice::PinUnlocked | Notice::PinChanged | Notice::SessionSet { .. })
+            Some(Notice::PinUnlocked | Notice::PinChanged | Notice::SessionSet { .. } | Notice::GuardianAdded)
         ));
         state.set_notice_next(next.into());
     }

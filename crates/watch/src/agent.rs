@@ -269,7 +269,7 @@ impl Agent {
             (Face::Idle(notice), Owner::Household(home)) => Screen::Home {
                 wearer: home.wearer_name.as_ref().map(ToString::to_string).unwrap_or_default(),
                 balance: home.balance,
-                notice: notice.clone(),
+                notice: notice.clone().or_else(|| home.stopped()),
             },
         }
     }

@@ -221,6 +221,16 @@ pub(crate) struct StateAnswer {
     pub(crate) log: Vec<String>,
     #[serde(default)]
     pub(crate) order: Option<StateOrder>,
+    #[serde(default)]
+    pub(crate) frozen: Option<FrozenBy>,
+}
+
+/// Who stopped the household's payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FrozenBy {
+    Guardian,
+    Operator,
 }
 
 #[derive(Deserialize)]
@@ -268,6 +278,8 @@ pub(crate) struct OrderAnswer {
 #[derive(Deserialize)]
 pub(crate) struct LogEvent {
     pub(crate) entry: String,
+    #[serde(default)]
+    pub(crate) frozen: Option<FrozenBy>,
 }
 
 /// Event `decision`

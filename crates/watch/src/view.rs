@@ -202,6 +202,12 @@ pub enum Notice {
     SessionSet {
         session_ms: u64,
     },
+    /// Another guardian can nod from now on.
+    GuardianAdded,
+    /// Somebody uses a printed recovery code; a guardian can stop them.
+    RecoveryBegun,
+    /// A guardian has stopped the household's payments.
+    PaymentsPaused,
     /// The watch's sensor did not know the wearer.
     NotRecognised,
     PinsDiffer,

@@ -1,13 +1,18 @@
 // /app: the guardian's pages. Starts by checking the household log against what this browser pinned; then follows the
-// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household.
+// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes.
 
 import { Problem, get, post, serviceNow } from "./api.js";
 import { announce, download, focusHeading, h, patch } from "./dom.js";
 import { follow } from "./events.js";
 import { avatar, busyButton, icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
+import {
+  codesPage, freezeButton, freezeNotice, guardianCards, guardianEntryWords, guardianName, guardiansPage, invitationChanged, invitePage,
+  leaveGuardians,
+} from "./guardians.js";
 import { VerifyError, fromBase64Url, parseAssertion, utf8 } from "./messages.js";
 import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
+import { acts } from "./members.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
 import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
@@ -38,7 +43,7 @@ let root;
 let stopFollowing = null;
 let usedCredential = null;
 
-const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf };
+const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf, mustPropose };
 
 // ---- start, login --------------------------------------------------------------------------------------------------------------
 
@@ -135,6 +140,7 @@ async function refreshAll() {
     const { page, id } = route();
     if (page === "order" && !state.orders.has(id)) await refreshOrder(id);
     if (page === "pair") await pairingChanged(ctx);
+    if (page === "invite") await invitationChanged(ctx);
   } catch (error) {
     trouble(error);
   }
@@ -145,11 +151,12 @@ async function onEvent(kind, data) {
   try {
     if (["log", "balance", "pin"].includes(kind)) await refreshHome();
     if (kind === "pin") tellPin(data.watch);
-    if (kind === "pairing") await pairingChanged(ctx);
+    if (kind === "pairing") await Promise.all([pairingChanged(ctx), invitationChanged(ctx)]);
     if (data.order) {
       await refreshOrder(data.order);
       if (kind === "order") tellOrder(data.order);
       if (kind === "outcome") await refreshHome();
+      if (kind === "decision") tellDecision(data.order);
       if (kind === "outcome" || kind === "result") announce(endingSaid(state.orders.get(data.order), kind, state.home.names));
     }
   } catch (error) {
@@ -163,6 +170,12 @@ function tellOrder(id) {
   if (!entry?.order || entry.view.state !== "waiting") return;
   announce(t("home.asks-said", { name: nameOf(entry.order), total: money(askedTotal(entry.order)) }));
   if (inDemo() && ["home", "pair"].includes(route().page)) location.hash = `#/order/${id}`;
+}
+
+function tellDecision(id) {
+  const decision = state.orders.get(id)?.order?.decision?.payload;
+  if (!decision || decision.guardian === state.home.guardian.guardian) return;
+  announce(t(`order.answered.${decision.verdict}`, { name: guardianName(state.home, decision.guardian), time: when(decision.at) }));
 }
 
 function tellPin(watch) {
@@ -180,6 +193,8 @@ async function refreshHome() {
     /** What the operator did to it: closed or frozen. */
     rail: household.rail,
     stopped: household.closed ? "closed" : household.frozen ? "frozen" : null,
+    /** A guardian's freeze: {by, at}. The service's word, like the balance. */
+    freeze: household.freeze ?? null,
     balance: typeof balance === "number" ? { minor: balance, currency: household.currency } : { minor: balance.minor, currency: balance.currency },
   };
   state.phase = "ready";
@@ -238,13 +253,19 @@ async function take(view) {
   state.orders.set(view.order_id, entry);
 }
 
-/** Signs the next entry of the household log and sends it. */
-async function signEntry(entry, beside) {
+/** Whether another guardian must second this entry (as it goes into the log). */
+function mustPropose(entry) {
+  const [[kind, content]] = Object.entries(entry);
+  return state.home.book.mustPropose({ kind, content }, serviceNow());
+}
+
+/** Signs the next entry of the household log and sends it; proposes it where another guardian must agree. */
+async function signEntry(change, beside) {
   await refreshHome();
   const { book, guardian } = state.home;
   const said = {
     v: 1, household: book.household, seq: book.heads.length, prev: book.head, guardian: guardian.guardian,
-    at: Math.max(serviceNow(), book.lastAt), entry,
+    at: Math.max(serviceNow(), book.lastAt), entry: mustPropose(change) ? { propose: change } : change,
   };
   const wire = await signWithPasskey(state.service, "log", utf8(JSON.stringify(said)), guardian.credential);
   await book.assertion("log", wire);
@@ -283,12 +304,13 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  return { page: ["order", "pair", "household"].includes(page) ? page : "home", id };
+  return { page: ["order", "pair", "household", "guardians", "invite", "codes"].includes(page) ? page : "home", id };
 }
 
 async function onRoute() {
   const { page, id } = route();
   if (page !== "pair") leavePairing();
+  leaveGuardians(page);
   state.removing = null;
   forgetPinAsk();
   state.problem = null;
@@ -305,7 +327,7 @@ async function onRoute() {
 function tick() {
   const { page } = route();
   const { activeElement } = document;
-  if (state.phase !== "ready" || page === "household") return;
+  if (state.phase !== "ready" || ["household", "guardians", "codes"].includes(page)) return;
   if (activeElement?.nodeName === "SELECT") return; // an open list must not be touched
   render();
 }
@@ -318,7 +340,8 @@ function render() {
   document.title = `${waiting && page !== "order" ? `(${waiting}) ` : ""}${t("app.title")} · ${t("brand")}`;
   const back = ready && page !== "home" ? { href: "#/", label: t("back") } : null;
   const next = h("div.page", { id: "page", "data-view": ready ? page : state.phase },
-    topBar({ live: ready ? state.live ?? "connecting" : null, back }),
+    topBar({ live: ready ? state.live ?? "connecting" : null, back, more: ready && freezeButton(ctx) }),
+    ready && freezeNotice(ctx),
     ready && offlineBar(state.live, state.liveLostAt),
     h(`main.narrow.${page}`, { key: `${state.phase}-${page}-${id}` }, ...content(page, id)),
     ready && page !== "order" && !inDemo() && bottomBar(page));
@@ -339,6 +362,9 @@ function content(page, id) {
   if (page === "order") return orderPage(ctx, id);
   if (page === "pair") return pairingPage(ctx);
   if (page === "household") return householdPage();
+  if (page === "guardians") return guardiansPage(ctx);
+  if (page === "invite") return invitePage(ctx);
+  if (page === "codes") return codesPage(ctx);
   return homePage();
 }
 
@@ -361,6 +387,7 @@ function loginPage() {
     busyButton("button.main", { type: "button", testid: "login", onclick: () => logIn(software) }, state.busy, icon("key"), software ? t("login.start-software") : t("login.start")),
     state.service?.demo && !software && h("button.plain", { type: "button", testid: "login-software", onclick: () => logIn(true) }, t("login.start-software")),
     h("p.soft", {}, t("login.new")),
+    h("a.plain", { href: "/recover" }, t("recover.title")),
   ];
 }
 
@@ -380,6 +407,7 @@ function homePage() {
     state.problem && notice("bad", problemText(state.problem)),
     state.home.stopped && notice("bad", t(state.home.stopped === "closed" ? "home.closed" : "home.frozen")),
     ...waiting.map(waitingCard),
+    ...guardianCards(ctx),
     ...watches.map((watch) => reportCard(state.home, watch)),
     h("section.card.balance", { "aria-label": t("home.balance") },
       ...(state.home.rail === "wallet"
@@ -443,10 +471,10 @@ function householdPage() {
     state.problem && notice("bad", problemText(state.problem)),
     h("section.card", {},
       h("h2", {}, t("household.guardians")),
-      h("ul.plain-list", {}, ...[...book.guardians.values()].map((one) =>
+      h("ul.plain-list", {}, ...[...book.folded.members.values()].filter((member) => acts(member, serviceNow())).map(({ guardian: one }) =>
         h("li.member", {}, h("span.tile", {}, icon("person")), h("div", {},
-          h("p.name", {}, one.guardian === guardian.guardian ? t("household.you") : t("household.guardian")),
-          h("p.soft", {}, one.backup_eligible ? t("household.synced-key") : t("household.device-key"))))))),
+          h("p.name", {}, one.guardian === guardian.guardian ? t("household.you") : guardianName(state.home, one.guardian)))))),
+      h("a.plain", { href: "#/guardians", testid: "guardians" }, icon("person"), t("guardians.manage"))),
     h("section.card", {},
       h("h2", {}, t("household.watches")),
       book.watches.size === 0 && h("p.soft", {}, t("home.no-watch")),
@@ -483,6 +511,8 @@ function watchRow(watch, name) {
 }
 
 function logWords(entry) {
+  const words = guardianEntryWords(state.home, entry);
+  if (words) return words;
   const { kind, content } = entry.entry;
   const watch = kind === "enrol-watch" ? content : state.home.book.watchEver(content.watch ?? content);
   const name = watch && (state.home.names.get(watch.wearer)?.name ?? t("wearer.unknown"));

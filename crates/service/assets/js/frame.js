@@ -40,12 +40,13 @@ export const inDemo = () => new URLSearchParams(location.search).has("demo");
 export const withDemo = (path) => (inDemo() ? path.replace(/^([^#]*)/, "$1?demo") : path);
 
 /** The bar on top. `live` is the state of the event stream, or null where there is none. */
-export function topBar({ live = null, back = null, title = null } = {}) {
+export function topBar({ live = null, back = null, title = null, more = null } = {}) {
   return h("header.top", {},
     back
       ? h("a.round", { href: back.href, "aria-label": back.label, testid: "back" }, icon("back"))
       : h("span.mark", { "aria-hidden": "true" }, logo()),
     h("span.brand", {}, title ?? t("brand")),
+    more,
     live && h(`span.live.${live}`, { role: "img", "aria-label": t(`live.${live}`), title: t(`live.${live}`) }),
     !inDemo() && languageButton(),
   );

@@ -374,6 +374,9 @@ const entry = (value) => {
     found: guardian, "enrol-watch": enrolledWatch, "remove-watch": id,
     "pin-command": fields({ watch: id, nonce: id, command: oneOf("unlock", "new-pin") }),
     "set-session": fields({ watch: id, session_ms: at }),
+    "add-guardian": fields({ guardian, counts_from: at }), "remove-guardian": id, object: digest, propose: entry,
+    second: digest, withdraw: digest, "enrol-recovery": fields({ keys: list(key) }), recover: guardian,
+    unfreeze: fields({ frozen_at: at }),
   };
   return Object.hasOwn(readers, kind) ? { kind, content: readers[kind](content) } : bad("an unknown kind of entry");
 };
@@ -395,6 +398,8 @@ const bill = fields({
   lines: list(line), adjustments: orNone(list(adjustment)), total: minor, reduction: oneOf("lines-sum", "requote"),
   issued: at, valid_until: at, nonce: id, code: maybe(codeText),
 });
+
+const log = fields({ v: v1, household: id, seq: whole(0, Number.MAX_SAFE_INTEGER), prev: maybe(digest), guardian: id, at, entry });
 
 const FORMS = {
   "merchant-certificate": fields({
@@ -426,7 +431,9 @@ const FORMS = {
     state: oneOf("ok", "waiting", "locked", "asked-unlock", "asked-new-pin"), wrong: whole(0, 0xffffffff), until: maybe(at), at,
   }),
   "request-proof": fields({ v: v1, htm: anyString, htu: anyString, iat: at, jti: id }),
-  log: fields({ v: v1, household: id, seq: whole(0, Number.MAX_SAFE_INTEGER), prev: maybe(digest), guardian: id, at, entry }),
+  log,
+  recovery: log,
+  "guardian-claim": fields({ v: v1, pairing: id, household: id, guardian, proof: digest }),
   decision: fields({
     v: v1, order: digest, bill: digest, struck: list(lineId), household: id, watch: id, wearer: id, payee: digest,
     total: amount, verdict: oneOf("approve", "refuse"), guardian: id, credential, log_head: digest, at, pay_by: at,

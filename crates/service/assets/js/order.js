@@ -7,6 +7,7 @@
 import { post, postMessage, serviceNow } from "./api.js";
 import { announce, focusHeading, h } from "./dom.js";
 import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
+import { guardianName } from "./guardians.js";
 import { VerifyError, textProblem, typedText, utf8 } from "./messages.js";
 import { signWithPasskey } from "./passkey.js";
 import { clock, day, money, number, problemText, t, timeLeft, when } from "./texts.js";
@@ -421,7 +422,9 @@ function ending(ctx, entry, name) {
 
 function decidedBy(ctx, order) {
   const own = order.decision.payload.guardian === ctx.state.home.guardian.guardian;
-  return own ? t("ending.by-you", { time: when(order.decision.payload.at) }) : t("ending.by-other", { time: when(order.decision.payload.at) });
+  if (own) return t("ending.by-you", { time: when(order.decision.payload.at) });
+  const { guardian, verdict, at } = order.decision.payload;
+  return t(`order.answered.${verdict}`, { name: guardianName(ctx.state.home, guardian), time: when(at) });
 }
 
 function steps(order) {

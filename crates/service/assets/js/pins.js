@@ -6,6 +6,7 @@
 import { serviceNow } from "./api.js";
 import { h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
+import { twoNote } from "./guardians.js";
 import { t, when } from "./texts.js";
 
 const MINUTE_MS = 60_000;
@@ -71,6 +72,7 @@ export function pinControls(ctx, { watch }, name) {
           h("option", { value: String(count), selected: count === current }, count === 0 ? t("session.off") : t("session.for", { count }))))),
     open && h("div.ask", {},
       h("p", {}, asking.words),
+      twoNote(ctx, asking.entry),
       h("div.buttons", {},
         h("button.plain", { type: "button", onclick: () => { asking = null; ctx.render(); } }, t("cancel")),
         busyButton("button.main", { type: "button", testid: "pin-sign", onclick: () => ctx.act(asking.entry, forgetPinAsk) }, ctx.state.busy, icon("key"), t("pin.sign")))),

@@ -7,12 +7,13 @@ import {
 } from "./messages.js";
 import {
   LogBook, billTerms, checkBill, checkDigits, checkRequote, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyMerchantCertificate,
-  verifyOrder, verifyOrderOfAnyWatch, verifyOrderView, verifyOutcome, verifyOutcomeCertificate, verifyPairingClaim,
+  verifyGuardianClaim, verifyOrder, verifyOrderOfAnyWatch, verifyOrderView, verifyOutcome, verifyOutcomeCertificate, verifyPairingClaim,
     verifyPayment, verifyPinReport, verifyRequote, verifyResult, verifyStaticBill,
 } from "./verify.js";
 import { CURRENCIES, readCode } from "./code.js";
 import { basketLines, priced, requoted } from "./basket.js";
 import { encodeQr } from "./qr.js";
+import { newRecoveryCode, readRecoveryCode, recoveryKey } from "./recovery-code.js";
 
 const PAYLOAD_ONLY = 200;
 
@@ -82,6 +83,34 @@ export async function runVectors(vectors) {
     held.later = await LogBook.found(messages.log[0], trust.founding, rp);
     for (const entry of [...messages.log.slice(1), ...messages["later-log"]]) await held.later.append(entry);
     return refused(verifyOrder(wire("session-order"), held.book, trust.watch, held.bill), "unknown-log-head");
+  });
+  const guardianLog = [...messages.log, ...messages["guardians-log"]];
+  const folded = async () => {
+    const book = await LogBook.found(guardianLog[0], trust.founding, rp);
+    for (const entry of guardianLog.slice(1)) await book.append(entry);
+    return book;
+  };
+  await check("guardians' log", async () => {
+    const book = await folded();
+    const kinds = new Set(book.entries.map(({ entry }) => entry.kind));
+    const missing = ["add-guardian", "propose", "second", "withdraw", "remove-guardian", "object", "recover"].filter((kind) => !kinds.has(kind));
+    return missing.join(", ");
+  });
+  await message("guardian-claim", () =>
+    verifyGuardianClaim(wire("guardian-claim"), rp, {
+      pairing: claimedPairing(wire("pairing-claim")), household: trust.household, secret: fromBase64Url(trust.pairing_secret),
+    }));
+  for (const forgery of vectors["guardian-forgeries"]) {
+    await check(`forged entry: ${forgery.why}`, async () => refused((await folded()).append(forgery.wire), forgery.code));
+  }
+  await check("recovery code", async () => {
+    const { key } = await recoveryKey(await readRecoveryCode(derived.recovery_code.toLowerCase().replaceAll("-", " ")));
+    if (key !== derived.recovery_key) return key;
+    const mine = await newRecoveryCode();
+    const { key: own, privateKey } = await recoveryKey(await readRecoveryCode(mine));
+    await openJws("request-proof", (await signJws("request-proof", { v: 1, htm: "GET", htu: "/", iat: 1, jti: randomId() }, privateKey)).wire, own);
+    const bent = (mine[0] === "A" ? "B" : "A") + mine.slice(1);
+    return (await readRecoveryCode(bent)) === null ? "" : "a mistyped code was read";
   });
   await message("session-order", () => verifyOrder(wire("session-order"), held.later, trust.watch, held.bill));
   await check("request-proof", async () => {

@@ -1,6 +1,7 @@
 // What this browser pinned of its household, and the log checked against it. The first time (founding, or a login on a new
-// browser) it trusts the household whose founding entry holds the very passkey that was just used; from then on root key,
-// household and founding entry must stay the same and the log never goes back.
+// browser) it trusts the household whose log brings in the very passkey that was just used; from then on root key,
+// household and founding entry must stay the same and the log never goes back. Whoever was invited pinned the founding entry
+// from the link.
 
 import { VerifyError } from "./messages.js";
 import { LogBook, nameDigest, verifyPinReport } from "./verify.js";
@@ -33,7 +34,7 @@ export function relyingParty(service, pin) {
 
 /**
  * Checks the household as the service gives it. `usedCredential` is the passkey that just logged in on this page, or null.
- * Gives `{book, trust, names, pins, guardian}` and moves the pin forward.
+ * Gives `{book, trust, names, people, pins, guardian}` and moves the pin forward.
  */
 export async function believe(household, usedCredential) {
   let pin = readPin();
@@ -42,11 +43,8 @@ export async function believe(household, usedCredential) {
   const [first, ...rest] = household.log;
   if (!pin && !usedCredential) throw new VerifyError("not-pinned");
   const book = await LogBook.found(first, pin ? pin.founding : null, rp);
-  if (!pin) {
-    const founder = book.entries[0].entry.content;
-    if (founder.credential !== usedCredential) throw new VerifyError("not-founder");
-  }
   for (const wire of rest) await book.append(wire);
+  if (!pin && ![...book.guardians.values()].some(({ credential }) => credential === usedCredential)) throw new VerifyError("not-founder");
   if (book.household !== household.household) throw new VerifyError("other-household");
   if (pin) {
     if (pin.household !== book.household) throw new VerifyError("other-household");
@@ -65,7 +63,8 @@ export async function believe(household, usedCredential) {
     head: book.head,
     credential: guardian.credential,
   });
-  return { book, trust: { root: household.root }, names: await wearerNames(household, book), pins, guardian };
+  const [names, people] = [await wearerNames(household, book), await guardianNames(household, book)];
+  return { book, trust: { root: household.root }, names, people, pins, guardian };
 }
 
 /** Names that open the digests in the log; a name that does not is not shown. */
@@ -75,6 +74,15 @@ async function wearerNames(household, book) {
     const digest = await nameDigest(salt, name);
     const enrolled = book.watchesEver().some((watch) => watch.wearer === wearer && watch.wearer_name === digest);
     if (enrolled) names.set(wearer, { name, salt });
+  }
+  return names;
+}
+
+/** What the guardians are called; a name that does not open its digest is not shown. */
+async function guardianNames(household, book) {
+  const names = new Map();
+  for (const { guardian, name, salt } of household.guardians) {
+    if (book.guardians.get(guardian)?.name === (await nameDigest(salt, name))) names.set(guardian, { name, salt });
   }
   return names;
 }

@@ -9,6 +9,7 @@ import {
   toBase64Url, utf8, verifyAssertion, MAX_MINOR,
 } from "./messages.js";
 import { readCode } from "./code.js";
+import { Members, acted, acts } from "./members.js";
 
 export const MAX_ORDER_LIFE_MS = 60 * 60 * 1000;
 export const MAX_DECISION_AGE_MS = 10 * 60 * 1000;
@@ -50,7 +51,7 @@ export class LogBook {
       wires: [wire],
       entries: [entry],
       lastAt: entry.at,
-      guardians: new Map([[guardian.guardian, guardian]]),
+      folded: new Members(guardian, fail),
       watches: new Map(),
       removed: new Map(),
       sessions: [],
@@ -60,19 +61,95 @@ export class LogBook {
 
   /** Takes the next entry; leaves the book as it was when it is refused. */
   async append(wire) {
-    const { assertion, guardian } = await this.assertion("log", wire);
-    const entry = readPayload("log", assertion.payload);
-    need(entry.guardian === guardian.guardian, "unknown-guardian");
     const digest = await messageDigest("log", wire);
-    const wrong = (holds, why) => need(holds, "bad-log-entry", why);
+    const recovery = typeof wire === "string" && wire.split(".").length === 3;
+    const { entry, key } = recovery ? await this.openRecovery(wire) : { entry: await this.openEntry(wire), key: null };
+    const wrong = (holds, why, code = "bad-log-entry") => need(holds, code, why);
     wrong(entry.household === this.household, "another household");
     wrong(entry.seq < MAX_LOG_ENTRIES, "the log is full");
     wrong(entry.seq === this.heads.length, "not the next entry");
     wrong(entry.prev === this.head, "another predecessor");
     wrong(entry.at >= this.lastAt, "older than the entry before");
-    wrong(this.guardians.has(entry.guardian), "not a guardian");
-    const { kind, content } = entry.entry;
+    const place = { seq: entry.seq, digest, at: entry.at };
+    if (recovery) {
+      wrong(entry.entry.kind === "recover" && entry.entry.content.guardian === entry.guardian, "not a recovery");
+      this.folded.recover(entry.entry.content, key, place);
+    } else {
+      this.fold(entry, place, wrong);
+    }
+    this.heads.push(digest);
+    this.wires.push(wire);
+    this.entries.push(entry);
+    this.lastAt = entry.at;
+    return entry;
+  }
+
+  async openEntry(wire) {
+    const { assertion, guardian } = await this.assertion("log", wire);
+    const entry = readPayload("log", assertion.payload);
+    need(entry.guardian === guardian.guardian, "unknown-guardian");
+    return entry;
+  }
+
+  /** A recovery entry, and which of the unused recovery keys signed it. */
+  async openRecovery(wire) {
+    let last = new VerifyError("bad-signature");
+    for (const key of this.folded.recovery) {
+      try {
+        return { entry: (await openJws("recovery", wire, key)).payload, key };
+      } catch (error) {
+        if (!(error instanceof VerifyError)) throw error;
+        last = error;
+      }
+    }
+    throw last;
+  }
+
+  fold(entry, place, wrong) {
+    const { folded } = this;
+    const { guardian: signer, entry: change, at } = entry;
+    folded.maySign(signer, at);
+    const two = folded.needTwo(at);
+    if (change.kind === "propose") {
+      wrong(two && this.needsTwo(change.content), "needs no proposal");
+      if (change.content.kind === "add-guardian") folded.checkNew(change.content.content, at);
+      folded.propose(change.content, signer, place);
+    } else if (change.kind === "second") {
+      this.apply(folded.second(change.content, signer, at), signer, place, wrong);
+      folded.close(change.content);
+    } else {
+      wrong(!two || !this.needsTwo(change), "needs two guardians", "needs-two-guardians");
+      if (change.kind === "add-guardian") folded.checkNew(change.content, at);
+      this.apply(change, signer, place, wrong);
+    }
+  }
+
+  /** Whether more can happen by it than before: then it needs two guardians, where two count. */
+  loosens({ kind, content }) {
+    if (kind === "set-session") return content.session_ms > this.sessionMs(content.watch, Infinity);
+    return kind === "enrol-recovery" || kind === "unfreeze";
+  }
+
+  needsTwo(change) {
+    return change.kind === "add-guardian" || this.loosens(change);
+  }
+
+  /** Whether an entry (`{kind, content}`) that is signed at `now` must be proposed. */
+  mustPropose(change, now) {
+    return this.folded.needTwo(now) && this.needsTwo(change);
+  }
+
+  /** Makes a change effective: whoever had to agree has. */
+  apply({ kind, content }, signer, place, wrong) {
+    const { folded } = this;
     if (kind === "found") wrong(false, "founded already");
+    if (kind === "recover") wrong(false, "not by a passkey");
+    if (kind === "propose" || kind === "second") wrong(false, "needs no proposal");
+    if (kind === "add-guardian") folded.add(content, place);
+    if (kind === "remove-guardian") folded.remove(content, signer, place);
+    if (kind === "object") folded.object(content, signer, place.at);
+    if (kind === "withdraw") folded.withdraw(content, place.at);
+    if (kind === "enrol-recovery") folded.enrolRecovery(content);
     if (kind === "enrol-watch") {
       const known = this.watchEver(content.watch) || [...this.watches.values()].some((other) => other.key === content.key);
       wrong(!known, "the watch is enrolled already");
@@ -87,16 +164,23 @@ export class LogBook {
     if (kind === "pin-command" || kind === "set-session") wrong(this.watches.has(content.watch), "the watch is not enrolled");
     if (kind === "set-session") {
       wrong(content.session_ms >= 0 && content.session_ms <= MAX_SESSION_MS, "not a session's length");
-      this.sessions.push({ ...content, seq: entry.seq });
+      this.sessions.push({ ...content, seq: place.seq });
     }
-    this.heads.push(digest);
-    this.wires.push(wire);
-    this.entries.push(entry);
-    this.lastAt = entry.at;
-    return entry;
   }
 
-  /** Verifies an assertion of any of the household's guardians. */
+  /** By id: all who ever were guardians, or are to be. What they signed stays checkable. */
+  get guardians() {
+    return new Map([...this.folded.members].map(([id, member]) => [id, member.guardian]));
+  }
+
+  /** The guardian, if they may see and answer orders at `now`. */
+  answering(guardian, now) {
+    const member = this.folded.members.get(guardian) ?? fail("unknown-guardian");
+    need(acts(member, now), now < member.joins ? "guardian-not-yet" : "revoked-guardian");
+    return member;
+  }
+
+  /** Verifies an assertion of anyone who ever was a guardian. */
   async assertion(kind, wire) {
     const assertion = parseAssertion(wire);
     const guardian = [...this.guardians.values()].find((known) => known.credential === assertion.credential);
@@ -328,6 +412,7 @@ export async function verifyDecision(wire, book, order, bill, requote) {
   if (said.bill !== current.digest) fail(said.bill === bill.digest ? "stale-bill" : "other-bill");
   const decidedAt = book.seqOf(said.log_head);
   need(decidedAt >= 0 && decidedAt >= book.seqOf(order.payload.log_head), "unknown-log-head");
+  need(acted(book.folded.members.get(guardian.guardian), decidedAt, said.at), "revoked-guardian");
   const life = said.pay_by - said.at;
   need(life >= 1 && life <= MAX_DECISION_AGE_MS, "bad-decision-life");
   let terms = null;
@@ -484,7 +569,31 @@ export async function verifyPairingClaim(wire, key, { pairing, household, secret
   return claim;
 }
 
-/** Six digits that phone and watch both show while pairing. */
+/** Checks a newcomer's claim against this page's own secret: signed by the passkey it names, made by who saw the link. */
+export async function verifyGuardianClaim(wire, rp, { pairing, household, secret }) {
+  const assertion = parseAssertion(wire);
+  const said = readPayload("guardian-claim", assertion.payload);
+  await verifyAssertion(assertion, "guardian-claim", said.guardian, rp);
+  need(said.pairing === pairing && said.household === household, "other-household");
+  const hmac = await hmacKey(secret, "verify");
+  need(await crypto.subtle.verify("HMAC", hmac, fromBase64Url(said.proof), guardianProofBytes(said)), "bad-pairing-proof");
+  return { payload: said, wire, digest: await messageDigest("guardian-claim", wire) };
+}
+
+/** The newcomer's proof to have seen the link. */
+export async function proveGuardian(secret, claim) {
+  const proof = await crypto.subtle.sign("HMAC", await hmacKey(secret, "sign"), guardianProofBytes(claim));
+  return toBase64Url(new Uint8Array(proof));
+}
+
+const hmacKey = (secret, use) => crypto.subtle.importKey("raw", secret, { name: "HMAC", hash: "SHA-256" }, false, [use]);
+
+const guardianProofBytes = ({ pairing, household, guardian }) => {
+  const parts = [pairing, household, guardian.guardian, guardian.key, guardian.credential].map(fromBase64Url);
+  return new Uint8Array([...utf8("nodpay/guardian-proof/1"), 0, ...parts.flatMap((part) => [...part])]);
+};
+
+/** Six digits that both sides show while pairing. */
 export async function checkDigits(claimDigest) {
   const digest = fromBase64Url(await labelled("nodpay/pairing-check/1", fromBase64Url(claimDigest)));
   const number = new DataView(digest.buffer).getUint32(0) % 1_000_000;

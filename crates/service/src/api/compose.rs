@@ -54,6 +54,15 @@ pub(crate) fn named(row: &HouseholdRow) -> Vec<NamedGuardian> {
     row.guardians.iter().map(one).collect()
 }
 
+/// Who stopped the household's payments: `guardian` or `operator`.
+pub(crate) const fn frozen_by(row: &HouseholdRow) -> Option<&'static str> {
+    match (row.freeze, row.frozen) {
+        (Some(_), _) => Some("guardian"),
+        (None, true) => Some("operator"),
+        (None, false) => None,
+    }
+}
+
 /// What an order waits for from its rail: `answer`, `unknown` (it got lost, and is asked for again) or `guardian`.
 const fn asking_name(asking: &Asking) -> &'static str {
     match asking {
@@ -384,6 +393,8 @@ async fn watch_events(
     #[derive(Serialize)]
     struct Log {
         entry: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        frozen: Option<&'static str>,
     }
     /// While it is holding or paying; once its rail has answered there is nothing to say.
     #[derive(Serialize)]
@@ -431,7 +442,8 @@ async fn watch_events(
             HouseholdEvent::Log(seq) => {
                 // Follows the log: entries are few.
                 let entries = app.store().log(household, seq).await?;
-                entries.into_iter().next().map(|entry| json(&Log { entry: entry.wire })).transpose()?
+                let frozen = frozen_by(&crate::households::row(app, household).await?);
+                entries.into_iter().next().map(|entry| json(&Log { entry: entry.wire, frozen })).transpose()?
             }
             HouseholdEvent::Order(order) => {
                 let found = order_row(&read, order)?;

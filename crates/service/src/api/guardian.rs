@@ -9,17 +9,20 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, Heade
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nodpay_core::{
-    Amount, AskId, Bytes, Currency, Decline, Digest, Entry, FailReason, GuardianId, HouseholdError, HouseholdId,
-    LineId, LogEntry, OrderId, OrderState, PairingId, PersonName, PublicKey, RailAnswer, RailKind, RailStep, Reduction,
-    Timestamp, WatchId, WearerId,
+    Amount, AskId, Bytes, Currency, Decline, Digest, Entry, FailReason, GuardianId, HouseholdId, LineId, LogEntry,
+    OrderId, OrderState, PairingId, PersonName, PublicKey, RailAnswer, RailKind, RailStep, Reduction, Timestamp,
+    WatchId, WearerId,
 };
-use nodpay_protocol::{Assertion, AssertionKind, LogBook, VerifyError, name_digest, sha256, verify_decision};
+use nodpay_protocol::{
+    Assertion, AssertionKind, LogBook, VerifyError, entry_said, name_digest, sha256, verify_decision,
+};
 use nodpay_store::{
     AppendLog, AskRequote, Balance, Decide, Message, NewHousehold, NewPairing, PairingState, SessionOf, StoreError,
 };
 use serde::{Deserialize, Serialize};
 
 use super::compose::{AskView, GuardianOrder, NamedGuardian, available, message, named};
+use super::guardians::{Folded, FreezeView, change, check_invited, fold, who_was_first};
 use super::watch::{Accepted, accepted};
 use crate::App;
 use crate::events::{Audience, resume_from, stream};
@@ -35,7 +38,7 @@ use crate::verified;
 /// How long a login challenge can be answered.
 const LOGIN_LIFE_MS: i64 = 5 * 60 * 1000;
 /// How long a pairing code is good.
-const PAIRING_LIFE_MS: i64 = 30 * 60 * 1000;
+pub(super) const PAIRING_LIFE_MS: i64 = 30 * 60 * 1000;
 /// Orders a page shows at once.
 const ORDERS_PAGE: u32 = 20;
 
@@ -79,7 +82,7 @@ pub(super) async fn found(
     logged_in(&app, household, guardian).await
 }
 
-fn digest_of(person: &PersonName) -> Digest {
+pub(super) fn digest_of(person: &PersonName) -> Digest {
     name_digest(person.salt, person.name.as_str())
 }
 
@@ -90,8 +93,7 @@ async fn logged_in(app: &App, household: HouseholdId, guardian: GuardianId) -> R
 
 /// The payload of an entry that was just verified.
 fn entry_of(wire: &str) -> Result<LogEntry, ApiError> {
-    let assertion = Assertion::parse(wire)?;
-    serde_json::from_slice(&assertion.payload).map_err(|error| VerifyError::Payload(error.to_string()).into())
+    Ok(entry_said(wire)?)
 }
 
 #[derive(Serialize)]
@@ -126,9 +128,10 @@ pub(super) async fn login(
     let row = row.ok_or(VerifyError::UnknownGuardian)?;
     let book = households::book(&app, row.household).await?;
     let (assertion, guardian, counter) = book.assertion(AssertionKind::Login, &body.assertion)?;
+    book.answering(guardian.guardian, app.now())?;
     let challenge: [u8; 32] = assertion.payload.try_into().map_err(|_| ApiError::LoginChallenge)?;
     app.store().take_login(challenge, app.now()).await?;
-    app.store().bump_counter(guardian.credential, counter).await?;
+    app.store().bump_counter(guardian.credential, counter, app.now()).await?;
     logged_in(&app, row.household, guardian.guardian).await
 }
 
@@ -173,6 +176,9 @@ pub(super) struct Household {
     rail: &'static str,
     /// The operator has stopped its payments.
     frozen: bool,
+    /// A guardian has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freeze: Option<FreezeView>,
     /// It was closed out.
     closed: bool,
     rp_id: String,
@@ -200,6 +206,7 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         currency: row.currency,
         rail: app.store().payer(row.household).await?.map_or(RailKind::Wallet, |payer| payer.kind()).as_str(),
         frozen: row.frozen,
+        freeze: row.freeze.map(FreezeView::from),
         closed: row.closed,
         rp_id: app.config().rp_id.clone(),
         origins: app.config().origins.clone(),
@@ -219,7 +226,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let after = resume_from(&headers, after)?;
-    stream(app, Audience::Guardian(session.household), after).await
+    stream(app, Audience::Guardian(session.household), Some(session.guardian), after).await
 }
 
 #[derive(Deserialize)]
@@ -318,12 +325,15 @@ pub(super) async fn decide(
     Path(order): Path<OrderId>,
     Wire(wire): Wire,
 ) -> Result<Accepted, ApiError> {
-    let tapped = Instant::now();
+    let (tapped, now) = (Instant::now(), app.now());
     let (decision, counter) = households::with_order(&app, session.household, order, |book, row| {
         let known = verified::order(&app, book, row)?;
         let checked = verify_decision(&wire, book, &known.order, &known.bill, known.requote.as_deref());
         match checked {
-            Ok((decision, _, counter)) => Ok((decision, counter)),
+            Ok((decision, _, counter)) => {
+                book.answering(decision.guardian, now)?;
+                Ok((decision, counter))
+            }
             // Over a revision between the first and the present one, which is not kept.
             Err(VerifyError::OtherBill) if known.requote.is_some() => Err(VerifyError::StaleBill.into()),
             Err(error) => Err(error.into()),
@@ -331,7 +341,12 @@ pub(super) async fn decide(
     })
     .await?;
     let decide = Decide { order, decision: (*decision).clone(), message: message(&decision), counter };
-    let decided = app.store().decide(decide, app.now()).await?;
+    let decided = match app.store().decide(decide, app.now()).await {
+        Err(error @ (StoreError::AlreadyDecided | StoreError::OrderEnded(_))) => {
+            return Err(who_was_first(&app, session, order, error).await);
+        }
+        decided => decided?,
+    };
     app.remembered().keep_decision(decision);
     app.rails().wake();
     let failed = decided.outcome.as_ref().and_then(|ended| ended.reason);
@@ -364,15 +379,8 @@ pub(super) async fn append(
     session: GuardianSession,
     JsonBody(body): JsonBody<AppendBody>,
 ) -> Result<Accepted, ApiError> {
-    let now = app.now();
     let book = households::book(&app, session.household).await?;
-    let mut next = LogBook::clone(&book);
-    let entry = match next.append(&body.entry) {
-        Ok(entry) => entry,
-        Err(VerifyError::Household(HouseholdError::NotNext)) => return repeated(&app, &book, &body.entry).await,
-        Err(VerifyError::Household(HouseholdError::OtherPredecessor)) => return Err(moved(&book)),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(Folded { entry, next }) = fold(&app, &book, &body.entry).await? else { return Ok(accepted()) };
     let (_, _, counter) = book.assertion(AssertionKind::Log, &body.entry)?;
     match &entry.entry {
         Entry::Found(_) => return Err(ApiError::NotThisEntry),
@@ -387,16 +395,28 @@ pub(super) async fn append(
                 return Err(ApiError::PersonName);
             }
         }
-        Entry::RemoveWatch(_) | Entry::PinCommand(_) | Entry::SetSession(_) => {}
+        // Signed by another key, and sent elsewhere.
+        Entry::Recover(_) => return Err(ApiError::NotThisEntry),
+        Entry::AddGuardian(_) | Entry::Propose(_) => check_invited(&app, session.household, &entry.entry).await?,
+        Entry::RemoveWatch(_)
+        | Entry::PinCommand(_)
+        | Entry::SetSession(_)
+        | Entry::RemoveGuardian(_)
+        | Entry::Object(_)
+        | Entry::Second(_)
+        | Entry::Withdraw(_)
+        | Entry::EnrolRecovery(_)
+        | Entry::Unfreeze(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
-    let append = AppendLog { entry, message, counter, wearer: body.wearer, pairing: body.pairing };
-    app.store().append_log(append, now).await?;
+    let change = change(&book, &next, &entry);
+    let append = AppendLog { entry, message, counter, wearer: body.wearer, pairing: body.pairing, change };
+    app.store().append_log(append, app.now()).await?;
     Ok(accepted())
 }
 
 /// An entry that is not the next one: taken in before, or late.
-async fn repeated(app: &App, book: &LogBook, wire: &str) -> Result<Accepted, ApiError> {
+pub(super) async fn repeated(app: &App, book: &LogBook, wire: &str) -> Result<Accepted, ApiError> {
     let seq = entry_of(wire)?.seq;
     if seq < book.next_seq() {
         let entries = app.store().log(book.household(), seq).await?;
@@ -407,7 +427,7 @@ async fn repeated(app: &App, book: &LogBook, wire: &str) -> Result<Accepted, Api
     Err(moved(book))
 }
 
-fn moved(book: &LogBook) -> ApiError {
+pub(super) fn moved(book: &LogBook) -> ApiError {
     StoreError::LogMoved { head: book.head() }.into()
 }
 

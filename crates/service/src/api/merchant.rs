@@ -157,7 +157,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let after = resume_from(&headers, after)?;
-    stream(app, Audience::Merchant(session.merchant), after).await
+    stream(app, Audience::Merchant(session.merchant), None, after).await
 }
 
 #[derive(Serialize)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod compose;
 mod guardian;
+mod guardians;
 mod merchant;
 mod payee;
 mod public;
@@ -89,6 +90,14 @@ routes! {
     post "/api/guardian/pairings" guardian::open_pairing, Guardian;
     get "/api/guardian/pairings/{pairing}" guardian::pairing, Guardian;
     post "/api/guardian/pairings/{pairing}/close" guardian::close_pairing, Guardian;
+    post "/api/guardian/freeze" guardians::freeze, Guardian;
+    post "/api/guardian/joins" guardians::open_join, Guardian;
+    get "/api/guardian/joins/{pairing}" guardians::join, Guardian;
+    post "/api/guardian/joins/{pairing}/close" guardians::close_join, Guardian;
+    post "/api/joins/{pairing}/claim" guardians::claim_join, OwnPage;
+    get "/api/joins/{pairing}" guardians::join_progress, Public;
+    post "/api/recovery/start" guardians::start_recovery, OwnPage;
+    post "/api/recovery" guardians::recover, OwnPage;
 
     post "/api/rails/stripe" rails::stripe_event, Stripe;
 

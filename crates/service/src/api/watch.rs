@@ -19,7 +19,7 @@ use nodpay_store::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::compose::{NamedGuardian, WatchOrder, message, named, spendable};
+use super::compose::{NamedGuardian, WatchOrder, frozen_by, message, named, spendable};
 use crate::App;
 use crate::events::{Audience, resume_from, stream};
 use crate::extract::{Json as JsonBody, Path, Query, Wire};
@@ -77,6 +77,9 @@ pub(super) struct WatchState {
     log: Vec<String>,
     /// The newest one.
     order: Option<WatchOrder>,
+    /// Who stopped the household's payments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen: Option<&'static str>,
 }
 
 /// Everything a watch that (re)starts needs. While its pairing is pending that is nothing; once it is removed only the
@@ -98,6 +101,7 @@ pub(super) async fn state(
             guardians: Vec::new(),
             log: Vec::new(),
             order: None,
+            frozen: None,
         }));
     }
     let row = watch_row(&app, proof.watch).await?;
@@ -112,6 +116,7 @@ pub(super) async fn state(
         guardians: named(&household),
         log: log.into_iter().map(|entry| entry.wire).collect(),
         order: order.map(|order| WatchOrder::new(order, now)),
+        frozen: frozen_by(&household),
     }))
 }
 
@@ -127,7 +132,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let after = resume_from(&headers, after)?;
-    stream(app, Audience::Watch(proof.household, proof.watch), after).await
+    stream(app, Audience::Watch(proof.household, proof.watch), None, after).await
 }
 
 #[derive(Serialize)]

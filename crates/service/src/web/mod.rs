@@ -33,6 +33,8 @@ pub(crate) fn router() -> Router<App> {
         .route("/", get(|headers: HeaderMap| page(headers, shell::Page::Start)))
         .route("/join", get(|headers: HeaderMap| page(headers, shell::Page::Join)))
         .route("/app", get(|headers: HeaderMap| page(headers, shell::Page::App)))
+        .route("/newcomer", get(|headers: HeaderMap| page(headers, shell::Page::Newcomer)))
+        .route("/recover", get(|headers: HeaderMap| page(headers, shell::Page::Recover)))
         .route("/till", get(|headers: HeaderMap| page(headers, shell::Page::Till)))
         .route("/demo", get(demo))
         .route("/static/{*path}", get(files::file))

@@ -12,11 +12,14 @@ pub(super) enum Page {
     App,
     Till,
     Demo,
+    Newcomer,
+    Recover,
 }
 
 impl Page {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 5] = [Self::Start, Self::Join, Self::App, Self::Till, Self::Demo];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Start, Self::Join, Self::App, Self::Till, Self::Demo, Self::Newcomer, Self::Recover];
 
     const fn module(self) -> &'static str {
         match self {
@@ -25,6 +28,8 @@ impl Page {
             Self::App => "app",
             Self::Till => "till",
             Self::Demo => "demo",
+            Self::Newcomer => "newcomer",
+            Self::Recover => "recover",
         }
     }
 
@@ -32,10 +37,41 @@ impl Page {
     const fn preloads(self) -> &'static [&'static str] {
         match self {
             Self::Start => &["dom", "frame", "texts", "api"],
-            Self::Join => &["dom", "frame", "texts", "api", "messages", "json", "verify", "trust", "passkey", "keys"],
+            Self::Join | Self::Newcomer => {
+                &["dom", "frame", "texts", "api", "messages", "json", "verify", "members", "trust", "passkey", "keys"]
+            }
+            Self::Recover => &[
+                "dom",
+                "frame",
+                "texts",
+                "api",
+                "messages",
+                "json",
+                "verify",
+                "members",
+                "trust",
+                "passkey",
+                "keys",
+                "recovery-code",
+            ],
             Self::App => &[
-                "dom", "frame", "texts", "api", "events", "messages", "json", "verify", "trust", "passkey", "keys",
-                "order", "pairing", "qr",
+                "dom",
+                "frame",
+                "texts",
+                "api",
+                "events",
+                "messages",
+                "json",
+                "verify",
+                "trust",
+                "passkey",
+                "keys",
+                "order",
+                "pairing",
+                "qr",
+                "guardians",
+                "members",
+                "recovery-code",
             ],
             Self::Till => {
                 &["dom", "frame", "texts", "api", "events", "messages", "json", "verify", "keys", "basket", "qr"]
@@ -56,6 +92,10 @@ impl Page {
             (Self::Till, Language::Chinese) => "点头付收银台",
             (Self::Demo, Language::English) => "Nodpay demo",
             (Self::Demo, Language::Chinese) => "点头付演示",
+            (Self::Newcomer, Language::English) => "Become a guardian",
+            (Self::Newcomer, Language::Chinese) => "成为家长",
+            (Self::Recover, Language::English) => "Recover with a printed code",
+            (Self::Recover, Language::Chinese) => "用恢复码找回",
         }
     }
 }

@@ -6,6 +6,7 @@ mod bank_files;
 mod bank_folder;
 mod card;
 mod flow;
+mod guardians;
 mod localstripe;
 mod money;
 mod network;

@@ -15,7 +15,9 @@ fn report(app: &TestApp, watch: WatchId, wire: &str) -> Answer {
 
 /// The guardian signs and sends the next entry of the log.
 fn append(app: &TestApp, household: &mut Household, entry: Entry) -> Answer {
-    household.cast.append(entry);
+    let entry = household.cast.next_entry_by(&household.cast.passkey, app.now(), entry);
+    let wire = household.cast.passkey.assert(nodpay_protocol::AssertionKind::Log, &entry);
+    household.cast.log.push(wire);
     let entry = household.cast.log.last().expect("it was signed");
     let answer = app.post("/api/guardian/log", &app.pages(&household.cookie), &json!({ "entry": entry }));
     if answer.status >= 300 {

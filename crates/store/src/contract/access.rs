@@ -119,10 +119,10 @@ pub async fn appending_to_the_log(store: &Store) {
     same_watch.counter = 8;
     assert_eq!(refused(store.append_log(same_watch, START).await), StoreError::WatchExists);
     let credential = family.credential.clone();
-    assert_eq!(refused(store.bump_counter(credential.clone(), 7).await), StoreError::CounterReplayed);
-    store.bump_counter(credential, 8).await.expect("a higher counter");
+    assert_eq!(refused(store.bump_counter(credential.clone(), 7, START).await), StoreError::CounterReplayed);
+    store.bump_counter(credential, 8, START).await.expect("a higher counter");
     let nobody: CredentialId = Bytes::try_from(fresh::<16>().to_vec()).expect("long enough");
-    assert_eq!(refused(store.bump_counter(nobody.clone(), 1).await), StoreError::GuardianUnknown);
+    assert_eq!(refused(store.bump_counter(nobody.clone(), 1, START).await), StoreError::GuardianUnknown);
     assert_eq!(store.guardian_by_credential(nobody).await, Ok(None));
 
     // A wearer keeps the name; a second watch need not repeat it.

@@ -13,9 +13,9 @@ use nodpay_core::{
 use serde::Serialize;
 
 use crate::{
-    AppendLog, BillRow, CLOSING_GRACE_MS, CancelOrder, Decide, InvitationKind, Message, NewBill, NewHousehold,
-    NewInvitation, NewMerchant, OrderRow, OutcomeSigner, Pay, PlaceOrder, ReportResult, Store, StoreError, Ticked,
-    TokenHash, TopUp,
+    AppendLog, BillRow, CLOSING_GRACE_MS, CancelOrder, Decide, GuardianChange, InvitationKind, Message, NewBill,
+    NewHousehold, NewInvitation, NewMerchant, OrderRow, OutcomeSigner, Pay, PlaceOrder, ReportResult, Store,
+    StoreError, Ticked, TokenHash, TopUp,
 };
 
 /// When every story begins.
@@ -73,7 +73,7 @@ pub(crate) fn fresh<const N: usize>() -> [u8; N] {
     bytes
 }
 
-fn fresh_key() -> PublicKey {
+pub(crate) fn fresh_key() -> PublicKey {
     let mut bytes = fresh::<65>();
     bytes[0] = 4;
     PublicKey::try_from(&bytes[..]).expect("an uncompressed point")
@@ -213,7 +213,7 @@ impl Family {
 
     pub(crate) fn append(&self, entry: Entry, wearer: Option<PersonName>) -> AppendLog {
         let (entry, message) = self.entry(entry);
-        AppendLog { entry, message, counter: 0, wearer, pairing: None }
+        AppendLog { entry, message, counter: 0, wearer, pairing: None, change: GuardianChange::default() }
     }
 
     pub(crate) async fn enrol(&mut self, store: &Store, watch: WatchId, wearer: WearerId) -> Result<(), StoreError> {

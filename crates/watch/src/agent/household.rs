@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use nodpay_core::{Amount, GuardianId, LogEntry, OrderId, OutcomeCertificate, PersonName, Text};
-use nodpay_protocol::{Assertion, LogBook, Verified, VerifyError, name_digest, verify_outcome_certificate};
+use nodpay_protocol::{LogBook, Verified, VerifyError, entry_said, name_digest, verify_outcome_certificate};
 
 use super::order::OpenOrder;
 use super::{Agent, Face, Owner};
 use crate::clock::Turn;
 use crate::journal::{Ended, GivenUpFor, HouseholdRecord, OwnerRecord, Past, Pins, Report};
 use crate::net::{
-    ASKING_UNKNOWN, BalanceEvent, DecisionEvent, LogEvent, NamedGuardian, OrderEvent, OutcomeEvent, Reply,
+    ASKING_UNKNOWN, BalanceEvent, DecisionEvent, FrozenBy, LogEvent, NamedGuardian, OrderEvent, OutcomeEvent, Reply,
     ServiceAnswer, StateAnswer, StateOrder,
 };
 use crate::view::{Notice, PastOrder};
@@ -30,6 +30,8 @@ pub(super) struct Household {
     pub(super) guardians: BTreeMap<GuardianId, Text<40>>,
     /// The service's word; the wearer sees it, nothing is paid by it.
     pub(super) balance: Option<Amount>,
+    /// Its payments are stopped, the service says: the wearer sees it.
+    pub(super) frozen: Option<FrozenBy>,
     /// The newest first. Empty until the service was asked.
     pub(super) outcome_certificates: Vec<Verified<OutcomeCertificate>>,
     /// Id of the newest event of this run.
@@ -66,6 +68,7 @@ impl Household {
             wearer_name: None,
             guardians: BTreeMap::new(),
             balance: None,
+            frozen: None,
             outcome_certificates: Vec::new(),
             last_event: None,
             settled_event: None,
@@ -80,6 +83,7 @@ impl Household {
     /// What of a state answer needs no verification of signatures. True when the journal should know.
     pub(super) fn take_state(&mut self, answer: &StateAnswer) -> bool {
         self.balance = answer.balance;
+        self.frozen = answer.frozen;
         let (wearer, guardians) = (self.wearer_name.clone(), self.guardians.clone());
         if let Some(PersonName { name, salt }) = &answer.wearer {
             let said = name_digest(*salt, name.as_str());
@@ -94,6 +98,14 @@ impl Household {
             }
         }
         self.wearer_name != wearer || self.guardians != guardians
+    }
+
+    /// Why nothing can be paid now.
+    pub(super) fn stopped(&self) -> Option<Notice> {
+        self.frozen.map(|by| match by {
+            FrozenBy::Guardian => Notice::PaymentsPaused,
+            FrozenBy::Operator => Notice::WalletStopped,
+        })
     }
 
     /// Keeps an ended order for the history screen.
@@ -167,9 +179,7 @@ pub(super) fn verify_certificates<'a>(
 
 /// Where an entry says it belongs, unverified.
 fn seq_of(wire: &str) -> Option<u64> {
-    let assertion = Assertion::parse(wire).ok()?;
-    let entry: LogEntry = serde_json::from_slice(&assertion.payload).ok()?;
-    Some(entry.seq)
+    entry_said(wire).ok().map(|entry| entry.seq)
 }
 
 impl Owner {
@@ -264,8 +274,9 @@ impl Agent {
             // Not the whole log: ask for that.
             ("log", Owner::Pairing(_)) => self.link.want_state(),
             (_, Owner::Pairing(_)) => {}
-            ("log", Owner::Household(_)) => {
+            ("log", Owner::Household(home)) => {
                 if let Ok(event) = serde_json::from_str::<LogEvent>(data) {
+                    home.frozen = event.frozen;
                     self.log_entry(&event.entry, turn);
                 }
             }

@@ -422,7 +422,13 @@ impl EndReason {
 
 /// Log entries that this watch has not heard of may still come; a certificate may have been renewed.
 const fn doubt(error: &VerifyError) -> Doubt {
-    if matches!(error, VerifyError::UnknownLogHead | VerifyError::UnknownGuardian) {
+    if matches!(
+        error,
+        VerifyError::UnknownLogHead
+            | VerifyError::UnknownGuardian
+            | VerifyError::RevokedGuardian
+            | VerifyError::GuardianNotYet
+    ) {
         Doubt::Log
     } else if matches!(error, VerifyError::Signature | VerifyError::CertificateTime) {
         Doubt::Certificate
@@ -535,10 +541,17 @@ impl Agent {
     }
 
     fn judge_decision(&mut self, id: OrderId, turn: &mut Turn) {
+        let now = self.clock.now(turn);
         let Owner::Household(home) = &mut self.owner else { return };
         let Some(order) = home.orders.iter_mut().find(|order| order.id() == id) else { return };
         let Some(parked) = &order.parked_decision else { return };
-        match order.check_decision(&home.book, &parked.wire, parked.requote.as_deref()) {
+        let checked = order.check_decision(&home.book, &parked.wire, parked.requote.as_deref());
+        // Removed since by the log this watch follows: what they sign now counts for nothing, whatever time it says.
+        let checked = checked.and_then(|approval| match approval {
+            Some(approval) => home.book.answering(approval.decision.guardian, now).map(|_| Some(approval)),
+            None => Ok(None),
+        });
+        match checked {
             Ok(Some(approval)) => {
                 let received = parked.received;
                 self.pay(id, approval, received, turn);

@@ -249,15 +249,33 @@ impl Agent {
 
     /// A log entry that was just verified and followed.
     pub(super) fn obey(&mut self, entry: &LogEntry, turn: &Turn) {
-        match &entry.entry {
-            Entry::PinCommand(command) => self.obey_command(*command, turn),
+        let Some(enacted) = self.household().and_then(|home| home.book.enacted(entry)).cloned() else { return };
+        match enacted {
+            Entry::PinCommand(command) => self.obey_command(command, turn),
             Entry::SetSession(session) => {
-                let ours = self.household().is_some_and(|home| home.pins.watch == session.watch);
-                if ours && matches!(self.face, Face::Idle(_)) {
-                    self.tell(Notice::SessionSet { session_ms: unsigned(session.session_ms) });
+                if self.household().is_some_and(|home| home.pins.watch == session.watch) {
+                    self.mention(Notice::SessionSet { session_ms: unsigned(session.session_ms) });
                 }
             }
-            Entry::Found(_) | Entry::EnrolWatch(_) | Entry::RemoveWatch(_) => {}
+            Entry::AddGuardian(_) => self.mention(Notice::GuardianAdded),
+            Entry::Recover(_) => self.mention(Notice::RecoveryBegun),
+            Entry::Found(_)
+            | Entry::EnrolWatch(_)
+            | Entry::RemoveWatch(_)
+            | Entry::RemoveGuardian(_)
+            | Entry::Object(_)
+            | Entry::Propose(_)
+            | Entry::Second(_)
+            | Entry::Withdraw(_)
+            | Entry::EnrolRecovery(_)
+            | Entry::Unfreeze(_) => {}
+        }
+    }
+
+    /// Told where the wearer is doing nothing else.
+    fn mention(&mut self, notice: Notice) {
+        if matches!(self.face, Face::Idle(_)) {
+            self.tell(notice);
         }
     }
 

@@ -3,6 +3,7 @@
 mod crash;
 mod flow;
 mod forged;
+mod guardians;
 mod input;
 mod network;
 mod sticker;

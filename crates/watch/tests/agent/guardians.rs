@@ -1,0 +1,134 @@
+//! Guardians come and go, recover and freeze: what the watch tells, and whose nod it takes.
+
+use nodpay_core::*;
+use nodpay_protocol::{AssertionKind, Signer as _, Verified};
+use nodpay_testkit::{START, SoftPasskey, key, rp};
+use nodpay_watch::view::{EndKind, Notice, Screen};
+use serde_json::json;
+
+use crate::world::{Plan, World};
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+
+fn send(world: &mut World) {
+    let entry = world.service.cast.log.last().expect("an entry").clone();
+    world.service.event("log", json!({ "entry": entry }));
+    world.settle();
+}
+
+fn sign(world: &mut World, passkey: &SoftPasskey, hours: i64, entry: Entry) {
+    world.service.cast.append_by(passkey, START.plus_ms(hours * HOUR_MS), entry);
+    send(world);
+}
+
+fn notice(world: &World) -> Option<Notice> {
+    let Screen::Home { notice, .. } = world.screen() else { panic!("not home: {:?}", world.screen()) };
+    notice
+}
+
+/// The cast's own guardian, and one who comes.
+fn two(world: &World) -> (SoftPasskey, SoftPasskey) {
+    let founder = SoftPasskey::new(5, rp());
+    assert_eq!(founder.guardian, world.service.cast.passkey.guardian);
+    (founder, SoftPasskey::new(201, rp()))
+}
+
+fn newcomer(guardian: &SoftPasskey, hours: i64) -> Entry {
+    let counts_from = START.plus_ms(hours * HOUR_MS + GUARDIAN_COOLING_OFF_MS);
+    Entry::AddGuardian(NewGuardian { guardian: guardian.guardian.clone(), counts_from })
+}
+
+#[test]
+fn a_new_guardian_a_recovery_and_a_looser_rule_are_told() {
+    let mut world = World::paired();
+    let (founder, second) = two(&world);
+    sign(&mut world, &founder, 0, newcomer(&second, 0));
+    assert_eq!(notice(&world), Some(Notice::GuardianAdded));
+    let recovery = key(77);
+    sign(&mut world, &founder, 0, Entry::EnrolRecovery(RecoveryKeys { keys: vec![recovery.public_key()] }));
+    let session = Entry::SetSession(WatchSession { watch: world.service.cast.watch, session_ms: HOUR_MS });
+    sign(&mut world, &founder, 24, Entry::Propose(Box::new(session)));
+    assert_eq!(notice(&world), Some(Notice::GuardianAdded), "a proposal changes nothing");
+    let proposal = world.service.cast.book().head();
+    sign(&mut world, &second, 24, Entry::Second(proposal));
+    assert_eq!(notice(&world), Some(Notice::SessionSet { session_ms: 60 * 60 * 1000 }));
+    let third = SoftPasskey::new(202, rp());
+    let wire = world.service.cast.recovery(&recovery, START.plus_ms(25 * HOUR_MS), &third);
+    world.service.cast.log.push(wire);
+    send(&mut world);
+    assert_eq!(notice(&world), Some(Notice::RecoveryBegun));
+}
+
+#[test]
+fn a_freeze_is_told_until_it_is_lifted() {
+    let mut world = World::paired();
+    let head = world.service.cast.log.last().expect("an entry").clone();
+    for (frozen, told) in [
+        (json!("guardian"), Some(Notice::PaymentsPaused)),
+        (json!("operator"), Some(Notice::WalletStopped)),
+        (json!(null), None),
+    ] {
+        world.service.event("log", json!({ "entry": head, "frozen": frozen }));
+        world.settle();
+        assert_eq!(notice(&world), told);
+    }
+}
+
+/// A watch whose order waits, an hour after the guardian who is to answer it was removed where `removed`.
+fn waiting_for_the_second(removed: bool) -> (World, SoftPasskey) {
+    let mut world = World::paired();
+    let (founder, second) = two(&world);
+    sign(&mut world, &founder, 0, newcomer(&second, 0));
+    if removed {
+        sign(&mut world, &founder, 0, Entry::RemoveGuardian(second.guardian.guardian));
+    }
+    world.pass(25 * HOUR_MS);
+    world.settle();
+    let mut bill = world.service.cast.bill_payload(9, Reduction::LinesSum, Vec::new());
+    bill.issued = START.plus_ms(25 * HOUR_MS);
+    bill.valid_until = START.plus_ms(26 * HOUR_MS);
+    world.service.bills = vec![world.service.cast.sign_bill(bill)];
+    world.plan = Plan::Nothing;
+    world.run_until(|world| matches!(world.screen(), Screen::Waiting { .. }));
+    world.settle();
+    (world, second)
+}
+
+/// The second guardian nods, in a decision of that time.
+fn nod(world: &mut World, second: &SoftPasskey, hours: i64) {
+    let order = &world.service.orders[0];
+    let mut decision = world.service.cast.decision_payload(&order.order, &order.bill, None, &[], Verdict::Approve);
+    decision.guardian = second.guardian.guardian;
+    decision.credential = second.guardian.credential.clone();
+    decision.at = START.plus_ms(hours * HOUR_MS);
+    decision.pay_by = decision.at.plus_ms(5 * 60_000);
+    let wire = second.assert(AssertionKind::Decision, &decision);
+    let (book, order) = (world.service.cast.book(), &mut world.service.orders[0]);
+    let verified = nodpay_protocol::verify_decision(&wire, &book, &order.order, &order.bill, None);
+    order.decision = verified.ok().map(|(decision, ..)| decision);
+    let data =
+        json!({ "order": order.order.order, "decision": wire, "requote": None::<&Verified<Bill>>.map(Verified::wire) });
+    world.service.event("decision", data);
+    world.settle();
+}
+
+fn ended(world: &World) -> Option<EndKind> {
+    if let Screen::Ended(ending) = world.screen() { Some(ending.kind) } else { None }
+}
+
+#[test]
+fn the_nod_of_a_second_guardian_is_taken() {
+    let (mut world, second) = waiting_for_the_second(false);
+    nod(&mut world, &second, 25);
+    assert_eq!(ended(&world), Some(EndKind::Paid));
+}
+
+#[test]
+fn the_nod_of_a_removed_guardian_is_not_whatever_time_it_says() {
+    for hours in [23, 25] {
+        let (mut world, second) = waiting_for_the_second(true);
+        nod(&mut world, &second, hours);
+        assert!(world.service.seen_payments.is_empty(), "{hours}: {:?}", world.screen());
+        assert_eq!(ended(&world), Some(EndKind::Failed), "{hours}");
+    }
+}
