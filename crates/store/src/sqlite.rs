@@ -39,11 +39,12 @@ const BUSY_TIMEOUT_MS: u64 = 5_000;
 const CACHED_STATEMENTS: usize = 128;
 
 pub(crate) struct Sqlite {
+    /// Closed first: the last connection brings the log into the file, which these cannot.
+    readers: Arc<Readers>,
     writer: Writer,
     /// Ends after the writer.
     #[expect(dead_code, reason = "held for its end")]
     checkpoints: Checkpoints,
-    readers: Arc<Readers>,
     announcements: Arc<Announcements>,
     migrated: Migrated,
 }

@@ -489,10 +489,8 @@ async fn pages_agree(store: &Store, family: &Family, order: Option<&OrderRow>) {
                 let stored = store.order(row.household, row.order).await.expect("a read");
                 assert_eq!(stored.as_ref(), Some(&**row), "{audience:?} after {after}");
             }
-            let outcomes = events.iter().filter_map(|row| match row.event {
-                HouseholdEvent::Outcome(order) => Some(order),
-                _ => None,
-            });
+            let outcomes = events.iter().filter(|row| row.event.kind() == "outcome");
+            let outcomes = outcomes.filter_map(|row| row.event.order());
             outcomes.for_each(|order| assert!(page.order(order).is_some()));
             assert!(page.balance.is_none_or(|balance| Some(balance) == wallet), "{audience:?} after {after}");
         }
