@@ -27,8 +27,9 @@ pub(crate) const MIGRATIONS: [&str; 6] = [
     include_str!("outcome_keys.sql"),
     include_str!("guardians.sql"),
 ];
-/// Pages (4 KiB) in the write-ahead log from which on they are brought into the file: 64 MiB, in which many pages come often.
-const CHECKPOINT_PAGES: i32 = 16_000;
+/// Pages (4 KiB) in the write-ahead log from which on they are brought into the file: 8 MiB. With more of them fewer are written,
+/// but commits wait longer while the disk takes them.
+const CHECKPOINT_PAGES: i32 = 2_000;
 /// What the writer keeps of the file in memory: with less, the pages of a group commit go to the log before their time. SQLite
 /// counts KiB below zero.
 const WRITER_CACHE_KIB: i32 = -32_768;
