@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, Nonce, PublicKey, Salt, Text, Timestamp, V1, WatchId,
-    WearerId,
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, Mandate, MandateError, MandateId, Nonce, PublicKey, Salt,
+    Standing, Text, Timestamp, V1, WatchId, WearerId, mandate,
 };
 
 /// How long a new watch has a lower cap, unless the household tightens it: 24 hours.
@@ -48,6 +48,24 @@ pub enum Entry {
     RemoveWatch(WatchId),
     PinCommand(PinCommand),
     SetSession(WatchSession),
+    /// Makes a standing rule, or replaces it by its next version.
+    SetMandate(Box<Mandate>),
+    EndMandate(MandateId),
+}
+
+impl Entry {
+    /// Whether it makes or ends a standing rule so that more is approved or less refused than by `log`, to which it would be
+    /// appended.
+    #[must_use]
+    pub fn loosens_mandate(&self, log: &HouseholdLog) -> bool {
+        match self {
+            Self::SetMandate(set) => set.is_looser_than(log.mandate(set.mandate).map(|standing| &standing.mandate)),
+            Self::EndMandate(ended) => log.mandate(*ended).is_some_and(|standing| standing.mandate.refuses()),
+            Self::Found(_) | Self::EnrolWatch(_) | Self::RemoveWatch(_) | Self::PinCommand(_) | Self::SetSession(_) => {
+                false
+            }
+        }
+    }
 }
 
 /// A guardian answers a watch's [`PinReport`](crate::PinReport). Good once: the watch obeys only while `nonce` is the one
@@ -149,6 +167,8 @@ pub enum HouseholdError {
     WatchUnknown,
     #[error("the session is not between none and eight hours")]
     SessionLength,
+    #[error("the rule is wrong: {0}")]
+    Mandate(#[from] MandateError),
     #[error("the log has reached its {MAX_ENTRIES} entries")]
     Full,
 }
@@ -165,6 +185,8 @@ pub struct HouseholdLog {
     removed: BTreeMap<WatchId, EnrolledWatch>,
     /// From which entry on which session holds, oldest first: what was signed under an older one stays checkable.
     sessions: BTreeMap<WatchId, Vec<(u64, i64)>>,
+    /// Every version of every standing rule, oldest first: what one vouched for stays checkable.
+    mandates: Vec<Standing>,
 }
 
 impl HouseholdLog {
@@ -187,6 +209,7 @@ impl HouseholdLog {
             watches: BTreeMap::new(),
             removed: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            mandates: Vec::new(),
         })
     }
 
@@ -236,6 +259,11 @@ impl HouseholdLog {
                 }
                 self.sessions.entry(*watch).or_default().push((entry.seq, *session_ms));
             }
+            Entry::SetMandate(set) => {
+                self.watch(set.watch).ok_or(HouseholdError::WatchUnknown)?;
+                mandate::set(&mut self.mandates, set, entry, digest)?;
+            }
+            Entry::EndMandate(ended) => mandate::end(&mut self.mandates, *ended, entry.seq)?,
         }
         self.heads.push(digest);
         self.last_at = entry.at;
@@ -288,6 +316,23 @@ impl HouseholdLog {
     pub fn session_ms(&self, watch: WatchId, seq: u64) -> i64 {
         let set = self.sessions.get(&watch).into_iter().flatten();
         set.take_while(|(from, _)| *from <= seq).last().map_or(0, |(_, session_ms)| *session_ms)
+    }
+
+    /// The rule as its newest version says, if it was not ended. Its time may be over.
+    #[must_use]
+    pub fn mandate(&self, mandate: MandateId) -> Option<&Standing> {
+        self.mandates.iter().find(|standing| standing.mandate.mandate == mandate && standing.ended.is_none())
+    }
+
+    /// The version that this entry made, whether it holds or not.
+    #[must_use]
+    pub fn mandate_of(&self, entry: Digest) -> Option<&Standing> {
+        self.mandates.iter().find(|standing| standing.entry == entry)
+    }
+
+    /// Those not ended by the entries so far, oldest version first. Their time may be over.
+    pub fn mandates(&self) -> impl Iterator<Item = &Standing> {
+        self.mandates.iter().filter(|standing| standing.ended.is_none())
     }
 
     pub fn watches(&self) -> impl Iterator<Item = &EnrolledWatch> {

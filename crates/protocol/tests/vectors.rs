@@ -3,6 +3,7 @@
 
 use nodpay_core::{
     Adjustment, AdjustmentKind, Entry, Nonce, PinCommand, PinConsent, PinState, Reduction, Text, Verdict, WatchSession,
+    Why,
 };
 use nodpay_protocol::{AssertionKind, Kind, Signer as _, challenge, check_digits, sign, sign_request, verify_decision};
 use nodpay_testkit::{Cast, START, cny, key, line_id, minor};
@@ -73,6 +74,31 @@ fn vectors() -> Value {
     until.until = Some(until.at);
     let until = sign(Kind::PinReport, until, &cast.watch_key).expect("signs");
 
+    // Then it had a standing rule, under which an order was paid and, earlier in the day, one was refused.
+    let mut ruled = Cast::default();
+    ruled.log.clone_from(&later.log);
+    ruled.append(Entry::SetMandate(Box::new(ruled.snacks())));
+    let allowed = ruled.mandate_story(story.bill.clone(), ruled.order(&story.bill, 6), None);
+    let mut early = ruled.order_payload(&story.bill, 7);
+    let before_three = 3 * 60 * 60_000;
+    early.created = early.created.plus_ms(-before_three);
+    early.expires = early.expires.plus_ms(-before_three);
+    early.wearer_check.at = early.wearer_check.at.plus_ms(-before_three);
+    let early = ruled.mandate_story(story.bill.clone(), ruled.sign_order(early), Some(Why::Hour));
+    let entry = ruled.book().head();
+    let bent_payment = |order, bend: &dyn Fn(&mut nodpay_core::Payment)| {
+        let mut payment = ruled.mandate_payment_payload(order, &story.bill, entry);
+        bend(&mut payment);
+        sign(Kind::Payment, payment, &ruled.watch_key).expect("signs").wire().to_owned()
+    };
+    let at_noon = bent_payment(&early.order, &|_| {});
+    let both = bent_payment(&allowed.order, &|payment| payment.decision = payment.mandate);
+    let outcome = |why| {
+        let story = ruled.mandate_story(story.bill.clone(), early.order.clone(), Some(why));
+        story.outcome.wire().to_owned()
+    };
+    let other_why = outcome(Why::Shop);
+
     let message = |wire: &str, digest: String| json!({ "wire": wire, "digest": digest });
     json!({
         "about": "Nodpay protocol version 1: one message of each kind. See PROTOCOL.md.",
@@ -109,6 +135,13 @@ fn vectors() -> Value {
             "requoted-decision": message(requoted_decision.wire(), requoted_decision.digest().to_string()),
             "later-log": later.log[cast.log.len()..],
             "session-order": message(in_session.wire(), in_session.digest().to_string()),
+            "mandate-log": ruled.log[later.log.len()..],
+            "mandate-order": message(allowed.order.wire(), allowed.order.digest().to_string()),
+            "mandate-payment": message(
+                allowed.payment.as_ref().expect("paid").wire(), allowed.payment.as_ref().expect("paid").digest().to_string()),
+            "mandate-outcome": message(allowed.outcome.wire(), allowed.outcome.digest().to_string()),
+            "mandate-refused-order": message(early.order.wire(), early.order.digest().to_string()),
+            "mandate-refusal": message(early.outcome.wire(), early.outcome.digest().to_string()),
             "pin-report": message(report.wire(), report.digest().to_string()),
             "static-bill": message(static_story.bill.wire(), static_story.bill.digest().to_string()),
             "static-order": message(static_story.order.wire(), static_story.order.digest().to_string()),
@@ -154,11 +187,16 @@ fn vectors() -> Value {
             { "as": "order", "why": "a result sent as an order", "code": "wrong-message-kind", "wire": story.result.wire() },
             { "as": "session-order", "why": "the session is over", "code": "bad-wearer-check", "wire": after_session.wire() },
             { "as": "pin-report", "why": "a time to wait for without waiting", "code": "bad-pin-report", "wire": until.wire() },
+            { "as": "mandate-payment", "why": "a decision and a mandate", "code": "other-decision", "wire": both },
+            { "as": "mandate-payment", "why": "of an order outside of the rule's hours", "code": "outside-mandate",
+              "order": early.order.wire(), "wire": at_noon },
+            { "as": "mandate-refusal", "why": "the rule has another reason", "code": "outside-mandate", "wire": other_why },
             { "as": "decision", "why": "another total", "code": "wrong-total", "wire": cast.sign_decision(&wrong_total) },
             { "as": "outcome", "why": "signed by the watch", "code": "bad-signature",
               "wire": sign(Kind::Outcome, nodpay_core::Outcome::clone(&story.outcome), &cast.watch_key).expect("signs").wire() },
         ],
         "evidence": cast.evidence(&story).to_file().expect("serialises"),
+        "mandate-evidence": ruled.evidence(&allowed).to_file().expect("serialises"),
         "anchor": cast.anchor().to_file().expect("serialises"),
     })
 }

@@ -149,6 +149,8 @@ pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) ->
         Entry::PinCommand(PinCommand { watch, .. }) | Entry::SetSession(WatchSession { watch, .. }) => {
             enrolled(tx.db, entry.household, *watch)?;
         }
+        Entry::SetMandate(mandate) => enrolled(tx.db, entry.household, mandate.watch)?,
+        Entry::EndMandate(_) => {}
     }
     insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
     books.head = append.message.digest;

@@ -258,7 +258,8 @@ pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow
     if is(live.row.payment.as_ref(), &pay.message) {
         return Ok(live.row);
     }
-    let step = step(tx, &mut books, &mut live, Event::Paid { decision: payment.decision }, now)?;
+    let decision = payment.voucher().ok_or(StoreError::OtherDecision)?.digest();
+    let step = step(tx, &mut books, &mut live, Event::Paid { decision }, now)?;
     if payment.total != live.row.total {
         return Err(StoreError::WrongTotal.into());
     }
@@ -541,6 +542,8 @@ fn end(
         outcome: kind,
         reason,
         decision: digest(&live.row.decision),
+        mandate: None,
+        rule: None,
         cancel: digest(&live.row.cancel),
         payment: digest(&live.row.payment),
         transfer,

@@ -8,6 +8,7 @@ import {
 import {
   LogBook, billTerms, checkBill, checkDigits, checkRequote, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyMerchantCertificate,
   verifyOrder, verifyOrderOfAnyWatch, verifyOrderView, verifyOutcome, verifyOutcomeCertificate, verifyPairingClaim,
+    verifyMandate, verifyMandatePayment,
     verifyPayment, verifyPinReport, verifyRequote, verifyResult, verifyStaticBill,
 } from "./verify.js";
 import { CURRENCIES, readCode } from "./code.js";
@@ -84,6 +85,23 @@ export async function runVectors(vectors) {
     return refused(verifyOrder(wire("session-order"), held.book, trust.watch, held.bill), "unknown-log-head");
   });
   await message("session-order", () => verifyOrder(wire("session-order"), held.later, trust.watch, held.bill));
+  await check("mandate log", async () => {
+    held.ruled = await LogBook.found(messages.log[0], trust.founding, rp);
+    for (const entry of [...messages.log.slice(1), ...messages["later-log"], ...messages["mandate-log"]]) await held.ruled.append(entry);
+    return held.ruled.mandates.length === 1 ? "" : "another number of rules";
+  });
+  await message("mandate-order", () => verifyOrder(wire("mandate-order"), held.ruled, trust.watch, held.bill));
+  await message("mandate-refused-order", () => verifyOrder(wire("mandate-refused-order"), held.ruled, trust.watch, held.bill));
+  const underRule = (wire, order) => verifyMandatePayment(wire, held.ruled, order, held.bill, certificate);
+  const byRule = async (wire, order) => {
+    const outcome = await verifyOutcome(wire, held["outcome-certificate"], order);
+    const { mandate, rule } = outcome.payload;
+    verifyMandate(mandate, rule ? "refuse" : "approve", rule, held.ruled, order, held.bill, certificate);
+    return outcome;
+  };
+  await message("mandate-payment", () => underRule(wire("mandate-payment"), held["mandate-order"]));
+  await message("mandate-outcome", () => byRule(wire("mandate-outcome"), held["mandate-order"]));
+  await message("mandate-refusal", () => byRule(wire("mandate-refusal"), held["mandate-refused-order"]));
   await check("request-proof", async () => {
     await openJws("request-proof", wire("request-proof"), trust.watch_key);
   });
@@ -111,6 +129,9 @@ export async function runVectors(vectors) {
     "session-order": (forged) => verifyOrder(forged, held.later, trust.watch, held.bill),
     "pin-report": (forged) => verifyPinReport(forged, held.book, trust.watch),
     decision: (forged) => verifyDecision(forged, held.book, held.order, held.bill, null),
+    "mandate-payment": async (forged, { order } = {}) =>
+      underRule(forged, order ? await verifyOrder(order, held.ruled, trust.watch, held.bill) : held["mandate-order"]),
+    "mandate-refusal": (forged) => byRule(forged, held["mandate-refused-order"]),
     payment: (forged) => verifyPayment(forged, held.book, held.order, held.decision),
     cancel: (forged) => verifyCancel(forged, held.book, held.order),
     outcome: (forged) => verifyOutcome(forged, held["outcome-certificate"], held.order),
@@ -119,7 +140,7 @@ export async function runVectors(vectors) {
       verifyDecision(forged, held.book, held["requoted-order"], held["requotable-bill"], held.requote),
   };
   for (const forgery of vectors.forgeries) {
-    await check(`forged ${forgery.as}: ${forgery.why}`, () => refused(openers[forgery.as](forgery.wire), forgery.code));
+    await check(`forged ${forgery.as}: ${forgery.why}`, () => refused(openers[forgery.as](forgery.wire, forgery), forgery.code));
   }
   await check("a decision over the bill is stale once it was requoted", () =>
     refused(
@@ -132,6 +153,10 @@ export async function runVectors(vectors) {
     for (const name of ["bill", "order", "decision", "payment", "outcome", "result"]) view[name] = wire(name);
     view.outcome_certificate = wire("outcome-certificate");
     await verifyOrderView(view, held.book, trust);
+    const ruled = { order_id: held["mandate-order"].payload.order, certificate: view.certificate, bill: view.bill, outcome_certificate: view.outcome_certificate };
+    for (const name of ["order", "payment", "outcome"]) ruled[name] = wire(`mandate-${name}`);
+    const { mandate } = await verifyOrderView(ruled, held.ruled, trust);
+    if (mandate?.mandate.version !== 1) return "paid under another rule";
     const { payment, ...without } = view;
     return refused(verifyOrderView(without, held.book, trust), "other-payment");
   });

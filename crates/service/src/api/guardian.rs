@@ -383,7 +383,11 @@ pub(super) async fn append(
                 return Err(ApiError::PersonName);
             }
         }
-        Entry::RemoveWatch(_) | Entry::PinCommand(_) | Entry::SetSession(_) => {}
+        Entry::RemoveWatch(_)
+        | Entry::PinCommand(_)
+        | Entry::SetSession(_)
+        | Entry::SetMandate(_)
+        | Entry::EndMandate(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let append = AppendLog { entry, message, counter, wearer: body.wearer, pairing: body.pairing };

@@ -150,7 +150,7 @@ pub async fn a_whole_payment(store: &Store) {
     let mut other = payment(&row, now);
     other.payment.total = cny(900);
     assert_eq!(refused(store.pay(other.clone(), now).await), StoreError::WrongTotal);
-    other.payment.decision = Digest::from_bytes(fresh());
+    other.payment.decision = Some(Digest::from_bytes(fresh()));
     assert_eq!(refused(store.pay(other.clone(), now).await), StoreError::OtherDecision);
     other.payment.order = Digest::from_bytes(fresh());
     assert_eq!(refused(store.pay(other.clone(), now).await), StoreError::OtherOrder);

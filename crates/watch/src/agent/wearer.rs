@@ -257,7 +257,11 @@ impl Agent {
                     self.tell(Notice::SessionSet { session_ms: unsigned(session.session_ms) });
                 }
             }
-            Entry::Found(_) | Entry::EnrolWatch(_) | Entry::RemoveWatch(_) => {}
+            Entry::Found(_)
+            | Entry::EnrolWatch(_)
+            | Entry::RemoveWatch(_)
+            | Entry::SetMandate(_)
+            | Entry::EndMandate(_) => {}
         }
     }
 
