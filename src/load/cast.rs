@@ -42,6 +42,10 @@ pub struct Shop {
 }
 
 impl Shop {
+    pub const fn certificate(&self) -> &Verified<MerchantCertificate> {
+        &self.certificate
+    }
+
     async fn open(store: &Store, root: &SoftwareKey) -> Result<Self> {
         let details = MerchantDetails {
             name: Text::new("阳光小卖部 Sunny Shop")?,

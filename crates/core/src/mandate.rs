@@ -155,6 +155,12 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// As [`judge`] takes it.
+    #[must_use]
+    pub const fn rule(&self) -> (&Mandate, Digest) {
+        (&self.mandate, self.entry)
+    }
+
     /// Whether it held once entry `seq` was the newest. Time may have ended it: that is [`judge`]'s question.
     #[must_use]
     pub fn holds_at(&self, seq: u64) -> bool {
@@ -311,20 +317,20 @@ pub enum MandateError {
     Nothing,
 }
 
-/// What the rules that hold say to an order; `None` where none of them is for it. `spent` is what the watch has paid or is
-/// about to pay in a period, without this order.
+/// What rules that hold, each with the entry that made it, say to an order; `None` where none of them is for it. `spent` is what the
+/// watch has paid or is about to pay in a period, without this order.
 ///
 /// One rule's refusal counts more than another's approval, and an approval more than another's question.
 pub fn judge<'a>(
-    standing: impl IntoIterator<Item = &'a Standing>,
+    rules: impl IntoIterator<Item = (&'a Mandate, Digest)>,
     asked: &Asked,
     spent: impl Fn(Period) -> Minor,
 ) -> Option<Judgement> {
     let mut said: Option<Judgement> = None;
-    for one in standing.into_iter().filter(|one| one.mandate.is_for(asked)) {
-        let answer = one.mandate.answer(asked, &spent);
+    for (mandate, entry) in rules.into_iter().filter(|(mandate, _)| mandate.is_for(asked)) {
+        let answer = mandate.answer(asked, &spent);
         if said.is_none_or(|said| answer.weight() > said.answer.weight()) {
-            said = Some(Judgement { entry: one.entry, answer });
+            said = Some(Judgement { entry, answer });
         }
     }
     said

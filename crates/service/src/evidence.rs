@@ -6,7 +6,7 @@ use nodpay_protocol::{
     verify_outcome_certificate,
 };
 use nodpay_store::{
-    Ended, EvidenceParts, Finding, MAX_HOUSEHOLDS_PAGE, MAX_ORDERS_PAGE, Message, OrderRow, Store, StoreError, hold_id,
+    Ended, EvidenceParts, Finding, MAX_HOUSEHOLDS_PAGE, MAX_ORDERS_PAGE, Message, OrderRow, Store, StoreError,
 };
 
 use crate::keys::ServiceKeys;
@@ -157,9 +157,8 @@ fn prove(row: &OrderRow, evidence: Evidence, anchor: &str) -> Result<(), String>
     if Some(report.outcome) != outcome || report.total != row.total {
         return Err("it proves another outcome or total than the books have".to_owned());
     }
-    let paid = row.decision.as_ref().filter(|_| outcome == Some(nodpay_core::OutcomeKind::Paid));
-    if report.transfer != paid.map(|decision| hold_id(decision.digest)) {
-        return Err("it names another transfer than its decision's".to_owned());
+    if report.transfer != row.hold_id().filter(|_| outcome == Some(nodpay_core::OutcomeKind::Paid)) {
+        return Err("it names another transfer than its decision's or its mandate's".to_owned());
     }
     Ok(())
 }

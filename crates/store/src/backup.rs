@@ -22,7 +22,7 @@ const BATCH: u64 = 500;
 
 /// Every table, in an order in which rows come after those they refer to. The program's own names only: never a text from
 /// outside.
-const TABLES: [&str; 31] = [
+const TABLES: [&str; 33] = [
     "messages",
     "outcome_certificates",
     "households",
@@ -54,6 +54,8 @@ const TABLES: [&str; 31] = [
     "payouts",
     "events",
     "merchant_events",
+    "mandates",
+    "mandate_sums",
 ];
 
 #[derive(Serialize, Deserialize)]

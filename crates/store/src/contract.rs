@@ -5,6 +5,7 @@
 mod access;
 mod cast;
 mod ledger;
+mod mandates;
 mod money;
 mod orders;
 mod races;
@@ -15,6 +16,7 @@ mod requotes;
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
 pub use ledger::*;
+pub use mandates::*;
 pub use money::*;
 pub use orders::*;
 pub use races::*;
@@ -83,6 +85,9 @@ macro_rules! store_contract {
             an_unanswered_hold_is_voided
             a_guardian_confirms
             a_bank_pays_the_merchant
+            rules_decide_in_place_of_a_guardian
+            rules_know_their_watch_time_and_money
+            caps_hold_whatever_comes_at_once
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -10,7 +10,7 @@ use crate::events::{To, tell};
 use crate::tx::{Fault, Tx};
 use crate::{
     AppendLog, Balance, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MAX_HOUSEHOLDS_PAGE, Message,
-    NewHousehold, StoreError, WatchRow, access, orders,
+    NewHousehold, StoreError, WatchRow, access, mandates, orders,
 };
 
 /// A household's row while a transaction works on it. Load it once, save it last.
@@ -150,9 +150,12 @@ pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) ->
             enrolled(tx.db, entry.household, *watch)?;
         }
         Entry::SetMandate(mandate) => enrolled(tx.db, entry.household, mandate.watch)?,
-        Entry::EndMandate(_) => {}
+        Entry::EndMandate(mandate) => mandates::end(tx.db, entry.household, *mandate)?,
     }
-    insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
+    let message = insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
+    if let Entry::SetMandate(mandate) = &entry.entry {
+        mandates::set(tx, &books, entry.seq, message, mandate)?;
+    }
     books.head = append.message.digest;
     books.next_seq += 1;
     tell(tx, &mut books, To::Guardians, HouseholdEvent::Log(entry.seq), now)?;
@@ -226,7 +229,7 @@ fn insert_entry(
     seq: u64,
     message: &Message,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let message = insert_message(db, household.as_bytes(), message)?;
     run_one(
         db,
@@ -235,7 +238,7 @@ fn insert_entry(
         "INSERT INTO log_entries (household, seq, message, at) VALUES (?1, ?2, ?3, ?4)",
         params![household.as_bytes(), sql_int(seq)?, message, now.unix_ms()],
     )?;
-    Ok(())
+    Ok(message)
 }
 
 fn entry_digest(db: Db<'_>, household: HouseholdId, seq: u64) -> Result<Option<Digest>, StoreError> {

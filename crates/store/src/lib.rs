@@ -35,6 +35,7 @@ mod error;
 mod events;
 mod households;
 mod ledger;
+mod mandates;
 mod merchant_books;
 mod merchants;
 mod orders;
@@ -77,11 +78,11 @@ pub use rails::LEASE_MS as RAIL_LEASE_MS;
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
     BillState, BillStatus, CancelOrder, Claim, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Ended, EventRow,
-    EventsPage, EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, MerchantEvent,
-    MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCode, NewHousehold,
-    NewInvitation, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow, PairingState, Pay,
-    PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow, ReportPin, ReportResult, Requote,
-    ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
+    EventsPage, EvidenceParts, Finding, Good, GuardianRow, HouseholdEvent, HouseholdRow, InvitationKind, Judged,
+    MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCode,
+    NewHousehold, NewInvitation, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow, PairingRow, PairingState,
+    Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow, ReportPin, ReportResult,
+    Requote, ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
 };
 
 /// How long a merchant has to answer an ask: 30 seconds.
@@ -265,6 +266,14 @@ impl Store {
     /// Log entries from number `from_seq` on, in order.
     pub async fn log(&self, household: HouseholdId, from_seq: u64) -> Result<Vec<Message>, StoreError> {
         self.read(move |db| households::log(db, household, from_seq)).await
+    }
+
+    /// What the watches of a household have spent in each period that their rules know.
+    pub async fn mandate_sums(
+        &self,
+        household: HouseholdId,
+    ) -> Result<Vec<(WatchId, nodpay_core::Period, nodpay_core::Minor)>, StoreError> {
+        self.read(move |db| mandates::all_sums(db, household)).await
     }
 
     /// Digest of the newest log entry and the number of the next.

@@ -141,7 +141,7 @@ fn a_refusal_counts_more_than_an_approval_and_that_more_than_a_question() {
     let refuses = standing(with(|rule| (rule.outside, rule.per_payment) = (Outside::Refuse, Some(cny(1)))), 3);
     let of_another = standing(with(|rule| rule.watch = WatchId::from_bytes([9; 16])), 4);
     let over = standing(with(|rule| rule.until = NOON), 5);
-    let say = |rules: &[&Standing]| judge(rules.iter().copied(), &asked(1_000), nothing);
+    let say = |rules: &[&Standing]| judge(rules.iter().map(|rule| rule.rule()), &asked(1_000), nothing);
     let said = |number: u8, answer| Some(Judgement { entry: Digest::from_bytes([number; 32]), answer });
     assert_eq!(say(&[]), None);
     assert_eq!(say(&[&of_another, &over]), None);
@@ -322,7 +322,7 @@ proptest! {
         let rules: Vec<Standing> = rules.into_iter().zip(0..).map(|(rule, number)| standing(rule, number)).collect();
         let say = |total: i64, spent: i64| {
             let asked = Asked { age, at: NOON.plus_ms(hours * 60 * MINUTE_MS), ..asked(total) };
-            judge(&rules, &asked, |_| Minor::new(spent).expect("in range"))
+            judge(rules.iter().map(Standing::rule), &asked, |_| Minor::new(spent).expect("in range"))
         };
         let said = say(total, spent);
         prop_assert!(allows(say(total, spent + spent_more)) <= allows(said));

@@ -7,6 +7,7 @@ mod bank_folder;
 mod card;
 mod flow;
 mod localstripe;
+mod mandates;
 mod money;
 mod network;
 mod pins;
