@@ -324,6 +324,12 @@ impl HouseholdLog {
         self.mandates.iter().find(|standing| standing.mandate.mandate == mandate && standing.ended.is_none())
     }
 
+    /// Its newest version, ended or not.
+    #[must_use]
+    pub fn mandate_ever(&self, mandate: MandateId) -> Option<&Standing> {
+        self.mandates.iter().rfind(|standing| standing.mandate.mandate == mandate)
+    }
+
     /// The version that this entry made, whether it holds or not.
     #[must_use]
     pub fn mandate_of(&self, entry: Digest) -> Option<&Standing> {

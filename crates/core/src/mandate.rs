@@ -338,6 +338,15 @@ pub fn judge<'a>(
 
 impl Answer {
     #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Refuse(_) => "refuse",
+            Self::Ask(_) => "ask",
+        }
+    }
+
+    #[must_use]
     pub const fn why(self) -> Option<Why> {
         match self {
             Self::Approve => None,
@@ -500,8 +509,8 @@ impl Mandate {
         steps.filter(|at| *at < before.until).any(|at| self.offset(at) != before.offset(at))
     }
 
-    /// Its form; `at` is the entry's.
-    fn check(&self, at: Timestamp) -> Result<(), MandateError> {
+    /// Its form; `at` is when it is signed.
+    pub fn check(&self, at: Timestamp) -> Result<(), MandateError> {
         if !(1..=MAX_MANDATE_LIFE_MS).contains(&self.until.ms_since(at)) {
             return Err(MandateError::Life);
         }

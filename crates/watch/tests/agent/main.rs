@@ -4,6 +4,7 @@ mod crash;
 mod flow;
 mod forged;
 mod input;
+mod mandates;
 mod network;
 mod sticker;
 mod wearer;
