@@ -75,12 +75,16 @@ async fn anchor(
     household: HouseholdId,
 ) -> Result<Result<String, String>, StoreError> {
     let log = store.log(household, 0).await?;
+    let rules = store.mandate_entries(household).await?;
     let book = || {
         let (founding, rest) = log.split_first().ok_or("it is empty")?;
         let mut book = LogBook::found(&founding.wire, Some(founding.digest), relying_party.clone())
             .map_err(|error| error.to_string())?;
         for entry in rest {
             book.append(&entry.wire).map_err(|error| error.to_string())?;
+        }
+        if rules != book.mandates().map(|standing| standing.entry).collect::<Vec<_>>() {
+            return Err("the rules that payments are judged by are not those of the log".to_owned());
         }
         let guardians = book.guardians().map(|guardian| AnchorGuardian {
             guardian: guardian.guardian,

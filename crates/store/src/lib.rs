@@ -268,6 +268,11 @@ impl Store {
         self.read(move |db| households::log(db, household, from_seq)).await
     }
 
+    /// The log entries of the rules that orders are judged by, in their order.
+    pub async fn mandate_entries(&self, household: HouseholdId) -> Result<Vec<Digest>, StoreError> {
+        self.read(move |db| mandates::entries(db, household)).await
+    }
+
     /// What the watches of a household have spent in each period that their rules know.
     pub async fn mandate_sums(
         &self,

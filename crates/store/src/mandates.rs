@@ -74,6 +74,18 @@ pub(crate) fn of_watch(db: Db<'_>, household: HouseholdId, watch: WatchId) -> Re
     )
 }
 
+/// The entries of all rules of a household's, in their order.
+pub(crate) fn entries(db: Db<'_>, household: HouseholdId) -> Result<Vec<Digest>, StoreError> {
+    many(
+        db,
+        "mandates",
+        household,
+        "SELECT m.digest FROM mandates r JOIN messages m ON m.id = r.entry WHERE r.household = ?1 ORDER BY r.seq",
+        params![household.as_bytes()],
+        |cells| cells.id(),
+    )
+}
+
 // Orders
 
 /// What the rules say to an order that is being placed, and the rule that says it.

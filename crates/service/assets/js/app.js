@@ -1,5 +1,5 @@
 // /app: the guardian's pages. Starts by checking the household log against what this browser pinned; then follows the
-// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household.
+// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/rules.
 
 import { Problem, get, post, serviceNow } from "./api.js";
 import { announce, download, focusHeading, h, patch } from "./dom.js";
@@ -9,6 +9,7 @@ import { VerifyError, fromBase64Url, parseAssertion, utf8 } from "./messages.js"
 import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
+import { forgetRules, ruleLogWords, ruleNote, rulesPage } from "./rules.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
 import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
 import { anchorFile, believe, readPin } from "./trust.js";
@@ -149,6 +150,7 @@ async function onEvent(kind, data) {
     if (data.order) {
       await refreshOrder(data.order);
       if (kind === "order") tellOrder(data.order);
+      if (kind === "decision") tellRule(data.order);
       if (kind === "outcome") await refreshHome();
       if (kind === "outcome" || kind === "result") announce(endingSaid(state.orders.get(data.order), kind, state.home.names));
     }
@@ -163,6 +165,12 @@ function tellOrder(id) {
   if (!entry?.order || entry.view.state !== "waiting") return;
   announce(t("home.asks-said", { name: nameOf(entry.order), total: money(askedTotal(entry.order)) }));
   if (inDemo() && ["home", "pair"].includes(route().page)) location.hash = `#/order/${id}`;
+}
+
+/** Paid or to be paid without anybody's nod. */
+function tellRule(id) {
+  const entry = state.orders.get(id);
+  if (entry?.order && !entry.order.decision) announce(ruleNote(state, entry)?.text);
 }
 
 function tellPin(watch) {
@@ -227,7 +235,7 @@ async function take(view) {
     try {
       entry.order = await verifyOrderView(view, state.home.book, state.home.trust);
     } catch (error) {
-      if (!["unknown-log-head", "unknown-watch"].includes(error.code)) throw error;
+      if (!["unknown-log-head", "unknown-watch", "unknown-mandate"].includes(error.code)) throw error;
       await refreshHome(); // the log may have grown since
       entry.order = await verifyOrderView(view, state.home.book, state.home.trust);
     }
@@ -282,7 +290,7 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  return { page: ["order", "pair", "household"].includes(page) ? page : "home", id };
+  return { page: ["order", "pair", "household", "rules"].includes(page) ? page : "home", id };
 }
 
 async function onRoute() {
@@ -290,6 +298,7 @@ async function onRoute() {
   if (page !== "pair") leavePairing();
   state.removing = null;
   forgetPinAsk();
+  if (page !== "rules") forgetRules();
   state.problem = null;
   render();
   focusHeading();
@@ -304,7 +313,7 @@ async function onRoute() {
 function tick() {
   const { page } = route();
   const { activeElement } = document;
-  if (state.phase !== "ready" || page === "household") return;
+  if (state.phase !== "ready" || ["household", "rules"].includes(page)) return;
   if (activeElement?.nodeName === "SELECT") return; // an open list must not be touched
   render();
 }
@@ -338,6 +347,7 @@ function content(page, id) {
   if (page === "order") return orderPage(ctx, id);
   if (page === "pair") return pairingPage(ctx);
   if (page === "household") return householdPage();
+  if (page === "rules") return rulesPage(ctx, id);
   return homePage();
 }
 
@@ -393,6 +403,7 @@ function homePage() {
       h("h2", {}, t("home.history")),
       past.length === 0 ? h("p.soft", {}, t("home.no-history")) : h("ul.history", {}, ...past.map(historyRow)),
       state.more !== null && h("button.plain", { type: "button", onclick: loadMore }, t("home.more"))),
+    watches.length > 0 && inDemo() && h("a.plain", { href: "#/rules", testid: "rules" }, icon("list"), t("home.rules")),
     watches.length > 0 && inDemo() && h("a.plain", { href: "#/household" }, icon("person"), t("nav.household")),
   ];
 }
@@ -430,7 +441,8 @@ function historyRow(entry) {
       h(`span.tile.${look}`, {}, icon(symbol)),
       h("span.what", {},
         h("span.name", {}, h("bdi", {}, order.certificate.payload.name)),
-        h("span.soft", {}, `${nameOf(order)} · ${when(order.order.payload.created)} · ${t(`outcome.${kind}`)}`)),
+        h("span.soft", {}, `${nameOf(order)} · ${when(order.order.payload.created)} · ${t(`outcome.${kind}`)}`),
+        order.mandate && h("span.soft", { testid: "past-rule" }, ruleNote(state, entry).text)),
       h(`span.amount${kind === "paid" ? "" : ".soft"}`, {}, money(total))));
 }
 
@@ -482,6 +494,7 @@ function watchRow(watch, name) {
 
 function logWords(entry) {
   const { kind, content } = entry.entry;
+  if (kind === "set-mandate" || kind === "end-mandate") return ruleLogWords(entry.entry, state.home.book);
   const watch = kind === "enrol-watch" ? content : state.home.book.watchEver(content.watch ?? content);
   const name = watch && (state.home.names.get(watch.wearer)?.name ?? t("wearer.unknown"));
   if (kind === "pin-command" || kind === "set-session") return pinEntryWords(entry.entry, name);
@@ -494,6 +507,7 @@ function bottomBar(page) {
   return h("nav.bottom", { "aria-label": t("nav.label") },
     link("home", "#/", "home", t("nav.home")),
     link("pair", "#/pair", "watch", t("nav.watch")),
+    link("rules", "#/rules", "list", t("nav.rules")),
     link("household", "#/household", "person", t("nav.household")));
 }
 

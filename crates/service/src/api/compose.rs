@@ -2,7 +2,7 @@
 //! data is what those say when the event is sent.
 
 use nodpay_core::{
-    Amount, Answer, AskId, BillId, Digest, GuardianId, HouseholdId, Judgement, LineId, MerchantId, OrderId, OrderState,
+    Amount, AskId, BillId, Digest, GuardianId, HouseholdId, Judgement, LineId, MerchantId, OrderId, OrderState,
     PairingId, PersonName, Text, Timestamp, WatchId, Why,
 };
 use nodpay_protocol::Verified;
@@ -224,12 +224,7 @@ pub(crate) struct JudgedView {
 
 impl JudgedView {
     pub(crate) const fn new(said: Judgement) -> Self {
-        let answer = match said.answer {
-            Answer::Approve => "approve",
-            Answer::Refuse(_) => "refuse",
-            Answer::Ask(_) => "ask",
-        };
-        Self { entry: said.entry, answer, why: said.answer.why() }
+        Self { entry: said.entry, answer: said.answer.as_str(), why: said.answer.why() }
     }
 }
 

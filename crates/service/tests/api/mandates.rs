@@ -2,7 +2,8 @@
 
 use nodpay_core::{Bill, Entry, Mandate, Order, Reduction, Why};
 use nodpay_protocol::{Kind, Report, Verified, sign, verify_evidence, verify_outcome};
-use nodpay_testkit::{Cast, cny, minor, retotal};
+use nodpay_service::check_evidence;
+use nodpay_testkit::{Cast, cny, minor, retotal, rp};
 use serde_json::json;
 
 use crate::app::{Answer, Household, TestApp};
@@ -75,6 +76,10 @@ fn a_rule_lets_the_watch_pay_without_a_nod() {
     assert_eq!((report.outcome.as_str(), report.total), ("paid", cny(3_000)));
     assert!(report.story.iter().any(|step| step.what.starts_with("approved 30.00 CNY by itself")), "{report:?}");
     assert_eq!(app.wait(app.app.store().check()).expect("reads"), []);
+    let mut found = Vec::new();
+    let (store, keys, relying_party) = (app.app.store(), app.app.keys(), rp());
+    let looked_at = app.wait(check_evidence(store, keys, &relying_party, |finding| found.push(finding)));
+    assert_eq!((looked_at.expect("reads"), found), (1, Vec::new()));
 }
 
 #[test]
@@ -94,6 +99,43 @@ fn what_a_rule_refuses_nobody_is_asked_about() {
     assert_eq!(view["judged"]["why"], "hour");
     let report = evidence(&app, cast, &household, &order);
     assert_eq!((report.outcome.as_str(), app.balance(&household)), ("refused", (20_000, 0)));
+}
+
+#[test]
+fn a_rule_is_tried_on_what_was_ordered() {
+    let (app, household) = TestApp::furnished();
+    let cast = &household.cast;
+    for (number, price) in [(1, 3_000), (2, 3_000), (3, 9_000)] {
+        let bill = sold(&app, cast, number, price);
+        let order = cast.order(&bill, number);
+        app.place(cast, &order).ok();
+        let decision = app.approve(&household, &order, &bill);
+        app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+    }
+    let test = |rule: &Mandate| {
+        let headers = app.pages(&household.cookie);
+        app.post("/api/guardian/rules/test", &headers, &json!({ "mandate": rule }))
+    };
+    let rule = Mandate { per_day: Some(cny(5_000)), ..cast.snacks() };
+    let tested = test(&rule).ok();
+    let said: Vec<_> = tested["orders"].as_array().expect("orders").iter().rev().collect();
+    let brief =
+        |index: usize| (said[index]["answer"].as_str(), said[index]["why"].as_str(), said[index]["was"].as_str());
+    assert_eq!(brief(0), (Some("approve"), None, Some("paid")));
+    assert_eq!(brief(1), (Some("refuse"), Some("over-day"), Some("paid")));
+    assert_eq!(brief(2), (Some("refuse"), Some("over-day"), Some("paid")));
+    assert_eq!((said.len(), &said[0]["rule"], &tested["cut"]), (3, &json!("零食 snacks"), &json!(false)));
+    // Nothing was spent of the day but what the rule let through, and what the guardian approved.
+    let asks = Mandate { outside: nodpay_core::Outside::Ask, ..rule.clone() };
+    let tested = test(&asks).ok();
+    assert_eq!(tested["orders"][1]["answer"], "ask");
+    test(&Mandate { windows: Vec::new(), until: app.now(), ..rule.clone() }).refused(422, "bad-log-entry");
+    test(&Mandate { watch: nodpay_core::WatchId::from_bytes([99; 16]), ..rule }).refused(403, "unknown-watch");
+    app.clock.advance_ms(32 * 24 * 60 * 60 * 1000);
+    let later = Mandate { until: app.now().plus_ms(1), ..cast.snacks() };
+    let cookie = crate::app::login(&app, cast).cookie.expect("a session");
+    let tested = app.post("/api/guardian/rules/test", &app.pages(&cookie), &json!({ "mandate": later })).ok();
+    assert_eq!(tested["orders"], json!([]));
 }
 
 #[test]

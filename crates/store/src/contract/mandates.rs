@@ -48,6 +48,8 @@ pub async fn paid_under_a_rule(store: &Store) -> Family {
 async fn rule(store: &Store, family: &mut Family, mandate: Mandate) {
     let append = family.append(Entry::SetMandate(Box::new(mandate)), None);
     family.send(store, append).await.expect("a rule");
+    let entries = store.mandate_entries(family.household).await.expect("a read");
+    assert_eq!(entries.last(), Some(&family.head()));
 }
 
 fn said(row: &OrderRow) -> Option<Answer> {
