@@ -893,11 +893,10 @@ fn a_mandate_refuses_for_the_reason_it_has() {
     assert!(report.story[2].what.contains("refused 36.50 CNY by itself, version 1: hour"), "{:?}", report.story);
     let report = refused(|_| {}, Why::OverDay).expect("that much was spent, says the service");
     assert!(report.story[2].what.ends_with("is the service's word"), "{:?}", report.story);
-    for (bend, why) in [
-        (Box::new(|_: &mut Mandate| {}) as Box<dyn FnOnce(&mut Mandate)>, Why::Hour),
-        (Box::new(|_| {}), Why::OverMonth),
-        (Box::new(|rule| rule.outside = Outside::Ask), Why::OverDay),
-    ] {
+    type Bend = fn(&mut Mandate);
+    let cases: [(Bend, Why); 3] =
+        [(|_| {}, Why::Hour), (|_| {}, Why::OverMonth), (|rule| rule.outside = Outside::Ask, Why::OverDay)];
+    for (bend, why) in cases {
         let (cast, bill) = ruled(bend);
         let story = cast.mandate_story(bill.clone(), cast.order(&bill, 1), Some(why));
         let (file, anchor) = files(&cast, &story);

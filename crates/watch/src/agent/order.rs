@@ -78,7 +78,7 @@ pub(super) struct GivenUp {
 
 /// What lets the watch pay.
 pub(super) enum Nod {
-    Guardian(Verified<Decision>),
+    Guardian(Box<Verified<Decision>>),
     /// A standing rule, as the log has it.
     Rule(Box<Standing>),
 }
@@ -335,7 +335,7 @@ impl OpenOrder {
         let requote = requote.map(|wire| verify_requote(wire, &self.certificate, &self.bill)).transpose()?;
         let (decision, terms, _) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref())?;
         let pay_within_ms = unsigned(decision.pay_by.ms_since(decision.at));
-        Ok(terms.map(|terms| Approval { nod: Nod::Guardian(decision), requote, terms, pay_within_ms }))
+        Ok(terms.map(|terms| Approval { nod: Nod::Guardian(Box::new(decision)), requote, terms, pay_within_ms }))
     }
 
     /// A standing rule, checked against everything this watch knows: that the newest entry it follows still has the rule, that

@@ -107,7 +107,7 @@ fn open_order(record: OrderRecord, home: &Household) -> Result<OpenOrder, Verify
                 (Some(decision), None) => {
                     let (decision, terms, _) = verify_decision(&decision, &home.book, &order, &bill, requote.as_ref())?;
                     let payment = verify_payment(&payment, &home.book, &order, &decision)?;
-                    (Nod::Guardian(decision), terms.ok_or(VerifyError::NotApproved)?, payment)
+                    (Nod::Guardian(Box::new(decision)), terms.ok_or(VerifyError::NotApproved)?, payment)
                 }
                 (None, Some(entry)) => {
                     let payment = verify_mandate_payment(&payment, &home.book, &order, &bill, &certificate)?;
