@@ -42,6 +42,10 @@ pub struct Shop {
 }
 
 impl Shop {
+    pub const fn certificate(&self) -> &Verified<MerchantCertificate> {
+        &self.certificate
+    }
+
     async fn open(store: &Store, root: &SoftwareKey) -> Result<Self> {
         let details = MerchantDetails {
             name: Text::new("阳光小卖部 Sunny Shop")?,
@@ -252,7 +256,8 @@ impl Household {
             v: V1,
             payment: payment_id(order.digest(), decision.digest()),
             order: order.digest(),
-            decision: decision.digest(),
+            decision: Some(decision.digest()),
+            mandate: None,
             bill: decision.bill,
             payee: decision.payee,
             total: decision.total,

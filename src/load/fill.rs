@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nodpay_core::{Bill, Order, OutcomeCertificate};
+use nodpay_core::{Asked, Bill, Order, OutcomeCertificate};
 use nodpay_protocol::{Verified, verify_decision, verify_outcome};
 use nodpay_store::{Decide, NewBill, Pay, PlaceOrder, ReportResult, Store};
 
@@ -27,7 +27,7 @@ pub async fn fill(
             let household = household.ok_or("no household")?;
             for order in 0..each {
                 let shop = shops.get((number + order) % shops.len().max(1)).ok_or("no shop")?;
-                pay(&store, &household, shop.bill()?, order % STRIKE_EVERY == 0, &certificate).await?;
+                pay(&store, &household, shop, order % STRIKE_EVERY == 0, &certificate).await?;
             }
             Ok(())
         }
@@ -39,14 +39,16 @@ pub async fn fill(
 async fn pay(
     store: &Store,
     household: &Household,
-    bill: Verified<Bill>,
+    shop: &Shop,
     strike: bool,
     certificate: &Verified<OutcomeCertificate>,
 ) -> Result<()> {
+    let bill = shop.bill()?;
     store.create_bill(NewBill { bill: Bill::clone(&bill), message: message(&bill), watch: None }, now()).await?;
     let order = household.order(&bill)?;
     let id = order.order;
-    store.place_order(PlaceOrder { order: Order::clone(&order), message: message(&order) }, now()).await?;
+    let asked = Asked::new(&order, &bill, shop.certificate());
+    store.place_order(PlaceOrder { order: Order::clone(&order), message: message(&order), asked }, now()).await?;
     let wire = household.decision(&order, &bill, strike)?;
     let (decision, _, counter) = verify_decision(&wire, household.book(), &order, &bill, None)?;
     let payment = household.payment(&order, &decision)?;

@@ -332,14 +332,113 @@ fn write_video(path: &Path, code: &Frame) {
     std::fs::write(path, video).expect("writes the video");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_family_does_the_whole_job_in_a_real_browser() {
+/// The guardian founds the household with a real passkey, and pairs the watch.
+async fn settled() -> Window {
     let window = Window::open().await;
     window.client.goto(&window.address).await.expect("the demo page");
-
     window.founds().await;
     window.pairs().await;
     window.watch_says("50.00").await;
+    window
+}
+
+/// The till charges a loaf of bread, ¥8.50, and the child orders it.
+async fn order_bread(window: &Window, first: bool) {
+    window.till().await;
+    // The demo starts with a few things in the basket.
+    window.click(if first { "[data-testid=clear]" } else { "[data-testid=next-customer]" }).await;
+    window.click("[data-testid=good-bread]").await;
+    window.click("[data-testid=charge]").await;
+    window.text("[data-testid=till-code] canvas").await;
+    window.tap("Pay").await;
+    window.tap("Confirm").await;
+    window.watch_says("Your PIN").await;
+    window.type_pin("4827").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_pays_without_a_nod_and_asks_beyond_its_cap() {
+    let window = settled().await;
+    let go = async |page: &str| {
+        window.phone().await;
+        window.client.execute(&format!("location.hash = '#/{page}'"), vec![]).await.expect("goes");
+    };
+    let fill = async |id: &str, value: &str| {
+        let event = if matches!(id, "rule-shops" | "rule-outside") { "change" } else { "input" };
+        window.text(&format!("[data-testid={id}]")).await;
+        let script = format!(
+            "const field = document.querySelector('[data-testid={id}]'); field.value = '{value}'; \
+             field.dispatchEvent(new Event('{event}', {{ bubbles: true }}))"
+        );
+        window.client.execute(&script, vec![]).await.expect("fills");
+    };
+
+    // The first loaf is nodded to; so the phone knows the shop.
+    order_bread(&window, true).await;
+    window.phone().await;
+    if window.client.find(Locator::Css("[data-testid=wearer-check]")).await.is_err() {
+        window.click("[data-testid=waiting-order], [data-testid=wearer-check]").await;
+    }
+    window.click("[data-testid=approve]").await;
+    window.watch_says("Paid!").await;
+    window.tap("Done").await;
+
+    // A rule: up to ¥10 at this shop, ¥15 a day; its words are shown before the passkey signs it.
+    go("rules").await;
+    window.click("[data-testid=rule-new]").await;
+    fill("rule-name", "Snacks").await;
+    fill("rule-approve", "10").await;
+    fill("rule-per_day", "15").await;
+    fill("rule-shops", "only").await;
+    window.click("[data-testid=rule-shops-option]").await;
+    let words = window.text("[data-testid=rule-words]").await;
+    assert!(words.contains("up to ¥10.00 without asking") && words.contains("At most ¥15.00 a day"), "{words}");
+    window.page().await;
+    window.picture("rule").await;
+    window.phone().await;
+    window.click("[data-testid=rule-sign]").await;
+    window.text("[data-testid=rule]").await;
+    window.watch_says("Looser rule: Snacks").await;
+    window.tap("OK").await;
+
+    // The watch pays without a tap on the phone, and both sides say whose rule it was.
+    order_bread(&window, false).await;
+    window.watch_says("Paid!").await;
+    window.tap("Done").await;
+    go("").await;
+    window
+        .until("the history", "document.querySelector('[data-testid=past-rule]')?.textContent.includes('Snacks')")
+        .await;
+
+    // The next one is over the day's cap: the guardian is asked, and told why.
+    order_bread(&window, false).await;
+    window.watch_says("Waiting for a nod").await;
+    window.phone().await;
+    if window.client.find(Locator::Css("[data-testid=rule-note]")).await.is_err() {
+        window.click("[data-testid=waiting-order], [data-testid=rule-note]").await;
+    }
+    let note = window.text("[data-testid=rule-note]").await;
+    assert!(note.contains("Snacks") && note.contains("over the day's cap"), "{note}");
+
+    // What would have happened last month.
+    go("rules").await;
+    window.click("[data-testid=rule-edit]").await;
+    window.click("[data-testid=rule-test]").await;
+    window.until("the test", "document.querySelectorAll('[data-testid=rule-tested-order]').length === 3").await;
+    let script = "return [...document.querySelectorAll('[data-testid=rule-tested-order]')].map((row) => `${row.dataset.was} ${row.dataset.answer}`)";
+    let said = window.client.execute(script, vec![]).await.expect("rows");
+    assert_eq!(said, json!(["waiting ask", "paid ask", "paid approve"]), "one loaf a day, of the first two");
+    let narrow = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
+    assert_eq!(window.client.execute(narrow, vec![]).await.expect("a width"), true, "nothing sticks out");
+    window.page().await;
+    window.picture("rule-test").await;
+    window.client.clone().close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_family_does_the_whole_job_in_a_real_browser() {
+    let window = settled().await;
+
     window.charges(&["bread", "cola", "cola", "gum"]).await;
     window.tap("Pay").await;
     window.tap("Confirm").await;

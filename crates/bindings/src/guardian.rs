@@ -13,8 +13,9 @@ use nodpay_core::{
 };
 use nodpay_protocol::{
     Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, Verified, VerifyError, challenge, check_digits,
-    name_digest, verify_cancel, verify_decision, verify_merchant_certificate, verify_order, verify_ordered_bill,
-    verify_outcome, verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_requote,
+    name_digest, verify_cancel, verify_decision, verify_mandate, verify_mandate_payment, verify_merchant_certificate,
+    verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate, verify_pairing_claim,
+    verify_payment, verify_requote,
 };
 
 use crate::keys::SoftwareKey;
@@ -481,11 +482,20 @@ impl HouseholdLog {
         if outcome.decision != decision.as_ref().map(Verified::digest) {
             return Err(VerifyError::OtherDecision.into());
         }
+        if let Some(entry) = outcome.mandate {
+            let answer = outcome.rule.map_or(nodpay_core::Answer::Approve, nodpay_core::Answer::Refuse);
+            verify_mandate(entry, answer, &book, &held.order, &held.bill, &held.certificate)?;
+        }
         let payment = match (&ended.payment, &decision) {
             (Some(wire), Some(decision)) => Some(verify_payment(wire, &book, &held.order, decision)?),
             (None, _) => None,
-            (Some(_), None) => return Err(VerifyError::OtherDecision.into()),
+            (Some(wire), None) => {
+                Some(verify_mandate_payment(wire, &book, &held.order, &held.bill, &held.certificate)?)
+            }
         };
+        if payment.as_ref().is_some_and(|payment| payment.voucher() != outcome.voucher()) {
+            return Err(VerifyError::OtherPayment.into());
+        }
         if outcome.payment != payment.as_ref().map(Verified::digest) {
             return Err(VerifyError::OtherPayment.into());
         }

@@ -1,6 +1,6 @@
 //! What the watch shows, field by field as `nodpay_watch::view` has it: facts, no sentences.
 
-use nodpay_core::{Amount, Occasion, Timestamp};
+use nodpay_core::{Amount, Occasion, Timestamp, Why};
 use nodpay_watch::view::{
     About, AmountPad, Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, PastOrder, PinGate, ScanFor, Screen,
     UserAction, View,
@@ -75,6 +75,7 @@ pub enum Screen {
         struck: Vec<String>,
         guardian: Option<String>,
         words: Option<String>,
+        rule: bool,
         unanswered: bool,
     },
     Ended(Ending),
@@ -192,6 +193,26 @@ pub enum Notice {
     TooLate,
     NoNetwork,
     ServiceTrouble,
+    Rule(Why),
+    RuleOver,
+    RuleLooser { name: String },
+}
+
+#[uniffi::remote(Enum)]
+pub enum Why {
+    Shop,
+    Category,
+    Place,
+    Age,
+    Weekday,
+    Hour,
+    OverPayment,
+    OverDay,
+    OverWeek,
+    OverMonth,
+    OverApproval,
+    PrintedCode,
+    Clock,
 }
 
 // `alipay`, `wechat`, `bank-app`, `bank-transfer`, `web-address`, or the scheme's own name: `PayNow`. Never handed in.

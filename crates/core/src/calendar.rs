@@ -54,6 +54,24 @@ impl Day {
         self.start().plus_ms(DAY_MS)
     }
 
+    /// The weekday, 0 for Monday.
+    #[must_use]
+    pub fn weekday(self) -> i64 {
+        // 1970-01-01 was a Thursday.
+        (self.number() + 3).rem_euclid(7)
+    }
+
+    /// The first day of the week (a Monday) or the month that it is in; of a day, itself.
+    #[must_use]
+    pub fn first_of(self, every: Every) -> Self {
+        let first = match every {
+            Every::Day => self.number(),
+            Every::Week => self.number() - self.weekday(),
+            Every::Month => self.number() + 1 - self.date().2,
+        };
+        Self::from_number(first).unwrap_or(Self::MIN)
+    }
+
     /// Year, month, day of month. Years are counted from March, so that the leap day is the last one.
     fn date(self) -> (i64, i64, i64) {
         let days = self.number() + EPOCH_DAYS;
@@ -109,7 +127,7 @@ impl FromStr for Day {
 }
 
 /// How often a schedule is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Every {
     Day,
     Week,
@@ -174,6 +192,21 @@ mod tests {
             ["", "2026-11-31", "2026-02-29", "1900-01-01", "2026-1-01", "2026-11-23 ", "2026/11/23", "+026-11-23"]
         {
             assert_eq!(text.parse::<Day>(), Err(DayError), "{text}");
+        }
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_months_on_the_first() {
+        for (text, weekday, week, month) in [
+            ("2026-11-23", 0, "2026-11-23", "2026-11-01"),
+            ("2026-11-29", 6, "2026-11-23", "2026-11-01"),
+            ("2028-03-01", 2, "2028-02-28", "2028-03-01"),
+            ("1970-01-02", 4, "1970-01-01", "1970-01-01"),
+        ] {
+            let day = day(text);
+            assert_eq!(day.weekday(), weekday, "{text}");
+            let firsts = [Every::Day, Every::Week, Every::Month].map(|every| day.first_of(every).to_string());
+            assert_eq!(firsts, [text, week, month]);
         }
     }
 

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::guardians::{Guardians, Place};
 use crate::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, Member, NewGuardian, Nonce, Proposal, PublicKey,
-    RecoveryKeys, Salt, Text, Timestamp, Unfreeze, V1, WatchId, WearerId,
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, Mandate, MandateError, MandateId, Member, NewGuardian,
+    Nonce, Proposal, PublicKey, RecoveryKeys, Salt, Standing, Text, Timestamp, Unfreeze, V1, WatchId, WearerId,
+    mandate,
 };
 
 /// How long a new watch has a lower cap, unless the household tightens it: 24 hours.
@@ -65,6 +66,9 @@ pub enum Entry {
     /// A new guardian, by a recovery key, after [`RECOVERY_DELAY_MS`](crate::RECOVERY_DELAY_MS).
     Recover(Guardian),
     Unfreeze(Unfreeze),
+    /// Makes a standing rule, or replaces it by its next version.
+    SetMandate(Box<Mandate>),
+    EndMandate(MandateId),
 }
 
 impl Entry {
@@ -75,6 +79,8 @@ impl Entry {
             Self::SetSession(WatchSession { watch, session_ms }) => *session_ms > log.session_ms(*watch, u64::MAX),
             // Who holds a recovery key brings in a guardian.
             Self::EnrolRecovery(_) | Self::Unfreeze(_) => true,
+            Self::SetMandate(set) => set.is_looser_than(log.mandate(set.mandate).map(|standing| &standing.mandate)),
+            Self::EndMandate(ended) => log.mandate(*ended).is_some_and(|standing| standing.mandate.refuses()),
             Self::Found(_)
             | Self::EnrolWatch(_)
             | Self::RemoveWatch(_)
@@ -195,6 +201,8 @@ pub enum HouseholdError {
     WatchUnknown,
     #[error("the session is not between none and eight hours")]
     SessionLength,
+    #[error("the rule is wrong: {0}")]
+    Mandate(#[from] MandateError),
     #[error("the log has reached its {MAX_ENTRIES} entries")]
     Full,
     #[error("the entry's signer is new and does not count yet")]
@@ -239,6 +247,8 @@ pub struct HouseholdLog {
     removed: BTreeMap<WatchId, EnrolledWatch>,
     /// From which entry on which session holds, oldest first: what was signed under an older one stays checkable.
     sessions: BTreeMap<WatchId, Vec<(u64, i64)>>,
+    /// Every version of every standing rule, oldest first: what one vouched for stays checkable.
+    mandates: Vec<Standing>,
 }
 
 impl HouseholdLog {
@@ -261,6 +271,7 @@ impl HouseholdLog {
             watches: BTreeMap::new(),
             removed: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            mandates: Vec::new(),
         })
     }
 
@@ -368,11 +379,16 @@ impl HouseholdLog {
             // A proposal inside a proposal needs nobody; a recovery is signed by another key.
             Entry::Propose(_) | Entry::Second(_) => return Err(HouseholdError::OneIsEnough),
             Entry::Recover(_) => return Err(HouseholdError::NotAGuardian),
+            Entry::SetMandate(set) => {
+                self.watch(set.watch).ok_or(HouseholdError::WatchUnknown)?;
+                mandate::set(&mut self.mandates, set, signer, place)?;
+            }
+            Entry::EndMandate(ended) => mandate::end(&mut self.mandates, *ended, place.seq)?,
         }
         Ok(())
     }
 
-    /// What the entry, which was folded, made effective: the change it seconds, itself, or nothing yet.
+    /// What the entry, which was folded or comes next, makes effective: the change it seconds, itself, or nothing yet.
     #[must_use]
     pub fn enacted<'a>(&'a self, entry: &'a LogEntry) -> Option<&'a Entry> {
         if let Entry::Second(proposal) = &entry.entry {
@@ -455,6 +471,29 @@ impl HouseholdLog {
     pub fn session_ms(&self, watch: WatchId, seq: u64) -> i64 {
         let set = self.sessions.get(&watch).into_iter().flatten();
         set.take_while(|(from, _)| *from <= seq).last().map_or(0, |(_, session_ms)| *session_ms)
+    }
+
+    /// The rule as its newest version says, if it was not ended. Its time may be over.
+    #[must_use]
+    pub fn mandate(&self, mandate: MandateId) -> Option<&Standing> {
+        self.mandates.iter().find(|standing| standing.mandate.mandate == mandate && standing.ended.is_none())
+    }
+
+    /// Its newest version, ended or not.
+    #[must_use]
+    pub fn mandate_ever(&self, mandate: MandateId) -> Option<&Standing> {
+        self.mandates.iter().rfind(|standing| standing.mandate.mandate == mandate)
+    }
+
+    /// The version that this entry made, whether it holds or not.
+    #[must_use]
+    pub fn mandate_of(&self, entry: Digest) -> Option<&Standing> {
+        self.mandates.iter().find(|standing| standing.entry == entry)
+    }
+
+    /// Those not ended by the entries so far, oldest version first. Their time may be over.
+    pub fn mandates(&self) -> impl Iterator<Item = &Standing> {
+        self.mandates.iter().filter(|standing| standing.ended.is_none())
     }
 
     pub fn watches(&self) -> impl Iterator<Item = &EnrolledWatch> {

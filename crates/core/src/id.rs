@@ -97,6 +97,8 @@ fixed_bytes! {
     BillId: 16;
     GuardianId: 16;
     HouseholdId: 16;
+    /// Of a standing rule, over all its versions.
+    MandateId: 16;
     MerchantId: 16;
     OrderId: 16;
     PairingId: 16;

@@ -13,6 +13,7 @@ mod iban;
 mod id;
 mod ledger;
 mod lifecycle;
+mod mandate;
 mod merchant;
 mod messages;
 mod money;
@@ -35,15 +36,19 @@ pub use household::{
 };
 pub use iban::{Iban, IbanError, check_digits_fit};
 pub use id::{
-    AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MerchantId, Nonce, OrderId,
-    PairingId, PaymentId, PublicKey, Salt, ScheduleId, TransferId, WatchId, WearerId,
+    AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MandateId, MerchantId, Nonce,
+    OrderId, PairingId, PaymentId, PublicKey, Salt, ScheduleId, TransferId, WatchId, WearerId,
 };
 pub use ledger::{BasisPoints, LedgerError, Wallet, fee_left};
 pub use lifecycle::{Event, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Money, OrderState, StateError, Step};
+pub use mandate::{
+    Answer, Asked, Choice, Judgement, MAX_MANDATE_LIFE_MS, Mandate, MandateError, Offset, Outside, Period, Place,
+    Standing, Weekday, Why, Window, judge,
+};
 pub use merchant::{Country, Mcc, MerchantCertificate, OutcomeCertificate};
 pub use messages::{
     Cancel, CancelReason, Decision, FailReason, Occasion, Order, Outcome, OutcomeKind, Payment, PinReport, PinState,
-    ResultReport, V1, Verdict, WearerCheck, WearerMethod,
+    ResultReport, V1, Verdict, Voucher, WearerCheck, WearerMethod,
 };
 pub use money::{Amount, Currency, MAX_MINOR, Minor, MoneyError};
 pub use rail::{BankAccount, Decline, Movement, Payer, Rail, RailAnswer, RailKind, RailReply, RailStep};

@@ -10,6 +10,8 @@
 //! ended     error (ended)     error          error        error     –           –        –         –          –
 //! ```
 //!
+//! What decides is a guardian's decision or, as the order comes, a mandate; either way it is named by its digest.
+//!
 //! Held, posted and declined are the rail's answers. The wallet answers in the transaction that asks it, so with it no order
 //! is seen holding or paying; where it cannot hold, the order ends `failed` without having left `waiting`. A rail outside
 //! answers later or not at all: an order that is paying has no deadline, and only that answer ends it.
@@ -57,11 +59,11 @@ pub enum OrderState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A verified decision. `hold` is the id its hold would get.
+    /// A verified decision, or what a mandate says. `hold` is the id its hold would get.
     Decided { decision: Digest, verdict: Verdict, total: Amount, pay_by: Timestamp, hold: TransferId },
     /// A verified cancellation of the watch.
     Cancelled,
-    /// A verified payment over `decision`.
+    /// A verified payment over `decision`, or over the mandate with that entry.
     Paid { decision: Digest },
     /// The rail holds the money.
     Held,

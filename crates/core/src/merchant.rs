@@ -31,7 +31,7 @@ pub struct OutcomeCertificate {
 }
 
 /// Merchant category code (ISO 18245): four digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mcc([u8; 4]);
 
 impl Mcc {
@@ -49,7 +49,7 @@ impl std::fmt::Display for Mcc {
 }
 
 /// Country code (ISO 3166-1 alpha-2): two capital letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Country([u8; 2]);
 
 impl Country {

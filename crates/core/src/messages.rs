@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     Amount, CredentialId, Digest, GuardianId, HouseholdId, LineId, Nonce, OrderId, PaymentId, Text, Timestamp,
-    TransferId, WatchId, WearerId,
+    TransferId, WatchId, WearerId, Why,
 };
 
 /// Version 1 of a message; any other number is refused.
@@ -121,15 +121,20 @@ pub enum Verdict {
     Refuse,
 }
 
-/// The watch's instruction to pay what the decision approves. Without it no money moves.
+/// The watch's instruction to pay what a decision or a mandate approves. Without it no money moves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Payment {
     pub v: V1,
-    /// Derived from `order` and `decision`.
+    /// Derived from `order` and what vouches: `decision` or `mandate`.
     pub payment: PaymentId,
     pub order: Digest,
-    pub decision: Digest,
+    /// A guardian's decision. Exactly one of this and `mandate` is present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Digest>,
+    /// The log entry of a standing rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate: Option<Digest>,
     pub bill: Digest,
     pub payee: Digest,
     pub total: Amount,
@@ -137,6 +142,40 @@ pub struct Payment {
     pub watch: WatchId,
     pub log_head: Digest,
     pub at: Timestamp,
+}
+
+impl Payment {
+    /// The decision or the entry of the mandate; `None` where there are both or neither.
+    #[must_use]
+    pub const fn voucher(&self) -> Option<Voucher> {
+        Voucher::of(self.decision, self.mandate)
+    }
+}
+
+/// What lets an order be paid, or refuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voucher {
+    /// Digest of a guardian's decision.
+    Decision(Digest),
+    /// Digest of the log entry of a mandate.
+    Mandate(Digest),
+}
+
+impl Voucher {
+    const fn of(decision: Option<Digest>, mandate: Option<Digest>) -> Option<Self> {
+        match (decision, mandate) {
+            (Some(decision), None) => Some(Self::Decision(decision)),
+            (None, Some(entry)) => Some(Self::Mandate(entry)),
+            (None, None) | (Some(_), Some(_)) => None,
+        }
+    }
+
+    #[must_use]
+    pub const fn digest(self) -> Digest {
+        match self {
+            Self::Decision(digest) | Self::Mandate(digest) => digest,
+        }
+    }
 }
 
 /// The watch takes its order back. Only before it has signed a payment.
@@ -174,6 +213,12 @@ pub struct Outcome {
     pub reason: Option<FailReason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Digest>,
+    /// The log entry of the mandate that approved or refused in place of a decision; never beside one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate: Option<Digest>,
+    /// Why the mandate refused; present exactly when it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Why>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Digest>,
     /// Present exactly when the service accepted a payment.
@@ -196,6 +241,14 @@ pub enum OutcomeKind {
     Refused,
     Expired,
     Cancelled,
+}
+
+impl Outcome {
+    /// What decided: a guardian or a mandate.
+    #[must_use]
+    pub const fn voucher(&self) -> Option<Voucher> {
+        Voucher::of(self.decision, self.mandate)
+    }
 }
 
 impl OutcomeKind {

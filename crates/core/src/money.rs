@@ -25,6 +25,7 @@ pub struct Minor(i64);
 
 impl Minor {
     pub const ZERO: Self = Self(0);
+    pub const MAX: Self = Self(MAX_MINOR);
 
     pub const fn new(minor: i64) -> Result<Self, MoneyError> {
         if minor >= -MAX_MINOR && minor <= MAX_MINOR { Ok(Self(minor)) } else { Err(MoneyError::OutOfRange) }

@@ -5,15 +5,15 @@
 //! a later signed message or be the last one, and nothing may be left over.
 
 use nodpay_core::{
-    Amount, Bill, CodeText, CredentialId, Digest, GuardianId, HouseholdId, MerchantCertificate, Order, OutcomeKind,
-    PersonName, PublicKey, Timestamp, TransferId, V1, Verdict,
+    Amount, Answer, Bill, CodeText, CredentialId, Digest, Every, GuardianId, HouseholdId, MerchantCertificate, Order,
+    OutcomeKind, Payment, PersonName, PublicKey, Standing, Timestamp, TransferId, V1, Verdict, Why,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LogBook, RelyingParty, Verified, VerifyError, code, name_digest, verify_cancel, verify_decision,
-    verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate,
-    verify_payment, verify_requote, verify_result,
+    LogBook, RelyingParty, Verified, VerifyError, code, name_digest, verify_cancel, verify_decision, verify_mandate,
+    verify_mandate_payment, verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome,
+    verify_outcome_certificate, verify_payment, verify_requote, verify_result,
 };
 
 /// Longest evidence file taken, in bytes.
@@ -179,12 +179,24 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     }
     let cancel = evidence.cancel.as_deref().map(|wire| verify_cancel(wire, &book, &order)).transpose();
     let cancel = link("cancel", cancel)?;
-    let payment = match (evidence.payment.as_deref(), &decision) {
-        (None, _) => None,
-        (Some(_), None) => return Err(broken("payment", "there is no decision it could be over")),
-        (Some(wire), Some((decision, ..))) => Some(link("payment", verify_payment(wire, &book, &order, decision))?),
-    };
     let outcome = link("outcome", verify_outcome(&evidence.outcome, &outcome_certificate, &order))?;
+    let mandate = outcome.mandate.map(|entry| {
+        let answer = outcome.rule.map_or(Answer::Approve, Answer::Refuse);
+        verify_mandate(entry, answer, &book, &order, &bill, &certificate)
+    });
+    let mandate = link("mandate", mandate.transpose())?;
+    let payment = match (evidence.payment.as_deref(), &decision, mandate) {
+        (None, ..) => None,
+        (Some(_), None, None) => return Err(broken("payment", "there is no decision or mandate it could be over")),
+        (Some(wire), Some((decision, ..)), _) => Some(link("payment", verify_payment(wire, &book, &order, decision))?),
+        (Some(wire), None, Some(standing)) => {
+            let payment = link("payment", verify_mandate_payment(wire, &book, &order, &bill, &certificate))?;
+            if payment.mandate != Some(standing.entry) {
+                return Err(broken("payment", "it is over another mandate"));
+            }
+            Some(payment)
+        }
+    };
     let result = evidence.result.as_deref().map(|wire| verify_result(wire, &book, &order, &outcome)).transpose();
     let result = link("result", result)?;
 
@@ -201,12 +213,19 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     if outcome.at < outcome_certificate.not_before || outcome.at >= outcome_certificate.not_after {
         return Err(broken("outcome", "its certificate was not valid then"));
     }
+    // It held when the order ended without the watch, which says what it knew in its payment.
+    if mandate.is_some_and(|standing| payment.is_none() && !standing.holds_at(book.next_seq() - 1))
+        && outcome.outcome == OutcomeKind::Refused
+    {
+        return Err(broken("mandate", "it was changed or ended before"));
+    }
     let terms = decision.as_ref().and_then(|(_, terms, _)| terms.as_ref());
-    let approved = terms.is_some();
+    let approved = terms.is_some() || (mandate.is_some() && outcome.rule.is_none());
+    let decided = decision.is_some() || mandate.is_some();
     let fits = match outcome.outcome {
         OutcomeKind::Paid => approved && payment.as_ref().is_some_and(|payment| payment.total == outcome.total),
-        OutcomeKind::Refused => decision.is_some() && !approved,
-        OutcomeKind::Failed | OutcomeKind::Expired | OutcomeKind::Cancelled => decision.is_none() || approved,
+        OutcomeKind::Refused => decided && !approved,
+        OutcomeKind::Failed | OutcomeKind::Expired | OutcomeKind::Cancelled => !decided || approved,
     };
     if !fits {
         return Err(broken("outcome", "it does not follow from the decision and payment"));
@@ -266,6 +285,10 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
         let who = format!("guardian {} with passkey {}{admitted}", decision.guardian, decision.credential);
         tell(decision.at, who, what);
     }
+    if let Some(standing) = mandate {
+        let who = format!("mandate {:?} that guardian {} signed", standing.mandate.name.as_str(), standing.guardian);
+        tell(order.created, who, by_mandate(standing, outcome.rule, bill.total(), payment.as_deref()));
+    }
     if let Some(cancel) = &cancel {
         tell(cancel.at, format!("{child}'s watch"), "cancelled".to_owned());
     }
@@ -306,6 +329,22 @@ fn check_log(evidence: &Evidence, anchor: &Anchor) -> Result<LogBook, EvidenceEr
         }
     }
     Ok(book)
+}
+
+/// Which of the two vouched: no guardian looked at this order. The service alone counts what was spent before.
+fn by_mandate(standing: &Standing, rule: Option<Why>, total: Amount, payment: Option<&Payment>) -> String {
+    let version = standing.mandate.version;
+    let has_sums = Every::ALL.into_iter().any(|every| standing.mandate.cap(every).is_some());
+    let sums = match (has_sums, rule.and_then(Why::every)) {
+        (_, Some(_)) => "; that so much was spent before is the service's word",
+        (true, None) if rule.is_none() => "; that its caps of a day, week and month had room is the service's word",
+        (true | false, None) => "",
+    };
+    let knew = if payment.is_some() { ", which held when the watch paid" } else { "" };
+    match rule {
+        None => format!("approved {total} by itself, version {version}{knew}{sums}"),
+        Some(why) => format!("refused {total} by itself, version {version}: {}{sums}", why.as_str()),
+    }
 }
 
 /// What became of a printed code, and whose the code says it is.

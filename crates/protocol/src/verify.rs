@@ -7,10 +7,10 @@
 use std::ops::Deref;
 
 use nodpay_core::{
-    Bill, BillError, BillTerms, Cancel, CodeText, Decision, Digest, EnrolledWatch, Entry, Guardian, GuardianId,
-    HouseholdError, HouseholdLog, LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Member, MerchantCertificate, Order,
-    Outcome, OutcomeCertificate, OutcomeKind, Payment, PinReport, PinState, PublicKey, Reduction, RequoteError,
-    ResultReport, StrikeError, Timestamp, Verdict, WatchId,
+    Answer, Asked, Bill, BillError, BillTerms, Cancel, CodeText, Decision, Digest, EnrolledWatch, Entry, Guardian,
+    GuardianId, HouseholdError, HouseholdLog, LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Member,
+    MerchantCertificate, Order, Outcome, OutcomeCertificate, OutcomeKind, Payment, PinReport, PinState, PublicKey,
+    Reduction, RequoteError, ResultReport, Standing, StrikeError, Timestamp, Verdict, Voucher, WatchId,
 };
 
 use crate::joining::open_recovery;
@@ -100,6 +100,12 @@ pub enum VerifyError {
     WrongTotal,
     #[error("the decision refuses")]
     NotApproved,
+    #[error("the message names a rule that is not in the household log this verifier knows")]
+    UnknownMandate,
+    #[error("the rule was changed or ended, or its time was over")]
+    MandateOver,
+    #[error("the rule does not say that to this order")]
+    OutsideMandate,
     #[error("the message names a household log this verifier does not know, or an older one than before")]
     UnknownLogHead,
     #[error("the order's life is not between now and an hour")]
@@ -168,6 +174,9 @@ impl VerifyError {
             Self::OtherOutcome => "other-outcome",
             Self::WrongTotal => "wrong-total",
             Self::NotApproved => "not-approved",
+            Self::UnknownMandate => "unknown-mandate",
+            Self::MandateOver => "mandate-over",
+            Self::OutsideMandate => "outside-mandate",
             Self::UnknownLogHead => "unknown-log-head",
             Self::OrderLife => "bad-order-life",
             Self::DecisionLife => "bad-decision-life",
@@ -492,7 +501,7 @@ pub fn verify_payment(
     if payment.order != order.digest() || decision.order != order.digest() {
         return Err(VerifyError::OtherOrder);
     }
-    if payment.decision != decision.digest() {
+    if payment.voucher() != Some(Voucher::Decision(decision.digest())) {
         return Err(VerifyError::OtherDecision);
     }
     if decision.verdict != Verdict::Approve {
@@ -515,6 +524,70 @@ pub fn verify_payment(
     let paid_at = book.seq_of(payment.log_head);
     if paid_at.is_none() || paid_at < decided_at {
         return Err(VerifyError::UnknownLogHead);
+    }
+    Ok(payment)
+}
+
+/// Whether the mandate that the log entry with this digest made says `answer` to the order, as far as the order alone tells. What
+/// was spent before is the word of whoever counted it.
+pub fn verify_mandate<'a>(
+    entry: Digest,
+    answer: Answer,
+    book: &'a LogBook,
+    order: &Verified<Order>,
+    bill: &Verified<Bill>,
+    certificate: &Verified<MerchantCertificate>,
+) -> Result<&'a Standing, VerifyError> {
+    let standing = book.mandate_of(entry).ok_or(VerifyError::UnknownMandate)?;
+    let asked = Asked::new(order, bill, certificate);
+    if standing.mandate.watch != asked.watch {
+        return Err(VerifyError::OtherWatch);
+    }
+    if !standing.mandate.is_for(&asked) {
+        return Err(VerifyError::MandateOver);
+    }
+    if !standing.mandate.can_answer(&asked, answer) {
+        return Err(VerifyError::OutsideMandate);
+    }
+    Ok(standing)
+}
+
+/// The watch's instruction to pay its whole order under a mandate that held for all it knew.
+pub fn verify_mandate_payment(
+    wire: &str,
+    book: &LogBook,
+    order: &Verified<Order>,
+    bill: &Verified<Bill>,
+    certificate: &Verified<MerchantCertificate>,
+) -> Result<Verified<Payment>, VerifyError> {
+    let key = watch_key(book, order)?;
+    let payment: Verified<Payment> = open(Kind::Payment, wire, &key)?;
+    if payment.order != order.digest() || order.bill != bill.digest() {
+        return Err(VerifyError::OtherOrder);
+    }
+    let Some(Voucher::Mandate(entry)) = payment.voucher() else {
+        return Err(VerifyError::OtherDecision);
+    };
+    let standing = verify_mandate(entry, Answer::Approve, book, order, bill, certificate)?;
+    if payment.payment != payment_id(order.digest(), entry) {
+        return Err(VerifyError::OtherPayment);
+    }
+    if payment.bill != bill.digest() {
+        return Err(VerifyError::OtherBill);
+    }
+    if payment.payee != bill.certificate {
+        return Err(VerifyError::OtherPayee);
+    }
+    if payment.total != bill.total() {
+        return Err(VerifyError::WrongTotal);
+    }
+    same_watch(order, payment.household == order.household, payment.watch)?;
+    let paid_at = book.seq_of(payment.log_head).ok_or(VerifyError::UnknownLogHead)?;
+    if Some(paid_at) < book.seq_of(order.log_head) {
+        return Err(VerifyError::UnknownLogHead);
+    }
+    if !standing.holds_at(paid_at) {
+        return Err(VerifyError::MandateOver);
     }
     Ok(payment)
 }
@@ -547,7 +620,11 @@ pub fn verify_outcome(
         return Err(VerifyError::OtherOrder);
     }
     same_watch(order, outcome.household == order.household, outcome.watch)?;
-    let (decided, cancelled) = (outcome.decision.is_some(), outcome.cancel.is_some());
+    if outcome.decision.is_some() && outcome.mandate.is_some() {
+        return Err(VerifyError::OutcomeShape);
+    }
+    let by_rule = outcome.outcome == OutcomeKind::Refused && outcome.mandate.is_some();
+    let (decided, cancelled) = (outcome.voucher().is_some(), outcome.cancel.is_some());
     let (paid, moved) = (outcome.payment.is_some(), outcome.transfer.is_some());
     let fits = match outcome.outcome {
         OutcomeKind::Paid => decided && paid && moved && !cancelled,
@@ -556,7 +633,10 @@ pub fn verify_outcome(
         OutcomeKind::Expired => !cancelled && !paid && !moved,
         OutcomeKind::Cancelled => cancelled && !paid && !moved,
     };
-    if !fits || outcome.reason.is_some() != (outcome.outcome == OutcomeKind::Failed) {
+    if !fits
+        || outcome.reason.is_some() != (outcome.outcome == OutcomeKind::Failed)
+        || outcome.rule.is_some() != by_rule
+    {
         return Err(VerifyError::OutcomeShape);
     }
     Ok(outcome)

@@ -1,18 +1,18 @@
 //! Every message is believed only whole: honest ones verify, bent ones do not, each for its own reason.
 
 use nodpay_core::{
-    Adjustment, AdjustmentKind, Bill, Cancel, Currency, Decision, Digest, Entry, GUARDIAN_COOLING_OFF_MS, HouseholdId,
-    MAX_SESSION_MS, MerchantId, NewGuardian, Nonce, Order, OrderId, Outcome, OutcomeKind, Payment, PaymentId,
-    PinCommand, PinConsent, PinReport, PinState, Reduction, ResultReport, Text, TransferId, Verdict, WatchId,
-    WatchSession, WearerId,
+    Adjustment, AdjustmentKind, Bill, Cancel, Choice, Currency, Decision, Digest, Entry, GUARDIAN_COOLING_OFF_MS,
+    HouseholdId, MAX_SESSION_MS, Mandate, MerchantId, NewGuardian, Nonce, Order, OrderId, Outcome, OutcomeKind,
+    Outside, Payment, PaymentId, PinCommand, PinConsent, PinReport, PinState, Reduction, ResultReport, Text,
+    TransferId, Verdict, WatchId, WatchSession, WearerId, Why,
 };
 use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::{
     Anchor, AnchorGuardian, AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Signer as _, Verified,
-    VerifyError, challenge, code_of_static_bill, sign, sign_request, verify_bill, verify_cancel, verify_decision,
-    verify_evidence, verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome,
-    verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_pin_report, verify_request,
-    verify_requote, verify_result, verify_static_bill,
+    VerifyError, challenge, code_of_static_bill, payment_id, sign, sign_request, verify_bill, verify_cancel,
+    verify_decision, verify_evidence, verify_mandate_payment, verify_merchant_certificate, verify_order,
+    verify_ordered_bill, verify_outcome, verify_outcome_certificate, verify_pairing_claim, verify_payment,
+    verify_pin_report, verify_request, verify_requote, verify_result, verify_static_bill,
 };
 use nodpay_testkit::{Cast, START, SoftPasskey, Story, cny, key, line_id, minor, rp, some_digest};
 
@@ -307,9 +307,11 @@ fn every_bent_payment_is_refused_for_its_own_reason() {
     let (book, story) = (cast.book(), paid(&cast));
     let decision = story.decision.as_ref().expect("decided");
     type Bend = fn(&mut Payment);
-    let cases: [(Bend, VerifyError); 9] = [
+    let cases: [(Bend, VerifyError); 11] = [
         (|p| p.order = some_digest(99), VerifyError::OtherOrder),
-        (|p| p.decision = some_digest(99), VerifyError::OtherDecision),
+        (|p| p.decision = Some(some_digest(99)), VerifyError::OtherDecision),
+        (|p| p.mandate = Some(some_digest(99)), VerifyError::OtherDecision),
+        (|p| (p.decision, p.mandate) = (None, p.decision), VerifyError::OtherDecision),
         (|p| p.payment = PaymentId::from_bytes([99; 16]), VerifyError::OtherPayment),
         (|p| p.bill = some_digest(99), VerifyError::OtherBill),
         (|p| p.payee = some_digest(99), VerifyError::OtherPayee),
@@ -339,10 +341,19 @@ fn outcomes_do_not_contradict_themselves() {
     let cast = Cast::default();
     let story = paid(&cast);
     type Bend = fn(&mut Outcome);
-    let cases: [(OutcomeKind, Bend, bool); 12] = [
+    let cases: [(OutcomeKind, Bend, bool); 17] = [
         (OutcomeKind::Paid, |_| {}, false),
         (OutcomeKind::Refused, |_| {}, false),
         (OutcomeKind::Refused, |o| o.decision = Some(some_digest(1)), true),
+        (OutcomeKind::Refused, |o| o.mandate = Some(some_digest(1)), false),
+        (OutcomeKind::Refused, |o| (o.mandate, o.rule) = (Some(some_digest(1)), Some(Why::Hour)), true),
+        (
+            OutcomeKind::Refused,
+            |o| (o.decision, o.mandate, o.rule) = (Some(some_digest(1)), Some(some_digest(1)), Some(Why::Hour)),
+            false,
+        ),
+        (OutcomeKind::Refused, |o| (o.decision, o.rule) = (Some(some_digest(1)), Some(Why::Hour)), false),
+        (OutcomeKind::Expired, |o| o.mandate = Some(some_digest(1)), true),
         (OutcomeKind::Expired, |_| {}, true),
         (OutcomeKind::Expired, |o| o.payment = Some(some_digest(1)), false),
         (OutcomeKind::Cancelled, |_| {}, false),
@@ -759,6 +770,156 @@ fn evidence_of_refusals_and_requotes_checks_too() {
     let file = cast.evidence(&story).to_file().expect("serialises");
     let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).expect("sound");
     assert_eq!((report.outcome, report.total), (OutcomeKind::Refused, cny(3650)));
+}
+
+/// A household that made the rule, and a bill of its shop.
+fn ruled(bend: impl FnOnce(&mut Mandate)) -> (Cast, Verified<Bill>) {
+    let mut cast = Cast::default();
+    let mut rule = cast.snacks();
+    bend(&mut rule);
+    cast.append(Entry::SetMandate(Box::new(rule)));
+    let bill = cast.bill(1);
+    (cast, bill)
+}
+
+#[test]
+fn a_mandate_vouches_in_place_of_a_guardian() {
+    let (cast, bill) = ruled(|_| {});
+    let (book, order) = (cast.book(), cast.order(&bill, 1));
+    let story = cast.mandate_story(bill.clone(), order.clone(), None);
+    let (file, anchor) = files(&cast, &story);
+    let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).expect("sound");
+    assert_eq!((report.outcome, report.total, report.story.len()), (OutcomeKind::Paid, cny(3_650), 6));
+    let said = &report.story[2];
+    assert!(said.who.starts_with("mandate \"零食 snacks\" that guardian "), "{said:?}");
+    assert!(said.what.contains("by itself") && said.what.ends_with("the service's word"), "{said:?}");
+
+    type Bend = fn(&mut Payment);
+    let cases: [(Bend, VerifyError); 9] = [
+        (|p| p.order = some_digest(99), VerifyError::OtherOrder),
+        (|p| (p.decision, p.mandate) = (p.mandate, None), VerifyError::OtherDecision),
+        (|p| p.decision = p.mandate, VerifyError::OtherDecision),
+        (|p| p.mandate = Some(some_digest(99)), VerifyError::UnknownMandate),
+        (|p| p.payment = PaymentId::from_bytes([99; 16]), VerifyError::OtherPayment),
+        (|p| p.bill = some_digest(99), VerifyError::OtherBill),
+        (|p| p.payee = some_digest(99), VerifyError::OtherPayee),
+        (|p| p.total = cny(1), VerifyError::WrongTotal),
+        (|p| p.log_head = some_digest(99), VerifyError::UnknownLogHead),
+    ];
+    for (index, (bend, error)) in cases.into_iter().enumerate() {
+        let mut payment = cast.mandate_payment_payload(&order, &bill, book.head());
+        bend(&mut payment);
+        let payment = sign(Kind::Payment, payment, &cast.watch_key).expect("signs");
+        let refused = verify_mandate_payment(payment.wire(), &book, &order, &bill, &cast.certificate);
+        assert_eq!(refused.err(), Some(error), "case {index}");
+    }
+}
+
+#[test]
+fn a_mandate_vouches_only_for_what_it_says_while_it_holds() {
+    type Bend = fn(&mut Mandate);
+    let cases: [(Bend, VerifyError); 6] = [
+        (|rule| rule.approve = Some(cny(3_649)), VerifyError::OutsideMandate),
+        (|rule| rule.per_day = Some(cny(3_649)), VerifyError::OutsideMandate),
+        (|rule| rule.shops = Some(Choice::Never(vec![Cast::default().merchant])), VerifyError::OutsideMandate),
+        (|rule| rule.windows[0].from = 16 * 60 + 2, VerifyError::OutsideMandate),
+        (|rule| rule.approve = None, VerifyError::OutsideMandate),
+        (|rule| rule.until = START.plus_ms(60_000), VerifyError::MandateOver),
+    ];
+    let pays = |cast: &Cast, bill: &Verified<Bill>, entry: Digest| {
+        let order = cast.order(bill, 1);
+        let payment = cast.mandate_payment_payload(&order, bill, entry);
+        let payment = sign(Kind::Payment, payment, &cast.watch_key).expect("signs");
+        verify_mandate_payment(payment.wire(), &cast.book(), &order, bill, &cast.certificate).err()
+    };
+    for (index, (bend, error)) in cases.into_iter().enumerate() {
+        let (cast, bill) = ruled(bend);
+        assert_eq!(pays(&cast, &bill, cast.book().head()), Some(error), "case {index}");
+    }
+    // Once the watch knows that it was changed or ended, it vouches no more; the next version does.
+    let (mut cast, bill) = ruled(|_| {});
+    let first = cast.book().head();
+    assert_eq!(pays(&cast, &bill, first), None);
+    cast.append(Entry::SetMandate(Box::new(Mandate { version: 2, ..cast.snacks() })));
+    let second = cast.book().head();
+    assert_eq!(pays(&cast, &bill, first), Some(VerifyError::MandateOver));
+    assert_eq!(pays(&cast, &bill, second), None);
+    cast.append(Entry::EndMandate(cast.snacks().mandate));
+    assert_eq!(pays(&cast, &bill, second), Some(VerifyError::MandateOver));
+    assert_eq!(pays(&cast, &bill, cast.book().head()), Some(VerifyError::UnknownMandate), "its end is no rule");
+    // A watch that had not heard of it paid in good faith.
+    let order = cast.order(&bill, 1);
+    let mut payment = cast.mandate_payment_payload(&order, &bill, second);
+    payment.log_head = second;
+    let mut earlier = cast.order_payload(&bill, 1);
+    earlier.log_head = second;
+    let earlier = cast.sign_order(earlier);
+    payment.order = earlier.digest();
+    payment.payment = payment_id(earlier.digest(), second);
+    let payment = sign(Kind::Payment, payment, &cast.watch_key).expect("signs");
+    assert!(verify_mandate_payment(payment.wire(), &cast.book(), &earlier, &bill, &cast.certificate).is_ok());
+
+    // A bill that the watch made of a printed code is asked, always.
+    let (cast, _) = ruled(|_| {});
+    let made = cast.sign_static_bill(cast.static_bill_payload(4, &cast.shop_code(), 850));
+    assert_eq!(pays(&cast, &made, cast.book().head()), Some(VerifyError::OutsideMandate));
+}
+
+#[test]
+fn what_loosens_a_mandate_is_known_before_it_is_appended() {
+    let (cast, _) = ruled(|_| {});
+    let next = |bend: fn(&mut Mandate)| {
+        let mut rule = Mandate { version: 2, ..cast.snacks() };
+        bend(&mut rule);
+        Entry::SetMandate(Box::new(rule)).loosens(&cast.book())
+    };
+    assert!(!next(|_| {}) && next(|rule| rule.per_day = None));
+    assert!(Entry::EndMandate(cast.snacks().mandate).loosens(&cast.book()), "it refused");
+    let before = Cast::default().book();
+    assert!(Entry::SetMandate(Box::new(cast.snacks())).loosens(&before), "it approves");
+    assert!(!Entry::EndMandate(cast.snacks().mandate).loosens(&before));
+}
+
+#[test]
+fn a_mandate_refuses_for_the_reason_it_has() {
+    let refused = |bend: fn(&mut Mandate), why: Why| {
+        let (cast, bill) = ruled(bend);
+        let story = cast.mandate_story(bill.clone(), cast.order(&bill, 1), Some(why));
+        let (file, anchor) = files(&cast, &story);
+        verify_evidence(file.as_bytes(), anchor.as_bytes())
+    };
+    let report = refused(|rule| rule.windows[0].from = 17 * 60, Why::Hour).expect("sound");
+    assert_eq!((report.outcome, report.total), (OutcomeKind::Refused, cny(3_650)));
+    assert!(report.story[2].what.contains("refused 36.50 CNY by itself, version 1: hour"), "{:?}", report.story);
+    let report = refused(|_| {}, Why::OverDay).expect("that much was spent, says the service");
+    assert!(report.story[2].what.ends_with("is the service's word"), "{:?}", report.story);
+    type Bend = fn(&mut Mandate);
+    let cases: [(Bend, Why); 3] =
+        [(|_| {}, Why::Hour), (|_| {}, Why::OverMonth), (|rule| rule.outside = Outside::Ask, Why::OverDay)];
+    for (bend, why) in cases {
+        let (cast, bill) = ruled(bend);
+        let story = cast.mandate_story(bill.clone(), cast.order(&bill, 1), Some(why));
+        let (file, anchor) = files(&cast, &story);
+        match verify_evidence(file.as_bytes(), anchor.as_bytes()) {
+            Err(EvidenceError::Broken { link, .. }) => assert_eq!(link, "mandate", "{why:?}"),
+            other => panic!("{why:?}: {other:?}"),
+        }
+    }
+    // A rule that was ended before refuses nothing.
+    let (mut cast, bill) = ruled(|rule| rule.windows[0].from = 17 * 60);
+    let entry = cast.book().head();
+    let order = cast.order(&bill, 1);
+    cast.append(Entry::EndMandate(cast.snacks().mandate));
+    let mut outcome = cast.outcome_payload(&order, OutcomeKind::Refused, bill.total());
+    (outcome.mandate, outcome.rule) = (Some(entry), Some(Why::Hour));
+    let outcome = cast.sign_outcome(outcome);
+    let result = cast.result(&order, &outcome);
+    let story = Story { bill, requote: None, order, decision: None, cancel: None, payment: None, outcome, result };
+    let (file, anchor) = files(&cast, &story);
+    match verify_evidence(file.as_bytes(), anchor.as_bytes()) {
+        Err(EvidenceError::Broken { link, .. }) => assert_eq!(link, "mandate"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

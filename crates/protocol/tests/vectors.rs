@@ -2,8 +2,9 @@
 //! implementations (the phone page is one) check themselves against it. `UPDATE_VECTORS=1` writes it anew.
 
 use nodpay_core::{
-    Adjustment, AdjustmentKind, Digest, Entry, GUARDIAN_COOLING_OFF_MS, NewGuardian, Nonce, PinCommand, PinConsent,
-    PinState, RecoveryKeys, Reduction, Text, Unfreeze, V1, Verdict, WatchSession,
+    Adjustment, AdjustmentKind, Amount, Choice, Country, Currency, Digest, Entry, GUARDIAN_COOLING_OFF_MS, Mandate,
+    MerchantId, NewGuardian, Nonce, Outside, PinCommand, PinConsent, PinState, Place, RecoveryKeys, Reduction, Text,
+    Unfreeze, V1, Verdict, WatchSession, Weekday, Why, Window,
 };
 use nodpay_protocol::{
     AssertionKind, GuardianClaim, Kind, RecoveryCode, Signer as _, challenge, check_digits, sign, sign_request,
@@ -57,11 +58,16 @@ fn guardians() -> Guardians {
     let early = second.assert(AssertionKind::Log, &cast.next_entry_by(&second, now, session(cast.watch, 0)));
     assert_eq!(cast.book().append(&early).map_err(|error| error.code()).err(), Some("guardian-not-counting"));
     now = now.plus_ms(GUARDIAN_COOLING_OFF_MS);
-    for change in [session(cast.watch, 1), keys(&code), Entry::Unfreeze(Unfreeze { frozen_at: START })] {
+    let rule = Entry::SetMandate(Box::new(cast.snacks()));
+    for change in [session(cast.watch, 1), keys(&code), Entry::Unfreeze(Unfreeze { frozen_at: START }), rule] {
         cast.append_by(&founder, now, Entry::Propose(Box::new(change)));
         let proposal = head(&cast);
         cast.append_by(&second, now, Entry::Second(proposal));
     }
+    let book = cast.book();
+    let standing = book.mandate_of(book.head()).expect("payments name the entry that seconded it");
+    assert_eq!((standing.guardian, standing.seq), (second.guardian.guardian, book.next_seq() - 1));
+    let looser = Mandate { version: 2, per_day: None, ..cast.snacks() };
     cast.append_by(&second, now, Entry::Propose(Box::new(session(cast.watch, 8))));
     let proposal = head(&cast);
     cast.append_by(&founder, now, Entry::Withdraw(proposal));
@@ -90,6 +96,16 @@ fn guardians() -> Guardians {
             "needs-two-guardians",
             by(&founder, newcomer(&SoftPasskey::new(205, rp()), now)),
         ),
+        refused(
+            "a looser rule by one of two",
+            "needs-two-guardians",
+            by(&founder, Entry::SetMandate(Box::new(looser))),
+        ),
+        refused(
+            "a rule that refuses ended by one of two",
+            "needs-two-guardians",
+            by(&founder, Entry::EndMandate(cast.snacks().mandate)),
+        ),
         refused("recovery keys by one of two", "needs-two-guardians", by(&founder, keys(&code))),
         refused("seconded by who proposed it", "bad-log-entry", by(&founder, Entry::Second(open))),
         refused("a proposal that was withdrawn", "proposal-over", by(&second, Entry::Second(proposal))),
@@ -101,6 +117,91 @@ fn guardians() -> Guardians {
         refused("a recovery by another key", "bad-signature", stranger),
     ];
     Guardians { log: cast.log[founded..].to_vec(), claim, forgeries, code }
+}
+
+/// Rules beside the version before, and whether more happens by them.
+fn looser_rules() -> Vec<Value> {
+    type Bend = fn(&mut Mandate);
+    fn named(rule: &mut Mandate, choice: fn(Vec<Place>) -> Choice<Place>, city: Option<&str>) {
+        let city = city.map(|city| Text::new(city).expect("a name"));
+        rule.places = Some(choice(vec![Place { city, country: Country::from_code("CN").expect("a country") }]));
+    }
+    fn hours(rule: &mut Mandate, from: u16, to: u16) {
+        let window = Window { days: vec![Weekday::Mon], from, to };
+        rule.windows = vec![window.clone(), Window { days: vec![Weekday::Sun], ..window }];
+    }
+    let cases: [(&str, Bend, Bend, bool); 26] = [
+        ("the same", |_| {}, |_| {}, false),
+        ("approves more", |_| {}, |rule| rule.approve = Some(cny(4_001)), true),
+        ("approves less", |_| {}, |rule| rule.approve = Some(cny(3_999)), false),
+        ("approves nothing", |_| {}, |rule| rule.approve = None, false),
+        ("approves at all", |rule| rule.approve = None, |_| {}, true),
+        ("approves in other money", |_| {}, |rule| rule.approve = Some(Amount::new(minor(1), Currency::EUR)), true),
+        ("lives longer", |_| {}, |rule| rule.until = rule.until.plus_ms(1), true),
+        ("lives shorter", |_| {}, |rule| rule.until = rule.until.plus_ms(-1), false),
+        ("asks instead of refusing", |_| {}, |rule| rule.outside = Outside::Ask, true),
+        ("refuses instead of asking", |rule| rule.outside = Outside::Ask, |_| {}, false),
+        ("a higher cap", |_| {}, |rule| rule.per_day = Some(cny(10_001)), true),
+        ("no cap", |rule| rule.per_week = Some(cny(1)), |_| {}, true),
+        ("one more cap", |_| {}, |rule| rule.per_payment = Some(cny(1)), false),
+        ("any shop", |_| {}, |rule| rule.shops = None, true),
+        (
+            "all shops but one",
+            |_| {},
+            |rule| rule.shops = Some(Choice::Never(vec![MerchantId::from_bytes([9; 16])])),
+            true,
+        ),
+        (
+            "another town",
+            |rule| named(rule, Choice::Only, Some("Shanghai")),
+            |rule| named(rule, Choice::Only, Some("Beijing")),
+            true,
+        ),
+        (
+            "the whole country",
+            |rule| named(rule, Choice::Only, Some("Shanghai")),
+            |rule| named(rule, Choice::Only, None),
+            true,
+        ),
+        (
+            "a town of it",
+            |rule| named(rule, Choice::Only, None),
+            |rule| named(rule, Choice::Only, Some("Shanghai")),
+            false,
+        ),
+        (
+            "only where it never was",
+            |rule| named(rule, Choice::Never, None),
+            |rule| named(rule, Choice::Only, Some("Shanghai")),
+            true,
+        ),
+        (
+            "never in less",
+            |rule| named(rule, Choice::Never, None),
+            |rule| named(rule, Choice::Never, Some("Shanghai")),
+            true,
+        ),
+        ("any age", |rule| rule.age = Some(16), |_| {}, true),
+        ("older", |rule| rule.age = Some(16), |rule| rule.age = Some(18), true),
+        ("a minute more", |rule| hours(rule, 600, 660), |rule| hours(rule, 600, 661), true),
+        ("a minute less", |rule| hours(rule, 600, 660), |rule| hours(rule, 601, 660), false),
+        ("at all hours", |_| {}, |rule| rule.windows.clear(), true),
+        ("by another clock", |_| {}, |rule| rule.offsets[0].minutes = 481, true),
+    ];
+    let new: [(&str, Bend, bool); 2] =
+        [("a new one that approves", |_| {}, true), ("a new one that only refuses", |rule| rule.approve = None, false)];
+    let bent = |bend: Bend| {
+        let mut rule = Cast::default().snacks();
+        bend(&mut rule);
+        rule
+    };
+    let said = |why: &str, before: Option<Mandate>, now: Mandate, looser: bool| {
+        assert_eq!(now.is_looser_than(before.as_ref()), looser, "{why}");
+        let text = |rule: &Mandate| serde_json::to_string(rule).expect("serialises");
+        json!({ "why": why, "before": before.as_ref().map(text), "now": text(&now), "looser": looser })
+    };
+    let changed = cases.into_iter().map(|(why, before, now, looser)| said(why, Some(bent(before)), bent(now), looser));
+    changed.chain(new.into_iter().map(|(why, now, looser)| said(why, None, bent(now), looser))).collect()
 }
 
 fn vectors() -> Value {
@@ -166,6 +267,31 @@ fn vectors() -> Value {
     until.until = Some(until.at);
     let until = sign(Kind::PinReport, until, &cast.watch_key).expect("signs");
 
+    // Then it had a standing rule, under which an order was paid and, earlier in the day, one was refused.
+    let mut ruled = Cast::default();
+    ruled.log.clone_from(&later.log);
+    ruled.append(Entry::SetMandate(Box::new(ruled.snacks())));
+    let allowed = ruled.mandate_story(story.bill.clone(), ruled.order(&story.bill, 6), None);
+    let mut early = ruled.order_payload(&story.bill, 7);
+    let before_three = 3 * 60 * 60_000;
+    early.created = early.created.plus_ms(-before_three);
+    early.expires = early.expires.plus_ms(-before_three);
+    early.wearer_check.at = early.wearer_check.at.plus_ms(-before_three);
+    let early = ruled.mandate_story(story.bill.clone(), ruled.sign_order(early), Some(Why::Hour));
+    let entry = ruled.book().head();
+    let bent_payment = |order, bend: &dyn Fn(&mut nodpay_core::Payment)| {
+        let mut payment = ruled.mandate_payment_payload(order, &story.bill, entry);
+        bend(&mut payment);
+        sign(Kind::Payment, payment, &ruled.watch_key).expect("signs").wire().to_owned()
+    };
+    let at_noon = bent_payment(&early.order, &|_| {});
+    let both = bent_payment(&allowed.order, &|payment| payment.decision = payment.mandate);
+    let outcome = |why| {
+        let story = ruled.mandate_story(story.bill.clone(), early.order.clone(), Some(why));
+        story.outcome.wire().to_owned()
+    };
+    let other_why = outcome(Why::Shop);
+
     let message = |wire: &str, digest: String| json!({ "wire": wire, "digest": digest });
     json!({
         "about": "Nodpay protocol version 1: one message of each kind. See PROTOCOL.md.",
@@ -204,6 +330,13 @@ fn vectors() -> Value {
             "guardian-claim": message(&guardians.claim, verify_guardian_claim(&guardians.claim, &rp()).expect("sound").digest().to_string()),
             "later-log": later.log[cast.log.len()..],
             "session-order": message(in_session.wire(), in_session.digest().to_string()),
+            "mandate-log": ruled.log[later.log.len()..],
+            "mandate-order": message(allowed.order.wire(), allowed.order.digest().to_string()),
+            "mandate-payment": message(
+                allowed.payment.as_ref().expect("paid").wire(), allowed.payment.as_ref().expect("paid").digest().to_string()),
+            "mandate-outcome": message(allowed.outcome.wire(), allowed.outcome.digest().to_string()),
+            "mandate-refused-order": message(early.order.wire(), early.order.digest().to_string()),
+            "mandate-refusal": message(early.outcome.wire(), early.outcome.digest().to_string()),
             "pin-report": message(report.wire(), report.digest().to_string()),
             "static-bill": message(static_story.bill.wire(), static_story.bill.digest().to_string()),
             "static-order": message(static_story.order.wire(), static_story.order.digest().to_string()),
@@ -229,6 +362,7 @@ fn vectors() -> Value {
             "recovery_key": guardians.code.key().public_key(),
         },
         "guardian-forgeries": guardians.forgeries,
+        "looser-rules": looser_rules(),
         "forgeries": [
             { "as": "bill", "why": "the total is not the sum", "code": "bad-bill", "wire": cast.sign_bill(bad_sum).wire() },
             { "as": "requote", "why": "a price went up", "code": "bad-requote", "wire": cast.sign_bill(dear).wire() },
@@ -252,11 +386,16 @@ fn vectors() -> Value {
             { "as": "order", "why": "a result sent as an order", "code": "wrong-message-kind", "wire": story.result.wire() },
             { "as": "session-order", "why": "the session is over", "code": "bad-wearer-check", "wire": after_session.wire() },
             { "as": "pin-report", "why": "a time to wait for without waiting", "code": "bad-pin-report", "wire": until.wire() },
+            { "as": "mandate-payment", "why": "a decision and a mandate", "code": "other-decision", "wire": both },
+            { "as": "mandate-payment", "why": "of an order outside of the rule's hours", "code": "outside-mandate",
+              "order": early.order.wire(), "wire": at_noon },
+            { "as": "mandate-refusal", "why": "the rule has another reason", "code": "outside-mandate", "wire": other_why },
             { "as": "decision", "why": "another total", "code": "wrong-total", "wire": cast.sign_decision(&wrong_total) },
             { "as": "outcome", "why": "signed by the watch", "code": "bad-signature",
               "wire": sign(Kind::Outcome, nodpay_core::Outcome::clone(&story.outcome), &cast.watch_key).expect("signs").wire() },
         ],
         "evidence": cast.evidence(&story).to_file().expect("serialises"),
+        "mandate-evidence": ruled.evidence(&allowed).to_file().expect("serialises"),
         "anchor": cast.anchor().to_file().expect("serialises"),
     })
 }

@@ -6,7 +6,7 @@ use nodpay_protocol::{
     verify_outcome_certificate,
 };
 use nodpay_store::{
-    Ended, EvidenceParts, Finding, MAX_HOUSEHOLDS_PAGE, MAX_ORDERS_PAGE, Message, OrderRow, Store, StoreError, hold_id,
+    Ended, EvidenceParts, Finding, MAX_HOUSEHOLDS_PAGE, MAX_ORDERS_PAGE, Message, OrderRow, Store, StoreError,
 };
 
 use crate::keys::ServiceKeys;
@@ -75,12 +75,16 @@ async fn anchor(
     household: HouseholdId,
 ) -> Result<Result<String, String>, StoreError> {
     let log = store.log(household, 0).await?;
+    let rules = store.mandate_entries(household).await?;
     let book = || {
         let (founding, rest) = log.split_first().ok_or("it is empty")?;
         let mut book = LogBook::found(&founding.wire, Some(founding.digest), relying_party.clone())
             .map_err(|error| error.to_string())?;
         for entry in rest {
             book.append(&entry.wire).map_err(|error| error.to_string())?;
+        }
+        if rules != book.mandates().map(|standing| standing.entry).collect::<Vec<_>>() {
+            return Err("the rules that payments are judged by are not those of the log".to_owned());
         }
         let guardians = book.guardians().map(|guardian| AnchorGuardian {
             guardian: guardian.guardian,
@@ -157,9 +161,8 @@ fn prove(row: &OrderRow, evidence: Evidence, anchor: &str) -> Result<(), String>
     if Some(report.outcome) != outcome || report.total != row.total {
         return Err("it proves another outcome or total than the books have".to_owned());
     }
-    let paid = row.decision.as_ref().filter(|_| outcome == Some(nodpay_core::OutcomeKind::Paid));
-    if report.transfer != paid.map(|decision| hold_id(decision.digest)) {
-        return Err("it names another transfer than its decision's".to_owned());
+    if report.transfer != row.hold_id().filter(|_| outcome == Some(nodpay_core::OutcomeKind::Paid)) {
+        return Err("it names another transfer than its decision's or its mandate's".to_owned());
     }
     Ok(())
 }

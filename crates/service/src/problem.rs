@@ -291,6 +291,9 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::OtherOutcome
         | VerifyError::WrongTotal
         | VerifyError::NotApproved
+        | VerifyError::UnknownMandate
+        | VerifyError::MandateOver
+        | VerifyError::OutsideMandate
         | VerifyError::UnknownLogHead
         | VerifyError::OrderLife
         | VerifyError::DecisionLife

@@ -22,7 +22,7 @@ const BATCH: u64 = 500;
 
 /// Every table, in an order in which rows come after those they refer to. The program's own names only: never a text from
 /// outside.
-const TABLES: [&str; 35] = [
+const TABLES: [&str; 37] = [
     "messages",
     "outcome_certificates",
     "households",
@@ -58,6 +58,8 @@ const TABLES: [&str; 35] = [
     "payouts",
     "events",
     "merchant_events",
+    "mandates",
+    "mandate_sums",
 ];
 
 #[derive(Serialize, Deserialize)]

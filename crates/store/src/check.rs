@@ -5,17 +5,17 @@
 use std::collections::BTreeMap;
 
 use nodpay_core::{
-    Amount, Day, HouseholdId, LedgerError, MerchantId, Minor, OrderId, OrderState, OutcomeKind, RailKind, TransferId,
-    Wallet, fee_left,
+    Amount, Day, HouseholdId, LedgerError, MerchantId, Minor, OrderId, OrderState, OutcomeKind, Period, RailKind,
+    TransferId, Wallet, WatchId, fee_left,
 };
 
 use crate::check_rails::{Steps, check_disputes};
 use crate::db::{Cells, Db, all, many, one, params};
 use crate::households::{self, Books};
-use crate::ledger::{Account, follower_id, hold_id};
+use crate::ledger::{Account, follower_id};
 use crate::{
     BillState, Finding, MAX_CLOSINGS_PAGE, MAX_HOUSEHOLDS_PAGE, MAX_MERCHANTS_PAGE, MAX_PAYOUTS_PAGE, MerchantRow,
-    OrderRow, PayoutRow, PayoutState, StoreError, merchant_books, merchants, orders, payouts,
+    OrderRow, PayoutRow, PayoutState, StoreError, mandates, merchant_books, merchants, orders, payouts,
 };
 
 /// Findings one check gives at most.
@@ -389,6 +389,7 @@ fn check_orders(
     let mut told = outcome_events(db, household, report)?;
     let mut steps = Steps::read(db, household, report)?;
     let mut held = 0;
+    let mut sums: BTreeMap<(WatchId, Period), i64> = BTreeMap::new();
     let mut after = i64::MIN;
     loop {
         let page = many(
@@ -415,6 +416,11 @@ fn check_orders(
                     if is_open != row.state.deadline().is_some() {
                         report.add("open_orders", order, format!("an order that is {:?}", row.state));
                     }
+                    if hold.is_some_and(|hold| transfers.get(&hold).is_some_and(|held| held.settled != Some(None))) {
+                        for period in row.judged.iter().flat_map(|judged| &judged.counts) {
+                            *sums.entry((row.watch, *period)).or_insert(0) += row.total.minor();
+                        }
+                    }
                     check_order(&row, (hold, watch_removed), (transfers, backs, &told), report);
                     steps.check_order(&row, hold, transfers, report);
                 }
@@ -427,6 +433,20 @@ fn check_orders(
         report.add("events", order, "the outcome of no order");
     }
     steps.end(report);
+    for (watch, period, spent) in report.sort(mandates::all_sums(db, household))?.unwrap_or_default() {
+        let paid = sums.remove(&(watch, period)).unwrap_or(0);
+        if paid != spent.get() {
+            let (every, first) = (period.every.as_str(), period.first);
+            report.add(
+                "mandate_sums",
+                watch,
+                format!("its {every} of {first} is {}, its payments are {paid}", spent.get()),
+            );
+        }
+    }
+    for (watch, period) in sums.into_keys() {
+        report.add("mandate_sums", watch, format!("its {} of {} is not there", period.every.as_str(), period.first));
+    }
     if held
         != transfers.values().filter(|transfer| matches!(transfer.kind, Kind::Payment(_) | Kind::Outside(_))).count()
     {
@@ -498,8 +518,8 @@ fn check_order(
     if settled != expected {
         report.add("orders", row.order, format!("its state is {:?}, its money is not", row.state));
     }
-    if hold.is_some() && hold != row.decision.as_ref().map(|decision| hold_id(decision.digest)) {
-        report.add("orders", row.order, "its hold is not its decision's");
+    if hold.is_some() && hold != row.hold_id() {
+        report.add("orders", row.order, "its hold is not its decision's or its mandate's");
     }
     let back = hold.and_then(|hold| backs.get(&hold)).map_or(0, |back| back.refunded);
     if back != row.refunded.minor() {

@@ -6,6 +6,7 @@ mod access;
 mod cast;
 mod guardians;
 mod ledger;
+mod mandates;
 mod money;
 mod orders;
 mod races;
@@ -17,6 +18,7 @@ pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
 pub use guardians::*;
 pub use ledger::*;
+pub use mandates::*;
 pub use money::*;
 pub use orders::*;
 pub use races::*;
@@ -95,6 +97,10 @@ macro_rules! store_contract {
             inviting_a_guardian
             recovery_keys_lead_to_their_household
             a_guardian_freezes_and_an_entry_unfreezes
+            rules_decide_in_place_of_a_guardian
+            a_proposed_rule_holds_once_it_is_seconded
+            rules_know_their_watch_time_and_money
+            caps_hold_whatever_comes_at_once
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

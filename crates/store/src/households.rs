@@ -10,7 +10,7 @@ use crate::events::{To, tell};
 use crate::tx::{Fault, Tx};
 use crate::{
     AppendLog, Balance, Freeze, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind,
-    MAX_HOUSEHOLDS_PAGE, Message, NewHousehold, StoreError, WatchRow, access, joins, orders,
+    MAX_HOUSEHOLDS_PAGE, Message, NewHousehold, StoreError, WatchRow, access, joins, mandates, orders,
 };
 
 /// A household's row while a transaction works on it. Load it once, save it last.
@@ -167,7 +167,8 @@ pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) ->
         take_standing(tx.db, entry.household, standing)?;
     }
     let mut removed = None;
-    match append.change.seconded.as_ref().unwrap_or(&entry.entry) {
+    let change = append.change.seconded.as_ref().unwrap_or(&entry.entry);
+    match change {
         // The founding entry has number 0, which is never the next one.
         Entry::Found(_) => return Err(StoreError::LogMoved { head: books.head }.into()),
         Entry::EnrolWatch(enrolled) => enrol(tx, append, enrolled, now)?,
@@ -188,9 +189,14 @@ pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) ->
             }
         }
         Entry::Unfreeze(Unfreeze { frozen_at }) => unfreeze(tx.db, &books, *frozen_at)?,
+        Entry::SetMandate(mandate) => enrolled(tx.db, entry.household, mandate.watch)?,
+        Entry::EndMandate(mandate) => mandates::end(tx.db, entry.household, *mandate)?,
         Entry::RemoveGuardian(_) | Entry::Object(_) | Entry::Propose(_) | Entry::Second(_) | Entry::Withdraw(_) => {}
     }
-    insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
+    let message = insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
+    if let Entry::SetMandate(mandate) = change {
+        mandates::set(tx, &books, entry.seq, message, mandate)?;
+    }
     books.head = append.message.digest;
     books.next_seq += 1;
     tell(tx, &mut books, To::Guardians, HouseholdEvent::Log(entry.seq), now)?;
@@ -382,7 +388,7 @@ fn insert_entry(
     seq: u64,
     message: &Message,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let message = insert_message(db, household.as_bytes(), message)?;
     run_one(
         db,
@@ -391,7 +397,7 @@ fn insert_entry(
         "INSERT INTO log_entries (household, seq, message, at) VALUES (?1, ?2, ?3, ?4)",
         params![household.as_bytes(), sql_int(seq)?, message, now.unix_ms()],
     )?;
-    Ok(())
+    Ok(message)
 }
 
 fn entry_digest(db: Db<'_>, household: HouseholdId, seq: u64) -> Result<Option<Digest>, StoreError> {

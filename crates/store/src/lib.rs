@@ -38,6 +38,7 @@ mod events;
 mod households;
 mod joins;
 mod ledger;
+mod mandates;
 mod merchant_books;
 mod merchants;
 mod orders;
@@ -83,8 +84,8 @@ pub use types::{
     BillState, BillStatus, CancelOrder, Claim, ClaimJoin, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide,
     DisputeNews, DisputeRow, DisputeState, Ended, EventRow, EventsPage, EvidenceParts, Finding, Freeze, Good,
     GuardianChange, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim, JoinRow,
-    JoinState, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill,
-    NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow,
+    JoinState, Judged, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind,
+    NewBill, NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow,
     PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow,
     RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic,
     Totals, WatchRow,
@@ -273,6 +274,19 @@ impl Store {
     /// Log entries from number `from_seq` on, in order.
     pub async fn log(&self, household: HouseholdId, from_seq: u64) -> Result<Vec<Message>, StoreError> {
         self.read(move |db| households::log(db, household, from_seq)).await
+    }
+
+    /// The log entries of the rules that orders are judged by, in their order.
+    pub async fn mandate_entries(&self, household: HouseholdId) -> Result<Vec<Digest>, StoreError> {
+        self.read(move |db| mandates::entries(db, household)).await
+    }
+
+    /// What the watches of a household have spent in each period that their rules know.
+    pub async fn mandate_sums(
+        &self,
+        household: HouseholdId,
+    ) -> Result<Vec<(WatchId, nodpay_core::Period, nodpay_core::Minor)>, StoreError> {
+        self.read(move |db| mandates::all_sums(db, household)).await
     }
 
     /// Digest of the newest log entry and the number of the next.

@@ -5,19 +5,20 @@
 //! compare-and-swap on the state it was loaded in.
 
 use nodpay_core::{
-    Amount, BasisPoints, BillId, Cancel, Decision, Decline, Digest, Event, FailReason, HouseholdId, LineId,
-    MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState, Outcome, OutcomeKind,
-    RailAnswer, RailKind, StateError, Step, Timestamp, TransferId, V1, WatchId,
+    Amount, Answer, Asked, BasisPoints, BillId, Cancel, Decision, Decline, Digest, Event, FailReason, HouseholdId,
+    LineId, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState, Outcome,
+    OutcomeKind, RailAnswer, RailKind, StateError, Step, Timestamp, TransferId, V1, Verdict, WatchId,
 };
 
 use crate::db::{Cells, Db, insert_message, lines_json, many, one, params, put_numbered, run_one, sql_int};
 use crate::events::{To, tell, tell_merchant};
 use crate::households::{self, Books};
 use crate::ledger::{self, Held};
+use crate::mandates::{self, JudgedRow, Rule};
 use crate::tx::{Fault, Tx};
 use crate::{
-    BillRow, BillState, CancelOrder, Decide, Ended, EvidenceParts, HouseholdEvent, MAX_ORDERS_PAGE, MerchantEvent,
-    Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, merchants, rails, requotes,
+    BillRow, BillState, CancelOrder, Decide, Ended, EvidenceParts, HouseholdEvent, Judged, MAX_ORDERS_PAGE,
+    MerchantEvent, Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, merchants, rails, requotes,
 };
 
 /// Due orders that one transaction ends.
@@ -62,6 +63,7 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         nonce_used(db, order)?;
         merchants::bill_of_order(db, order.bill)?;
         load_open(db, order.watch)?;
+        mandates::of_watch(db, order.household, order.watch)?;
         rails::kind(db, order.household)?;
         db.next_number("orders")?;
         Ok(())
@@ -108,12 +110,16 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         }
         expire(tx, &mut books, &mut open, now)?;
     }
-    let mut live = insert(tx, place, bill, bill_no, now)?;
+    let asked = Asked { watch: order.watch, merchant: bill.merchant, total: bill.total, ..place.asked.clone() };
+    let (judged, rule) = mandates::judge_order(tx, order.household, &asked, now)?.unzip();
+    let mut live = insert(tx, place, bill, bill_no, judged, now)?;
     let rail = live.row.rail;
     if books.frozen {
         fail(tx, &mut books, &mut live, FailReason::HouseholdFrozen, now)?;
     } else if rail == RailKind::Bank && merchants::account(tx.db, live.row.merchant)?.is_none() {
         fail(tx, &mut books, &mut live, FailReason::PaymentDeclined, now)?;
+    } else if let Some(rule) = rule.filter(|_| !live.is_asked()) {
+        ruled(tx, &mut books, &mut live, &rule, now)?;
     } else if rail != RailKind::Wallet || ledger::can_hold(books.wallet, live.row.total.units()) {
         tell(tx, &mut books, To::Guardians, HouseholdEvent::Order(order.order), now)?;
         tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?;
@@ -122,6 +128,25 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
     }
     books.save(tx)?;
     Ok(live.told(tx))
+}
+
+/// A rule decides in a guardian's stead, at once.
+fn ruled(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, rule: &Rule, now: Timestamp) -> Result<(), Fault> {
+    live.keys.decision = Some(rule.key);
+    live.row.mandate = Some(rule.message.clone());
+    let approves = live.row.judged.as_ref().is_some_and(|judged| judged.said.answer == Answer::Approve);
+    let event = Event::Decided {
+        decision: rule.message.digest,
+        verdict: if approves { Verdict::Approve } else { Verdict::Refuse },
+        total: live.row.total,
+        pay_by: now.plus_ms(mandates::PAY_WITHIN_MS),
+        hold: ledger::hold_id(live.row.message.digest),
+    };
+    match step(tx, books, live, event, now)? {
+        Step::End { outcome, reason, money } => end(tx, books, live, outcome, reason, money, now),
+        Step::Hold { next } => hold(tx, books, live, next, Some(rule), now),
+        Step::Approve { .. } | Step::Pay { .. } => Err(live.incident("a rule leads to a payment").into()),
+    }
 }
 
 pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result<OrderRow, Fault> {
@@ -160,7 +185,7 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
         Step::End { outcome, reason, money } => end(tx, &mut books, &mut live, outcome, reason, money, now)?,
         Step::Hold { next } => match live.obstacle(&books, now) {
             Some(reason) => fail(tx, &mut books, &mut live, reason, now)?,
-            None => hold(tx, &mut books, &mut live, next, now)?,
+            None => hold(tx, &mut books, &mut live, next, None, now)?,
         },
         Step::Approve { .. } | Step::Pay { .. } => return Err(live.incident("a decision leads to a payment").into()),
     }
@@ -168,8 +193,16 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
     Ok(live.told(tx))
 }
 
-/// Asks the order's rail for its hold. The wallet answers at once, others when they can.
-fn hold(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState, now: Timestamp) -> Result<(), Fault> {
+/// Asks the order's rail for its hold: for a guardian, or for the rule that approved. The wallet answers at once, others when
+/// they can.
+fn hold(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    live: &mut Live,
+    next: OrderState,
+    rule: Option<&Rule>,
+    now: Timestamp,
+) -> Result<(), Fault> {
     let OrderState::Holding { hold, total, .. } = next else {
         return Err(live.incident("a hold leads to another state than holding").into());
     };
@@ -187,6 +220,7 @@ fn hold(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, next: OrderState, n
     }
     live.hold = Some(hold);
     live.row.state = next;
+    mandates::count(tx, &live.row, rule)?;
     requotes::close_open(tx, live)?;
     if answer == RailAnswer::Done {
         return approve(tx, books, live, now);
@@ -258,7 +292,8 @@ pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow
     if is(live.row.payment.as_ref(), &pay.message) {
         return Ok(live.row);
     }
-    let step = step(tx, &mut books, &mut live, Event::Paid { decision: payment.decision }, now)?;
+    let decision = payment.voucher().ok_or(StoreError::OtherDecision)?.digest();
+    let step = step(tx, &mut books, &mut live, Event::Paid { decision }, now)?;
     if payment.total != live.row.total {
         return Err(StoreError::WrongTotal.into());
     }
@@ -525,6 +560,7 @@ fn end(
         Money::Untouched => None,
         Money::Void(hold) => {
             rails::void(tx, books, live, live.held(hold), now)?;
+            mandates::give_back(tx, &live.row)?;
             None
         }
         Money::Post(hold) => {
@@ -541,6 +577,8 @@ fn end(
         outcome: kind,
         reason,
         decision: digest(&live.row.decision),
+        mandate: digest(&live.row.mandate),
+        rule: live.row.mandate.as_ref().and(live.row.judged.as_ref()).and_then(|judged| judged.said.answer.why()),
         cancel: digest(&live.row.cancel),
         payment: digest(&live.row.payment),
         transfer,
@@ -578,6 +616,11 @@ impl Live {
             tx.told.order(&self.row);
         }
         self.row
+    }
+
+    /// The rules leave it to a guardian.
+    fn is_asked(&self) -> bool {
+        matches!(self.row.judged.as_ref().map(|judged| judged.said.answer), Some(Answer::Ask(_)) | None)
     }
 
     /// When the order or its bill ends by itself.
@@ -737,7 +780,14 @@ fn nonce_used(db: Db<'_>, order: &Order) -> Result<bool, StoreError> {
     Ok(used.is_some())
 }
 
-fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Timestamp) -> Result<Live, StoreError> {
+fn insert(
+    tx: &Tx<'_>,
+    place: &PlaceOrder,
+    bill: BillRow,
+    bill_no: i64,
+    judged: Option<Judged>,
+    now: Timestamp,
+) -> Result<Live, StoreError> {
     let order = &place.order;
     let expires = now.plus_ms(order.expires.ms_since(order.created).clamp(1, MAX_ORDER_LIFE_MS));
     let rail = rails::kind(tx.db, order.household)?;
@@ -748,8 +798,8 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
         "orders",
         number,
         "INSERT INTO orders (no, household, order_id, watch, wearer, bill_no, nonce, message, received, state, deadline,
-                             total, struck, asks, rail)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, '[]', 0, ?12)",
+                             total, struck, asks, rail, judged)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, '[]', 0, ?12, ?13)",
         params![
             number,
             order.household.as_bytes(),
@@ -763,6 +813,7 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
             expires.unix_ms(),
             bill.total.minor(),
             rail.as_str(),
+            judged.as_ref().map(|judged| mandates::json(&JudgedRow::from(judged))).transpose()?,
         ],
     )?;
     let due = expires.min(bill.deadline);
@@ -789,6 +840,8 @@ fn insert(tx: &Tx<'_>, place: &PlaceOrder, bill: BillRow, bill_no: i64, now: Tim
         struck: Vec::new(),
         requote: None,
         decision: None,
+        mandate: None,
+        judged,
         cancel: None,
         payment: None,
         outcome: None,
@@ -886,7 +939,7 @@ macro_rules! select_order {
                     em.wire, em.digest, o.outcome_kind, o.outcome_reason, o.log_len, rm.wire, rm.digest,
                     o.bill_no, o.asks, b.state, b.deadline, y.household, y.order_id, w.removed, o.hold,
                     o.requote, o.decision, o.cancel, o.payment, o.outcome, o.result, o.refunded,
-                    o.rail, s.fee
+                    o.rail, s.fee, o.judged
              FROM orders o
              JOIN bills b ON b.no = o.bill_no
              JOIN messages bm ON bm.id = b.message
@@ -935,6 +988,8 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
     let (refunded, rail) = (Amount::new(cells.minor()?, currency), cells.string()?);
     let fee = cells.basis_points()?;
     let rail = RailKind::from_text(&rail).ok_or_else(|| cells.wrong(format!("rail {rail}")))?;
+    let judged = cells.opt_json::<JudgedRow>()?.map(Judged::try_from).transpose();
+    let judged = judged.map_err(|why| cells.wrong(why))?;
 
     let columns = StateColumns {
         state: &state,
@@ -945,6 +1000,12 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         outcome: kind.as_deref(),
     };
     let state = OrderState::try_from(&columns).map_err(|why| cells.wrong(why))?;
+    // Where the rules left it to a guardian, or there were none, it is a guardian's.
+    let by_rule = judged.as_ref().is_some_and(|judged| !matches!(judged.said.answer, Answer::Ask(_)));
+    let (decision, mandate) = if by_rule { (None, decision) } else { (decision, None) };
+    if judged.as_ref().zip(mandate.as_ref()).is_some_and(|(judged, mandate)| judged.said.entry != mandate.digest) {
+        return Err(cells.wrong("another rule decided it than the one that spoke"));
+    }
     let reason = reason
         .map(|reason| fail_reason(&reason).ok_or_else(|| cells.wrong(format!("outcome_reason {reason}"))))
         .transpose()?;
@@ -977,6 +1038,8 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         struck,
         requote,
         decision,
+        mandate,
+        judged,
         cancel,
         payment,
         outcome,

@@ -239,6 +239,7 @@ CREATE TABLE orders (
     result BIGINT,
     refunded BIGINT NOT NULL DEFAULT 0,
     rail TEXT NOT NULL DEFAULT 'wallet' CHECK (rail IN ('wallet', 'stripe', 'bank')),
+    judged TEXT,
     UNIQUE (household, order_id),
     UNIQUE (watch, nonce),
     CHECK ((state = 'ended') = (outcome IS NOT NULL)),
@@ -513,6 +514,27 @@ CREATE TABLE outcome_certificates (
     wire TEXT NOT NULL,
     at BIGINT NOT NULL
 );
+
+CREATE TABLE mandates (
+    household BYTEA NOT NULL REFERENCES households (household),
+    watch BYTEA NOT NULL REFERENCES watches (watch),
+    mandate BYTEA NOT NULL CHECK (octet_length(mandate) = 16),
+    seq BIGINT NOT NULL CHECK (seq >= 1),
+    entry BIGINT NOT NULL REFERENCES messages (id),
+    rule TEXT NOT NULL,
+    PRIMARY KEY (household, watch, mandate)
+);
+
+CREATE TABLE mandate_sums (
+    household BYTEA NOT NULL,
+    watch BYTEA NOT NULL,
+    first BIGINT NOT NULL,
+    period TEXT NOT NULL CHECK (period IN ('day', 'week', 'month')),
+    spent BIGINT NOT NULL CHECK (spent >= 0),
+    cap BIGINT,
+    PRIMARY KEY (household, watch, first, period),
+    CHECK (cap IS NULL OR spent <= cap)
+) WITH (fillfactor = 50);
 
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;

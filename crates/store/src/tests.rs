@@ -563,6 +563,36 @@ async fn a_check_compares_rails_with_orders() {
 }
 
 #[tokio::test]
+async fn a_check_finds_sums_that_are_not_those_of_payments() {
+    for (table, sql) in [
+        ("mandate_sums", "UPDATE mandate_sums SET spent = spent + 1 WHERE household = ?1"),
+        ("mandate_sums", "DELETE FROM mandate_sums WHERE period = 'week' AND household = ?1"),
+        ("mandate_sums", "UPDATE orders SET judged = NULL, decision = NULL, hold = NULL WHERE household = ?1"),
+        ("orders", "UPDATE orders SET judged = replace(judged, 'approve', 'nod') WHERE household = ?1"),
+        ("orders", "UPDATE orders SET decision = 1 WHERE household = ?1"),
+    ] {
+        let (store, folder) = open();
+        let family = crate::contract::paid_under_a_rule(&store).await;
+        assert_eq!(store.check().await, Ok(Vec::new()));
+        drop(store);
+        let db = Connection::open(file(&folder)).expect("the file");
+        db.pragma_update(None, "foreign_keys", false).expect("a pragma");
+        db.pragma_update(None, "ignore_check_constraints", true).expect("a pragma");
+        assert!(db.execute(sql, [family.household.as_bytes()]).expect("a change") > 0, "{sql}");
+        drop(db);
+        let findings = open_in(&folder).check().await.expect("a check");
+        assert!(findings.iter().any(|finding| finding.table == table), "{sql}: {findings:?}");
+    }
+    // The database itself lets no rule raise a sum over its cap.
+    let (store, folder) = open();
+    let family = crate::contract::paid_under_a_rule(&store).await;
+    drop(store);
+    let db = Connection::open(file(&folder)).expect("the file");
+    let over = "UPDATE mandate_sums SET spent = 1201 WHERE period = 'day' AND household = ?1";
+    assert!(db.execute(over, [family.household.as_bytes()]).is_err());
+}
+
+#[tokio::test]
 async fn an_impossible_row_is_an_incident_with_its_name() {
     let (store, folder) = open();
     let shop = Shop::open(&store).await;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use nodpay_core::{
-    Amount, AskId, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency, Day,
-    Decision, Decline, Digest, EnrolledWatch, Entry, Every, FailReason, GuardianId, HouseholdId, Iban, LineId,
-    LogEntry, Mcc, Member, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId, Payer, Payment,
-    PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp, TransferId,
-    Wallet, WatchId, WearerId,
+    Amount, AskId, Asked, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency,
+    Day, Decision, Decline, Digest, EnrolledWatch, Entry, Every, FailReason, GuardianId, HouseholdId, Iban, Judgement,
+    LineId, LogEntry, Mcc, Member, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId, Payer,
+    Payment, PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp,
+    TransferId, Wallet, WatchId, WearerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -770,6 +770,8 @@ impl PayoutState {
 pub struct PlaceOrder {
     pub order: Order,
     pub message: Message,
+    /// The order and its bill as standing rules see them.
+    pub asked: Asked,
 }
 
 #[derive(Clone, Debug)]
@@ -824,6 +826,10 @@ pub struct OrderRow {
     /// The bill that stands in for revision 1.
     pub requote: Option<Requote>,
     pub decision: Option<Message>,
+    /// The log entry of the rule that approved or refused it in place of a decision.
+    pub mandate: Option<Message>,
+    /// What the rules said when it came; `None` where its watch had none.
+    pub judged: Option<Judged>,
     pub cancel: Option<Message>,
     pub payment: Option<Message>,
     pub outcome: Option<Ended>,
@@ -836,6 +842,14 @@ pub struct OrderRow {
     pub asking: Option<Asking>,
     /// The newest ask.
     pub ask: Option<AskRow>,
+}
+
+/// What a watch's rules said to an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    pub said: Judgement,
+    /// In which sums of its watch it counts, once its money is held.
+    pub counts: Vec<nodpay_core::Period>,
 }
 
 /// What an order waits for from its rail.
@@ -894,6 +908,13 @@ impl OrderRow {
     #[must_use]
     pub fn current_bill(&self) -> Digest {
         self.requote.as_ref().map_or(self.bill_message.digest, |requote| requote.message.digest)
+    }
+
+    /// The transfer that its hold is, if it got one: named by what vouches for it, a decision or, with a mandate, the order.
+    #[must_use]
+    pub fn hold_id(&self) -> Option<TransferId> {
+        let of_order = self.mandate.as_ref().map(|_| self.message.digest);
+        self.decision.as_ref().map(|decision| decision.digest).or(of_order).map(crate::hold_id)
     }
 
     /// Milliseconds until the present state ends by itself, at least 0; `None` once ended.

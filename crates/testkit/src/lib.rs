@@ -5,11 +5,12 @@
 pub mod postgres;
 
 use nodpay_core::{
-    Adjustment, Amount, Bill, BillId, Cancel, CancelReason, CodeText, Country, CredentialId, Currency, Decision,
-    Digest, EnrolledWatch, Entry, FailReason, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry, Mcc,
-    MerchantCertificate, MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Nonce, Occasion, Order, OrderId,
-    Outcome, OutcomeCertificate, OutcomeKind, PairingId, Payment, PersonName, PinReport, PinState, Reduction,
-    ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
+    Adjustment, Amount, Bill, BillId, Cancel, CancelReason, Choice, CodeText, Country, CredentialId, Currency,
+    Decision, Digest, EnrolledWatch, Entry, FailReason, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry,
+    Mandate, MandateId, Mcc, MerchantCertificate, MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Nonce,
+    Occasion, Offset, Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Outside, PairingId, Payment,
+    PersonName, PinReport, PinState, Reduction, ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId,
+    WearerCheck, WearerId, WearerMethod, Weekday, Why, Window,
 };
 use nodpay_protocol::code::{ShopCode, write_shop_code};
 use nodpay_protocol::{
@@ -430,7 +431,8 @@ impl Cast {
             v: V1,
             payment: payment_id(order.digest(), decision.digest()),
             order: order.digest(),
-            decision: decision.digest(),
+            decision: Some(decision.digest()),
+            mandate: None,
             bill: decision.bill,
             payee: decision.payee,
             total: decision.total,
@@ -439,6 +441,71 @@ impl Cast {
             log_head: self.book().head(),
             at: START.plus_ms(2 * MINUTE_MS + 300),
         }
+    }
+
+    /// The guardian's standing rule "零食 snacks": up to ¥40 by itself, ¥100 a day, only at the cast's shop, and not before 15:00 (UTC+8).
+    #[must_use]
+    pub fn snacks(&self) -> Mandate {
+        Mandate {
+            mandate: MandateId::from_bytes([self.watch.as_bytes()[0]; 16]),
+            version: 1,
+            name: Text::new("零食 snacks").expect("a name"),
+            watch: self.watch,
+            until: START.plus_ms(YEAR_MS / 12),
+            approve: Some(cny(4_000)),
+            outside: Outside::Refuse,
+            per_payment: None,
+            per_day: Some(cny(10_000)),
+            per_week: None,
+            per_month: None,
+            shops: Some(Choice::Only(vec![self.merchant])),
+            categories: None,
+            places: None,
+            age: None,
+            windows: vec![Window { days: Weekday::ALL.to_vec(), from: 15 * 60, to: 22 * 60 }],
+            offsets: vec![Offset { from: START, minutes: 8 * 60 }],
+        }
+    }
+
+    /// What the watch pays under the mandate that this entry made.
+    #[must_use]
+    pub fn mandate_payment_payload(&self, order: &Verified<Order>, bill: &Verified<Bill>, entry: Digest) -> Payment {
+        Payment {
+            v: V1,
+            payment: payment_id(order.digest(), entry),
+            order: order.digest(),
+            decision: None,
+            mandate: Some(entry),
+            bill: bill.digest(),
+            payee: bill.certificate,
+            total: bill.total(),
+            household: self.household,
+            watch: self.watch,
+            log_head: self.book().head(),
+            at: START.plus_ms(MINUTE_MS + 300),
+        }
+    }
+
+    /// A whole order that ended under the newest entry of the log, which made a mandate: paid, or refused for `rule`.
+    #[must_use]
+    pub fn mandate_story(&self, bill: Verified<Bill>, order: Verified<Order>, rule: Option<Why>) -> Story {
+        let entry = self.book().head();
+        let payment = match rule {
+            None => {
+                let payment = self.mandate_payment_payload(&order, &bill, entry);
+                Some(sign(Kind::Payment, payment, &self.watch_key).expect("signs"))
+            }
+            Some(_) => None,
+        };
+        let kind = if rule.is_none() { OutcomeKind::Paid } else { OutcomeKind::Refused };
+        let mut outcome = self.outcome_payload(&order, kind, bill.total());
+        outcome.mandate = Some(entry);
+        outcome.rule = rule;
+        outcome.payment = payment.as_ref().map(Verified::digest);
+        outcome.transfer = payment.is_some().then(|| TransferId::from_bytes([9; 16]));
+        let outcome = self.sign_outcome(outcome);
+        let result = self.result(&order, &outcome);
+        Story { bill, requote: None, order, decision: None, cancel: None, payment, outcome, result }
     }
 
     #[must_use]
@@ -469,6 +536,8 @@ impl Cast {
             outcome,
             reason: (outcome == OutcomeKind::Failed).then_some(FailReason::InsufficientBalance),
             decision: None,
+            mandate: None,
+            rule: None,
             cancel: None,
             payment: None,
             transfer: None,

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use image::{ImageResult, Rgb, RgbImage};
-use nodpay_core::{Amount, Currency, Minor, Occasion, Timestamp};
+use nodpay_core::{Amount, Currency, Minor, Occasion, Timestamp, Why};
 use nodpay_watch::view::{
     About, AmountPad, Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, PastOrder, PinGate, ScanFor, Screen,
     View,
@@ -195,6 +195,20 @@ pub fn notices() -> Vec<Notice> {
         Notice::TooLate,
         Notice::NoNetwork,
         Notice::ServiceTrouble,
+        Notice::Rule(Why::Shop),
+        Notice::Rule(Why::Category),
+        Notice::Rule(Why::Place),
+        Notice::Rule(Why::Age),
+        Notice::Rule(Why::Weekday),
+        Notice::Rule(Why::Hour),
+        Notice::Rule(Why::OverPayment),
+        Notice::Rule(Why::OverDay),
+        Notice::Rule(Why::OverWeek),
+        Notice::Rule(Why::OverMonth),
+        Notice::Rule(Why::PrintedCode),
+        Notice::Rule(Why::Clock),
+        Notice::RuleOver,
+        Notice::RuleLooser { name: "零食".to_owned() },
     ]
 }
 
@@ -438,12 +452,13 @@ fn waiting(shop: &str, total: Amount, left_ms: u64) -> Screen {
 
 fn paying(shop: &str, total: Amount, struck: &[&str], guardian: Option<&str>, words: Option<&str>) -> Screen {
     let (guardian, words) = (guardian.map(str::to_owned), words.map(str::to_owned));
-    Screen::Paying { shop: shop.to_owned(), total, struck: names(struck), guardian, words, unanswered: false }
+    let (struck, rule, unanswered) = (names(struck), false, false);
+    Screen::Paying { shop: shop.to_owned(), total, struck, guardian, words, rule, unanswered }
 }
 
 fn unanswered(screen: Screen) -> Screen {
-    let Screen::Paying { shop, total, struck, guardian, words, .. } = screen else { return screen };
-    Screen::Paying { shop, total, struck, guardian, words, unanswered: true }
+    let Screen::Paying { shop, total, struck, guardian, words, rule, .. } = screen else { return screen };
+    Screen::Paying { shop, total, struck, guardian, words, rule, unanswered: true }
 }
 
 fn ended(

@@ -546,15 +546,16 @@ impl Screens {
                 });
                 self.fill_order(shop, *total);
             }
-            Screen::Paying { shop, total, struck: _, guardian: _, words: _, unanswered: true } => {
+            Screen::Paying { shop, total, struck: _, guardian: _, words: _, rule: _, unanswered: true } => {
                 self.fill_order(shop, *total);
                 self.fill_title(words.bank_silent);
                 state.set_said(words.bank_silent_hint.into());
             }
-            Screen::Paying { shop, total, struck, guardian, words: said, unanswered: false } => {
+            Screen::Paying { shop, total, struck, guardian, words: said, rule, unanswered: false } => {
                 self.fill_order(shop, *total);
                 let in_title = self.fill_guardian(guardian.as_deref(), struck);
-                self.fill_title(&words::nodded(language, in_title.as_deref()));
+                let title = if *rule { words::allowed } else { words::nodded };
+                self.fill_title(&title(language, in_title.as_deref()));
                 state
                     .set_said(said.as_deref().map(|said| words::quoted(&displayable(said))).unwrap_or_default().into());
             }
@@ -677,7 +678,10 @@ impl Screens {
         let state = self.watch.global::<ui::State>();
         self.fill_order(&ending.shop, ending.total);
         let in_title = self.fill_guardian(ending.guardian.as_deref(), &ending.struck);
-        self.fill_title(&words::ended(self.language, ending.kind, in_title.as_deref()));
+        self.fill_title(&match ending.reason {
+            Some(Notice::Rule(_)) => words::ruled_out(self.language, in_title.as_deref()),
+            _ => words::ended(self.language, ending.kind, in_title.as_deref()),
+        });
         state.set_mark(mark(ending.kind));
         state.set_body(self.language.words().nothing_paid.into());
         if let Some(Notice::Words(said)) = &ending.reason {
@@ -720,7 +724,13 @@ impl Screens {
         state.set_notice_what(what.into());
         state.set_notice_good(matches!(
             notice,
-            Some(Notice::PinUnlocked | Notice::PinChanged | Notice::SessionSet { .. } | Notice::GuardianAdded)
+            Some(
+                Notice::PinUnlocked
+                    | Notice::PinChanged
+                    | Notice::SessionSet { .. }
+                    | Notice::GuardianAdded
+                    | Notice::RuleLooser { .. }
+            )
         ));
         state.set_notice_next(next.into());
     }

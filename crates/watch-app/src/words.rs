@@ -7,7 +7,7 @@
 //! names, which guardians choose, are bold in a heading: 妈妈、爸爸、爷爷、奶奶、外公、外婆、姥姥、姥爷、哥哥、姐姐、叔叔、阿姨、老师.
 
 use jiff::tz::TimeZone;
-use nodpay_core::{Amount, Occasion, Timestamp};
+use nodpay_core::{Amount, Occasion, Timestamp, Why};
 use nodpay_watch::view::{EndKind, Notice, OtherSystem, ScanFor};
 
 /// The language the watch speaks.
@@ -299,6 +299,9 @@ fn english(notice: &Notice) -> (String, &'static str) {
         Notice::TooLate => ("That was too late.", "Start again."),
         Notice::NoNetwork => ("There is no network.", "Try again in a moment."),
         Notice::ServiceTrouble => ("The pay service has a problem.", "Try again later."),
+        Notice::Rule(why) => rule(*why),
+        Notice::RuleOver => ("The rule says no now.", "Ask your parent to nod."),
+        Notice::RuleLooser { name } => return (format!("Looser rule: {name}"), "Your parent set this."),
     };
     (what.to_owned(), next)
 }
@@ -354,6 +357,9 @@ fn chinese(notice: &Notice) -> (String, &'static str) {
         Notice::TooLate => ("来晚了一步", "重新来一次吧"),
         Notice::NoNetwork => ("没有网络", "过一会儿再试试"),
         Notice::ServiceTrouble => ("付款服务出了点问题", "晚一点再试试"),
+        Notice::Rule(why) => rule_in_chinese(*why),
+        Notice::RuleOver => ("约定现在不管用了", "请家长点个头"),
+        Notice::RuleLooser { name } => return (format!("约定变宽了：{name}"), "这是家长设的"),
     };
     (what.to_owned(), next)
 }
@@ -452,6 +458,59 @@ fn who(language: Language, guardian: Option<&str>) -> &str {
     match language {
         Language::English => guardian.unwrap_or("Your parent"),
         Language::Chinese => guardian.unwrap_or("家长"),
+    }
+}
+
+/// Why a standing rule does not allow it, and what to do next.
+const fn rule(why: Why) -> (&'static str, &'static str) {
+    match why {
+        Why::Shop => ("Not at this shop.", "Ask your parent about it."),
+        Why::Category => ("Not for this kind of shop.", "Ask your parent about it."),
+        Why::Place => ("Not in this place.", "Ask your parent about it."),
+        Why::Age => ("You are too young for this.", "Choose something else."),
+        Why::Weekday => ("Not on this day.", "Try again another day."),
+        Why::Hour => ("Not at this time of day.", "Try again later."),
+        Why::OverPayment | Why::OverApproval => ("That is too much at once.", "Choose something smaller."),
+        Why::OverDay => ("Enough spent for today.", "Try again tomorrow."),
+        Why::OverWeek => ("Enough spent this week.", "Try again next week."),
+        Why::OverMonth => ("Enough spent this month.", "Try again next month."),
+        Why::PrintedCode => ("Not with a printed code.", "Ask the shop for a bill."),
+        Why::Clock => ("My clock is wrong.", "Try again in a moment."),
+    }
+}
+
+const fn rule_in_chinese(why: Why) -> (&'static str, &'static str) {
+    match why {
+        Why::Shop => ("这家店不可以", "问问家长"),
+        Why::Category => ("这类店不可以", "问问家长"),
+        Why::Place => ("这个地方不可以", "问问家长"),
+        Why::Age => ("你还太小，不能买", "换一个吧"),
+        Why::Weekday => ("今天不可以", "换一天再来"),
+        Why::Hour => ("这个时候不可以", "晚一点再试试"),
+        Why::OverPayment | Why::OverApproval => ("一次付得太多了", "先买小一点的"),
+        Why::OverDay => ("今天的钱用完了", "明天再来吧"),
+        Why::OverWeek => ("这周的钱用完了", "下周再来吧"),
+        Why::OverMonth => ("这个月的钱用完了", "下个月再来吧"),
+        Why::PrintedCode => ("贴着的码不可以", "请商店给一张账单"),
+        Why::Clock => ("我的钟不准", "过一会儿再试试"),
+    }
+}
+
+/// The heading of what a standing rule lets be paid.
+#[must_use]
+pub fn allowed(language: Language, guardian: Option<&str>) -> String {
+    match language {
+        Language::English => format!("{}'s rule says yes", who(language, guardian)),
+        Language::Chinese => format!("{}约定过，可以！", who(language, guardian)),
+    }
+}
+
+/// The heading of what a standing rule refused.
+#[must_use]
+pub fn ruled_out(language: Language, guardian: Option<&str>) -> String {
+    match language {
+        Language::English => format!("{}'s rule says no", who(language, guardian)),
+        Language::Chinese => format!("{}约定过，不可以", who(language, guardian)),
     }
 }
 
@@ -622,6 +681,8 @@ mod tests {
         assert_eq!(nodded(Language::English, None), "Your parent nodded!");
         assert_eq!(nodded(Language::Chinese, Some("妈妈")), "妈妈点头啦！");
         assert_eq!(ended(Language::English, EndKind::Refused, Some("Mama")), "Mama said no");
+        assert_eq!(allowed(Language::English, Some("Mama")), "Mama's rule says yes");
+        assert_eq!(ruled_out(Language::Chinese, None), "家长约定过，不可以");
     }
 
     /// An evening in Europe is the next day in China.
@@ -649,7 +710,10 @@ mod tests {
                 let sentence = notice(language, &one);
                 assert!(!sentence.what.is_empty(), "{one:?}");
                 assert!(!sentence.next.is_empty() || matches!(one, Notice::Words(_)), "{one:?}");
-                let named = matches!(one, Notice::Words(_) | Notice::OtherSystem(OtherSystem::Emv(Some(_))));
+                let named = matches!(
+                    one,
+                    Notice::Words(_) | Notice::RuleLooser { .. } | Notice::OtherSystem(OtherSystem::Emv(Some(_)))
+                );
                 if language == Language::Chinese && !named {
                     let latin = |c: char| c.is_ascii_alphabetic();
                     assert!(!sentence.what.contains(latin) && !sentence.next.contains(latin), "{sentence:?}");

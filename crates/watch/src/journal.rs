@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use nodpay_core::{
     Amount, Digest, GuardianId, HouseholdId, OrderId, OutcomeKind, PairingId, PublicKey, Text, Timestamp, V1, WatchId,
+    Why,
 };
 use nodpay_protocol::VerifyError;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,9 @@ pub(crate) struct HouseholdRecord {
     /// Oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) past: Vec<Past>,
+    /// Oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) counted: Vec<Counted>,
 }
 
 /// An order whose outcome is not known yet.
@@ -136,7 +140,11 @@ pub(crate) enum StageRecord {
     Paying {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         requote: Option<String>,
-        decision: String,
+        /// Exactly one of this and `mandate`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mandate: Option<Digest>,
         payment: String,
         delivered: bool,
     },
@@ -154,6 +162,8 @@ pub(crate) enum GivenUpFor {
     Late,
     /// The household removed this watch.
     Removed,
+    /// The rule that would let it be paid does not, as this watch knows it.
+    Rule,
 }
 
 /// What an ended screen says, until the wearer leaves it.
@@ -185,6 +195,10 @@ pub(crate) enum EndReason {
     BankDeclined,
     NotGenuine,
     NoNetwork,
+    /// Why a standing rule refused it.
+    Rule(Why),
+    /// The rule that approved it does not hold any more, or not by this watch's own count.
+    RuleOver,
 }
 
 /// One line of the history.
@@ -196,6 +210,16 @@ pub(crate) struct Past {
     pub(crate) total: Amount,
     /// By the service's clock.
     pub(crate) at: Timestamp,
+}
+
+/// What this watch paid, or is paying, while it had a standing rule: what the rule's caps are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Counted {
+    pub(crate) order: OrderId,
+    /// When the order was made.
+    pub(crate) at: Timestamp,
+    pub(crate) total: Amount,
 }
 
 /// A signed result that the service has not acknowledged.

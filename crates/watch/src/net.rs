@@ -3,7 +3,7 @@
 //! The order of [`Action`]s is a promise: the runtime does one after the other, and what follows a
 //! [`Action::Persist`] only once that is durable.
 
-use nodpay_core::{Amount, GuardianId, OrderId, PersonName, Salt, Text, Timestamp};
+use nodpay_core::{Amount, Digest, GuardianId, OrderId, PersonName, Salt, Text, Timestamp};
 use serde::Deserialize;
 
 use crate::view::UserAction;
@@ -246,6 +246,9 @@ pub(crate) struct StateOrder {
     pub(crate) order_id: OrderId,
     #[serde(default)]
     pub(crate) decision: Option<String>,
+    /// In its place: the log entry of a standing rule.
+    #[serde(default)]
+    pub(crate) mandate: Option<Digest>,
     #[serde(default)]
     pub(crate) requote: Option<String>,
     #[serde(default)]
@@ -286,7 +289,11 @@ pub(crate) struct LogEvent {
 #[derive(Deserialize)]
 pub(crate) struct DecisionEvent {
     pub(crate) order: OrderId,
-    pub(crate) decision: String,
+    #[serde(default)]
+    pub(crate) decision: Option<String>,
+    /// In its place: the log entry of a standing rule.
+    #[serde(default)]
+    pub(crate) mandate: Option<Digest>,
     #[serde(default)]
     pub(crate) requote: Option<String>,
 }

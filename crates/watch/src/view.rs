@@ -4,7 +4,7 @@
 //! their currency, times are milliseconds left, and every text that came from a merchant or a guardian has already
 //! been checked by `nodpay-core` (NFC, bounded, no control or invisible characters).
 
-use nodpay_core::{Amount, Occasion, OutcomeKind, Timestamp};
+use nodpay_core::{Amount, Occasion, OutcomeKind, Timestamp, Why};
 
 /// One screen, whole: drawing it needs nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +43,15 @@ pub enum Screen {
     /// The guardian has the order. `unanswered`: the bank was asked for the money, and its answer got lost.
     Waiting { shop: String, total: Amount, left_ms: u64, unanswered: bool },
     /// The guardian nodded; the watch is paying `total`. `struck` names what was taken out, `guardian` who nodded, by
-    /// the name they chose, `words` what they said. `unanswered`: the bank was asked to pay, and its answer got lost.
+    /// the name they chose, `words` what they said. `rule`: nobody was asked, a standing rule of theirs lets it be paid.
+    /// `unanswered`: the bank was asked to pay, and its answer got lost.
     Paying {
         shop: String,
         total: Amount,
         struck: Vec<String>,
         guardian: Option<String>,
         words: Option<String>,
+        rule: bool,
         unanswered: bool,
     },
     /// The order ended.
@@ -230,6 +232,14 @@ pub enum Notice {
     /// No answer; nothing was paid, try again.
     NoNetwork,
     ServiceTrouble,
+    /// A standing rule of the guardian's does not allow it, and nobody was asked.
+    Rule(Why),
+    /// The rule that allowed it does not any more.
+    RuleOver,
+    /// A guardian changed a standing rule so that more can be paid without asking.
+    RuleLooser {
+        name: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 // /app: the guardian's pages. Starts by checking the household log against what this browser pinned; then follows the
-// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes.
+// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes, #/rules.
 
 import { Problem, get, post, serviceNow } from "./api.js";
 import { announce, download, focusHeading, h, patch } from "./dom.js";
@@ -9,11 +9,12 @@ import {
   codesPage, freezeButton, freezeNotice, guardianCards, guardianEntryWords, guardianName, guardiansPage, invitationChanged, invitePage,
   leaveGuardians,
 } from "./guardians.js";
-import { VerifyError, fromBase64Url, parseAssertion, utf8 } from "./messages.js";
+import { VerifyError, fromBase64Url, parseAssertion, readEntry, utf8 } from "./messages.js";
 import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { acts } from "./members.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
+import { forgetRules, ruleLogWords, ruleNote, rulesPage } from "./rules.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
 import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
 import { anchorFile, believe, readPin } from "./trust.js";
@@ -155,6 +156,7 @@ async function onEvent(kind, data) {
     if (data.order) {
       await refreshOrder(data.order);
       if (kind === "order") tellOrder(data.order);
+      if (kind === "decision") tellRule(data.order);
       if (kind === "outcome") await refreshHome();
       if (kind === "decision") tellDecision(data.order);
       if (kind === "outcome" || kind === "result") announce(endingSaid(state.orders.get(data.order), kind, state.home.names));
@@ -176,6 +178,12 @@ function tellDecision(id) {
   const decision = state.orders.get(id)?.order?.decision?.payload;
   if (!decision || decision.guardian === state.home.guardian.guardian) return;
   announce(t(`order.answered.${decision.verdict}`, { name: guardianName(state.home, decision.guardian), time: when(decision.at) }));
+}
+
+/** Paid or to be paid without anybody's nod. */
+function tellRule(id) {
+  const entry = state.orders.get(id);
+  if (entry?.order && !entry.order.decision) announce(ruleNote(state, entry)?.text);
 }
 
 function tellPin(watch) {
@@ -243,7 +251,7 @@ async function take(view) {
     try {
       entry.order = await verifyOrderView(view, state.home.book, state.home.trust);
     } catch (error) {
-      if (!["unknown-log-head", "unknown-watch"].includes(error.code)) throw error;
+      if (!["unknown-log-head", "unknown-watch", "unknown-mandate"].includes(error.code)) throw error;
       await refreshHome(); // the log may have grown since
       entry.order = await verifyOrderView(view, state.home.book, state.home.trust);
     }
@@ -255,8 +263,7 @@ async function take(view) {
 
 /** Whether another guardian must second this entry (as it goes into the log). */
 function mustPropose(entry) {
-  const [[kind, content]] = Object.entries(entry);
-  return state.home.book.mustPropose({ kind, content }, serviceNow());
+  return state.home.book.mustPropose(readEntry(entry), serviceNow());
 }
 
 /** Signs the next entry of the household log and sends it; proposes it where another guardian must agree. */
@@ -304,7 +311,7 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  return { page: ["order", "pair", "household", "guardians", "invite", "codes"].includes(page) ? page : "home", id };
+  return { page: ["order", "pair", "household", "guardians", "invite", "codes", "rules"].includes(page) ? page : "home", id };
 }
 
 async function onRoute() {
@@ -313,6 +320,7 @@ async function onRoute() {
   leaveGuardians(page);
   state.removing = null;
   forgetPinAsk();
+  if (page !== "rules") forgetRules();
   state.problem = null;
   render();
   focusHeading();
@@ -327,7 +335,7 @@ async function onRoute() {
 function tick() {
   const { page } = route();
   const { activeElement } = document;
-  if (state.phase !== "ready" || ["household", "guardians", "codes"].includes(page)) return;
+  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules"].includes(page)) return;
   if (activeElement?.nodeName === "SELECT") return; // an open list must not be touched
   render();
 }
@@ -365,6 +373,7 @@ function content(page, id) {
   if (page === "guardians") return guardiansPage(ctx);
   if (page === "invite") return invitePage(ctx);
   if (page === "codes") return codesPage(ctx);
+  if (page === "rules") return rulesPage(ctx, id);
   return homePage();
 }
 
@@ -423,6 +432,7 @@ function homePage() {
       h("h2", {}, t("home.history")),
       past.length === 0 ? h("p.soft", {}, t("home.no-history")) : h("ul.history", {}, ...past.map(historyRow)),
       state.more !== null && h("button.plain", { type: "button", onclick: loadMore }, t("home.more"))),
+    watches.length > 0 && inDemo() && h("a.plain", { href: "#/rules", testid: "rules" }, icon("list"), t("home.rules")),
     watches.length > 0 && inDemo() && h("a.plain", { href: "#/household" }, icon("person"), t("nav.household")),
   ];
 }
@@ -460,7 +470,8 @@ function historyRow(entry) {
       h(`span.tile.${look}`, {}, icon(symbol)),
       h("span.what", {},
         h("span.name", {}, h("bdi", {}, order.certificate.payload.name)),
-        h("span.soft", {}, `${nameOf(order)} · ${when(order.order.payload.created)} · ${t(`outcome.${kind}`)}`)),
+        h("span.soft", {}, `${nameOf(order)} · ${when(order.order.payload.created)} · ${t(`outcome.${kind}`)}`),
+        order.mandate && h("span.soft", { testid: "past-rule" }, ruleNote(state, entry).text)),
       h(`span.amount${kind === "paid" ? "" : ".soft"}`, {}, money(total))));
 }
 
@@ -514,6 +525,7 @@ function logWords(entry) {
   const words = guardianEntryWords(state.home, entry);
   if (words) return words;
   const { kind, content } = entry.entry;
+  if (kind === "set-mandate" || kind === "end-mandate") return ruleLogWords(entry.entry, state.home.book);
   const watch = kind === "enrol-watch" ? content : state.home.book.watchEver(content.watch ?? content);
   const name = watch && (state.home.names.get(watch.wearer)?.name ?? t("wearer.unknown"));
   if (kind === "pin-command" || kind === "set-session") return pinEntryWords(entry.entry, name);
@@ -526,6 +538,7 @@ function bottomBar(page) {
   return h("nav.bottom", { "aria-label": t("nav.label") },
     link("home", "#/", "home", t("nav.home")),
     link("pair", "#/pair", "watch", t("nav.watch")),
+    link("rules", "#/rules", "list", t("nav.rules")),
     link("household", "#/household", "person", t("nav.household")));
 }
 

@@ -11,6 +11,7 @@ import { GUARDIAN_COOLING_OFF_MS, acts, counts, isOpen } from "./members.js";
 import { toBase64Url, utf8 } from "./messages.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { newRecoveryCode, readRecoveryCode, recoveryKey } from "./recovery-code.js";
+import { ruleLogWords, ruleSentences } from "./rules.js";
 import { day, problemText, t, timeLeft, when } from "./texts.js";
 import { checkDigits, nameDigest, verifyGuardianClaim } from "./verify.js";
 
@@ -202,7 +203,8 @@ function proposalRow(ctx, digest, proposal) {
   const asked = now.asking?.key === second || now.asking?.key === withdraw;
   return h("li.member", { key: digest, testid: "proposal" },
     h("span.tile", {}, icon("pencil")),
-    h("div", {}, h("p", {}, words), h("p.soft", {}, when(proposal.at)), askBox(ctx, second), askBox(ctx, withdraw)),
+    h("div", {}, h("p", {}, words), h("p.soft", {}, when(proposal.at)), ruleSentences(ctx.state, proposal.change),
+      askBox(ctx, second), askBox(ctx, withdraw)),
     mayISign(home) && !asked && h("div.controls", {}, h("div.buttons", {},
       askButton(ctx, "plain", "withdraw", t("guardians.withdraw"), withdraw, { withdraw: digest }, t("guardians.withdraw-sure", { change })),
       !own && askButton(ctx, "main", "second", t("guardians.second"), second, { second: digest }, t("guardians.second-sure", { change })))));
@@ -213,6 +215,7 @@ export function changeWords(home, { kind, content }) {
   if (kind === "add-guardian") return t("change.add-guardian", { name: guardianName(home, content.guardian.guardian) });
   if (kind === "enrol-recovery") return t("change.enrol-recovery", { count: content.keys.length });
   if (kind === "unfreeze") return t("change.unfreeze");
+  if (kind === "set-mandate" || kind === "end-mandate") return ruleLogWords({ kind, content }, home.book);
   const watch = home.book.watchEver(content.watch);
   const name = home.names.get(watch?.wearer)?.name ?? t("wearer.unknown");
   return t(content.session_ms === 0 ? "log.set-session-off" : "log.set-session", { name, count: content.session_ms / 60_000 });

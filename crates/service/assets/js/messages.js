@@ -367,6 +367,23 @@ const enrolledWatch = fields({
   wearer_name: digest,
   new_watch_cap: fields({ until: at, per_payment: amount }),
 });
+/** `{"only": […]}` or `{"never": […]}`, as `{kind, of}`. */
+const choice = (read) => (value) => {
+  if (!(value instanceof Map) || value.size !== 1) bad("not a choice");
+  const [[kind, of]] = value;
+  return { kind: oneOf("only", "never")(kind), of: list(read)(of) };
+};
+const openHours = fields({ days: list(oneOf("mon", "tue", "wed", "thu", "fri", "sat", "sun")), from: whole(0, 0xffff), to: whole(0, 0xffff) });
+const mandate = fields({
+  mandate: id, version: whole(0, 0xffffffff), name: text(30), watch: id, until: at, approve: maybe(amount),
+  outside: oneOf("ask", "refuse"), per_payment: maybe(amount), per_day: maybe(amount), per_week: maybe(amount),
+  per_month: maybe(amount), shops: maybe(choice(id)), categories: maybe(choice(matching(/^[0-9]{4}$/))),
+  places: maybe(choice(fields({ city: maybe(text(30)), country }))), age: maybe(whole(0, 255)), windows: orNone(list(openHours)),
+  offsets: list(fields({ from: at, minutes: whole(-0x8000, 0x7fff) })),
+});
+const WHYS = ["shop", "category", "place", "age", "weekday", "hour", "over-payment", "over-day", "over-week", "over-month",
+  "over-approval", "printed-code", "clock"];
+
 const entry = (value) => {
   if (!(value instanceof Map) || value.size !== 1) bad("not an entry");
   const [[kind, content]] = value;
@@ -377,6 +394,7 @@ const entry = (value) => {
     "add-guardian": fields({ guardian, counts_from: at }), "remove-guardian": id, object: digest, propose: entry,
     second: digest, withdraw: digest, "enrol-recovery": fields({ keys: list(key) }), recover: guardian,
     unfreeze: fields({ frozen_at: at }),
+    "set-mandate": mandate, "end-mandate": id,
   };
   return Object.hasOwn(readers, kind) ? { kind, content: readers[kind](content) } : bad("an unknown kind of entry");
 };
@@ -416,13 +434,13 @@ const FORMS = {
     reason: maybe(text(60)), occasion: maybe(oneOf(...OCCASIONS)),
   }),
   payment: fields({
-    v: v1, payment: id, order: digest, decision: digest, bill: digest, payee: digest, total: amount, household: id,
-    watch: id, log_head: digest, at,
+    v: v1, payment: id, order: digest, decision: maybe(digest), mandate: maybe(digest), bill: digest, payee: digest,
+    total: amount, household: id, watch: id, log_head: digest, at,
   }),
   cancel: fields({ v: v1, order: digest, household: id, watch: id, reason: oneOf("wearer", "not-genuine"), at }),
   outcome: fields({
     v: v1, order: digest, household: id, watch: id, outcome: oneOf(...OUTCOMES), reason: maybe(oneOf(...FAIL_REASONS)),
-    decision: maybe(digest), cancel: maybe(digest), payment: maybe(digest), transfer: maybe(id), total: amount,
+    decision: maybe(digest), mandate: maybe(digest), rule: maybe(oneOf(...WHYS)), cancel: maybe(digest), payment: maybe(digest), transfer: maybe(id), total: amount,
     log_head: digest, at,
   }),
   result: fields({ v: v1, order: digest, outcome: digest, seen: oneOf(...OUTCOMES), household: id, watch: id, at }),
@@ -440,6 +458,9 @@ const FORMS = {
     reason: maybe(text(60)),
   }),
 };
+
+/** An entry as it goes into the log (`{kind: content}`), in the form in which logs hold it. */
+export const readEntry = (signed) => entry(parseJson(utf8(JSON.stringify(signed))));
 
 /** The content of signed bytes, exactly in the form of its kind. */
 export function readPayload(kind, payload) {

@@ -10,6 +10,7 @@ import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
 import { guardianName } from "./guardians.js";
 import { VerifyError, textProblem, typedText, utf8 } from "./messages.js";
 import { signWithPasskey } from "./passkey.js";
+import { ruleNote } from "./rules.js";
 import { clock, day, money, number, problemText, t, timeLeft, when } from "./texts.js";
 import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
 
@@ -192,12 +193,19 @@ export function orderPage(ctx, id) {
   return [
     h("h1.unseen", {}, t("order.title", { name })),
     wearerCard(order, name),
+    ruleCard(state, entry),
     waiting ? null : ending(ctx, entry, name),
     shopCard(order),
     codeCard(order, name),
     linesCard(ctx, entry, now, waiting),
     waiting ? actions(ctx, entry, now, name) : files(entry),
   ];
+}
+
+/** What a standing rule did, or why it did nothing. */
+function ruleCard(state, entry) {
+  const note = ruleNote(state, entry);
+  return note && h(`p.badge.${note.kind}`, { testid: "rule-note" }, icon(note.kind === "stop" ? "cross" : "list"), note.text);
 }
 
 function unbelievable(ctx, entry) {

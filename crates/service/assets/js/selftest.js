@@ -3,16 +3,17 @@
 
 import {
   VerifyError, assertionChallenge, fromBase64Url, isLowS, lowS, makeKeyPair, openJws, publicKeyOf, signFixed,
-  signJws, textProblem, toBase64Url, toDer, fromDer, utf8, verifyAssertion, parseAssertion, readPayload, randomId,
+  signJws, textProblem, toBase64Url, toDer, fromDer, utf8, verifyAssertion, parseAssertion, readEntry, readPayload, randomId,
 } from "./messages.js";
 import {
   LogBook, billTerms, checkBill, checkDigits, checkRequote, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyMerchantCertificate,
   verifyGuardianClaim, verifyOrder, verifyOrderOfAnyWatch, verifyOrderView, verifyOutcome, verifyOutcomeCertificate, verifyPairingClaim,
-    verifyPayment, verifyPinReport, verifyRequote, verifyResult, verifyStaticBill,
+    verifyMandate, verifyMandatePayment, verifyPayment, verifyPinReport, verifyRequote, verifyResult, verifyStaticBill,
 } from "./verify.js";
 import { CURRENCIES, readCode } from "./code.js";
 import { basketLines, priced, requoted } from "./basket.js";
 import { encodeQr } from "./qr.js";
+import { isLooser } from "./mandates.js";
 import { newRecoveryCode, readRecoveryCode, recoveryKey } from "./recovery-code.js";
 
 const PAYLOAD_ONLY = 200;
@@ -96,6 +97,11 @@ export async function runVectors(vectors) {
     const missing = ["add-guardian", "propose", "second", "withdraw", "remove-guardian", "object", "recover"].filter((kind) => !kinds.has(kind));
     return missing.join(", ");
   });
+  await check("a rule that was proposed", async () => {
+    const { entries, heads, mandates: [rule, ...others] } = await folded();
+    if (!rule || others.length > 0) return "another number of rules";
+    return entries[rule.seq].entry.kind === "second" && heads[rule.seq] === rule.entry ? "" : "of another entry";
+  });
   await message("guardian-claim", () =>
     verifyGuardianClaim(wire("guardian-claim"), rp, {
       pairing: claimedPairing(wire("pairing-claim")), household: trust.household, secret: fromBase64Url(trust.pairing_secret),
@@ -113,6 +119,27 @@ export async function runVectors(vectors) {
     return (await readRecoveryCode(bent)) === null ? "" : "a mistyped code was read";
   });
   await message("session-order", () => verifyOrder(wire("session-order"), held.later, trust.watch, held.bill));
+  await check("mandate log", async () => {
+    held.ruled = await LogBook.found(messages.log[0], trust.founding, rp);
+    for (const entry of [...messages.log.slice(1), ...messages["later-log"], ...messages["mandate-log"]]) await held.ruled.append(entry);
+    return held.ruled.mandates.length === 1 ? "" : "another number of rules";
+  });
+  const ruleOf = (said) => (said ? readEntry({ "set-mandate": JSON.parse(said) }).content : undefined);
+  for (const { why, before, now, looser } of vectors["looser-rules"]) {
+    await check(`looser rule: ${why}`, () => (isLooser(ruleOf(now), ruleOf(before)) === looser ? "" : `is it? ${!looser}`));
+  }
+  await message("mandate-order", () => verifyOrder(wire("mandate-order"), held.ruled, trust.watch, held.bill));
+  await message("mandate-refused-order", () => verifyOrder(wire("mandate-refused-order"), held.ruled, trust.watch, held.bill));
+  const underRule = (wire, order) => verifyMandatePayment(wire, held.ruled, order, held.bill, certificate);
+  const byRule = async (wire, order) => {
+    const outcome = await verifyOutcome(wire, held["outcome-certificate"], order);
+    const { mandate, rule } = outcome.payload;
+    verifyMandate(mandate, rule ? "refuse" : "approve", rule, held.ruled, order, held.bill, certificate);
+    return outcome;
+  };
+  await message("mandate-payment", () => underRule(wire("mandate-payment"), held["mandate-order"]));
+  await message("mandate-outcome", () => byRule(wire("mandate-outcome"), held["mandate-order"]));
+  await message("mandate-refusal", () => byRule(wire("mandate-refusal"), held["mandate-refused-order"]));
   await check("request-proof", async () => {
     await openJws("request-proof", wire("request-proof"), trust.watch_key);
   });
@@ -140,6 +167,9 @@ export async function runVectors(vectors) {
     "session-order": (forged) => verifyOrder(forged, held.later, trust.watch, held.bill),
     "pin-report": (forged) => verifyPinReport(forged, held.book, trust.watch),
     decision: (forged) => verifyDecision(forged, held.book, held.order, held.bill, null),
+    "mandate-payment": async (forged, { order } = {}) =>
+      underRule(forged, order ? await verifyOrder(order, held.ruled, trust.watch, held.bill) : held["mandate-order"]),
+    "mandate-refusal": (forged) => byRule(forged, held["mandate-refused-order"]),
     payment: (forged) => verifyPayment(forged, held.book, held.order, held.decision),
     cancel: (forged) => verifyCancel(forged, held.book, held.order),
     outcome: (forged) => verifyOutcome(forged, held["outcome-certificate"], held.order),
@@ -148,7 +178,7 @@ export async function runVectors(vectors) {
       verifyDecision(forged, held.book, held["requoted-order"], held["requotable-bill"], held.requote),
   };
   for (const forgery of vectors.forgeries) {
-    await check(`forged ${forgery.as}: ${forgery.why}`, () => refused(openers[forgery.as](forgery.wire), forgery.code));
+    await check(`forged ${forgery.as}: ${forgery.why}`, () => refused(openers[forgery.as](forgery.wire, forgery), forgery.code));
   }
   await check("a decision over the bill is stale once it was requoted", () =>
     refused(
@@ -161,6 +191,10 @@ export async function runVectors(vectors) {
     for (const name of ["bill", "order", "decision", "payment", "outcome", "result"]) view[name] = wire(name);
     view.outcome_certificate = wire("outcome-certificate");
     await verifyOrderView(view, held.book, trust);
+    const ruled = { order_id: held["mandate-order"].payload.order, certificate: view.certificate, bill: view.bill, outcome_certificate: view.outcome_certificate };
+    for (const name of ["order", "payment", "outcome"]) ruled[name] = wire(`mandate-${name}`);
+    const { mandate } = await verifyOrderView(ruled, held.ruled, trust);
+    if (mandate?.mandate.version !== 1) return "paid under another rule";
     const { payment, ...without } = view;
     return refused(verifyOrderView(without, held.book, trust), "other-payment");
   });

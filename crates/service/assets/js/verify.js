@@ -10,6 +10,7 @@ import {
 } from "./messages.js";
 import { readCode } from "./code.js";
 import { Members, acted, acts } from "./members.js";
+import { askedOf, canAnswer, endMandate, holdsAt, isFor, isLooser, setMandate } from "./mandates.js";
 
 export const MAX_ORDER_LIFE_MS = 60 * 60 * 1000;
 export const MAX_DECISION_AGE_MS = 10 * 60 * 1000;
@@ -55,6 +56,8 @@ export class LogBook {
       watches: new Map(),
       removed: new Map(),
       sessions: [],
+      /** Every version of every standing rule, oldest first. */
+      mandates: [],
     });
     return book;
   }
@@ -127,6 +130,8 @@ export class LogBook {
   /** Whether more can happen by it than before: then it needs two guardians, where two count. */
   loosens({ kind, content }) {
     if (kind === "set-session") return content.session_ms > this.sessionMs(content.watch, Infinity);
+    if (kind === "set-mandate") return isLooser(content, this.mandate(content.mandate));
+    if (kind === "end-mandate") return this.mandate(content)?.outside === "refuse";
     return kind === "enrol-recovery" || kind === "unfreeze";
   }
 
@@ -166,6 +171,11 @@ export class LogBook {
       wrong(content.session_ms >= 0 && content.session_ms <= MAX_SESSION_MS, "not a session's length");
       this.sessions.push({ ...content, seq: place.seq });
     }
+    if (kind === "set-mandate") {
+      wrong(this.watches.has(content.watch), "the watch is not enrolled");
+      setMandate(this.mandates, content, signer, place);
+    }
+    if (kind === "end-mandate") endMandate(this.mandates, content, place.seq);
   }
 
   /** By id: all who ever were guardians, or are to be. What they signed stays checkable. */
@@ -191,6 +201,11 @@ export class LogBook {
 
   get head() {
     return this.heads.at(-1);
+  }
+
+  /** The rule as its newest version says, if it was not ended. */
+  mandate(id) {
+    return this.mandates.find(({ mandate, ended }) => mandate.mandate === id && ended === null)?.mandate;
   }
 
   /** Position of a head, or -1. */
@@ -435,7 +450,7 @@ export async function verifyPayment(wire, book, order, decision) {
   const payment = await openJws("payment", wire, watchKey(book, order));
   const said = payment.payload;
   need(said.order === order.digest && decision.payload.order === order.digest, "other-order");
-  need(said.decision === decision.digest, "other-decision");
+  need(said.decision === decision.digest && said.mandate === undefined, "other-decision");
   need(decision.payload.verdict === "approve", "not-approved");
   need(said.payment === (await paymentId(order.digest, decision.digest)), "other-payment");
   need(said.bill === decision.payload.bill, "other-bill");
@@ -444,6 +459,37 @@ export async function verifyPayment(wire, book, order, decision) {
   sameWatch(order, said);
   const paidAt = book.seqOf(said.log_head);
   need(paidAt >= 0 && paidAt >= book.seqOf(decision.payload.log_head), "unknown-log-head");
+  return payment;
+}
+
+/**
+ * Whether the rule that this log entry made says so to the order ("approve", or "refuse" with `why`). What was spent before is
+ * the service's word. Gives the rule's version as the log holds it.
+ */
+export function verifyMandate(entry, answer, why, book, order, bill, certificate) {
+  const standing = book.mandates.find((one) => one.entry === entry) ?? fail("unknown-mandate");
+  const asked = askedOf(order, bill, certificate);
+  need(standing.mandate.watch === asked.watch, "other-watch");
+  need(isFor(standing.mandate, asked), "mandate-over");
+  need(canAnswer(standing.mandate, asked, answer, why), "outside-mandate");
+  return standing;
+}
+
+/** The watch's instruction to pay its whole order under a rule that held for all it knew. */
+export async function verifyMandatePayment(wire, book, order, bill, certificate) {
+  const payment = await openJws("payment", wire, watchKey(book, order));
+  const said = payment.payload;
+  need(said.order === order.digest && order.payload.bill === bill.digest, "other-order");
+  need(said.mandate !== undefined && said.decision === undefined, "other-decision");
+  const standing = verifyMandate(said.mandate, "approve", undefined, book, order, bill, certificate);
+  need(said.payment === (await paymentId(order.digest, said.mandate)), "other-payment");
+  need(said.bill === bill.digest, "other-bill");
+  need(said.payee === bill.payload.certificate, "other-payee");
+  need(sameAmount(said.total, { minor: bill.payload.total, currency: bill.payload.currency }), "wrong-total");
+  sameWatch(order, said);
+  const paidAt = book.seqOf(said.log_head);
+  need(paidAt >= 0 && paidAt >= book.seqOf(order.payload.log_head), "unknown-log-head");
+  need(holdsAt(standing, paidAt), "mandate-over");
   return payment;
 }
 
@@ -459,7 +505,9 @@ export async function verifyOutcome(wire, certificate, order) {
   const said = outcome.payload;
   need(said.order === order.digest, "other-order");
   sameWatch(order, said);
-  const decided = said.decision !== undefined;
+  need(said.decision === undefined || said.mandate === undefined, "bad-outcome");
+  const decided = said.decision !== undefined || said.mandate !== undefined;
+  need((said.rule !== undefined) === (said.outcome === "refused" && said.mandate !== undefined), "bad-outcome");
   const cancelled = said.cancel !== undefined;
   const paid = said.payment !== undefined;
   const moved = said.transfer !== undefined;
@@ -515,17 +563,22 @@ export async function verifyOrderView(view, book, trust) {
   const requote = view.requote ? await verifyRequote(view.requote, certificate, bill) : null;
   const decision = view.decision ? await verifyDecision(view.decision, book, order, bill, requote) : null;
   const cancel = view.cancel ? await verifyCancel(view.cancel, book, order) : null;
-  const payment = view.payment
-    ? await verifyPayment(view.payment, book, order, decision ?? fail("other-decision", "no decision"))
-    : null;
-  const outcome = view.outcome ? await verifyEnd(view, trust, order, bill, { decision, cancel, payment }) : null;
+  const payment = view.payment ? await verifyEitherPayment(view.payment, book, order, { decision, bill, certificate }) : null;
+  const outcome = view.outcome ? await verifyEnd(view, trust, order, bill, { book, certificate, decision, cancel, payment }) : null;
   const result = view.result ? await verifyResult(view.result, book, order, outcome ?? fail("other-outcome")) : null;
   need(order.payload.order === view.order_id, "other-order", "not the order asked for");
-  return { certificate, bill, requote, order, decision, cancel, payment, outcome, result };
+  const ruled = outcome?.payload.mandate ?? payment?.payload.mandate;
+  const mandate = ruled ? book.mandates.find((one) => one.entry === ruled) : null;
+  return { certificate, bill, requote, order, decision, mandate, cancel, payment, outcome, result };
+}
+
+/** Over the decision, or where there is none, over a rule. */
+async function verifyEitherPayment(wire, book, order, { decision, bill, certificate }) {
+  return decision ? verifyPayment(wire, book, order, decision) : verifyMandatePayment(wire, book, order, bill, certificate);
 }
 
 /** The outcome names what this page holds, and follows from it. */
-async function verifyEnd(view, trust, order, bill, { decision, cancel, payment }) {
+async function verifyEnd(view, trust, order, bill, { book, certificate: shop, decision, cancel, payment }) {
   const certificate = await verifyOutcomeCertificate(view.outcome_certificate, trust.root);
   const outcome = await verifyOutcome(view.outcome, certificate, order);
   const said = outcome.payload;
@@ -533,13 +586,17 @@ async function verifyEnd(view, trust, order, bill, { decision, cancel, payment }
   need(said.cancel === cancel?.digest, "bad-outcome", "another cancellation");
   need(said.payment === payment?.digest, "other-payment");
   need(said.at >= certificate.payload.not_before && said.at < certificate.payload.not_after, "certificate-not-valid");
-  const approved = Boolean(decision?.terms);
+  if (said.mandate !== undefined) verifyMandate(said.mandate, said.rule ? "refuse" : "approve", said.rule, book, order, bill, shop);
+  need(!payment || payment.payload.mandate === said.mandate, "other-payment");
+  const ruled = said.mandate !== undefined;
+  const undecided = decision === null && !ruled;
+  const approved = Boolean(decision?.terms) || (ruled && said.rule === undefined);
   const follows = {
     paid: approved && payment !== null && sameAmount(payment.payload.total, said.total),
-    refused: decision !== null && !approved,
-    failed: decision === null || approved,
-    expired: decision === null || approved,
-    cancelled: decision === null || approved,
+    refused: !undecided && !approved,
+    failed: undecided || approved,
+    expired: undecided || approved,
+    cancelled: undecided || approved,
   };
   need(follows[said.outcome], "bad-outcome");
   // Undecided, it is what was asked at first: a requote nobody decided on changes nothing.

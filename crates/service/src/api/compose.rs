@@ -2,8 +2,8 @@
 //! data is what those say when the event is sent.
 
 use nodpay_core::{
-    Amount, AskId, BillId, GuardianId, HouseholdId, LineId, MerchantId, OrderId, OrderState, OutcomeKind, PairingId,
-    PersonName, RailKind, Text, Timestamp, WatchId,
+    Amount, AskId, BillId, Digest, GuardianId, HouseholdId, Judgement, LineId, MerchantId, OrderId, OrderState,
+    OutcomeKind, PairingId, PersonName, RailKind, Text, Timestamp, WatchId, Why,
 };
 use nodpay_protocol::Verified;
 use nodpay_store::{
@@ -76,7 +76,7 @@ const fn asking_name(asking: &Asking) -> &'static str {
 #[derive(Serialize)]
 pub(crate) struct WatchOrder {
     order_id: OrderId,
-    digest: nodpay_core::Digest,
+    digest: Digest,
     bill: BillId,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +85,9 @@ pub(crate) struct WatchOrder {
     left_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<String>,
+    /// The log entry of the rule that approved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mandate: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     requote: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +110,7 @@ impl WatchOrder {
             left_ms: row.left_ms(now),
             requote,
             decision: into_wire(row.decision).filter(|_| held),
+            mandate: row.mandate.map(|entry| entry.digest).filter(|_| held),
             outcome: row.outcome.map(|ended| ended.message.wire),
             reported: row.result.is_some(),
         }
@@ -162,6 +166,9 @@ pub(crate) struct GuardianOrder {
     result: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ask: Option<AskView>,
+    /// What the rules said when it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judged: Option<JudgedView>,
     /// What the merchant gave back, where it did: the operator's word, like the balance.
     #[serde(skip_serializing_if = "Option::is_none")]
     refunded: Option<Amount>,
@@ -214,6 +221,7 @@ impl GuardianOrder {
             outcome_certificate,
             result: into_wire(row.result),
             ask: row.ask.map(|ask| AskView::new(ask, now)),
+            judged: row.judged.map(|judged| JudgedView::new(judged.said)),
             refunded,
             refunds,
             disputes,
@@ -224,6 +232,23 @@ impl GuardianOrder {
 /// An amount worth saying.
 fn some(amount: Amount) -> Option<Amount> {
     (amount.minor() != 0).then_some(amount)
+}
+
+/// What a household's rules say to an order.
+#[derive(Serialize)]
+pub(crate) struct JudgedView {
+    /// The log entry of the rule.
+    entry: Digest,
+    answer: &'static str,
+    /// Why it did not approve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<Why>,
+}
+
+impl JudgedView {
+    pub(crate) const fn new(said: Judgement) -> Self {
+        Self { entry: said.entry, answer: said.answer.as_str(), why: said.answer.why() }
+    }
 }
 
 /// A question to the merchant, as guardians see it.
@@ -406,7 +431,11 @@ async fn watch_events(
     #[derive(Serialize)]
     struct Decision<'a> {
         order: OrderId,
-        decision: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        decision: Option<&'a str>,
+        /// In its place: the log entry of a rule.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mandate: Option<Digest>,
         #[serde(skip_serializing_if = "Option::is_none")]
         requote: Option<&'a str>,
     }
@@ -455,7 +484,9 @@ async fn watch_events(
                 let found = order_row(&read, order)?;
                 let requote = wire(decided_requote(found));
                 let decision = wire(found.decision.as_ref());
-                decision.map(|decision| json(&Decision { order, decision, requote })).transpose()?
+                let mandate = found.mandate.as_ref().map(|entry| entry.digest);
+                let decided = decision.is_some() || mandate.is_some();
+                decided.then(|| json(&Decision { order, decision, mandate, requote })).transpose()?
             }
             HouseholdEvent::Outcome(order) => {
                 let found = order_row(&read, order)?;

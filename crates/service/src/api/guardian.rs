@@ -406,7 +406,9 @@ pub(super) async fn append(
         | Entry::Second(_)
         | Entry::Withdraw(_)
         | Entry::EnrolRecovery(_)
-        | Entry::Unfreeze(_) => {}
+        | Entry::Unfreeze(_)
+        | Entry::SetMandate(_)
+        | Entry::EndMandate(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let change = change(&book, &next, &entry);

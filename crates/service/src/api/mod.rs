@@ -7,6 +7,7 @@ mod merchant;
 mod payee;
 mod public;
 mod rails;
+mod rules;
 mod statement;
 mod watch;
 
@@ -87,6 +88,7 @@ routes! {
     post "/api/guardian/orders/{order}/strike" guardian::strike, Guardian;
     post "/api/guardian/orders/{order}/decision" guardian::decide, Guardian;
     post "/api/guardian/log" guardian::append, Guardian;
+    post "/api/guardian/rules/test" rules::test, Guardian;
     post "/api/guardian/pairings" guardian::open_pairing, Guardian;
     get "/api/guardian/pairings/{pairing}" guardian::pairing, Guardian;
     post "/api/guardian/pairings/{pairing}/close" guardian::close_pairing, Guardian;

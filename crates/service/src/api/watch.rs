@@ -7,12 +7,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use nodpay_core::{
-    Amount, BillId, Digest, Order, OrderId, OrderState, OutcomeKind, PairingId, PersonName, PublicKey, RailAnswer,
-    RailStep, Timestamp, WatchId,
+    Amount, Asked, BillId, Digest, Order, OrderId, OrderState, OutcomeKind, PairingId, PersonName, PublicKey,
+    RailAnswer, RailStep, Timestamp, WatchId,
 };
 use nodpay_protocol::{
-    LogBook, bill_of_order, sha256, verify_cancel, verify_order, verify_outcome, verify_pairing_claim, verify_payment,
-    verify_pin_report, verify_result,
+    LogBook, bill_of_order, sha256, verify_cancel, verify_mandate_payment, verify_order, verify_outcome,
+    verify_pairing_claim, verify_payment, verify_pin_report, verify_result,
 };
 use nodpay_store::{
     BillState, CancelOrder, ClaimPairing, OrderRow, Pay, PlaceOrder, ReportPin, ReportResult, StoreError, WatchRow,
@@ -183,7 +183,7 @@ pub(super) async fn place(
         None => None,
     };
     let row = row.filter(|row| row.watch.is_none_or(|maker| maker == watch));
-    let order = households::with_book(&app, household, |book| {
+    let (order, asked) = households::with_book(&app, household, |book| {
         let Some(row) = &row else {
             // A forged or damaged message is called that before anything is said about bills.
             bill_of_order(&wire, book, watch)?;
@@ -192,13 +192,17 @@ pub(super) async fn place(
         let bill = verified::ordered_bill(&app, book, watch, &row.certificate, &row.message)?;
         let order = verify_order(&wire, book, watch, &bill)?;
         book.enrolled(watch)?;
-        Ok(order)
+        let asked = Asked::new(&order, &bill, &*verified::certificate(&app, &row.certificate)?);
+        Ok((order, asked))
     })
     .await?;
     let asked_ms = order.expires.ms_since(order.created);
     let now = app.now();
-    let place = PlaceOrder { order: Order::clone(&order), message: message(&order) };
+    let place = PlaceOrder { order: Order::clone(&order), message: message(&order), asked };
     let placed = app.store().place_order(place, now).await?;
+    if placed.mandate.is_some() {
+        app.rails().wake();
+    }
     app.remembered().keep_order(order);
     if let Some(deadline) = placed.state.deadline() {
         app.deadlines().expect(deadline);
@@ -226,11 +230,17 @@ pub(super) async fn pay(
     let household = households::of_watch(&app, watch).await?;
     let payment = households::with_order(&app, household, order, |book, row| {
         let known = order_of(&app, watch, book, row)?;
-        let Some(decision) = &row.decision else {
-            return Err(not_approved(row).into());
-        };
-        let decision = verified::decision(&app, book, &known, decision)?;
-        Ok(verify_payment(&wire, book, &known.order, &decision)?)
+        match (&row.decision, &row.mandate) {
+            (Some(decision), _) => {
+                let decision = verified::decision(&app, book, &known, decision)?;
+                Ok(verify_payment(&wire, book, &known.order, &decision)?)
+            }
+            (None, Some(_)) => {
+                let certificate = verified::certificate(&app, &row.merchant_certificate)?;
+                Ok(verify_mandate_payment(&wire, book, &known.order, &known.bill, &certificate)?)
+            }
+            (None, None) => Err(not_approved(row).into()),
+        }
     })
     .await?;
     let pay = Pay { order, payment: (*payment).clone(), message: message(&payment) };

@@ -542,7 +542,7 @@ fn payments_cancels_and_results() {
         ("a foreign key", foreign.wire().to_owned(), 422, "bad-signature"),
         ("another kind", order.wire().to_owned(), 400, "wrong-message-kind"),
         ("another order", bent(&|payment| payment.order = some_digest(9)), 422, "other-order"),
-        ("another decision", bent(&|payment| payment.decision = some_digest(9)), 422, "other-decision"),
+        ("another decision", bent(&|payment| payment.decision = Some(some_digest(9))), 422, "other-decision"),
         (
             "another payment id",
             bent(&|payment| payment.payment = nodpay_core::PaymentId::from_bytes([9; 16])),

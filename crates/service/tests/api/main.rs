@@ -8,6 +8,7 @@ mod card;
 mod flow;
 mod guardians;
 mod localstripe;
+mod mandates;
 mod money;
 mod network;
 mod pins;

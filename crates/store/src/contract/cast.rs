@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nodpay_core::{
-    Amount, Bill, BillId, Bytes, Cancel, CancelReason, Country, CredentialId, Currency, Day, Decision, Digest,
+    Amount, Asked, Bill, BillId, Bytes, Cancel, CancelReason, Country, CredentialId, Currency, Day, Decision, Digest,
     EnrolledWatch, Entry, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry, Mcc, MerchantId, Minor,
     NewWatchCap, Nonce, Order, OrderId, Outcome, OutcomeKind, Payment, PaymentId, PersonName, PublicKey, Reduction,
     ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
@@ -270,7 +270,18 @@ impl Family {
             occasion: None,
         };
         let message = message("order", &order);
-        PlaceOrder { order, message }
+        let asked = Asked {
+            watch,
+            merchant: bill.merchant,
+            mcc: Mcc::from_digits("5943").expect("four digits"),
+            city: Text::new("杭州").expect("a city"),
+            country: Country::from_code("CN").expect("a country"),
+            age: None,
+            printed: bill.watch.is_some(),
+            total: bill.total,
+            at: now,
+        };
+        PlaceOrder { order, message, asked }
     }
 
     pub(crate) async fn place(&self, store: &Store, bill: &BillRow, now: Timestamp) -> OrderRow {
@@ -334,14 +345,19 @@ impl Family {
     }
 }
 
-/// A payment over the order's decision; one of an order without a decision is over none.
+/// A payment over the order's decision or mandate; one of an order without either is over none.
 #[must_use]
 pub fn payment(row: &OrderRow, now: Timestamp) -> Pay {
     let payment = Payment {
         v: V1,
         payment: PaymentId::from_bytes(fresh()),
         order: row.message.digest,
-        decision: row.decision.as_ref().map_or(Digest::from_bytes([0; 32]), |decision| decision.digest),
+        decision: match (&row.decision, &row.mandate) {
+            (Some(decision), _) => Some(decision.digest),
+            (None, Some(_)) => None,
+            (None, None) => Some(Digest::from_bytes([0; 32])),
+        },
+        mandate: row.mandate.as_ref().map(|entry| entry.digest),
         bill: row.current_bill(),
         payee: row.merchant_certificate.digest,
         total: row.total,

@@ -150,7 +150,7 @@ pub async fn a_whole_payment(store: &Store) {
     let mut other = payment(&row, now);
     other.payment.total = cny(900);
     assert_eq!(refused(store.pay(other.clone(), now).await), StoreError::WrongTotal);
-    other.payment.decision = Digest::from_bytes(fresh());
+    other.payment.decision = Some(Digest::from_bytes(fresh()));
     assert_eq!(refused(store.pay(other.clone(), now).await), StoreError::OtherDecision);
     other.payment.order = Digest::from_bytes(fresh());
     assert_eq!(refused(store.pay(other.clone(), now).await), StoreError::OtherOrder);
@@ -476,7 +476,7 @@ pub async fn events_go_to_whom_they_concern(store: &Store) {
 }
 
 /// From memory or from the database, wherever a stream stands.
-async fn pages_agree(store: &Store, family: &Family, order: Option<&OrderRow>) {
+pub(super) async fn pages_agree(store: &Store, family: &Family, order: Option<&OrderRow>) {
     let last = last_event(store, family).await;
     let wallet = store.wallet(family.household).await.expect("a read");
     for audience in [Audience::Guardian, Audience::Watch(family.watch)] {

@@ -1,14 +1,17 @@
 //! The household this watch belongs to: its log, which the watch follows and never goes back on, and its balance.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use nodpay_core::{Amount, GuardianId, LogEntry, OrderId, OutcomeCertificate, PersonName, Text};
+use nodpay_core::{
+    Amount, GuardianId, LogEntry, Mandate, Minor, OrderId, OutcomeCertificate, Period, PersonName, Standing, Text,
+};
 use nodpay_protocol::{LogBook, Verified, VerifyError, entry_said, name_digest, verify_outcome_certificate};
 
-use super::order::OpenOrder;
+use super::order::{Answered, OpenOrder};
 use super::{Agent, Face, Owner};
 use crate::clock::Turn;
-use crate::journal::{Ended, GivenUpFor, HouseholdRecord, OwnerRecord, Past, Pins, Report};
+use crate::journal::{Counted, Ended, GivenUpFor, HouseholdRecord, OwnerRecord, Past, Pins, Report};
 use crate::net::{
     ASKING_UNKNOWN, BalanceEvent, DecisionEvent, FrozenBy, LogEvent, NamedGuardian, OrderEvent, OutcomeEvent, Reply,
     ServiceAnswer, StateAnswer, StateOrder,
@@ -19,6 +22,10 @@ use crate::view::{Notice, PastOrder};
 const MAX_EARLIER_CERTIFICATES: usize = 3;
 /// Ended orders that the history shows; the oldest is forgotten first.
 const MAX_PAST: usize = 30;
+/// Payments that are counted for rules; the oldest is forgotten first. The service counts all of them.
+const MAX_COUNTED: usize = 2_000;
+/// A month and a day: further back than any cap.
+const LOOK_BACK_MS: i64 = 32 * 24 * 60 * 60 * 1000;
 
 pub(super) struct Household {
     pub(super) pins: Pins,
@@ -45,13 +52,19 @@ pub(super) struct Household {
     pub(super) reports: Vec<Report>,
     /// Oldest first.
     pub(super) past: Vec<Past>,
+    /// Oldest first.
+    pub(super) counted: Vec<Counted>,
     /// The service said in this run that it does not know this watch.
     pub(super) disowned: bool,
 }
 
 enum Followed {
     Known,
-    Appended(Box<LogEntry>),
+    /// `looser`: more can happen since.
+    Appended {
+        entry: Box<LogEntry>,
+        looser: bool,
+    },
     /// Entries before it are missing.
     Gap,
     /// It does not follow from what this watch knows.
@@ -76,6 +89,7 @@ impl Household {
             ended: None,
             reports: Vec::new(),
             past: Vec::new(),
+            counted: Vec::new(),
             disowned: false,
         }
     }
@@ -115,6 +129,25 @@ impl Household {
         self.past.drain(..surplus);
     }
 
+    /// Counts a payment that is being signed, if this watch has a rule; forgets what no rule looks back to.
+    pub(super) fn count(&mut self, counted: Counted) {
+        let watch = self.pins.watch;
+        let ruled = |standing: &Standing| standing.mandate.watch == watch && counted.at < standing.mandate.until;
+        if !self.book.mandates().any(ruled) {
+            return;
+        }
+        self.counted.retain(|before| counted.at.ms_since(before.at) < LOOK_BACK_MS);
+        let surplus = (self.counted.len() + 1).saturating_sub(MAX_COUNTED);
+        self.counted.drain(..surplus);
+        self.counted.push(counted);
+    }
+
+    /// What this watch has paid in a period of the rule's, by its own count. What the type cannot hold is over every cap.
+    pub(super) fn spent(&self, mandate: &Mandate, period: Period) -> Minor {
+        let own = self.counted.iter().filter(|counted| mandate.period(period.every, counted.at) == period);
+        Minor::sum(own.map(|counted| counted.total.units())).unwrap_or(Minor::MAX)
+    }
+
     /// Newest first.
     pub(super) fn history(&self) -> Vec<PastOrder> {
         let line = |past: &Past| PastOrder {
@@ -131,16 +164,17 @@ impl Household {
             return Followed::Known;
         }
         let next = self.book.next_seq();
-        match seq_of(wire) {
-            None => return Followed::Forged,
-            Some(seq) if seq > next => return Followed::Gap,
-            Some(seq) if seq < next => return Followed::Forged,
-            Some(_) => {}
+        let Ok(said) = entry_said(wire) else { return Followed::Forged };
+        match said.seq.cmp(&next) {
+            Ordering::Greater => return Followed::Gap,
+            Ordering::Less => return Followed::Forged,
+            Ordering::Equal => {}
         }
+        let looser = self.book.enacted(&said).is_some_and(|change| change.loosens(&self.book));
         match self.book.append(wire) {
             Ok(entry) => {
                 self.log.push(wire.to_owned());
-                Followed::Appended(Box::new(entry))
+                Followed::Appended { entry: Box::new(entry), looser }
             }
             Err(_) => Followed::Forged,
         }
@@ -165,6 +199,7 @@ impl Household {
             ended: self.ended.clone(),
             reports: self.reports.clone(),
             past: self.past.clone(),
+            counted: self.counted.clone(),
         }
     }
 }
@@ -175,11 +210,6 @@ pub(super) fn verify_certificates<'a>(
     pins: &Pins,
 ) -> Result<Vec<Verified<OutcomeCertificate>>, VerifyError> {
     wires.map(|wire| verify_outcome_certificate(wire, &pins.root)).collect()
-}
-
-/// Where an entry says it belongs, unverified.
-fn seq_of(wire: &str) -> Option<u64> {
-    entry_said(wire).ok().map(|entry| entry.seq)
 }
 
 impl Owner {
@@ -250,13 +280,12 @@ impl Agent {
 
     fn state_order(&mut self, state: StateOrder, turn: &mut Turn) {
         self.waits(state.order_id, state.asking.as_deref());
-        if let Some(decision) = &state.decision
-            && state.outcome.is_none()
-        {
-            self.decided(state.order_id, decision, state.requote.as_deref(), turn);
+        let decision = state.decision.clone();
+        if state.outcome.is_none() {
+            self.decided(state.order_id, Answered::of(state.decision, state.mandate, state.requote.clone()), turn);
         }
         if let Some(outcome) = &state.outcome {
-            self.ended(state.order_id, outcome, state.decision.as_deref(), state.requote.as_deref(), turn);
+            self.ended(state.order_id, outcome, decision.as_deref(), state.requote.as_deref(), turn);
         }
     }
 
@@ -282,7 +311,7 @@ impl Agent {
             }
             ("decision", Owner::Household(_)) => {
                 if let Ok(event) = serde_json::from_str::<DecisionEvent>(data) {
-                    self.decided(event.order, &event.decision, event.requote.as_deref(), turn);
+                    self.decided(event.order, Answered::of(event.decision, event.mandate, event.requote), turn);
                 }
             }
             ("order", Owner::Household(_)) => {
@@ -312,9 +341,9 @@ impl Agent {
         let Owner::Household(home) = &mut self.owner else { return };
         match home.follow(wire) {
             Followed::Known => {}
-            Followed::Appended(entry) => {
+            Followed::Appended { entry, looser } => {
                 self.dirty = true;
-                self.obey(&entry, turn);
+                self.obey(&entry, looser, turn);
             }
             Followed::Gap => self.link.want_state(),
             Followed::Forged => {

@@ -11,25 +11,27 @@
 //! **Invariant:** `Stage::Paying` is made in one place (`pay`), after every check, and never left but by an outcome.
 
 use nodpay_core::{
-    Amount, Bill, BillTerms, Cancel, CancelReason, Decision, FailReason, GuardianId, MAX_DECISION_AGE_MS,
-    MerchantCertificate, Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Payment, ResultReport, Text,
-    Timestamp, V1, Verdict,
+    Amount, Answer, Asked, Bill, BillTerms, Cancel, CancelReason, Decision, Digest, FailReason, GuardianId,
+    MAX_DECISION_AGE_MS, MerchantCertificate, Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Payment,
+    ResultReport, Standing, Text, Timestamp, V1, Verdict, Voucher, Why,
 };
 use nodpay_protocol::{
-    Kind, LogBook, Verified, VerifyError, payment_id, sign, signed_outcome, verify_decision, verify_outcome,
-    verify_requote,
+    Kind, LogBook, Verified, VerifyError, payment_id, sign, signed_outcome, verify_decision, verify_mandate,
+    verify_outcome, verify_requote,
 };
 
 use super::household::Household;
 use super::link::Retry;
 use super::{Agent, Owner, sticker};
 use crate::clock::{Turn, unsigned};
-use crate::journal::{EndReason, Ended, GivenUpFor, OrderRecord, Past, Report, StageRecord};
+use crate::journal::{Counted, EndReason, Ended, GivenUpFor, OrderRecord, Past, Report, StageRecord};
 use crate::net::{OrderAnswer, Reply};
 use crate::view::{Ending, Notice, Screen, UserAction};
 
 /// The service ends an order when its time is over; its word may take this long.
 pub const OUTCOME_GRACE_MS: u64 = 15_000;
+/// What a standing rule approves is paid within this from when the watch hears of it.
+const RULE_PAY_WITHIN_MS: u64 = 5 * 60 * 1000;
 /// Orders the wearer has left whose outcome is still to come; the oldest that was never paid is forgotten first.
 const MAX_ORDERS: usize = 8;
 /// Results not acknowledged yet; the oldest is forgotten first.
@@ -74,17 +76,58 @@ pub(super) struct GivenUp {
     pub(super) delivered: bool,
 }
 
+/// What lets the watch pay.
+pub(super) enum Nod {
+    Guardian(Box<Verified<Decision>>),
+    /// A standing rule, as the log has it.
+    Rule(Box<Standing>),
+}
+
+impl Nod {
+    fn voucher(&self) -> Voucher {
+        match self {
+            Self::Guardian(decision) => Voucher::Decision(decision.digest()),
+            Self::Rule(rule) => Voucher::Mandate(rule.entry),
+        }
+    }
+
+    fn said(&self) -> Said {
+        match self {
+            Self::Guardian(decision) => Said::of(decision),
+            Self::Rule(rule) => Said { guardian: rule.guardian, words: None, rule: None },
+        }
+    }
+}
+
 pub(super) struct Paying {
     pub(super) requote: Option<Verified<Bill>>,
-    pub(super) decision: Verified<Decision>,
+    pub(super) nod: Nod,
     pub(super) terms: BillTerms,
     pub(super) payment: Verified<Payment>,
     pub(super) delivered: bool,
 }
 
+/// What the service says lets the watch pay, unverified.
+pub(super) enum Answered {
+    Guardian {
+        decision: String,
+        requote: Option<String>,
+    },
+    /// The log entry of a standing rule.
+    Rule(Digest),
+}
+
+impl Answered {
+    pub(super) fn of(decision: Option<String>, mandate: Option<Digest>, requote: Option<String>) -> Option<Self> {
+        match (decision, mandate) {
+            (Some(decision), _) => Some(Self::Guardian { decision, requote }),
+            (None, mandate) => mandate.map(Self::Rule),
+        }
+    }
+}
+
 pub(super) struct ParkedDecision {
-    wire: String,
-    requote: Option<String>,
+    answered: Answered,
     /// On the monotonic clock: its time to be paid runs from here.
     received: u64,
     retry: Retry,
@@ -218,14 +261,18 @@ impl OpenOrder {
                 let left_ms = self.ends_at.saturating_sub(mono);
                 Screen::Waiting { shop: self.shop(), total: self.total(), left_ms, unanswered: self.unanswered }
             }
-            Stage::Paying(paying) => Screen::Paying {
-                shop: self.shop(),
-                total: self.total(),
-                struck: self.struck().iter().map(ToString::to_string).collect(),
-                guardian: home.guardians.get(&paying.decision.guardian).map(ToString::to_string),
-                words: paying.decision.reason.as_ref().map(ToString::to_string),
-                unanswered: self.unanswered,
-            },
+            Stage::Paying(paying) => {
+                let said = paying.nod.said();
+                Screen::Paying {
+                    shop: self.shop(),
+                    total: self.total(),
+                    struck: self.struck().iter().map(ToString::to_string).collect(),
+                    guardian: home.guardians.get(&said.guardian).map(ToString::to_string),
+                    words: said.words.as_ref().map(ToString::to_string),
+                    rule: matches!(paying.nod, Nod::Rule(_)),
+                    unanswered: self.unanswered,
+                }
+            }
             Stage::GivenUp(given_up) => {
                 let (kind, reason) = given_up.why.shown();
                 self.ended(kind, None, reason).screen(home.balance)
@@ -256,7 +303,14 @@ impl OpenOrder {
             },
             Stage::Paying(paying) => StageRecord::Paying {
                 requote: paying.requote.as_ref().map(|requote| requote.wire().to_owned()),
-                decision: paying.decision.wire().to_owned(),
+                decision: match &paying.nod {
+                    Nod::Guardian(decision) => Some(decision.wire().to_owned()),
+                    Nod::Rule(_) => None,
+                },
+                mandate: match &paying.nod {
+                    Nod::Guardian(_) => None,
+                    Nod::Rule(rule) => Some(rule.entry),
+                },
                 payment: paying.payment.wire().to_owned(),
                 delivered: paying.delivered,
             },
@@ -277,10 +331,30 @@ impl OpenOrder {
         book: &LogBook,
         wire: &str,
         requote: Option<&str>,
+        now: Timestamp,
     ) -> Result<Option<Approval>, VerifyError> {
         let requote = requote.map(|wire| verify_requote(wire, &self.certificate, &self.bill)).transpose()?;
         let (decision, terms, _) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref())?;
-        Ok(terms.map(|terms| Approval { decision, requote, terms }))
+        if terms.is_some() {
+            // Removed since by the log this watch follows: what they sign now counts for nothing, whatever time it says.
+            book.answering(decision.guardian, now)?;
+        }
+        let pay_within_ms = unsigned(decision.pay_by.ms_since(decision.at));
+        Ok(terms.map(|terms| Approval { nod: Nod::Guardian(Box::new(decision)), requote, terms, pay_within_ms }))
+    }
+
+    /// A standing rule, checked against everything this watch knows: that the newest entry it follows still has the rule, that
+    /// the rule approves the order, and that its caps have room by this watch's own count.
+    fn check_rule(&self, home: &Household, entry: Digest) -> Result<Approval, VerifyError> {
+        let (bill, certificate) = (&self.bill, &self.certificate);
+        let standing = verify_mandate(entry, Answer::Approve, &home.book, &self.order, bill, certificate)?;
+        let mandate = &standing.mandate;
+        let asked = Asked::new(&self.order, bill, certificate);
+        if standing.ended.is_some() || mandate.answer(&asked, |period| home.spent(mandate, period)) != Answer::Approve {
+            return Err(VerifyError::MandateOver);
+        }
+        let nod = Nod::Rule(Box::new(standing.clone()));
+        Ok(Approval { nod, requote: None, terms: bill.terms(&[], None)?, pay_within_ms: RULE_PAY_WITHIN_MS })
     }
 
     /// The service's word on how it ended, checked against what this watch signed itself. Gives what the guardian said.
@@ -304,8 +378,8 @@ impl OpenOrder {
         if outcome.payment.is_some() && outcome.payment != paying.map(|paying| paying.payment.digest()) {
             return Err(VerifyError::OtherPayment);
         }
-        let decided = paying.map(|paying| paying.decision.digest());
-        if decided.is_some() && outcome.decision.is_some() && outcome.decision != decided {
+        let decided = paying.map(|paying| paying.nod.voucher());
+        if decided.is_some() && outcome.voucher().is_some() && outcome.voucher() != decided {
             return Err(VerifyError::OtherDecision);
         }
         let said = match outcome.outcome {
@@ -314,8 +388,9 @@ impl OpenOrder {
                 if outcome.total != paying.payment.total {
                     return Err(VerifyError::WrongTotal);
                 }
-                Some(Said::of(&paying.decision))
+                Some(paying.nod.said())
             }
+            OutcomeKind::Refused if outcome.mandate.is_some() => Some(self.check_ruled_out(book, &outcome)?),
             OutcomeKind::Refused => {
                 let wire = parked.decision.as_deref().ok_or(VerifyError::OtherDecision)?;
                 Some(self.check_refusal(book, wire, parked.requote.as_deref(), &outcome)?)
@@ -329,6 +404,18 @@ impl OpenOrder {
             OutcomeKind::Failed | OutcomeKind::Expired => None,
         };
         Ok((outcome, said))
+    }
+
+    /// A standing rule refused it, for a reason that it has.
+    fn check_ruled_out(&self, book: &LogBook, outcome: &Outcome) -> Result<Said, VerifyError> {
+        let (Some(entry), Some(why)) = (outcome.mandate, outcome.rule) else { return Err(VerifyError::OutcomeShape) };
+        let (bill, certificate) = (&self.bill, &self.certificate);
+        let standing = verify_mandate(entry, Answer::Refuse(why), book, &self.order, bill, certificate)?;
+        let ended_at = book.seq_of(outcome.log_head).ok_or(VerifyError::UnknownLogHead)?;
+        match standing.holds_at(ended_at) {
+            true => Ok(Said { guardian: standing.guardian, words: None, rule: Some(why) }),
+            false => Err(VerifyError::MandateOver),
+        }
     }
 
     fn check_refusal(
@@ -351,18 +438,22 @@ impl OpenOrder {
 struct Said {
     guardian: GuardianId,
     words: Option<Text<60>>,
+    /// Why their rule refused.
+    rule: Option<Why>,
 }
 
 impl Said {
     fn of(decision: &Decision) -> Self {
-        Self { guardian: decision.guardian, words: decision.reason.clone() }
+        Self { guardian: decision.guardian, words: decision.reason.clone(), rule: None }
     }
 }
 
 struct Approval {
-    decision: Verified<Decision>,
+    nod: Nod,
     requote: Option<Verified<Bill>>,
     terms: BillTerms,
+    /// From when it arrived.
+    pay_within_ms: u64,
 }
 
 impl GivenUpFor {
@@ -373,6 +464,7 @@ impl GivenUpFor {
             Self::NotGenuine => (OutcomeKind::Failed, Some(EndReason::NotGenuine)),
             Self::Late => (OutcomeKind::Expired, Some(EndReason::NoNetwork)),
             Self::Removed => (OutcomeKind::Failed, Some(EndReason::WatchNotEnrolled)),
+            Self::Rule => (OutcomeKind::Failed, Some(EndReason::RuleOver)),
         }
     }
 }
@@ -404,6 +496,8 @@ impl EndReason {
             Self::BankDeclined => Notice::BankDeclined,
             Self::NotGenuine => Notice::NotGenuine,
             Self::NoNetwork => Notice::NoNetwork,
+            Self::Rule(why) => Notice::Rule(*why),
+            Self::RuleOver => Notice::RuleOver,
         }
     }
 
@@ -428,6 +522,7 @@ const fn doubt(error: &VerifyError) -> Doubt {
             | VerifyError::UnknownGuardian
             | VerifyError::RevokedGuardian
             | VerifyError::GuardianNotYet
+            | VerifyError::UnknownMandate
     ) {
         Doubt::Log
     } else if matches!(error, VerifyError::Signature | VerifyError::CertificateTime) {
@@ -504,7 +599,7 @@ impl Agent {
         let Owner::Household(home) = &mut self.owner else { return };
         let Some(order) = home.orders.iter_mut().find(|order| order.id() == id) else { return };
         let reason = match why {
-            GivenUpFor::NotGenuine => CancelReason::NotGenuine,
+            GivenUpFor::NotGenuine | GivenUpFor::Rule => CancelReason::NotGenuine,
             GivenUpFor::Wearer | GivenUpFor::Late | GivenUpFor::Removed => CancelReason::Wearer,
         };
         let cancel = Cancel {
@@ -525,42 +620,38 @@ impl Agent {
         self.dirty = true;
     }
 
-    /// A guardian's decision arrived.
-    pub(super) fn decided(&mut self, id: OrderId, wire: &str, requote: Option<&str>, turn: &mut Turn) {
-        let Some(order) = self.order_mut(id) else { return };
+    /// A guardian's decision arrived, or word of a standing rule.
+    pub(super) fn decided(&mut self, id: OrderId, answered: Option<Answered>, turn: &mut Turn) {
+        let (Some(order), Some(answered)) = (self.order_mut(id), answered) else { return };
         if !matches!(order.stage, Stage::Sending | Stage::Waiting) || order.parked_decision.is_some() {
             return;
         }
-        order.parked_decision = Some(ParkedDecision {
-            wire: wire.to_owned(),
-            requote: requote.map(ToOwned::to_owned),
-            received: turn.mono,
-            retry: Retry::default(),
-        });
+        order.parked_decision = Some(ParkedDecision { answered, received: turn.mono, retry: Retry::default() });
         self.judge_decision(id, turn);
     }
 
     fn judge_decision(&mut self, id: OrderId, turn: &mut Turn) {
         let now = self.clock.now(turn);
         let Owner::Household(home) = &mut self.owner else { return };
-        let Some(order) = home.orders.iter_mut().find(|order| order.id() == id) else { return };
+        let Some(index) = home.orders.iter().position(|order| order.id() == id) else { return };
+        let Some(order) = home.orders.get(index) else { return };
         let Some(parked) = &order.parked_decision else { return };
-        let checked = order.check_decision(&home.book, &parked.wire, parked.requote.as_deref());
-        // Removed since by the log this watch follows: what they sign now counts for nothing, whatever time it says.
-        let checked = checked.and_then(|approval| match approval {
-            Some(approval) => home.book.answering(approval.decision.guardian, now).map(|_| Some(approval)),
-            None => Ok(None),
-        });
-        match checked {
-            Ok(Some(approval)) => {
-                let received = parked.received;
-                self.pay(id, approval, received, turn);
+        let received = parked.received;
+        let checked = match &parked.answered {
+            Answered::Guardian { decision, requote } => {
+                order.check_decision(&home.book, decision, requote.as_deref(), now)
             }
+            Answered::Rule(entry) => order.check_rule(home, *entry).map(Some),
+        };
+        let Some(order) = home.orders.get_mut(index) else { return };
+        match checked {
+            Ok(Some(approval)) => self.pay(id, approval, received, turn),
             Ok(None) => order.parked_decision = None,
             Err(error) if matches!(doubt(&error), Doubt::Log) && !order.doubted_log => {
                 order.doubted_log = true;
                 self.link.want_state();
             }
+            Err(VerifyError::MandateOver) => self.give_up(id, GivenUpFor::Rule, turn),
             Err(_) => self.give_up(id, GivenUpFor::NotGenuine, turn),
         }
     }
@@ -570,19 +661,26 @@ impl Agent {
         let now = self.clock.now(turn);
         let Owner::Household(home) = &mut self.owner else { return };
         let Some(order) = home.orders.iter_mut().find(|order| order.id() == id) else { return };
-        let Approval { decision, requote, terms } = approval;
-        let deadline = received.saturating_add(unsigned(decision.pay_by.ms_since(decision.at)));
+        let Approval { nod, requote, terms, pay_within_ms } = approval;
+        let deadline = received.saturating_add(pay_within_ms);
         if turn.mono >= deadline || turn.mono >= order.late_at() || home.book.enrolled(home.pins.watch).is_err() {
             order.parked_decision = None;
             return;
         }
         let payment = Payment {
             v: V1,
-            payment: payment_id(order.order.digest(), decision.digest()),
+            payment: payment_id(order.order.digest(), nod.voucher().digest()),
             order: order.order.digest(),
-            decision: decision.digest(),
-            bill: decision.bill,
-            payee: decision.payee,
+            decision: match nod.voucher() {
+                Voucher::Decision(decision) => Some(decision),
+                Voucher::Mandate(_) => None,
+            },
+            mandate: match nod.voucher() {
+                Voucher::Decision(_) => None,
+                Voucher::Mandate(entry) => Some(entry),
+            },
+            bill: requote.as_ref().unwrap_or(&order.bill).digest(),
+            payee: order.bill.certificate,
             total: terms.total,
             household: home.pins.household,
             watch: home.pins.watch,
@@ -596,10 +694,12 @@ impl Agent {
             }
             return;
         };
-        order.stage = Stage::Paying(Box::new(Paying { requote, decision, terms, payment, delivered: false }));
+        let counted = Counted { order: id, at: order.order.created, total: terms.total };
+        order.stage = Stage::Paying(Box::new(Paying { requote, nod, terms, payment, delivered: false }));
         order.unanswered = false;
         order.parked_decision = None;
         order.hold_screen(turn);
+        home.count(counted);
         self.dirty = true;
     }
 
@@ -673,12 +773,16 @@ impl Agent {
             Stage::Sending | Stage::Waiting | Stage::Paying(_) => None,
         };
         let guardian = said.as_ref().and_then(|said| home.guardians.get(&said.guardian)).cloned();
+        let rule = said.as_ref().and_then(|said| said.rule).map(EndReason::Rule);
         let words = said.and_then(|said| said.words);
         let (kind, reason) = match (outcome.outcome, given_up) {
-            (_, Some(why @ (GivenUpFor::NotGenuine | GivenUpFor::Removed)))
+            (_, Some(why @ (GivenUpFor::NotGenuine | GivenUpFor::Removed | GivenUpFor::Rule)))
             | (OutcomeKind::Cancelled, Some(why @ (GivenUpFor::Wearer | GivenUpFor::Late))) => why.shown(),
-            (kind, _) => (kind, words.map(EndReason::Words).or(outcome.reason.map(EndReason::of))),
+            (kind, _) => (kind, words.map(EndReason::Words).or(rule).or(outcome.reason.map(EndReason::of))),
         };
+        if outcome.outcome != OutcomeKind::Paid {
+            home.counted.retain(|counted| counted.order != id);
+        }
         home.remember(Past { kind, shop: order.certificate.name.clone(), total: outcome.total, at: outcome.at });
         // Who left the screen of an order that was not paid after all need not see it again.
         if !order.dismissed || kind == OutcomeKind::Paid {

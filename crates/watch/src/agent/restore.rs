@@ -1,12 +1,12 @@
 //! The agent's state out of its journal: every message in it is verified again, as if it came from outside.
 
 use nodpay_protocol::{
-    LogBook, VerifyError, verify_cancel, verify_decision, verify_merchant_certificate, verify_order,
-    verify_ordered_bill, verify_pairing_claim, verify_payment, verify_requote,
+    LogBook, VerifyError, verify_cancel, verify_decision, verify_mandate_payment, verify_merchant_certificate,
+    verify_order, verify_ordered_bill, verify_pairing_claim, verify_payment, verify_requote,
 };
 
 use super::household::{Household, verify_certificates};
-use super::order::{GivenUp, OpenOrder, Paying, Stage};
+use super::order::{GivenUp, Nod, OpenOrder, Paying, Stage};
 use super::pairing::Pairing;
 use super::{Agent, Owner};
 use crate::clock::{ServiceClock, Turn};
@@ -86,6 +86,7 @@ fn household(record: HouseholdRecord, demo_keys: bool) -> Result<Household, Veri
     home.ended = record.ended;
     home.reports = record.reports;
     home.past = record.past;
+    home.counted = record.counted;
     Ok(home)
 }
 
@@ -100,12 +101,23 @@ fn open_order(record: OrderRecord, home: &Household) -> Result<OpenOrder, Verify
             let cancel = verify_cancel(&cancel, &home.book, &order)?;
             Stage::GivenUp(GivenUp { cancel, why, delivered })
         }
-        StageRecord::Paying { requote, decision, payment, delivered } => {
+        StageRecord::Paying { requote, decision, mandate, payment, delivered } => {
             let requote = requote.map(|wire| verify_requote(&wire, &certificate, &bill)).transpose()?;
-            let (decision, terms, _) = verify_decision(&decision, &home.book, &order, &bill, requote.as_ref())?;
-            let terms = terms.ok_or(VerifyError::NotApproved)?;
-            let payment = verify_payment(&payment, &home.book, &order, &decision)?;
-            Stage::Paying(Box::new(Paying { requote, decision, terms, payment, delivered }))
+            let (nod, terms, payment) = match (decision, mandate) {
+                (Some(decision), None) => {
+                    let (decision, terms, _) = verify_decision(&decision, &home.book, &order, &bill, requote.as_ref())?;
+                    let payment = verify_payment(&payment, &home.book, &order, &decision)?;
+                    (Nod::Guardian(Box::new(decision)), terms.ok_or(VerifyError::NotApproved)?, payment)
+                }
+                (None, Some(entry)) => {
+                    let payment = verify_mandate_payment(&payment, &home.book, &order, &bill, &certificate)?;
+                    let rule = home.book.mandate_of(entry).filter(|_| payment.mandate == Some(entry));
+                    let rule = rule.ok_or(VerifyError::UnknownMandate)?.clone();
+                    (Nod::Rule(Box::new(rule)), bill.terms(&[], None)?, payment)
+                }
+                (None, None) | (Some(_), Some(_)) => return Err(VerifyError::OtherDecision),
+            };
+            Stage::Paying(Box::new(Paying { requote, nod, terms, payment, delivered }))
         }
     };
     let mut order = OpenOrder::new(certificate, bill, order, record.signed_at, stage);

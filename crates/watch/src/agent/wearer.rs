@@ -4,7 +4,9 @@
 //! A guardian's command obeys these steps: the watch makes a nonce when there is something to tell, reports it signed, and
 //! obeys one log entry that names the watch and that nonce; the nonce is gone in the same journal entry.
 
-use nodpay_core::{Entry, LogEntry, Nonce, PinCommand, PinConsent, PinReport, PinState, V1, WearerCheck, WearerMethod};
+use nodpay_core::{
+    Entry, LogEntry, MandateId, Nonce, PinCommand, PinConsent, PinReport, PinState, V1, WearerCheck, WearerMethod,
+};
 use nodpay_protocol::{Kind, sign};
 use serde::{Deserialize, Serialize};
 
@@ -248,7 +250,7 @@ impl Agent {
     }
 
     /// A log entry that was just verified and followed.
-    pub(super) fn obey(&mut self, entry: &LogEntry, turn: &Turn) {
+    pub(super) fn obey(&mut self, entry: &LogEntry, looser: bool, turn: &Turn) {
         let Some(enacted) = self.household().and_then(|home| home.book.enacted(entry)).cloned() else { return };
         match enacted {
             Entry::PinCommand(command) => self.obey_command(command, turn),
@@ -269,6 +271,19 @@ impl Agent {
             | Entry::Withdraw(_)
             | Entry::EnrolRecovery(_)
             | Entry::Unfreeze(_) => {}
+            Entry::SetMandate(mandate) => self.tell_rule(mandate.mandate, looser),
+            Entry::EndMandate(mandate) => self.tell_rule(mandate, looser),
+        }
+    }
+
+    /// A rule of this watch's was set or ended; the wearer is told when it allows more.
+    fn tell_rule(&mut self, mandate: MandateId, looser: bool) {
+        let rule = self.household().and_then(|home| {
+            let newest = home.book.mandate_ever(mandate)?;
+            (newest.mandate.watch == home.pins.watch).then(|| newest.mandate.name.to_string())
+        });
+        if let Some(name) = rule.filter(|_| looser) {
+            self.mention(Notice::RuleLooser { name });
         }
     }
 

@@ -52,6 +52,13 @@ fn a_new_guardian_a_recovery_and_a_looser_rule_are_told() {
     let proposal = world.service.cast.book().head();
     sign(&mut world, &second, 24, Entry::Second(proposal));
     assert_eq!(notice(&world), Some(Notice::SessionSet { session_ms: 60 * 60 * 1000 }));
+    let rule = world.service.cast.snacks();
+    let name = rule.name.to_string();
+    sign(&mut world, &founder, 24, Entry::Propose(Box::new(Entry::SetMandate(Box::new(rule)))));
+    assert_eq!(notice(&world), Some(Notice::SessionSet { session_ms: 60 * 60 * 1000 }));
+    let proposal = world.service.cast.book().head();
+    sign(&mut world, &second, 24, Entry::Second(proposal));
+    assert_eq!(notice(&world), Some(Notice::RuleLooser { name }));
     let third = SoftPasskey::new(202, rp());
     let wire = world.service.cast.recovery(&recovery, START.plus_ms(25 * HOUR_MS), &third);
     world.service.cast.log.push(wire);

@@ -5,6 +5,7 @@ mod flow;
 mod forged;
 mod guardians;
 mod input;
+mod mandates;
 mod network;
 mod sticker;
 mod wearer;

@@ -59,6 +59,8 @@ pub(crate) struct Served {
     pub(crate) bill: Verified<Bill>,
     pub(crate) requote: Option<Verified<Bill>>,
     pub(crate) decision: Option<Verified<Decision>>,
+    /// In its place: the log entry of a standing rule, and why that refuses.
+    pub(crate) mandate: Option<(Digest, Option<Why>)>,
     pub(crate) cancel: Option<Verified<Cancel>>,
     pub(crate) payment: Option<Verified<Payment>>,
     pub(crate) outcome: Option<Verified<Outcome>>,
@@ -232,6 +234,7 @@ impl Service {
                     json!({
                         "order_id": order.order.order,
                         "decision": order.decision.as_ref().map(Verified::wire),
+                        "mandate": order.mandate.map(|(entry, _)| entry),
                         "requote": order.requote.as_ref().map(Verified::wire),
                         "outcome": order.outcome.as_ref().map(Verified::wire),
                     })
@@ -291,6 +294,7 @@ impl Service {
                 bill,
                 requote: None,
                 decision: None,
+                mandate: None,
                 cancel: None,
                 payment: None,
                 outcome: None,
@@ -332,8 +336,14 @@ impl Service {
         match what {
             "payment" => {
                 self.seen_payments.insert(body.to_owned());
-                let Some(decision) = &order.decision else { return self.problem(409, "not-approved") };
-                let payment = verify_payment(body, &book, &order.order, decision).expect("a sound payment");
+                let payment = match (&order.decision, order.mandate) {
+                    (Some(decision), _) => verify_payment(body, &book, &order.order, decision),
+                    (None, Some(_)) => {
+                        verify_mandate_payment(body, &book, &order.order, &order.bill, &self.cast.certificate)
+                    }
+                    (None, None) => return self.problem(409, "not-approved"),
+                };
+                let payment = payment.expect("a sound payment");
                 if let Some(known) = &order.payment {
                     assert_eq!(*known, payment, "one payment");
                     return (202, b"{}".to_vec());
@@ -369,6 +379,8 @@ impl Service {
         let total = order.decision.as_ref().map_or(order.bill.total(), |decision| decision.total);
         let mut outcome = self.cast.outcome_payload(&order.order, kind, total);
         outcome.decision = order.decision.as_ref().map(Verified::digest);
+        outcome.mandate = order.mandate.map(|(entry, _)| entry);
+        outcome.rule = order.mandate.and_then(|(_, why)| why);
         outcome.cancel = order.cancel.as_ref().map(Verified::digest);
         outcome.payment = order.payment.as_ref().map(Verified::digest);
         outcome.transfer = (kind == OutcomeKind::Paid).then(|| TransferId::from_bytes([9; 16]));
@@ -424,6 +436,26 @@ impl Service {
             }
             Verdict::Refuse => self.end(index, OutcomeKind::Refused),
         }
+    }
+
+    /// The guardian signs a standing rule; gives its entry.
+    pub(crate) fn rule(&mut self, mandate: Mandate) -> Digest {
+        self.append(self.cast.next_entry(Entry::SetMandate(Box::new(mandate))));
+        self.cast.book().head()
+    }
+
+    /// The rule that this entry made approves order `index`, says the service.
+    pub(crate) fn allow(&mut self, index: usize, entry: Digest) {
+        let order = &mut self.orders[index];
+        (order.handled, order.mandate) = (true, Some((entry, None)));
+        let data = json!({ "order": order.order.order, "mandate": entry });
+        self.event("decision", data);
+    }
+
+    /// The rule refuses it, says the service.
+    pub(crate) fn rule_out(&mut self, index: usize, entry: Digest, why: Why) {
+        self.orders[index].mandate = Some((entry, Some(why)));
+        self.end(index, OutcomeKind::Refused);
     }
 
     /// The stream starts at its end for who asks for anything older.
