@@ -178,7 +178,7 @@ async fn fill_wallets(app: App) {
                     tracing::error!("the demo's wallet was not filled: {error}");
                 }
             }
-            Ok(Topic::Merchant(_) | Topic::Everything) | Err(RecvError::Lagged(_)) => {}
+            Ok(Topic::Merchant(_) | Topic::Subscribers(_) | Topic::Everything) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
     }

@@ -8,7 +8,7 @@ use crate::households::{self, Books};
 use crate::tx::{Fault, Tx};
 use crate::{
     Claim, ClaimPairing, HouseholdEvent, InvitationKind, MAX_LOGINS, NewInvitation, NewPairing, NewSession, PairingRow,
-    PairingState, SessionOf, StoreError, TokenHash, merchants,
+    PairingState, SessionOf, StoreError, TokenHash, merchants, push,
 };
 
 pub(crate) fn create_pairing(tx: &mut Tx<'_>, new: &NewPairing, _now: Timestamp) -> Result<(), Fault> {
@@ -293,6 +293,7 @@ pub(crate) fn session(db: Db<'_>, token: TokenHash, now: Timestamp) -> Result<Op
 
 pub(crate) fn end_session(tx: &mut Tx<'_>, token: TokenHash) -> Result<(), Fault> {
     run(tx.db, "DELETE FROM sessions WHERE token = ?1", params![token.0])?;
+    push::end_session(tx, token)?;
     Ok(())
 }
 

@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nodpay_core::{HouseholdId, OrderId};
 use tokio::sync::broadcast;
 
 use crate::events::{To, needs_order};
 use crate::recent::Recent;
-use crate::{Audience, Balance, EventRow, EventsPage, OrderRow, TOPIC_BUFFER, Topic};
+use crate::{Alert, Audience, Balance, EventRow, EventsPage, OrderRow, TOPIC_BUFFER, Topic, push};
 
 /// Households whose tails are remembered.
 const MAX_TAILS: usize = 4_096;
@@ -20,6 +21,10 @@ const MAX_TAILS: usize = 4_096;
 const MAX_TAIL_EVENTS: usize = 32;
 /// Orders a tail has at most; a household's watches seldom pay at the same moment.
 const MAX_TAIL_ORDERS: usize = 2;
+/// Households of which it is remembered whether a phone of theirs wants to be woken.
+const MAX_WAKEABLE: usize = 65_536;
+/// Alerts a slow listener may be behind before it misses some.
+const ALERT_BUFFER: usize = 4_096;
 
 /// What a transaction tells once it is committed.
 #[derive(Debug, Default)]
@@ -51,6 +56,11 @@ impl Told {
         let orders = &mut self.news.entry(row.household).or_default().orders;
         orders.retain(|known| known.order != row.order);
         orders.push(Arc::new(row.clone()));
+    }
+
+    /// Another phone wants to be woken, or one no longer does.
+    pub(crate) fn subscribers(&mut self, household: HouseholdId) {
+        self.touch(Topic::Subscribers(household));
     }
 
     pub(crate) fn balance(&mut self, household: HouseholdId, balance: Balance) {
@@ -146,34 +156,82 @@ impl Tail {
 pub(crate) struct Announcements {
     topics: broadcast::Sender<Topic>,
     tails: Recent<HouseholdId, Tail>,
+    alerts: broadcast::Sender<Alert>,
+    /// Whether a household has phones that want to be woken.
+    wakeable: Recent<HouseholdId, bool>,
+    /// How often that may have changed.
+    changes: AtomicU64,
 }
 
 impl Announcements {
     pub(crate) fn new() -> Self {
         let (topics, _) = broadcast::channel(TOPIC_BUFFER);
-        Self { topics, tails: Recent::new(MAX_TAILS) }
+        let (alerts, _) = broadcast::channel(ALERT_BUFFER);
+        let (tails, wakeable) = (Recent::new(MAX_TAILS), Recent::new(MAX_WAKEABLE));
+        Self { topics, tails, alerts, wakeable, changes: AtomicU64::new(0) }
     }
 
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Topic> {
         self.topics.subscribe()
     }
 
+    /// What our own commits tell that may wake a guardian.
+    pub(crate) fn alerts(&self) -> broadcast::Receiver<Alert> {
+        self.alerts.subscribe()
+    }
+
+    /// Whether a household has phones to be woken, if it is remembered, and the mark under which the answer may be.
+    pub(crate) fn wakeable(&self, household: HouseholdId) -> (Option<bool>, u64) {
+        let mark = self.changes.load(Ordering::SeqCst);
+        (self.wakeable.get(household), mark)
+    }
+
+    /// What the database said after `mark` was taken.
+    pub(crate) fn remember_wakeable(&self, household: HouseholdId, is: bool, mark: u64) {
+        self.wakeable.insert(household, is);
+        if self.changes.load(Ordering::SeqCst) != mark {
+            self.wakeable.take(household);
+        }
+    }
+
     /// After a commit of ours.
     pub(crate) fn committed(&self, told: Told) {
         for (household, news) in told.news {
+            for (to, row) in &news.events {
+                if to.reaches(Audience::Guardian) && push::may_wake(row.event) {
+                    // Where nobody sends push messages, nobody listens.
+                    let _: Result<usize, broadcast::error::SendError<Alert>> =
+                        self.alerts.send(Alert { household, row: *row });
+                }
+            }
             self.tails.update(household, Tail::default, |tail| tail.take(news));
         }
-        told.topics.into_iter().for_each(|topic| self.wake(topic));
+        for topic in told.topics {
+            self.forget_wakeable(topic);
+            self.wake(topic);
+        }
     }
 
     /// Somebody else committed, or may have.
     pub(crate) fn heard(&self, topic: Topic) {
         match topic {
             Topic::Household(household) => drop(self.tails.take(household)),
-            Topic::Merchant(_) => {}
+            Topic::Merchant(_) | Topic::Subscribers(_) => {}
             Topic::Everything => self.tails.clear(),
         }
+        self.forget_wakeable(topic);
         self.wake(topic);
+    }
+
+    fn forget_wakeable(&self, topic: Topic) {
+        match topic {
+            Topic::Household(_) | Topic::Merchant(_) => return,
+            Topic::Subscribers(_) | Topic::Everything => self.changes.fetch_add(1, Ordering::SeqCst),
+        };
+        match topic {
+            Topic::Subscribers(household) => drop(self.wakeable.take(household)),
+            Topic::Household(_) | Topic::Merchant(_) | Topic::Everything => self.wakeable.clear(),
+        }
     }
 
     fn wake(&self, topic: Topic) {

@@ -22,7 +22,7 @@ const BATCH: u64 = 500;
 
 /// Every table, in an order in which rows come after those they refer to. The program's own names only: never a text from
 /// outside.
-const TABLES: [&str; 37] = [
+const TABLES: [&str; 40] = [
     "messages",
     "outcome_certificates",
     "households",
@@ -60,6 +60,9 @@ const TABLES: [&str; 37] = [
     "merchant_events",
     "mandates",
     "mandate_sums",
+    "push_keys",
+    "push_subscriptions",
+    "push_messages",
 ];
 
 #[derive(Serialize, Deserialize)]

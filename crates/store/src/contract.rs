@@ -9,6 +9,7 @@ mod ledger;
 mod mandates;
 mod money;
 mod orders;
+mod push;
 mod races;
 mod rails;
 mod random;
@@ -21,6 +22,7 @@ pub use ledger::*;
 pub use mandates::*;
 pub use money::*;
 pub use orders::*;
+pub use push::*;
 pub use races::*;
 pub use rails::*;
 pub use random::*;
@@ -101,6 +103,9 @@ macro_rules! store_contract {
             a_proposed_rule_holds_once_it_is_seconded
             rules_know_their_watch_time_and_money
             caps_hold_whatever_comes_at_once
+            phones_subscribe_and_leave
+            pushes_are_queued_and_claimed_once
+            the_first_push_key_stays
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

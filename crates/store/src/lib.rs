@@ -47,6 +47,7 @@ mod payouts;
 mod pins;
 mod postgres;
 mod postgres_tls;
+mod push;
 mod rails;
 pub mod recent;
 mod refunds;
@@ -78,6 +79,10 @@ use crate::tx::{Fault, Tx};
 pub use address::{Address, AddressError};
 pub use error::{Blame, StoreError};
 pub use ledger::hold_id;
+pub use push::{
+    Alert, LEASE_MS as PUSH_LEASE_MS, MAX_SUBSCRIPTIONS, NewSubscription, PushAuth, PushDetail, PushLanguage, PushWork,
+    QueuePush, Subscription,
+};
 pub use rails::LEASE_MS as RAIL_LEASE_MS;
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
@@ -897,6 +902,90 @@ impl Store {
     /// The disputes of an order's payment, the oldest first.
     pub async fn disputes(&self, household: HouseholdId, order: OrderId) -> Result<Vec<DisputeRow>, StoreError> {
         self.read(move |db| disputes::list(db, household, order)).await
+    }
+
+    // Push messages
+
+    /// Orders, endings, log entries and PIN reports that this process commits from now on. Who lags is told how many were missed.
+    #[must_use]
+    pub fn alerts(&self) -> broadcast::Receiver<Alert> {
+        self.announcements().alerts()
+    }
+
+    /// Whether a household has phones that want to be woken, by what this process remembers.
+    #[must_use]
+    pub fn wakeable_at_hand(&self, household: HouseholdId) -> Option<bool> {
+        self.announcements().wakeable(household).0
+    }
+
+    /// The same, asked where it is not remembered.
+    pub async fn wakeable(&self, household: HouseholdId) -> Result<bool, StoreError> {
+        let (known, mark) = self.announcements().wakeable(household);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let is = self.read(move |db| push::any(db, household)).await?;
+        self.announcements().remember_wakeable(household, is, mark);
+        Ok(is)
+    }
+
+    /// The public key that push messages are signed with, once there is one.
+    pub async fn push_key(&self) -> Result<Option<PublicKey>, StoreError> {
+        self.read(push::key).await
+    }
+
+    /// Records the key where there is none, and gives the one there is.
+    pub async fn keep_push_key(&self, key: PublicKey) -> Result<PublicKey, StoreError> {
+        self.write(move |tx| push::keep_key(tx, &key)).await
+    }
+
+    /// A phone wants to be woken, or says that it is still there; gives what its notifications show. A browser has one
+    /// subscription: it moves to whoever subscribes last. Beyond [`MAX_SUBSCRIPTIONS`] of a guardian the oldest ends.
+    ///
+    /// Errors: `GuardianUnknown` (also one whose time is over).
+    pub async fn subscribe_push(&self, new: NewSubscription, now: Timestamp) -> Result<PushDetail, StoreError> {
+        self.write(move |tx| push::subscribe(tx, &new, now)).await
+    }
+
+    /// Unknown ones, and other guardians', count as ended.
+    pub async fn unsubscribe_push(
+        &self,
+        household: HouseholdId,
+        guardian: GuardianId,
+        id: Digest,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| push::unsubscribe(tx, household, guardian, id)).await
+    }
+
+    pub async fn subscription(&self, household: HouseholdId, id: Digest) -> Result<Option<Subscription>, StoreError> {
+        self.read(move |db| push::find(db, household, id)).await
+    }
+
+    /// Queues an event for the household's phones and claims the messages for the caller; each event once, whoever queues it.
+    /// Messages about the same order or watch that still wait are given up. Phones of guardians whose time is over are forgotten.
+    pub async fn queue_push(&self, new: QueuePush, now: Timestamp) -> Result<Vec<PushWork>, StoreError> {
+        self.write(move |tx| push::queue(tx, &new, now)).await
+    }
+
+    /// Claims messages that are due, a few at once, and says when the next one is. A claimed message that is not answered is due
+    /// again after [`PUSH_LEASE_MS`].
+    pub async fn push_work(&self, now: Timestamp) -> Result<(Vec<PushWork>, Option<Timestamp>), StoreError> {
+        let due = self.read(move |db| push::due(db, now)).await?;
+        let mut claimed = Vec::new();
+        for key in due {
+            claimed.extend(self.write(move |tx| push::claim(tx, key, now)).await?);
+        }
+        Ok((claimed, self.read(push::next_due).await?))
+    }
+
+    /// A claimed message was sent or given up (`None`), or is to be tried again at `next`.
+    pub async fn push_answered(&self, work: PushWork, next: Option<Timestamp>) -> Result<(), StoreError> {
+        self.write(move |tx| push::answered(tx, &work, next)).await
+    }
+
+    /// The push service says that the phone is gone.
+    pub async fn push_gone(&self, household: HouseholdId, id: Digest) -> Result<(), StoreError> {
+        self.write(move |tx| Ok(push::forget(tx, household, id)?)).await
     }
 
     // The service's own keys

@@ -1098,7 +1098,7 @@ async fn listen(config: &Server) -> Result<(Client, mpsc::Receiver<String>), Sto
     Ok((client, heard))
 }
 
-/// `h` or `m` and an id for each topic, without anything between them.
+/// `h`, `m` or `s` and an id for each topic, without anything between them.
 fn write_payload(batch: &[Announcement]) -> String {
     let topics: BTreeSet<Topic> = batch
         .iter()
@@ -1109,6 +1109,7 @@ fn write_payload(batch: &[Announcement]) -> String {
     let text = |topic: &Topic| match topic {
         Topic::Household(household) => format!("h{household}"),
         Topic::Merchant(merchant) => format!("m{merchant}"),
+        Topic::Subscribers(household) => format!("s{household}"),
         Topic::Everything => String::new(),
     };
     topics.iter().map(text).collect()
@@ -1124,6 +1125,7 @@ fn read_payload(text: &str) -> impl Iterator<Item = Topic> {
         match kind {
             b'h' => id.parse::<HouseholdId>().ok().map(Topic::Household),
             b'm' => id.parse::<MerchantId>().ok().map(Topic::Merchant),
+            b's' => id.parse::<HouseholdId>().ok().map(Topic::Subscribers),
             _ => None,
         }
     })

@@ -536,6 +536,47 @@ CREATE TABLE mandate_sums (
     CHECK (cap IS NULL OR spent <= cap)
 ) WITH (fillfactor = 50);
 
+-- The public key that the operator's push messages are signed with (RFC 8292): every phone's subscription is bound to it.
+CREATE TABLE push_keys (
+    number BIGINT PRIMARY KEY CHECK (number = 1),
+    key BYTEA NOT NULL CHECK (octet_length(key) = 65)
+);
+
+-- Where a guardian's phone is reached (RFC 8030) and what a message to it is sealed with (RFC 8291). `subscription` is the digest of
+-- the endpoint; `session` the one that subscribed it last: logging out of it ends the subscription, its expiry does not.
+CREATE TABLE push_subscriptions (
+    household BYTEA NOT NULL,
+    subscription BYTEA NOT NULL UNIQUE CHECK (octet_length(subscription) = 32),
+    guardian BYTEA NOT NULL,
+    session BYTEA NOT NULL CHECK (octet_length(session) = 32),
+    endpoint TEXT NOT NULL,
+    key BYTEA NOT NULL CHECK (octet_length(key) = 65),
+    auth BYTEA NOT NULL CHECK (octet_length(auth) = 16),
+    language TEXT NOT NULL CHECK (language IN ('en', 'zh')),
+    detail TEXT NOT NULL CHECK (detail IN ('plain', 'total', 'items')),
+    at BIGINT NOT NULL,
+    PRIMARY KEY (household, subscription),
+    FOREIGN KEY (household, guardian) REFERENCES guardians (household, guardian)
+);
+CREATE INDEX push_subscriptions_of_session ON push_subscriptions (session);
+
+-- What a phone is to be told: the household's event `seq`, once. Due at `next_at`: until then somebody is sending it, or it is not
+-- worth trying again. NULL once it is over; the row stays a while, so that nobody queues the event again.
+CREATE TABLE push_messages (
+    household BYTEA NOT NULL,
+    subscription BYTEA NOT NULL,
+    seq BIGINT NOT NULL CHECK (seq >= 1),
+    -- The order or watch that it is about: newer news of it take its place.
+    about BYTEA,
+    tries BIGINT NOT NULL CHECK (tries >= 0),
+    next_at BIGINT,
+    expires BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (household, subscription, seq),
+    FOREIGN KEY (household, subscription) REFERENCES push_subscriptions (household, subscription) ON DELETE CASCADE
+);
+CREATE INDEX push_messages_due ON push_messages (next_at) WHERE next_at IS NOT NULL;
+
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON messages FOR EACH ROW EXECUTE FUNCTION append_only();

@@ -1093,6 +1093,8 @@ pub enum MerchantEvent {
 pub enum Topic {
     Household(HouseholdId),
     Merchant(MerchantId),
+    /// Of the household: another phone wants to be woken, or one no longer does.
+    Subscribers(HouseholdId),
     /// Topics may have been missed: everybody is to read on.
     Everything,
 }

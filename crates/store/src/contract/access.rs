@@ -27,7 +27,7 @@ pub async fn founding_a_household(store: &Store) {
     let told = loop {
         match topics.recv().await.expect("sent after the commit") {
             Topic::Everything => {}
-            told @ (Topic::Household(_) | Topic::Merchant(_)) => break told,
+            told @ (Topic::Household(_) | Topic::Merchant(_) | Topic::Subscribers(_)) => break told,
         }
     };
     assert_eq!(told, Topic::Household(family.household));

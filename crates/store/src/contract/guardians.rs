@@ -13,7 +13,7 @@ use crate::{
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-fn person() -> Guardian {
+pub(crate) fn person() -> Guardian {
     Guardian {
         guardian: GuardianId::from_bytes(fresh()),
         credential: CredentialId::try_from(fresh::<20>().to_vec()).expect("long enough"),
@@ -38,14 +38,14 @@ fn standing(person: &Guardian, counts_from: Timestamp, leaves: Option<Timestamp>
 }
 
 /// The household's first guardian adds `newcomer`, who counts a day later.
-async fn add(store: &Store, family: &mut Family, newcomer: &Guardian) {
+pub(crate) async fn add(store: &Store, family: &mut Family, newcomer: &Guardian) {
     let counts_from = START.plus_ms(DAY_MS);
     let mut append = family.append(Entry::AddGuardian(NewGuardian { guardian: newcomer.clone(), counts_from }), None);
     append.change.guardians = vec![standing(newcomer, counts_from, None)];
     family.send(store, append).await.expect("added");
 }
 
-async fn leave(store: &Store, family: &mut Family, gone: &Guardian, leaves: Timestamp) {
+pub(crate) async fn leave(store: &Store, family: &mut Family, gone: &Guardian, leaves: Timestamp) {
     let mut append = family.append(Entry::RemoveGuardian(gone.guardian), None);
     append.change.guardians = vec![standing(gone, START.plus_ms(DAY_MS), Some(leaves))];
     family.send(store, append).await.expect("removed");
