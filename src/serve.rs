@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nodpay::parties::Result;
 use nodpay_core::{BankAccount, Iban};
 use nodpay_service::rails::RailFiles;
-use nodpay_service::{App, Config, KeyFiles, TlsFiles};
+use nodpay_service::{App, Config, KeyFiles, PushConfig, TlsFiles};
 use nodpay_store::Address;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpSocket};
@@ -53,6 +53,9 @@ pub(crate) struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     rails: RailOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    push: PushOptions,
     /// How the log on standard error looks; NODPAY_LOG chooses what is in it (like info, or nodpay_service=debug).
     #[arg(long, env = "NODPAY_LOG_FORMAT", value_name = "FORMAT")]
     #[serde(rename = "log-format")]
@@ -110,6 +113,27 @@ impl RailOptions {
     }
 }
 
+/// Push messages to guardians' phones.
+#[derive(clap::Args, Deserialize, Default)]
+#[serde(default, rename_all = "kebab-case")]
+struct PushOptions {
+    /// Whom push services write to when something is wrong: mailto:NAME@HOST, or an https address. Default: the first origin.
+    #[arg(long, env = "NODPAY_PUSH_CONTACT")]
+    push_contact: Option<String>,
+    /// Also send push messages to addresses in private networks and without TLS: to a push service of your own.
+    #[arg(long, env = "NODPAY_PUSH_PRIVATE")]
+    push_private: bool,
+}
+
+impl PushOptions {
+    fn or(self, file: Self) -> Self {
+        Self {
+            push_contact: self.push_contact.or(file.push_contact),
+            push_private: self.push_private || file.push_private,
+        }
+    }
+}
+
 #[derive(clap::ValueEnum, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
@@ -145,6 +169,10 @@ pub(crate) struct Place {
     #[arg(long, env = "NODPAY_ROOT_KEY")]
     #[serde(rename = "root-key")]
     root_key: Option<PathBuf>,
+    /// The key that signs push messages, made at the first start. Default: push.key in the data folder.
+    #[arg(long, env = "NODPAY_PUSH_KEY")]
+    #[serde(rename = "push-key")]
+    push_key: Option<PathBuf>,
 }
 
 impl Place {
@@ -169,6 +197,10 @@ impl Place {
         self.root_key.clone().or_else(|| default.exists().then_some(default))
     }
 
+    pub(crate) fn push_key(&self) -> PathBuf {
+        self.push_key.clone().unwrap_or_else(|| KeyFiles::in_folder(&self.folder()).push_key)
+    }
+
     pub(crate) fn origins(&self, listen: SocketAddr) -> Vec<String> {
         if self.origins.is_empty() { vec![format!("http://localhost:{}", listen.port())] } else { self.origins.clone() }
     }
@@ -190,6 +222,7 @@ impl Place {
             origins: if self.origins.is_empty() { file.origins } else { self.origins },
             outcome_key: self.outcome_key.or(file.outcome_key),
             root_key: self.root_key.or(file.root_key),
+            push_key: self.push_key.or(file.push_key),
         }
     }
 }
@@ -207,6 +240,7 @@ impl Options {
             behind_proxy: self.behind_proxy || file.behind_proxy,
             rp_id: self.rp_id.or(file.rp_id),
             rails: self.rails.or(file.rails),
+            push: self.push.or(file.push),
             log_format: self.log_format.or(file.log_format),
         })
     }
@@ -228,6 +262,11 @@ impl Options {
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err("--tls-cert and --tls-key go together".into()),
         };
+        let push = PushConfig {
+            key: Some(options.place.push_key()),
+            contact: options.push.push_contact,
+            private_endpoints: options.push.push_private,
+        };
         Ok(Config {
             database: options.place.database()?,
             listen,
@@ -238,6 +277,7 @@ impl Options {
             tls,
             behind_proxy: options.behind_proxy,
             rails: options.rails.into_files()?,
+            push,
             demo: false,
         })
     }

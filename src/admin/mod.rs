@@ -67,6 +67,9 @@ enum Command {
         #[arg(long)]
         key: Option<PathBuf>,
     },
+    /// Replace the key that signs push messages, and forget all phones: each subscribes again when its guardian opens the app.
+    /// Restart each replica with the new file.
+    RenewPushKey,
     /// Write all data into one file, while the service goes on.
     Backup { file: PathBuf },
     /// Read such a file into a database that nobody has used, SQLite or PostgreSQL, and check it.
@@ -127,6 +130,15 @@ async fn act(store: &Store, keys: &ServiceKeys, place: &Place, out: Out, command
             let certificate = admin::rotate_outcome_key(store, present, &file, &key, now()).await?;
             println!("{} holds a new outcome key, good until {}", file.display(), date(certificate.not_after));
             eprintln!("Replicas sign with it from their next start.");
+            Ok(())
+        }
+        Command::RenewPushKey => {
+            let file = place.push_key();
+            admin::renew_push_key(store, &file).await?;
+            println!("{} holds a new push key", file.display());
+            eprintln!(
+                "Replicas sign with it from their next start. Phones subscribe again when their guardian opens the app."
+            );
             Ok(())
         }
         Command::Backup { file } => {

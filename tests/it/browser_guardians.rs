@@ -50,6 +50,7 @@ impl Stage {
             tls: None,
             behind_proxy: false,
             rails: nodpay_service::rails::RailFiles::default(),
+            push: nodpay_service::PushConfig::default(),
             demo: false,
         };
         cast.passkey.rp =

@@ -8,14 +8,14 @@ use nodpay_core::{
     OutcomeCertificate, ScheduleId, Text, Timestamp, TransferId,
 };
 use nodpay_protocol::code::{self, CodeError};
-use nodpay_protocol::{SignError, SoftwareKey, Verified};
+use nodpay_protocol::{SignError, Signer as _, SoftwareKey, Verified};
 use nodpay_store::{
     InvitationKind, MAX_MERCHANTS_PAGE, MerchantRow, NewCode, NewInvitation, NewMerchant, Refund, RefundRow, Store,
     StoreError,
 };
 
 use crate::api::compose::message;
-use crate::keys::{KeyError, MerchantFacts, certify_merchant_key, renew_outcome_key};
+use crate::keys::{KeyError, MerchantFacts, certify_merchant_key, make_push_key, renew_outcome_key};
 use crate::secrets::{RandomError, Token, random};
 
 /// How long an invitation can be used.
@@ -185,6 +185,22 @@ pub async fn rotate_outcome_key(
     let certificate = new.certificate.clone();
     new.install()?;
     Ok(certificate)
+}
+
+/// Replaces the key that signs push messages, and forgets all phones, which subscribed with the one before. Interrupted, it is done
+/// again.
+///
+/// # Errors
+/// When key or store fail.
+pub async fn renew_push_key(store: &Store, push_key: &Path) -> Result<(), AdminError> {
+    match std::fs::remove_file(push_key) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(KeyError::File { path: push_key.to_owned(), error }.into());
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let key = make_push_key(push_key)?;
+    Ok(store.renew_push_key(key.public_key()).await?)
 }
 
 /// Registers a printed code that a merchant has already, of whatever open scheme: whoever scans it here pays this merchant.

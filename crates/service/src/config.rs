@@ -34,8 +34,21 @@ pub struct Config {
     pub behind_proxy: bool,
     /// Rails outside of our own ledger.
     pub rails: RailFiles,
+    /// How guardians' phones are woken.
+    pub push: PushConfig,
     /// Takes the demo's software keys. Only `nodpay demo` sets this.
     pub demo: bool,
+}
+
+/// Push messages to guardians' phones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PushConfig {
+    /// Holds the key that signs them; made at the first start. Without it nobody is woken.
+    pub key: Option<PathBuf>,
+    /// Whom push services write to about them: `mailto:…` or `https://…`. Default: the first origin.
+    pub contact: Option<String>,
+    /// Also sends to addresses that are not on the public internet, and without TLS: to a push service of one's own.
+    pub private_endpoints: bool,
 }
 
 /// PEM files.
@@ -70,6 +83,9 @@ pub enum ConfigError {
         /// The configured rp id.
         rp_id: String,
     },
+    /// Push services would refuse it (RFC 8292 section 2.1).
+    #[error("{0} is not a contact for push services: give mailto:NAME@HOST or an https address")]
+    PushContact(String),
     /// Software keys must never reach a real service.
     #[error("the demo listens on this machine only, not on {0}")]
     PublicDemo(SocketAddr),
@@ -95,6 +111,11 @@ impl Config {
         if self.demo && !local {
             return Err(ConfigError::PublicDemo(self.listen));
         }
+        if let Some(contact) = &self.push.contact
+            && !is_contact(contact)
+        {
+            return Err(ConfigError::PushContact(contact.clone()));
+        }
         if !local && self.tls.is_none() && !self.behind_proxy {
             return Err(ConfigError::PlainHttp(self.listen));
         }
@@ -107,10 +128,30 @@ impl Config {
         RelyingParty { rp_id: self.rp_id.clone(), origins: self.origins.clone(), demo_keys: self.demo }
     }
 
+    /// Whom push services may write to.
+    pub(crate) fn push_contact(&self) -> String {
+        let https = self.origins.iter().find(|origin| origin.starts_with("https://"));
+        let given = self.push.contact.as_ref().or(https);
+        given.cloned().unwrap_or_else(|| "mailto:nodpay@localhost".to_owned())
+    }
+
+    /// Whether a phone's push service may be anywhere.
+    pub(crate) const fn private_endpoints(&self) -> bool {
+        self.demo || self.push.private_endpoints
+    }
+
     /// Whether browsers reach the pages over TLS, so that cookies can insist on it.
     pub(crate) fn is_https(&self) -> bool {
         self.origins.iter().all(|origin| origin.starts_with("https://"))
     }
+}
+
+/// `mailto:` or `https:`, without what could end a header.
+fn is_contact(text: &str) -> bool {
+    let mail = text.strip_prefix("mailto:").and_then(|address| address.split_once('@'));
+    let named = mail.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+    (named || text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()))
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"')
 }
 
 /// The host of `scheme://host[:port]`, nothing else around it.
@@ -137,6 +178,7 @@ mod tests {
             tls: None,
             behind_proxy: false,
             rails: RailFiles::default(),
+            push: PushConfig::default(),
             demo: false,
         }
     }
@@ -167,5 +209,23 @@ mod tests {
             assert!(matches!(with(foreign, "example.org"), Err(ConfigError::ForeignOrigin { .. })), "{foreign}");
         }
         assert_eq!(Config { origins: Vec::new(), ..config() }.check(), Err(ConfigError::OriginCount));
+    }
+
+    #[test]
+    fn push_services_get_a_contact() {
+        assert_eq!(config().push_contact(), "mailto:nodpay@localhost");
+        let public = Config { origins: vec!["https://a.org".to_owned()], rp_id: "a.org".to_owned(), ..config() };
+        assert_eq!(public.push_contact(), "https://a.org");
+        let with = |contact: &str| {
+            let push = PushConfig { contact: Some(contact.to_owned()), ..PushConfig::default() };
+            Config { push, ..config() }.check()
+        };
+        for good in ["mailto:ops@example.org", "https://example.org/contact"] {
+            assert_eq!(with(good), Ok(()), "{good}");
+        }
+        for wrong in ["ops@example.org", "mailto:ops", "mailto:@x", "http://example.org", "https://", "mailto:a b@c.d"]
+        {
+            assert_eq!(with(wrong), Err(ConfigError::PushContact(wrong.to_owned())), "{wrong}");
+        }
     }
 }

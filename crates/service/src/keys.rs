@@ -80,13 +80,16 @@ pub struct KeyFiles {
     pub root_key: PathBuf,
     /// The outcome key with its certificate.
     pub outcome_key: PathBuf,
+    /// The key that signs push messages; made when the service first starts.
+    pub push_key: PathBuf,
 }
 
 impl KeyFiles {
     /// The names in `folder`.
     #[must_use]
     pub fn in_folder(folder: &Path) -> Self {
-        Self { root_key: folder.join("root.key"), outcome_key: folder.join("outcome.key") }
+        let file = |name| folder.join(name);
+        Self { root_key: file("root.key"), outcome_key: file("outcome.key"), push_key: file("push.key") }
     }
 }
 
@@ -118,6 +121,14 @@ impl OutcomeFile {
         let secret = Secret::of(key).ok_or_else(|| KeyError::Form(path.to_owned()))?;
         Ok(Self { v: V1, secret, root, certificate: certificate.wire().to_owned() })
     }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PushFile {
+    #[serde(rename = "nodpay-push-key")]
+    v: V1,
+    secret: Secret,
 }
 
 /// A P-256 scalar on its way to or from a file; no `Debug`, so that none can be printed.
@@ -216,6 +227,29 @@ impl NewOutcomeKey {
 pub fn load_root_key(path: &Path) -> Result<SoftwareKey, KeyError> {
     let file: RootFile = read(path)?;
     file.secret.key().ok_or_else(|| KeyError::Form(path.to_owned()))
+}
+
+/// Reads the key that signs push messages; `None` where there is none yet.
+///
+/// # Errors
+/// When it is there and cannot be read, others can read it too, or it is not one.
+pub(crate) fn load_push_key(path: &Path) -> Result<Option<SoftwareKey>, KeyError> {
+    match read::<PushFile>(path) {
+        Ok(file) => file.secret.key().map(Some).ok_or_else(|| KeyError::Form(path.to_owned())),
+        Err(KeyError::File { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the key that signs push messages, as a new file.
+///
+/// # Errors
+/// When the file is there or cannot be written.
+pub fn make_push_key(path: &Path) -> Result<SoftwareKey, KeyError> {
+    let key = random_key()?;
+    let secret = Secret::of(&key).ok_or_else(|| KeyError::Form(path.to_owned()))?;
+    write_new(path, &PushFile { v: V1, secret })?;
+    Ok(key)
 }
 
 /// The keys a running service holds.

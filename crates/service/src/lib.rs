@@ -22,6 +22,7 @@ mod keys;
 mod limits;
 mod metrics;
 mod problem;
+mod push;
 pub mod rails;
 mod secrets;
 mod sessions;
@@ -49,12 +50,12 @@ use tokio::sync::watch;
 
 pub use api::{ROUTES, Role, Route};
 pub use clock::{Clock, ManualClock};
-pub use config::{Config, ConfigError, TlsFiles};
+pub use config::{Config, ConfigError, PushConfig, TlsFiles};
 pub use evidence::check_evidence;
 pub use extract::MAX_BODY_LEN;
 pub use keys::{
     KeyError, KeyFiles, MERCHANT_CERTIFICATE_LIFE_MS, NewOutcomeKey, OUTCOME_CERTIFICATE_LIFE_MS, ServiceKeys,
-    certify_outcome_key, init_keys, load_root_key, random_key, renew_outcome_key,
+    certify_outcome_key, init_keys, load_root_key, make_push_key, random_key, renew_outcome_key,
 };
 pub use problem::{ApiError, ProofError};
 pub use secrets::RandomError;
@@ -92,6 +93,9 @@ pub enum ServeError {
     /// A rail cannot be used.
     #[error(transparent)]
     Rail(#[from] RailError),
+    /// There is no TLS to push services.
+    #[error("TLS: {0}")]
+    Push(#[from] rustls::Error),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -133,6 +137,7 @@ struct Inner {
     /// When decisions were taken in, until they are paid.
     taps: Recent<(HouseholdId, OrderId), Instant>,
     rails: Rails,
+    push: push::Push,
     phase: watch::Sender<Phase>,
 }
 
@@ -178,6 +183,7 @@ impl App {
             deadlines: jobs::Deadlines::new(),
             taps: Recent::new(MAX_TAPS),
             rails,
+            push: push::Push::new(),
             phase: watch::Sender::new(Phase::Serving),
         }))
     }
@@ -316,6 +322,10 @@ impl App {
         &self.0.rails
     }
 
+    pub(crate) fn push(&self) -> &push::Push {
+        &self.0.push
+    }
+
     pub(crate) fn taps(&self) -> &Recent<(HouseholdId, OrderId), Instant> {
         &self.0.taps
     }
@@ -415,11 +425,13 @@ pub async fn serve_routes(app: App, routes: Router, listener: TcpListener) -> Re
     let listener = listener.into_std().map_err(failed)?;
 
     app.store().keep_outcome_certificate(api::compose::message(app.keys().outcome_certificate()), app.now()).await?;
+    push::start(&app).await?;
     let jobs = [
         tokio::spawn(jobs::end_what_is_due(app.clone())),
         tokio::spawn(events::pass_on(app.clone())),
         tokio::spawn(jobs::fold_metrics(app.clone())),
         tokio::spawn(rails::run(app.clone())),
+        tokio::spawn(push::run(app.clone())),
     ];
     let handle = axum_server::Handle::new();
     let stopper = tokio::spawn({

@@ -39,6 +39,8 @@ pub(crate) enum Purpose {
     PrintedCode,
     /// Looking for one recovery key, and recovering in one household.
     Recovery,
+    /// Subscribing phones of one guardian, and trying them.
+    Push,
 }
 
 impl Purpose {
@@ -53,6 +55,7 @@ impl Purpose {
             Self::PinReport => (30, 10_000),
             Self::PrintedCode => (30, 1_000),
             Self::Recovery => (20, 3_000),
+            Self::Push => (20, 3_000),
         }
     }
 }

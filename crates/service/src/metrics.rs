@@ -34,10 +34,13 @@ const REQUESTS: &str = "nodpay_http_requests_total";
 const REQUEST_TIME: &str = "nodpay_http_request_seconds";
 const STREAMS: &str = "nodpay_event_streams";
 const EVENT_LAG: &str = "nodpay_event_lag_seconds";
+const PUSHES: &str = "nodpay_pushes_total";
+const PUSH_TIME: &str = "nodpay_push_seconds";
+const PUSHES_MISSED: &str = "nodpay_pushes_missed_total";
 const COMMITS: &str = "nodpay_commits_total";
 const STORE_ERRORS: &str = "nodpay_store_errors_total";
 
-const ALL: [Metric; 10] = [
+const ALL: [Metric; 13] = [
     Metric { name: ORDERS, kind: Kind::Counter, help: "Orders by how they ended" },
     Metric {
         name: TAP_TO_PAID,
@@ -58,6 +61,9 @@ const ALL: [Metric; 10] = [
         kind: Kind::Histogram,
         help: "From an event's record to its sending on a stream that was open then",
     },
+    Metric { name: PUSHES, kind: Kind::Counter, help: "Push messages by what push services made of them" },
+    Metric { name: PUSH_TIME, kind: Kind::Histogram, help: "From an event's record to its push message being taken" },
+    Metric { name: PUSHES_MISSED, kind: Kind::Counter, help: "Events that came faster than phones could be woken" },
     Metric { name: STORE_ERRORS, kind: Kind::Counter, help: "Transactions that failed by our fault" },
     Metric { name: COMMITS, kind: Kind::Counter, help: "Commits of the database; one may carry many state changes" },
 ];
@@ -143,6 +149,19 @@ pub(crate) fn event_lag(time_ms: i64) {
     histogram!(EVENT_LAG).record(Duration::from_millis(time_ms));
 }
 
+pub(crate) fn pushed(answer: &'static str) {
+    counter!(PUSHES, "answer" => answer).increment(1);
+}
+
+pub(crate) fn push_time(time_ms: i64) {
+    let time_ms = u64::try_from(time_ms).unwrap_or(0);
+    histogram!(PUSH_TIME).record(Duration::from_millis(time_ms));
+}
+
+pub(crate) fn pushes_missed(count: u64) {
+    counter!(PUSHES_MISSED).increment(count);
+}
+
 pub(crate) fn store_error(error: &StoreError) {
     counter!(STORE_ERRORS, "error" => error.code()).increment(1);
 }
@@ -194,6 +213,9 @@ mod tests {
         request("GET", "/healthz".to_owned(), 200, Duration::from_millis(1));
         streams("watch", 1.0);
         event_lag(3);
+        pushed("taken");
+        push_time(30);
+        pushes_missed(1);
         store_error(&StoreError::Stopped);
         let documents = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/OPERATING.md");
         let text = std::fs::read_to_string(documents).expect("the document");

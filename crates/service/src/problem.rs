@@ -116,6 +116,19 @@ pub enum ApiError {
     #[error("the bill cannot be shown as a code: {0}")]
     Code(#[from] CodeError),
 
+    /// The operator has no push key, or this replica has not.
+    #[error("this service wakes no phones")]
+    PushOff,
+    /// Not the address of a push service.
+    #[error("this is not the address of a push service on the internet")]
+    PushEndpoint,
+    /// The phone's subscription is not known, or the push service knows it no more.
+    #[error("this phone is not subscribed: switch notifications on again")]
+    PushUnknown,
+    /// The push service did not take a message.
+    #[error("the push service did not take the message")]
+    PushNotTaken,
+
     /// An event that is not Stripe's.
     #[error(transparent)]
     StripeEvent(#[from] WebhookError),
@@ -229,6 +242,10 @@ impl ApiError {
             Self::NoRequoteNeeded => (S::CONFLICT, "no-requote-needed", "No requote needed"),
             Self::BillLife => (S::UNPROCESSABLE_ENTITY, "bad-bill-life", "Valid for too long"),
             Self::Code(_) => (S::UNPROCESSABLE_ENTITY, "bill-not-codable", "No code possible"),
+            Self::PushOff => (S::NOT_FOUND, "push-off", "Switched off"),
+            Self::PushEndpoint => (S::UNPROCESSABLE_ENTITY, "push-endpoint", "No push service"),
+            Self::PushUnknown => (S::NOT_FOUND, "push-unknown", "Not subscribed"),
+            Self::PushNotTaken => (S::BAD_GATEWAY, "push-not-taken", "Not taken"),
             Self::StripeEvent(WebhookError::Body) => (S::BAD_REQUEST, "malformed-request", "Not understood"),
             Self::StripeEvent(WebhookError::Header | WebhookError::Signature | WebhookError::Stale) => {
                 (S::UNAUTHORIZED, "stripe-signature", "Not signed by Stripe")

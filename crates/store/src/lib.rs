@@ -939,6 +939,11 @@ impl Store {
         self.write(move |tx| push::keep_key(tx, &key)).await
     }
 
+    /// Replaces the key and forgets all phones: their subscriptions are bound to the one before.
+    pub async fn renew_push_key(&self, key: PublicKey) -> Result<(), StoreError> {
+        self.write(move |tx| push::renew_key(tx, &key)).await
+    }
+
     /// A phone wants to be woken, or says that it is still there; gives what its notifications show. A browser has one
     /// subscription: it moves to whoever subscribes last. Beyond [`MAX_SUBSCRIPTIONS`] of a guardian the oldest ends.
     ///

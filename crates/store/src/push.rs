@@ -8,7 +8,7 @@ use nodpay_core::{Digest, GuardianId, HouseholdId, PublicKey, Timestamp};
 
 use crate::db::{Cells, Db, many, one, params, run, sql_int};
 use crate::tx::{Fault, Tx};
-use crate::{Audience, EventRow, HouseholdEvent, StoreError, TokenHash, events, households};
+use crate::{Audience, EventRow, HouseholdEvent, StoreError, TokenHash, Topic, events, households};
 
 /// Phones of one guardian; one more ends the subscription that was used longest ago.
 pub const MAX_SUBSCRIPTIONS: usize = 8;
@@ -163,6 +163,15 @@ pub(crate) fn keep_key(tx: &mut Tx<'_>, new: &PublicKey) -> Result<PublicKey, Fa
     let sql = "INSERT INTO push_keys (number, key) VALUES (1, ?1) ON CONFLICT DO NOTHING";
     run(tx.db, sql, params![new.as_bytes()])?;
     Ok(key(tx.db)?.unwrap_or(*new))
+}
+
+/// Another key: what was subscribed with the one before is worth nothing any more.
+pub(crate) fn renew_key(tx: &mut Tx<'_>, new: &PublicKey) -> Result<(), Fault> {
+    run(tx.db, "DELETE FROM push_subscriptions WHERE household >= ?1", params![[0_u8; 0].as_slice()])?;
+    run(tx.db, "DELETE FROM push_keys WHERE number = 1", params![])?;
+    keep_key(tx, new)?;
+    tx.told.touch(Topic::Everything);
+    Ok(())
 }
 
 // Subscriptions

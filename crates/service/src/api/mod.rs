@@ -6,6 +6,7 @@ mod guardians;
 mod merchant;
 mod payee;
 mod public;
+mod push;
 mod rails;
 mod rules;
 mod statement;
@@ -96,6 +97,10 @@ routes! {
     post "/api/guardian/joins" guardians::open_join, Guardian;
     get "/api/guardian/joins/{pairing}" guardians::join, Guardian;
     post "/api/guardian/joins/{pairing}/close" guardians::close_join, Guardian;
+    get "/api/guardian/push" push::key, Guardian;
+    post "/api/guardian/push" push::subscribe, Guardian;
+    post "/api/guardian/push/remove" push::remove, Guardian;
+    post "/api/guardian/push/test" push::test, Guardian;
     post "/api/joins/{pairing}/claim" guardians::claim_join, OwnPage;
     get "/api/joins/{pairing}" guardians::join_progress, Public;
     post "/api/recovery/start" guardians::start_recovery, OwnPage;

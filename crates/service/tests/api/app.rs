@@ -8,7 +8,7 @@ use std::time::Duration;
 use nodpay_core::{Amount, Bill, Nonce, Order, Timestamp, TransferId};
 use nodpay_protocol::{AssertionKind, Signer, SoftwareKey, Verified, sign_request, verify_decision};
 use nodpay_service::rails::{RailFiles, Rails};
-use nodpay_service::{App, Clock, Config, ManualClock, ServiceKeys, TlsFiles, admin};
+use nodpay_service::{App, Clock, Config, ManualClock, PushConfig, ServiceKeys, TlsFiles, admin};
 use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
 use nodpay_testkit::{Cast, START, cny};
 use serde_json::{Value, json};
@@ -77,6 +77,8 @@ pub(crate) struct Setup {
     pub(crate) demo: bool,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) rails: RailFiles,
+    /// Push services may be on this machine.
+    pub(crate) private_push: bool,
 }
 
 impl TestApp {
@@ -98,6 +100,11 @@ impl TestApp {
             tls: setup.tls,
             behind_proxy: false,
             rails: setup.rails,
+            push: PushConfig {
+                key: Some(folder.path().join("push.key")),
+                contact: Some("mailto:ops@example.org".to_owned()),
+                private_endpoints: setup.private_push,
+            },
             demo: setup.demo,
         };
         let clock = ManualClock::new(START);

@@ -174,4 +174,12 @@ pub async fn the_first_push_key_stays(store: &Store) {
     assert_eq!(store.keep_push_key(one).await, Ok(one));
     assert_eq!(store.keep_push_key(other).await, Ok(one));
     assert_eq!(store.push_key().await, Ok(Some(one)));
+
+    // A new one takes all phones with it: they subscribed with the old one.
+    let family = Family::settle(store, 0).await;
+    let phone = phone(&family, family.guardian);
+    subscribe(store, &phone, START).await;
+    store.renew_push_key(other).await.expect("renewed");
+    assert_eq!((store.push_key().await, found(store, &phone).await), (Ok(Some(other)), None));
+    assert_eq!(store.wakeable(family.household).await, Ok(false));
 }
