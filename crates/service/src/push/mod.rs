@@ -17,7 +17,7 @@ use nodpay_protocol::Signer as _;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::problem::ApiError;
-use crate::{App, ServeError, keys};
+use crate::{App, KeyError, ServeError, keys};
 
 use self::deliver::Sender;
 pub(crate) use self::deliver::{Endpoint, Sent};
@@ -63,6 +63,8 @@ pub(crate) async fn start(app: &App) -> Result<(), ServeError> {
         (None, Some(_)) => None,
         (None, None) => match keys::make_push_key(path) {
             Ok(made) => Some(made),
+            // Another process that has the same folder was quicker.
+            Err(KeyError::Exists(_)) => keys::load_push_key(path)?,
             Err(error) => {
                 tracing::warn!(%error, "there is no push key, and none can be made: nobody is woken");
                 return Ok(());

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use nodpay_core::Timestamp;
 use nodpay_store::{Alert, PushWork, QueuePush, StoreError, Subscription};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
 
 use super::Sent;
 use super::deliver::{Handling, Sender};
@@ -17,7 +18,7 @@ use crate::problem::ApiError;
 use crate::{App, metrics};
 
 /// What another replica queued and did not live to send is found after this.
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A message that was not taken is tried again after this, doubled each time,
 const FIRST_WAIT_MS: i64 = 1_000;
 /// up to this.
@@ -33,7 +34,9 @@ pub(crate) async fn run(app: App) {
         return;
     }
     let mut alerts = app.store().alerts();
-    let mut next = round(&app).await;
+    let mut look_again = tokio::time::interval(LOOK_AGAIN);
+    look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next = None;
     loop {
         let due = async {
             match next {
@@ -52,7 +55,7 @@ pub(crate) async fn run(app: App) {
             },
             () = due => next = round(&app).await,
             () = app.push().wake.notified() => next = round(&app).await,
-            () = tokio::time::sleep(LOOK_AGAIN) => next = round(&app).await,
+            _ = look_again.tick() => next = round(&app).await,
             () = app.stopped() => return,
         }
     }

@@ -79,6 +79,8 @@ pub(crate) struct Setup {
     pub(crate) rails: RailFiles,
     /// Push services may be on this machine.
     pub(crate) private_push: bool,
+    /// A database and a push key that replicas share.
+    pub(crate) shared: Option<(Address, std::path::PathBuf)>,
 }
 
 impl TestApp {
@@ -90,8 +92,10 @@ impl TestApp {
         let keys =
             ServiceKeys::new(cast.root.public_key(), setup.root, cast.outcome_key, cast.outcome_certificate.wire())
                 .expect("keys that fit");
+        let own = || (Address::Sqlite(folder.path().join("nodpay.sqlite")), folder.path().join("push.key"));
+        let (database, push_key) = setup.shared.unwrap_or_else(own);
         let config = Config {
-            database: Address::Sqlite(folder.path().join("nodpay.sqlite")),
+            database,
             listen: ([127, 0, 0, 1], 0).into(),
             origins: vec![ORIGIN.to_owned()],
             rp_id: "localhost".to_owned(),
@@ -101,7 +105,7 @@ impl TestApp {
             behind_proxy: false,
             rails: setup.rails,
             push: PushConfig {
-                key: Some(folder.path().join("push.key")),
+                key: Some(push_key),
                 contact: Some("mailto:ops@example.org".to_owned()),
                 private_endpoints: setup.private_push,
             },

@@ -13,6 +13,7 @@ mod money;
 mod network;
 mod pins;
 mod printed;
+mod push;
 mod python;
 mod races;
 mod roles;
