@@ -76,3 +76,5 @@ fn guarded(mut response: Response) -> Response {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod icons;
