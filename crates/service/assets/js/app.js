@@ -14,6 +14,7 @@ import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { acts } from "./members.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
+import { endPush, pushCard, pushPrompt, startPush } from "./push.js";
 import { forgetRules, ruleLogWords, ruleNote, rulesPage } from "./rules.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
 import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
@@ -67,7 +68,10 @@ async function enter() {
     trouble(error);
   }
   render();
-  if (state.phase === "ready" && !stopFollowing) listen();
+  if (state.phase === "ready" && !stopFollowing) {
+    listen();
+    startPush(ctx);
+  }
 }
 
 function trouble(error) {
@@ -112,6 +116,7 @@ async function logIn(software) {
 async function logOut() {
   stopFollowing?.();
   stopFollowing = null;
+  await endPush().catch(() => {});
   await post("/api/guardian/logout").catch(() => {});
   state.orders.clear();
   Object.assign(state, { phase: "login", home: null });
@@ -417,6 +422,7 @@ function homePage() {
     state.home.stopped && notice("bad", t(state.home.stopped === "closed" ? "home.closed" : "home.frozen")),
     ...waiting.map(waitingCard),
     ...guardianCards(ctx),
+    pushPrompt(ctx),
     ...watches.map((watch) => reportCard(state.home, watch)),
     h("section.card.balance", { "aria-label": t("home.balance") },
       ...(state.home.rail === "wallet"
@@ -491,6 +497,7 @@ function householdPage() {
       book.watches.size === 0 && h("p.soft", {}, t("home.no-watch")),
       h("ul.plain-list", {}, ...[...book.watches.values()].map((watch) => watchRow(watch, names.get(watch.wearer)?.name ?? t("wearer.unknown")))),
       h("a.plain", { href: "#/pair", testid: "pair" }, icon("plus"), t("home.add-watch"))),
+    pushCard(),
     h("section.card", {},
       h("h2", {}, t("files.anchor-title")),
       h("p.soft", {}, t("files.anchor-more")),

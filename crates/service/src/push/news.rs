@@ -67,6 +67,9 @@ pub(super) struct Note<'a> {
     shop: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<Amount>,
+    /// Of the currency's minor units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digits: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<&'a [String]>,
     /// How many items it does not name.
@@ -78,22 +81,9 @@ impl Note<'_> {
     /// What a guardian asked for to see that it works.
     pub(super) fn test(language: PushLanguage, at: Timestamp) -> Self {
         let (tag, open) = ("test".to_owned(), "#/household".to_owned());
-        let none = (None, None, None);
-        let (word, name, shop) = none;
-        Self {
-            v: 1,
-            kind: "test",
-            lang: language,
-            tag,
-            open,
-            at,
-            word,
-            name,
-            shop,
-            total: None,
-            items: None,
-            more: None,
-        }
+        let (word, name, shop, total) = (None, None, None, None);
+        let (digits, items, more) = (None, None, None);
+        Self { v: 1, kind: "test", lang: language, tag, open, at, word, name, shop, total, digits, items, more }
     }
 }
 
@@ -126,6 +116,7 @@ impl News {
             name: self.name.as_deref().filter(|_| names),
             shop: basket.map(|basket| basket.shop.as_str()),
             total: basket.map(|basket| basket.total),
+            digits: basket.map(|basket| basket.total.currency().exponent()),
             items: named,
             more: (more > 0).then_some(more),
         }

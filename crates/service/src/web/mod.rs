@@ -8,6 +8,7 @@
 //! - static files are named by their path and checked by their digest (`ETag`), so a page never mixes two versions for long.
 
 mod files;
+mod install;
 mod shell;
 
 use axum::Router;
@@ -38,6 +39,9 @@ pub(crate) fn router() -> Router<App> {
         .route("/till", get(|headers: HeaderMap| page(headers, shell::Page::Till)))
         .route("/demo", get(demo))
         .route("/static/{*path}", get(files::file))
+        .route("/sw.js", get(install::worker))
+        .route("/manifest.webmanifest", get(install::manifest))
+        .route("/offline/{version}/{*path}", get(install::kept))
 }
 
 async fn page(headers: HeaderMap, page: shell::Page) -> Response {
@@ -75,6 +79,6 @@ fn guarded(mut response: Response) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod icons;
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,7 @@ impl Page {
                 "keys",
                 "order",
                 "pairing",
+                "push",
                 "qr",
                 "guardians",
                 "members",
@@ -77,6 +78,14 @@ impl Page {
                 &["dom", "frame", "texts", "api", "events", "messages", "json", "verify", "keys", "basket", "qr"]
             }
             Self::Demo => &["dom", "frame", "texts", "api"],
+        }
+    }
+
+    /// The guardian's pages, which a phone may keep as an app.
+    const fn is_installable(self) -> bool {
+        match self {
+            Self::Start | Self::Join | Self::App | Self::Newcomer | Self::Recover => true,
+            Self::Till | Self::Demo => false,
         }
     }
 
@@ -119,7 +128,7 @@ impl Language {
         ours.unwrap_or(Self::English)
     }
 
-    const fn tag(self) -> &'static str {
+    pub(super) const fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
             Self::Chinese => "zh-CN",
@@ -144,6 +153,11 @@ pub(super) fn render(page: Page, language: Language) -> Markup {
                 meta name="theme-color" content="#101519" media="(prefers-color-scheme: dark)";
                 title { (page.title(language)) }
                 link rel="icon" href="/static/img/logo.svg" type="image/svg+xml";
+                @if page.is_installable() {
+                    link rel="manifest" href="/manifest.webmanifest";
+                    link rel="apple-touch-icon" href="/static/img/icon-apple-180.png";
+                    meta name="apple-mobile-web-app-title" content=(Page::Start.title(language));
+                }
                 link rel="stylesheet" href="/static/css/app.css";
                 @for module in page.preloads() {
                     link rel="modulepreload" href={ "/static/js/" (module) ".js" };

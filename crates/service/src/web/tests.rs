@@ -188,3 +188,37 @@ fn the_shell_speaks_the_browsers_language() {
     assert_eq!(of("fr"), Language::English);
     assert_eq!(of(""), Language::English);
 }
+
+#[tokio::test]
+async fn the_service_worker_keeps_whole_versions_only() {
+    use axum::extract::Path;
+    use axum::http::HeaderMap;
+    use http_body_util::BodyExt as _;
+
+    let response = super::install::worker().await.expect("the service worker");
+    assert_eq!(response.headers()["content-type"], "text/javascript; charset=utf-8");
+    assert_eq!(response.headers()["cache-control"], "no-cache");
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    let (first, _) = std::str::from_utf8(&body).expect("text").split_once('\n').expect("lines");
+    let said = first.strip_prefix("const NODPAY = ").and_then(|said| said.strip_suffix(';')).expect("what it keeps");
+    let said: serde_json::Value = serde_json::from_str(said).expect("JSON");
+    let version = said["version"].as_str().expect("a version");
+    for file in said["files"].as_array().expect("files") {
+        let path =
+            file.as_str().and_then(|file| file.strip_prefix(&format!("/offline/{version}/"))).expect("its version");
+        let get = async |version: &str| {
+            super::install::kept(Path((version.to_owned(), path.to_owned())), HeaderMap::new()).await
+        };
+        assert!(get(version).await.is_ok(), "{path}");
+        assert!(get("0123456789abcdef").await.is_err(), "{path} of another version");
+    }
+    let page = super::install::kept(Path((version.to_owned(), "page".to_owned())), HeaderMap::new()).await;
+    let page = page.expect("the page").into_body().collect().await.expect("a body").to_bytes();
+    let page = std::str::from_utf8(&page).expect("text");
+    for address in page.split(['"']).filter(|text| text.starts_with("/offline/")) {
+        assert!(said["files"].as_array().expect("files").contains(&address.into()), "{address} is not kept");
+    }
+    assert!(page.contains("No connection") && page.contains("没有网络连接") && !page.contains("style="));
+    let words = &said["words"];
+    assert!(words["en"]["note.order"].is_string() && words["zh"]["note.order"].is_string());
+}
