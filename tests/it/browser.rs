@@ -648,14 +648,30 @@ async fn a_guardian_confirms_with_the_bank_in_a_real_browser() {
     let failed = window.text("[data-testid=refund-failed]").await;
     assert!(failed.contains("58.00") && failed.contains("The bank said no."), "{failed}");
     double.fail_refunds(false);
+    // The list that is asked for at once comes back only after the word that the refund is done.
+    window.client.execute(LATE_REFUNDS, vec![]).await.expect("holds the list back");
     window.click("[data-testid=refund-send]").await;
     let back = "document.querySelector('[data-testid=refund-open]').textContent.includes('58.00')";
     window.until("the refund", back).await;
+    window.until("none is on its way", "!document.querySelector('[data-testid=refund-asked]')").await;
     window.phone().await;
     window.until("it is told", "document.querySelector('[data-testid=refunded]')?.textContent.includes('58.00')").await;
     assert_eq!(double.money(), [("succeeded", 5_800, 5_800)]);
     window.client.clone().close().await.expect("closes");
 }
+
+/// The till's next list of refunds reaches it after the refund itself was told.
+const LATE_REFUNDS: &str = r"
+const real = window.fetch;
+window.fetch = async (path, options) => {
+  const answer = await real(path, options);
+  if (options.method === 'GET' && path.endsWith('/refunds')) {
+    window.fetch = real;
+    const told = () => document.querySelector('[data-testid=refund-open]').textContent.includes('58.00');
+    while (!told()) await new Promise(requestAnimationFrame);
+  }
+  return answer;
+};";
 
 /// What the order page shows of the vectors' order over a printed code; `code_says` stands in for the code's own payee.
 const PRINTED: &str = r"
