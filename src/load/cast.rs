@@ -120,6 +120,7 @@ impl Household {
             credential: CredentialId::try_from(random::<32>()?.to_vec())?,
             key: passkey.public_key(),
             backup_eligible: false,
+            shown_payments: false,
             name: None,
         };
         let founder = guardian.guardian;
@@ -311,16 +312,16 @@ pub(super) fn message<T>(verified: &Verified<T>) -> Message {
 /// Bills that wait to be ordered, taken one by one by whoever comes.
 #[derive(Debug)]
 pub struct Stock {
-    bills: Vec<Verified<Bill>>,
+    bills: Vec<(Arc<Shop>, Verified<Bill>)>,
     next: AtomicUsize,
 }
 
 impl Stock {
-    /// The next bill and its number; `None` when they are used up.
+    /// The next bill, its number and whose it is; `None` when they are used up.
     #[must_use]
-    pub fn take(&self) -> Option<(usize, &Verified<Bill>)> {
+    pub fn take(&self) -> Option<(usize, &Shop, &Verified<Bill>)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.bills.get(number).map(|bill| (number, bill))
+        self.bills.get(number).map(|(shop, bill)| (number, &**shop, bill))
     }
 
     /// How many nobody has taken.
@@ -361,11 +362,12 @@ pub async fn stock(store: &Store, shops: &[Arc<Shop>], count: usize) -> Result<A
     let bills = in_parallel(count, move |number| {
         let (shop, store) = (shops.get(number % shops.len().max(1)).map(Arc::clone), store.clone());
         async move {
-            let bill = shop.ok_or("no shop")?.bill()?;
+            let shop = shop.ok_or("no shop")?;
+            let bill = shop.bill()?;
             store
                 .create_bill(NewBill { bill: Bill::clone(&bill), message: message(&bill), watch: None }, now())
                 .await?;
-            Ok(bill)
+            Ok((shop, bill))
         }
     });
     Ok(Arc::new(Stock { bills: bills.await?, next: AtomicUsize::new(0) }))

@@ -8,7 +8,7 @@ use nodpay_core::{Amount, Bill, HouseholdId, Order, OrderId, OutcomeCertificate,
 use nodpay_protocol::{Verified, verify_decision, verify_outcome};
 use serde::Deserialize;
 
-use super::cast::{Household, Stock};
+use super::cast::{Household, Shop, Stock};
 use super::wire::{Ear, Line, Reach};
 use crate::parties::Result;
 
@@ -86,7 +86,7 @@ impl Driver {
 
     /// Order, event to the phone, decision, event to the watch, payment, outcome to both. Signs each message when it is
     /// sent; the watch verifies the decision before it pays, as every watch does.
-    pub async fn order(&mut self, bill: &Verified<Bill>, strike: bool, due: Instant) -> Result<Served> {
+    pub async fn order(&mut self, shop: &Shop, bill: &Verified<Bill>, strike: bool, due: Instant) -> Result<Served> {
         let household = Arc::clone(&self.household);
         let late = due.elapsed();
         let order = household.order(bill)?;
@@ -104,7 +104,7 @@ impl Driver {
         let heard = self.watch_ear.wait_for("decision", &about).await?;
         let told: Told<'_> = serde_json::from_str(&heard)?;
         let wire = told.decision.ok_or("an event without its decision")?;
-        let (decision, ..) = verify_decision(wire, household.book(), &order, bill, None)?;
+        let (decision, ..) = verify_decision(wire, household.book(), &order, bill, None, shop.certificate())?;
 
         let payment = household.payment(&order, &decision)?;
         let path = format!("{orders}/{id}/payment");
@@ -201,8 +201,8 @@ pub async fn run(drivers: Vec<Driver>, stock: &Arc<Stock>, pace: Pace, length: D
                 if due >= started + length {
                     break;
                 }
-                let Some((number, bill)) = stock.take() else { break };
-                match driver.order(bill, number % STRIKE_EVERY == 0, due).await {
+                let Some((number, shop, bill)) = stock.take() else { break };
+                match driver.order(shop, bill, number % STRIKE_EVERY == 0, due).await {
                     Ok(times) => served.push(times),
                     Err(what) => {
                         error = Some(what.to_string());

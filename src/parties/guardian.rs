@@ -70,6 +70,7 @@ impl Guardian {
             credential: CredentialId::try_from(random::<32>()?.to_vec())?,
             key: key.public_key(),
             backup_eligible: false,
+            shown_payments: false,
             name: Some(name_digest(name.salt, name.name.as_str())),
         };
         let household = HouseholdId::from_bytes(random()?);

@@ -153,6 +153,7 @@ pub fn draft_founding(household: String, founder: GuardianKey, name: PersonName,
         credential: credential(founder.credential)?,
         key: PublicKey::try_from(founder.key.as_slice()).map_err(|why| Failure::malformed("the key", why))?,
         backup_eligible: founder.backup_eligible,
+        shown_payments: false,
         name: Some(name.digest()?),
     };
     let entry = LogEntry {
@@ -475,7 +476,7 @@ impl HouseholdLog {
         let decision = match &ended.decision {
             Some(wire) => {
                 let requote = held.requote.as_ref();
-                Some(verify_decision(wire, &book, &held.order, &held.bill, requote)?.0)
+                Some(verify_decision(wire, &book, &held.order, &held.bill, requote, &held.certificate)?.0)
             }
             None => None,
         };

@@ -139,6 +139,10 @@ pub struct Guardian {
     pub key: PublicKey,
     /// Whether the passkey may be copied to other devices of its owner (WebAuthn flag BE); never changes.
     pub backup_eligible: bool,
+    /// Whether an approval counts only where the browser itself showed payee and total before the passkey signed (Secure
+    /// Payment Confirmation); never changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shown_payments: bool,
     /// Salted digest of the name that the wearers call them by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Digest>,

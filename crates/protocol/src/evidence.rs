@@ -171,7 +171,7 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     let decision = evidence
         .decision
         .as_deref()
-        .map(|wire| verify_decision(wire, &book, &order, &bill, requote.as_ref()))
+        .map(|wire| verify_decision(wire, &book, &order, &bill, requote.as_ref(), &certificate))
         .transpose();
     let decision = link("decision", decision)?;
     if requote.is_some() && decision.is_none() {

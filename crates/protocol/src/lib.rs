@@ -17,7 +17,9 @@ mod proof;
 mod recovery;
 mod verify;
 
-pub use assertion::{Assertion, AssertionKind, MAX_ASSERTION_LEN, RelyingParty, challenge};
+pub use assertion::{
+    Asserted, Assertion, AssertionKind, MAX_ASSERTION_LEN, PAYMENT_INSTRUMENT, RelyingParty, ShownPayment, challenge,
+};
 pub use digest::{name_digest, payment_id};
 pub use evidence::{Anchor, AnchorGuardian, Evidence, EvidenceError, Report, verify_evidence};
 pub use joining::{GuardianClaim, verify_guardian_claim};

@@ -15,7 +15,7 @@ use nodpay_core::{
 
 use crate::joining::open_recovery;
 use crate::jws::{open, said};
-use crate::{Assertion, AssertionKind, Kind, RelyingParty, Verified, code, payment_id};
+use crate::{Asserted, Assertion, AssertionKind, Kind, RelyingParty, Verified, code, payment_id};
 
 /// An order follows its wearer check within this time, or within the watch's on-wrist session where that is longer.
 pub const MAX_WEARER_CHECK_AGE_MS: i64 = 120_000;
@@ -56,6 +56,10 @@ pub enum VerifyError {
     UserNotVerified,
     #[error("a software key of the demo signed this")]
     DemoKey,
+    #[error("this guardian's approval counts only where the browser showed the payment")]
+    PaymentNotShown,
+    #[error("the browser showed another payment than the one that is approved")]
+    OtherPaymentShown,
 
     #[error("the certificate is not for this merchant")]
     OtherMerchant,
@@ -146,6 +150,8 @@ impl VerifyError {
             Self::WrongChallenge => "wrong-challenge",
             Self::UserNotVerified => "user-not-verified",
             Self::DemoKey => "demo-key-refused",
+            Self::PaymentNotShown => "payment-not-shown",
+            Self::OtherPaymentShown => "other-payment-shown",
             Self::OtherMerchant => "other-merchant",
             Self::CertificateTime => "certificate-not-valid",
             Self::ScannedCode(_) => "bad-scanned-code",
@@ -234,8 +240,8 @@ impl LogBook {
         &self.rp
     }
 
-    /// Verifies an assertion of any of the household's guardians. Also gives the authenticator's signature counter.
-    pub fn assertion(&self, kind: AssertionKind, wire: &str) -> Result<(Assertion, Guardian, u32), VerifyError> {
+    /// Verifies an assertion of any of the household's guardians.
+    pub fn assertion(&self, kind: AssertionKind, wire: &str) -> Result<(Assertion, Guardian, Asserted), VerifyError> {
         let assertion = Assertion::parse(wire)?;
         let guardian = self
             .log
@@ -243,8 +249,8 @@ impl LogBook {
             .find(|guardian| guardian.credential == assertion.credential)
             .ok_or(VerifyError::UnknownGuardian)?
             .clone();
-        let counter = assertion.verify(kind, &guardian, &self.rp)?;
-        Ok((assertion, guardian, counter))
+        let asserted = assertion.verify(kind, &guardian, &self.rp)?;
+        Ok((assertion, guardian, asserted))
     }
 
     /// The guardian, if they may answer orders at `now`. Whoever acts on a decision checks this as well; old signatures stay
@@ -423,15 +429,16 @@ pub fn bill_of_order(wire: &str, book: &LogBook, watch: WatchId) -> Result<Diges
 }
 
 /// A guardian's decision on `order`, and what it lets be paid (`None` for a refusal). `requote` is the newest revision
-/// the verifier knows; a decision over an older one is stale. The counter is the authenticator's.
+/// the verifier knows; a decision over an older one is stale. `certificate` is the payee's. The counter is the authenticator's.
 pub fn verify_decision(
     wire: &str,
     book: &LogBook,
     order: &Verified<Order>,
     bill: &Verified<Bill>,
     requote: Option<&Verified<Bill>>,
+    certificate: &Verified<MerchantCertificate>,
 ) -> Result<(Verified<Decision>, Option<BillTerms>, u32), VerifyError> {
-    let (assertion, guardian, counter) = book.assertion(AssertionKind::Decision, wire)?;
+    let (assertion, guardian, asserted) = book.assertion(AssertionKind::Decision, wire)?;
     let decision: Decision = parse(&assertion.payload)?;
     if decision.guardian != guardian.guardian || decision.credential != guardian.credential {
         return Err(VerifyError::UnknownGuardian);
@@ -448,7 +455,7 @@ pub fn verify_decision(
     if decision.wearer != order.wearer {
         return Err(VerifyError::OtherWearer);
     }
-    if decision.payee != bill.certificate {
+    if decision.payee != bill.certificate || decision.payee != certificate.digest() {
         return Err(VerifyError::OtherPayee);
     }
     let current = requote.unwrap_or(bill);
@@ -473,9 +480,19 @@ pub fn verify_decision(
             if decision.total != terms.total {
                 return Err(VerifyError::WrongTotal);
             }
+            match &asserted.shown {
+                Some(shown) if !shown.is(certificate.name.as_str(), terms.total) => {
+                    return Err(VerifyError::OtherPaymentShown);
+                }
+                None if guardian.shown_payments => return Err(VerifyError::PaymentNotShown),
+                Some(_) | None => {}
+            }
             Some(terms)
         }
         Verdict::Refuse => {
+            if asserted.shown.is_some() {
+                return Err(VerifyError::OtherPaymentShown);
+            }
             if !decision.struck.is_empty() {
                 return Err(StrikeError::NotThisStrike.into());
             }
@@ -486,7 +503,7 @@ pub fn verify_decision(
         }
     };
     let digest = AssertionKind::Decision.digest(wire);
-    Ok((Verified::new(decision, wire.to_owned(), digest), terms, counter))
+    Ok((Verified::new(decision, wire.to_owned(), digest), terms, asserted.counter))
 }
 
 /// The watch's instruction to pay what `decision` approves.

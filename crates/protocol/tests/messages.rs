@@ -1,16 +1,16 @@
 //! Every message is believed only whole: honest ones verify, bent ones do not, each for its own reason.
 
 use nodpay_core::{
-    Adjustment, AdjustmentKind, Bill, Cancel, Choice, Currency, Decision, Digest, Entry, GUARDIAN_COOLING_OFF_MS,
-    HouseholdId, MAX_SESSION_MS, Mandate, MerchantId, NewGuardian, Nonce, Order, OrderId, Outcome, OutcomeKind,
-    Outside, Payment, PaymentId, PinCommand, PinConsent, PinReport, PinState, Reduction, ResultReport, Text,
-    TransferId, Verdict, WatchId, WatchSession, WearerId, Why,
+    Adjustment, AdjustmentKind, Amount, Bill, Cancel, Choice, Currency, Decision, Digest, Entry,
+    GUARDIAN_COOLING_OFF_MS, HouseholdId, MAX_SESSION_MS, Mandate, MandateId, MerchantId, NewGuardian, Nonce, Order,
+    OrderId, Outcome, OutcomeKind, Outside, Payment, PaymentId, PinCommand, PinConsent, PinReport, PinState, Reduction,
+    ResultReport, Text, TransferId, Verdict, WatchId, WatchSession, WearerId, Why,
 };
 use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::{
-    Anchor, AnchorGuardian, AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Signer as _, Verified,
-    VerifyError, challenge, code_of_static_bill, payment_id, sign, sign_request, verify_bill, verify_cancel,
-    verify_decision, verify_evidence, verify_mandate_payment, verify_merchant_certificate, verify_order,
+    Anchor, AnchorGuardian, Assertion, AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Signer as _,
+    Verified, VerifyError, challenge, code_of_static_bill, payment_id, sha256, sign, sign_request, verify_bill,
+    verify_cancel, verify_decision, verify_evidence, verify_mandate_payment, verify_merchant_certificate, verify_order,
     verify_ordered_bill, verify_outcome, verify_outcome_certificate, verify_pairing_claim, verify_payment,
     verify_pin_report, verify_request, verify_requote, verify_result, verify_static_bill,
 };
@@ -35,7 +35,8 @@ fn an_honest_order_verifies_from_bill_to_result() {
     let bill = verify_bill(story.bill.wire(), &certificate).expect("bill");
     let order = verify_order(story.order.wire(), &book, cast.watch, &bill).expect("order");
     let decision = story.decision.as_ref().expect("decided");
-    let (decision, terms, counter) = verify_decision(decision.wire(), &book, &order, &bill, None).expect("decision");
+    let (decision, terms, counter) =
+        verify_decision(decision.wire(), &book, &order, &bill, None, &cast.certificate).expect("decision");
     let terms = terms.expect("approved");
     assert_eq!((terms.total, terms.struck.len(), counter), (cny(2950), 1, 0));
     let payment = story.payment.as_ref().expect("paid");
@@ -56,16 +57,17 @@ fn a_requote_stands_in_and_makes_older_decisions_stale() {
 
     let decision = cast.decision_payload(&order, &bill, Some(&requote), &struck, Verdict::Approve);
     let wire = cast.sign_decision(&decision);
-    let (_, terms, _) = verify_decision(&wire, &book, &order, &bill, Some(&requote)).expect("decision");
+    let (_, terms, _) =
+        verify_decision(&wire, &book, &order, &bill, Some(&requote), &cast.certificate).expect("decision");
     assert_eq!(terms.expect("approved").total, cny(2650));
 
     let over_original = cast.sign_decision(&cast.decision_payload(&order, &bill, None, &[], Verdict::Approve));
-    let stale = verify_decision(&over_original, &book, &order, &bill, Some(&requote));
+    let stale = verify_decision(&over_original, &book, &order, &bill, Some(&requote), &cast.certificate);
     assert_eq!(stale.err(), Some(VerifyError::StaleBill));
     let third = cast.requote(&bill, &struck[..1], 3);
-    let older = verify_decision(&wire, &book, &order, &bill, Some(&third));
+    let older = verify_decision(&wire, &book, &order, &bill, Some(&third), &cast.certificate);
     assert_eq!(older.err(), Some(VerifyError::OtherBill));
-    let unknown = verify_decision(&wire, &book, &order, &bill, None);
+    let unknown = verify_decision(&wire, &book, &order, &bill, None, &cast.certificate);
     assert_eq!(unknown.err(), Some(VerifyError::OtherBill));
 }
 
@@ -234,7 +236,7 @@ fn every_bent_decision_is_refused_for_its_own_reason() {
     for (index, (bend, code)) in cases.into_iter().enumerate() {
         let mut decision = cast.decision_payload(&order, &bill, None, &[line_id("3")], Verdict::Approve);
         bend(&mut decision);
-        let refused = verify_decision(&cast.sign_decision(&decision), &book, &order, &bill, None);
+        let refused = verify_decision(&cast.sign_decision(&decision), &book, &order, &bill, None, &cast.certificate);
         assert_eq!(refused.map_err(|error| error.code()).err(), Some(code), "case {index}");
     }
 }
@@ -246,7 +248,9 @@ fn every_bent_assertion_is_refused_for_its_own_reason() {
     let order = cast.order(&bill, 1);
     let decision = cast.decision_payload(&order, &bill, None, &[], Verdict::Approve);
     let payload = serde_json::to_vec(&decision).expect("serialises");
-    let check = |wire: &str| verify_decision(wire, &book, &order, &bill, None).map_err(|error| error.code()).err();
+    let check = |wire: &str| {
+        verify_decision(wire, &book, &order, &bill, None, &cast.certificate).map_err(|error| error.code()).err()
+    };
 
     let with = |change: &dyn Fn(&mut SoftPasskey)| {
         let mut passkey = SoftPasskey::new(5, rp());
@@ -265,15 +269,10 @@ fn every_bent_assertion_is_refused_for_its_own_reason() {
     assert_eq!(check(&with(&|p| p.demo = true)), Some("demo-key-refused"));
 
     // Bent before signing: the signature is right, the content is not.
-    let resign = |change: &dyn Fn(&mut nodpay_protocol::Assertion)| {
-        use nodpay_protocol::{Signer as _, sha256};
+    let resign = |change: &dyn Fn(&mut Assertion)| {
         let mut assertion = cast.passkey.assert_bytes(AssertionKind::Decision, payload.clone());
         change(&mut assertion);
-        let signed = [assertion.authenticator_data.clone(), sha256(&assertion.client_data).to_vec()].concat();
-        let signature = cast.passkey.key.sign(&signed).expect("signs");
-        let signature = p256::ecdsa::Signature::from_slice(&signature).expect("a signature");
-        assertion.signature = signature.to_der().as_bytes().to_vec();
-        assertion.to_wire()
+        signed_anew(&cast.passkey, assertion)
     };
     let flags = |flags: u8| resign(&|a| a.authenticator_data[32] = flags);
     assert_eq!(check(&flags(0x05)), None);
@@ -299,6 +298,99 @@ fn every_bent_assertion_is_refused_for_its_own_reason() {
     let log = cast.passkey.assert(AssertionKind::Log, &decision);
     assert_eq!(check(&log), Some("wrong-challenge"));
     assert_eq!(check(&format!("{}.AA", cast.sign_decision(&decision))), Some("malformed-message"));
+}
+
+/// Signs an assertion as it is now.
+fn signed_anew(passkey: &SoftPasskey, mut assertion: Assertion) -> String {
+    let signed = [assertion.authenticator_data.clone(), sha256(&assertion.client_data).to_vec()].concat();
+    let signature = passkey.key.sign(&signed).expect("signs");
+    let signature = p256::ecdsa::Signature::from_slice(&signature).expect("a signature");
+    assertion.signature = signature.to_der().as_bytes().to_vec();
+    assertion.to_wire()
+}
+
+#[test]
+fn a_payment_that_the_browser_showed_is_the_one_approved() {
+    let cast = Cast::default();
+    let (book, bill) = (cast.book(), cast.bill(1));
+    let order = cast.order(&bill, 1);
+    let decision = cast.decision_payload(&order, &bill, None, &[line_id("3")], Verdict::Approve);
+    let (name, total) = (cast.certificate.name.as_str(), decision.total);
+    let check = |wire: &str| {
+        verify_decision(wire, &book, &order, &bill, None, &cast.certificate).map_err(|error| error.code()).err()
+    };
+    let shown = |payment| cast.passkey.assert_shown(&decision, payment).to_wire();
+    assert_eq!(check(&shown((name, total))), None);
+    assert_eq!(check(&shown(("Sunny Shop", total))), Some("other-payment-shown"));
+    assert_eq!(check(&shown((name, cny(total.minor() - 1)))), Some("other-payment-shown"));
+    let euros = Amount::new(total.units(), Currency::EUR);
+    assert_eq!(check(&shown((name, euros))), Some("other-payment-shown"));
+    let refusal = cast.decision_payload(&order, &bill, None, &[], Verdict::Refuse);
+    let refusal = cast.passkey.assert_shown(&refusal, (name, refusal.total)).to_wire();
+    assert_eq!(check(&refusal), Some("other-payment-shown"), "a refusal is no payment");
+
+    let bent = |from: &str, to: &str| {
+        let mut assertion = cast.passkey.assert_shown(&decision, (name, total));
+        let text = String::from_utf8(assertion.client_data).expect("text");
+        assert!(text.contains(from), "{from} in {text}");
+        assertion.client_data = text.replace(from, to).into_bytes();
+        check(&signed_anew(&cast.passkey, assertion))
+    };
+    let icon = "\"icon\":\"http://localhost:8080";
+    let cases = [
+        ("payment.get", "webauthn.get", "bad-client-data"),
+        ("\"rpId\":\"localhost\"", "\"rpId\":\"evil.example\"", "wrong-rp-id"),
+        ("\"topOrigin\":\"http://localhost:8080\"", "\"topOrigin\":\"https://evil.example\"", "cross-origin"),
+        ("\"origin\":\"http://localhost:8080\"", "\"origin\":\"https://evil.example\"", "wrong-origin"),
+        ("\"crossOrigin\":false", "\"crossOrigin\":true", "cross-origin"),
+        ("\"payeeName\"", "\"payeeOrigin\":\"https://shop.example\",\"payeeName\"", "bad-client-data"),
+        ("\"payeeName\"", "\"payee\"", "bad-client-data"),
+        ("Nodpay 点头付", "A refund to you", "bad-client-data"),
+        ("\"displayName\"", "\"details\":\"A refund\",\"displayName\"", "bad-client-data"),
+        ("Logos\":[]", "Logos\":[{\"url\":\"https://bank.example/logo.png\",\"label\":\"Bank\"}]", "bad-client-data"),
+        (icon, "\"icon\":\"https://evil.example", "bad-client-data"),
+        (icon, "\"icon\":\"http://localhost:80801", "bad-client-data"),
+        ("\"value\":\"", "\"value\":\"0", "other-payment-shown"),
+    ];
+    for (from, to, code) in cases {
+        assert_eq!(bent(from, to), Some(code), "{to}");
+    }
+    // Where only decisions are shown, nothing else is signed that way.
+    let entry = cast.next_entry_by(&cast.passkey, START, Entry::EndMandate(MandateId::from_bytes([1; 16])));
+    let mut assertion = cast.passkey.assert_bytes(AssertionKind::Log, serde_json::to_vec(&entry).expect("serialises"));
+    let payment = cast.passkey.assert_shown(&decision, (name, total));
+    let (asked, mine) =
+        (challenge(AssertionKind::Log, &assertion.payload), challenge(AssertionKind::Decision, &payment.payload));
+    let text = String::from_utf8(payment.client_data).expect("text");
+    assertion.client_data = text.replace(&mine.to_string(), &asked.to_string()).into_bytes();
+    let refused = book.assertion(AssertionKind::Log, &signed_anew(&cast.passkey, assertion));
+    assert_eq!(refused.map_err(|error| error.code()).err(), Some("bad-client-data"));
+}
+
+#[test]
+fn whoever_enrolled_for_shown_payments_approves_no_other_way() {
+    let mut cast = Cast::default();
+    let (founder, mut second) = (Cast::default().passkey, SoftPasskey::new(201, rp()));
+    second.guardian.shown_payments = true;
+    let came = START.plus_ms(-20 * 60_000);
+    let counts_from = came.plus_ms(GUARDIAN_COOLING_OFF_MS);
+    cast.append_by(&founder, came, Entry::AddGuardian(NewGuardian { guardian: second.guardian.clone(), counts_from }));
+    let (book, bill) = (cast.book(), cast.bill(1));
+    let order = cast.order(&bill, 1);
+    let said = |verdict| {
+        let mut decision = cast.decision_payload(&order, &bill, None, &[], verdict);
+        decision.guardian = second.guardian.guardian;
+        decision.credential = second.guardian.credential.clone();
+        decision
+    };
+    let check = |wire: &str| {
+        verify_decision(wire, &book, &order, &bill, None, &cast.certificate).map_err(|error| error.code()).err()
+    };
+    let approval = said(Verdict::Approve);
+    assert_eq!(check(&second.assert(AssertionKind::Decision, &approval)), Some("payment-not-shown"));
+    let payment = (cast.certificate.name.as_str(), approval.total);
+    assert_eq!(check(&second.assert_shown(&approval, payment).to_wire()), None);
+    assert_eq!(check(&second.assert(AssertionKind::Decision, &said(Verdict::Refuse))), None, "refusing pays nothing");
 }
 
 #[test]
@@ -329,7 +421,8 @@ fn every_bent_payment_is_refused_for_its_own_reason() {
     }
     let refusal = cast.decision_payload(&story.order, &story.bill, None, &[], Verdict::Refuse);
     let wire = cast.sign_decision(&refusal);
-    let (refusal, terms, _) = verify_decision(&wire, &book, &story.order, &story.bill, None).expect("a refusal");
+    let (refusal, terms, _) =
+        verify_decision(&wire, &book, &story.order, &story.bill, None, &cast.certificate).expect("a refusal");
     assert_eq!(terms, None);
     let payment = cast.payment(&story.order, &refusal);
     let refused = verify_payment(payment.wire(), &book, &story.order, &refusal);
@@ -433,7 +526,11 @@ fn one_changed_character_breaks_any_message() {
     let messages: [(&str, &str, Check<'_>); 6] = [
         ("bill", story.bill.wire(), Box::new(|w| verify_bill(w, &cast.certificate).is_ok())),
         ("order", story.order.wire(), Box::new(|w| verify_order(w, &book, cast.watch, &story.bill).is_ok())),
-        ("decision", decision.wire(), Box::new(|w| verify_decision(w, &book, &story.order, &story.bill, None).is_ok())),
+        (
+            "decision",
+            decision.wire(),
+            Box::new(|w| verify_decision(w, &book, &story.order, &story.bill, None, &cast.certificate).is_ok()),
+        ),
         (
             "payment",
             story.payment.as_ref().expect("paid").wire(),
@@ -760,7 +857,7 @@ fn evidence_of_refusals_and_requotes_checks_too() {
     let order = cast.order(&bill, 4);
     let refusal = cast.decision_payload(&order, &bill, None, &[], Verdict::Refuse);
     let wire = cast.sign_decision(&refusal);
-    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None).expect("sound");
+    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None, &cast.certificate).expect("sound");
     let mut outcome = cast.outcome_payload(&order, OutcomeKind::Refused, bill.total());
     outcome.decision = Some(decision.digest());
     let outcome = cast.sign_outcome(outcome);
@@ -955,7 +1052,8 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
     decision.guardian = second.guardian.guardian;
     decision.credential = second.guardian.credential.clone();
     let wire = second.assert(AssertionKind::Decision, &decision);
-    let (verified, ..) = verify_decision(&wire, &book, &order, &bill, None).expect("they answer at once");
+    let (verified, ..) =
+        verify_decision(&wire, &book, &order, &bill, None, &cast.certificate).expect("they answer at once");
 
     // Nobody decides by a log that does not know them yet.
     let mut earlier = cast.order_payload(&bill, 1);
@@ -965,7 +1063,7 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
     bent.order = earlier.digest();
     bent.log_head = before;
     let bent = second.assert(AssertionKind::Decision, &bent);
-    let refused = verify_decision(&bent, &book, &earlier, &bill, None);
+    let refused = verify_decision(&bent, &book, &earlier, &bill, None, &cast.certificate);
     assert_eq!(refused.map_err(|error| error.code()).err(), Some("revoked-guardian"));
 
     let payment = cast.payment(&order, &verified);

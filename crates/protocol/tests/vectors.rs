@@ -220,7 +220,14 @@ fn vectors() -> Value {
 
     let refusal = cast.decision_payload(&story.order, &story.bill, None, &[], Verdict::Refuse);
     let refusal = cast.sign_decision(&refusal);
-    let (refusal, ..) = verify_decision(&refusal, &cast.book(), &story.order, &story.bill, None).expect("sound");
+    let (refusal, ..) =
+        verify_decision(&refusal, &cast.book(), &story.order, &story.bill, None, &cast.certificate).expect("sound");
+
+    let (payee, approved) = (cast.certificate.name.as_str(), nodpay_core::Decision::clone(decision));
+    let shown = cast.passkey.assert_shown(&approved, (payee, approved.total)).to_wire();
+    let (shown, ..) =
+        verify_decision(&shown, &cast.book(), &story.order, &story.bill, None, &cast.certificate).expect("sound");
+    let shown_otherwise = cast.passkey.assert_shown(&approved, (payee, cny(1))).to_wire();
 
     let mut wrong_total = cast.decision_payload(&story.order, &story.bill, None, &struck, Verdict::Approve);
     wrong_total.total = cny(1);
@@ -317,6 +324,7 @@ fn vectors() -> Value {
             "bill": message(story.bill.wire(), story.bill.digest().to_string()),
             "order": message(story.order.wire(), story.order.digest().to_string()),
             "decision": message(decision.wire(), decision.digest().to_string()),
+            "shown-decision": message(shown.wire(), shown.digest().to_string()),
             "refusal": message(refusal.wire(), refusal.digest().to_string()),
             "payment": message(payment.wire(), payment.digest().to_string()),
             "cancel": message(cast.cancel(&story.order).wire(), cast.cancel(&story.order).digest().to_string()),
@@ -391,6 +399,7 @@ fn vectors() -> Value {
               "order": early.order.wire(), "wire": at_noon },
             { "as": "mandate-refusal", "why": "the rule has another reason", "code": "outside-mandate", "wire": other_why },
             { "as": "decision", "why": "another total", "code": "wrong-total", "wire": cast.sign_decision(&wrong_total) },
+            { "as": "decision", "why": "the browser showed another total", "code": "other-payment-shown", "wire": shown_otherwise },
             { "as": "outcome", "why": "signed by the watch", "code": "bad-signature",
               "wire": sign(Kind::Outcome, nodpay_core::Outcome::clone(&story.outcome), &cast.watch_key).expect("signs").wire() },
         ],

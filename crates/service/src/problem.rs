@@ -264,6 +264,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::UnknownWatch
         | VerifyError::RevokedWatch
         | VerifyError::DemoKey
+        | VerifyError::PaymentNotShown
         | VerifyError::UserNotVerified => StatusCode::FORBIDDEN,
         VerifyError::StaleBill => StatusCode::CONFLICT,
         VerifyError::Signature
@@ -290,6 +291,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::OtherPayment
         | VerifyError::OtherOutcome
         | VerifyError::WrongTotal
+        | VerifyError::OtherPaymentShown
         | VerifyError::NotApproved
         | VerifyError::UnknownMandate
         | VerifyError::MandateOver

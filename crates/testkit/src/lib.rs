@@ -48,6 +48,7 @@ impl SoftPasskey {
             credential: CredentialId::try_from(vec![seed; 20]).expect("a credential id"),
             key: key.public_key(),
             backup_eligible: false,
+            shown_payments: false,
             name: Some(name_digest(name.salt, name.name.as_str())),
         };
         Self { guardian, name, key, rp, demo: false }
@@ -63,6 +64,14 @@ impl SoftPasskey {
     #[must_use]
     pub fn assert(&self, kind: AssertionKind, payload: &impl Serialize) -> String {
         self.assert_bytes(kind, serde_json::to_vec(payload).expect("serialises")).to_wire()
+    }
+
+    /// The decision, after a browser showed this payment.
+    #[must_use]
+    pub fn assert_shown(&self, decision: &Decision, payment: (&str, Amount)) -> Assertion {
+        let payload = serde_json::to_vec(decision).expect("serialises");
+        let credential = self.guardian.credential.clone();
+        Assertion::by_shown_payment(payload, credential, &self.key, &self.rp, payment).expect("signs")
     }
 }
 
@@ -592,7 +601,8 @@ impl Cast {
         let order = self.order(&bill, number);
         let decision = self.decision_payload(&order, &bill, requote.as_ref(), struck, Verdict::Approve);
         let wire = self.sign_decision(&decision);
-        let (decision, ..) = verify_decision(&wire, &self.book(), &order, &bill, requote.as_ref()).expect("sound");
+        let (decision, ..) =
+            verify_decision(&wire, &self.book(), &order, &bill, requote.as_ref(), &self.certificate).expect("sound");
         let payment = self.payment(&order, &decision);
         let mut outcome = self.outcome_payload(&order, OutcomeKind::Paid, decision.total);
         outcome.decision = Some(decision.digest());

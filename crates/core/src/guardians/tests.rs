@@ -25,6 +25,7 @@ fn person(seed: u8) -> Guardian {
         credential: crate::CredentialId::try_from(vec![seed; 20]).expect("an id"),
         key: key(seed),
         backup_eligible: false,
+        shown_payments: false,
         name: None,
     }
 }

@@ -176,6 +176,7 @@ function memberRow(ctx, member) {
       member.countsFrom > serviceNow() && h("p.badge.wait", { testid: "not-counting" }, icon("clock"), t("guardians.counts-from", { time: when(member.countsFrom) })),
       member.leaving && h("p.badge.stop", { testid: "leaving" }, t("guardians.leaves", { time: when(member.leaving.at) })),
       h("p.soft", {}, member.guardian.backup_eligible ? t("household.synced-key") : t("household.device-key")),
+      member.guardian.shown_payments && h("p.soft", {}, t("household.shown-payments")),
       askBox(ctx, key), askBox(ctx, objectKey)),
     own && member.leaving && !asked
       && askButton(ctx, "plain", "object", t("guardians.object"), objectKey, { object: member.leaving.entry }, t("guardians.object-sure")),

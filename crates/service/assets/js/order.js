@@ -9,7 +9,7 @@ import { announce, focusHeading, h } from "./dom.js";
 import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
 import { guardianName } from "./guardians.js";
 import { VerifyError, textProblem, typedText, utf8 } from "./messages.js";
-import { signWithPasskey } from "./passkey.js";
+import { showsPayments, signShownPayment, signWithPasskey } from "./passkey.js";
 import { ruleNote } from "./rules.js";
 import { clock, day, money, number, problemText, t, timeLeft, when } from "./texts.js";
 import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
@@ -162,8 +162,11 @@ async function signDecision(state, order, verdict, terms, reason) {
     pay_by: now + MAX_DECISION_AGE_MS,
   };
   if (reason && (!approve || terms.struck.length > 0)) said.reason = reason;
-  const wire = await signWithPasskey(state.service, "decision", utf8(JSON.stringify(said)), guardian.credential);
-  await verifyDecision(wire, book, order.order, order.bill, order.requote); // as watch and service will
+  const payload = utf8(JSON.stringify(said));
+  const wire = approve && (await showsPayments(guardian))
+    ? await signShownPayment(state.service, payload, guardian.credential, { payee: order.certificate.payload.name, total: said.total })
+    : await signWithPasskey(state.service, "decision", payload, guardian.credential);
+  await verifyDecision(wire, book, order.order, order.bill, order.requote, order.certificate); // as watch and service will
   return wire;
 }
 

@@ -67,10 +67,11 @@ export async function runVectors(vectors) {
     return vectors.currencies === CURRENCIES ? "" : "another list of currencies";
   });
   await message("requoted-order", () => verifyOrder(wire("requoted-order"), held.book, trust.watch, held["requotable-bill"]));
-  await message("decision", () => verifyDecision(wire("decision"), held.book, held.order, held.bill, null));
-  await message("refusal", () => verifyDecision(wire("refusal"), held.book, held.order, held.bill, null));
+  await message("decision", () => verifyDecision(wire("decision"), held.book, held.order, held.bill, null, certificate));
+  await message("shown-decision", () => verifyDecision(wire("shown-decision"), held.book, held.order, held.bill, null, certificate));
+  await message("refusal", () => verifyDecision(wire("refusal"), held.book, held.order, held.bill, null, certificate));
   await message("requoted-decision", () =>
-    verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], held.requote));
+    verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], held.requote, certificate));
   await message("payment", () => verifyPayment(wire("payment"), held.book, held.order, held.decision));
   await message("cancel", () => verifyCancel(wire("cancel"), held.book, held.order));
   await message("outcome", () => verifyOutcome(wire("outcome"), held["outcome-certificate"], held.order));
@@ -166,7 +167,7 @@ export async function runVectors(vectors) {
     order: (forged) => verifyOrder(forged, held.book, trust.watch, held.bill),
     "session-order": (forged) => verifyOrder(forged, held.later, trust.watch, held.bill),
     "pin-report": (forged) => verifyPinReport(forged, held.book, trust.watch),
-    decision: (forged) => verifyDecision(forged, held.book, held.order, held.bill, null),
+    decision: (forged) => verifyDecision(forged, held.book, held.order, held.bill, null, certificate),
     "mandate-payment": async (forged, { order } = {}) =>
       underRule(forged, order ? await verifyOrder(order, held.ruled, trust.watch, held.bill) : held["mandate-order"]),
     "mandate-refusal": (forged) => byRule(forged, held["mandate-refused-order"]),
@@ -175,14 +176,14 @@ export async function runVectors(vectors) {
     outcome: (forged) => verifyOutcome(forged, held["outcome-certificate"], held.order),
     result: (forged) => verifyResult(forged, held.book, held.order, held.outcome),
     "requoted-decision": (forged) =>
-      verifyDecision(forged, held.book, held["requoted-order"], held["requotable-bill"], held.requote),
+      verifyDecision(forged, held.book, held["requoted-order"], held["requotable-bill"], held.requote, certificate),
   };
   for (const forgery of vectors.forgeries) {
     await check(`forged ${forgery.as}: ${forgery.why}`, () => refused(openers[forgery.as](forgery.wire, forgery), forgery.code));
   }
   await check("a decision over the bill is stale once it was requoted", () =>
     refused(
-      verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], null),
+      verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], null, certificate),
       "other-bill"));
   for (const [name, open] of Object.entries(openers)) await check(`changed ${name}`, () => everyChange(wire(name), open));
 

@@ -8,7 +8,7 @@ import {
   VerifyError, assertionChallenge, fromBase64Url, labelled, messageDigest, openJws, parseAssertion, readPayload,
   toBase64Url, utf8, verifyAssertion, MAX_MINOR,
 } from "./messages.js";
-import { readCode } from "./code.js";
+import { decimalDigits, readCode } from "./code.js";
 import { Members, acted, acts } from "./members.js";
 import { askedOf, canAnswer, endMandate, holdsAt, isFor, isLooser, setMandate } from "./mandates.js";
 
@@ -195,8 +195,8 @@ export class LogBook {
     const assertion = parseAssertion(wire);
     const guardian = [...this.guardians.values()].find((known) => known.credential === assertion.credential);
     need(guardian, "unknown-guardian");
-    await verifyAssertion(assertion, kind, guardian, this.rp);
-    return { assertion, guardian };
+    const shown = await verifyAssertion(assertion, kind, guardian, this.rp);
+    return { assertion, guardian, shown };
   }
 
   get head() {
@@ -414,15 +414,15 @@ export async function verifyOrderOfAnyWatch(view, book, certificate) {
 }
 
 /** Gives the decision and what it lets be paid (`terms`, null for a refusal). */
-export async function verifyDecision(wire, book, order, bill, requote) {
-  const { assertion, guardian } = await book.assertion("decision", wire);
+export async function verifyDecision(wire, book, order, bill, requote, certificate) {
+  const { assertion, guardian, shown } = await book.assertion("decision", wire);
   const said = readPayload("decision", assertion.payload);
   need(said.guardian === guardian.guardian && said.credential === guardian.credential, "unknown-guardian");
   need(said.order === order.digest, "other-order");
   need(said.household === order.payload.household, "other-household");
   need(said.watch === order.payload.watch, "other-watch");
   need(said.wearer === order.payload.wearer, "other-wearer");
-  need(said.payee === bill.payload.certificate, "other-payee");
+  need(said.payee === bill.payload.certificate && said.payee === certificate.digest, "other-payee");
   const current = requote ?? bill;
   if (said.bill !== current.digest) fail(said.bill === bill.digest ? "stale-bill" : "other-bill");
   const decidedAt = book.seqOf(said.log_head);
@@ -434,12 +434,18 @@ export async function verifyDecision(wire, book, order, bill, requote) {
   if (said.verdict === "approve") {
     terms = billTerms(bill.payload, said.struck, requote?.payload);
     need(sameAmount(said.total, terms.total), "wrong-total");
+    need(shown || !guardian.shown_payments, "payment-not-shown");
+    need(!shown || isPayment(shown, certificate, terms.total), "other-payment-shown");
   } else {
+    need(!shown, "other-payment-shown", "a refusal is no payment");
     need(said.struck.length === 0, "bad-strike", "a refusal strikes nothing");
     need(sameAmount(said.total, { minor: current.payload.total, currency: current.payload.currency }), "wrong-total");
   }
   return { payload: said, wire, digest: await messageDigest("decision", wire), terms };
 }
+
+const isPayment = ({ payee, currency, value }, certificate, total) =>
+  payee === certificate.payload.name && currency === total.currency && value === decimalDigits(total);
 
 export async function paymentId(orderDigest, decisionDigest) {
   const whole = await labelled("nodpay/payment-id/1", fromBase64Url(orderDigest), fromBase64Url(decisionDigest));
@@ -561,7 +567,7 @@ export async function verifyOrderView(view, book, trust) {
   const certificate = await verifyMerchantCertificate(view.certificate, trust.root);
   const { bill, order } = await verifyOrderOfAnyWatch(view, book, certificate);
   const requote = view.requote ? await verifyRequote(view.requote, certificate, bill) : null;
-  const decision = view.decision ? await verifyDecision(view.decision, book, order, bill, requote) : null;
+  const decision = view.decision ? await verifyDecision(view.decision, book, order, bill, requote, certificate) : null;
   const cancel = view.cancel ? await verifyCancel(view.cancel, book, order) : null;
   const payment = view.payment ? await verifyEitherPayment(view.payment, book, order, { decision, bill, certificate }) : null;
   const outcome = view.outcome ? await verifyEnd(view, trust, order, bill, { book, certificate, decision, cancel, payment }) : null;

@@ -13,9 +13,7 @@ use nodpay_core::{
     OrderId, OrderState, PairingId, PersonName, PublicKey, RailAnswer, RailKind, RailStep, Reduction, Timestamp,
     WatchId, WearerId,
 };
-use nodpay_protocol::{
-    Assertion, AssertionKind, LogBook, VerifyError, entry_said, name_digest, sha256, verify_decision,
-};
+use nodpay_protocol::{Assertion, AssertionKind, LogBook, VerifyError, entry_said, name_digest, sha256};
 use nodpay_store::{
     AppendLog, AskRequote, Balance, Decide, Message, NewHousehold, NewPairing, PairingState, SessionOf, StoreError,
 };
@@ -127,11 +125,11 @@ pub(super) async fn login(
     let row = app.store().guardian_by_credential(unverified.credential).await?;
     let row = row.ok_or(VerifyError::UnknownGuardian)?;
     let book = households::book(&app, row.household).await?;
-    let (assertion, guardian, counter) = book.assertion(AssertionKind::Login, &body.assertion)?;
+    let (assertion, guardian, asserted) = book.assertion(AssertionKind::Login, &body.assertion)?;
     book.answering(guardian.guardian, app.now())?;
     let challenge: [u8; 32] = assertion.payload.try_into().map_err(|_| ApiError::LoginChallenge)?;
     app.store().take_login(challenge, app.now()).await?;
-    app.store().bump_counter(guardian.credential, counter, app.now()).await?;
+    app.store().bump_counter(guardian.credential, asserted.counter, app.now()).await?;
     logged_in(&app, row.household, guardian.guardian).await
 }
 
@@ -328,9 +326,9 @@ pub(super) async fn decide(
     let (tapped, now) = (Instant::now(), app.now());
     let (decision, counter) = households::with_order(&app, session.household, order, |book, row| {
         let known = verified::order(&app, book, row)?;
-        let checked = verify_decision(&wire, book, &known.order, &known.bill, known.requote.as_deref());
+        let checked = known.decision(&wire, book);
         match checked {
-            Ok((decision, _, counter)) => {
+            Ok((decision, counter)) => {
                 book.answering(decision.guardian, now)?;
                 Ok((decision, counter))
             }
@@ -381,7 +379,7 @@ pub(super) async fn append(
 ) -> Result<Accepted, ApiError> {
     let book = households::book(&app, session.household).await?;
     let Some(Folded { entry, next }) = fold(&app, &book, &body.entry).await? else { return Ok(accepted()) };
-    let (_, _, counter) = book.assertion(AssertionKind::Log, &body.entry)?;
+    let (_, _, asserted) = book.assertion(AssertionKind::Log, &body.entry)?;
     match &entry.entry {
         Entry::Found(_) => return Err(ApiError::NotThisEntry),
         Entry::EnrolWatch(enrolled) => {
@@ -412,7 +410,8 @@ pub(super) async fn append(
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let change = change(&book, &next, &entry);
-    let append = AppendLog { entry, message, counter, wearer: body.wearer, pairing: body.pairing, change };
+    let append =
+        AppendLog { entry, message, counter: asserted.counter, wearer: body.wearer, pairing: body.pairing, change };
     app.store().append_log(append, app.now()).await?;
     Ok(accepted())
 }

@@ -19,6 +19,7 @@ fn person() -> Guardian {
         credential: CredentialId::try_from(fresh::<20>().to_vec()).expect("long enough"),
         key: fresh_key(),
         backup_eligible: false,
+        shown_payments: false,
         name: None,
     }
 }

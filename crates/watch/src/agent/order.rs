@@ -334,7 +334,8 @@ impl OpenOrder {
         now: Timestamp,
     ) -> Result<Option<Approval>, VerifyError> {
         let requote = requote.map(|wire| verify_requote(wire, &self.certificate, &self.bill)).transpose()?;
-        let (decision, terms, _) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref())?;
+        let (decision, terms, _) =
+            verify_decision(wire, book, &self.order, &self.bill, requote.as_ref(), &self.certificate)?;
         if terms.is_some() {
             // Removed since by the log this watch follows: what they sign now counts for nothing, whatever time it says.
             book.answering(decision.guardian, now)?;
@@ -426,7 +427,7 @@ impl OpenOrder {
         outcome: &Outcome,
     ) -> Result<Said, VerifyError> {
         let requote = requote.map(|wire| verify_requote(wire, &self.certificate, &self.bill)).transpose()?;
-        let (decision, ..) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref())?;
+        let (decision, ..) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref(), &self.certificate)?;
         if decision.verdict != Verdict::Refuse || outcome.decision != Some(decision.digest()) {
             return Err(VerifyError::OtherDecision);
         }
