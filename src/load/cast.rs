@@ -240,6 +240,7 @@ impl Household {
             wearer: order.wearer,
             payee: bill.certificate,
             verdict: Verdict::Approve,
+            first: None,
             guardian: self.phone.guardian.guardian,
             credential: self.phone.guardian.credential.clone(),
             log_head: self.book().head(),

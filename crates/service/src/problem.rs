@@ -265,7 +265,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::RevokedWatch
         | VerifyError::DemoKey
         | VerifyError::UserNotVerified => StatusCode::FORBIDDEN,
-        VerifyError::StaleBill => StatusCode::CONFLICT,
+        VerifyError::StaleBill | VerifyError::FirstNod => StatusCode::CONFLICT,
         VerifyError::Signature
         | VerifyError::AuthenticatorData
         | VerifyError::ClientData
@@ -291,6 +291,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::OtherOutcome
         | VerifyError::WrongTotal
         | VerifyError::NotApproved
+        | VerifyError::NeedsTwoNods
         | VerifyError::UnknownMandate
         | VerifyError::MandateOver
         | VerifyError::OutsideMandate
@@ -347,6 +348,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::BalanceTooLarge
         | StoreError::RefundTooLarge
         | StoreError::ScheduleTime
+        | StoreError::AwayTime
         | StoreError::TooManySchedules
         | StoreError::TooManyApiKeys => (S::UNPROCESSABLE_ENTITY, "Does not fit"),
         StoreError::HouseholdExists
@@ -373,6 +375,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::OrderNotApproved
         | StoreError::AlreadyDecided
         | StoreError::StaleBill
+        | StoreError::FirstNod
         | StoreError::AskExists
         | StoreError::AskClosed
         | StoreError::OrderPaying

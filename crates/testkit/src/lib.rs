@@ -411,6 +411,7 @@ impl Cast {
             payee: bill.certificate,
             total,
             verdict,
+            first: None,
             guardian: self.passkey.guardian.guardian,
             credential: self.passkey.guardian.credential.clone(),
             log_head: self.book().head(),
@@ -505,7 +506,7 @@ impl Cast {
         outcome.transfer = payment.is_some().then(|| TransferId::from_bytes([9; 16]));
         let outcome = self.sign_outcome(outcome);
         let result = self.result(&order, &outcome);
-        Story { bill, requote: None, order, decision: None, cancel: None, payment, outcome, result }
+        Story { bill, requote: None, order, decision: None, first: None, cancel: None, payment, outcome, result }
     }
 
     #[must_use]
@@ -600,7 +601,8 @@ impl Cast {
         outcome.transfer = Some(TransferId::from_bytes([number; 16]));
         let outcome = self.sign_outcome(outcome);
         let result = self.result(&order, &outcome);
-        Story { bill, requote, order, decision: Some(decision), cancel: None, payment: Some(payment), outcome, result }
+        let payment = Some(payment);
+        Story { bill, requote, order, decision: Some(decision), first: None, cancel: None, payment, outcome, result }
     }
 
     #[must_use]
@@ -615,6 +617,7 @@ impl Cast {
             requote: story.requote.as_ref().map(|requote| requote.wire().to_owned()),
             order: story.order.wire().to_owned(),
             decision: story.decision.as_ref().map(|decision| decision.wire().to_owned()),
+            first: story.first.as_ref().map(|first| first.wire().to_owned()),
             cancel: story.cancel.as_ref().map(|cancel| cancel.wire().to_owned()),
             payment: story.payment.as_ref().map(|payment| payment.wire().to_owned()),
             outcome: story.outcome.wire().to_owned(),
@@ -648,6 +651,8 @@ pub struct Story {
     pub requote: Option<Verified<Bill>>,
     pub order: Verified<Order>,
     pub decision: Option<Verified<Decision>>,
+    /// The other guardian's approval that the decision names.
+    pub first: Option<Verified<Decision>>,
     pub cancel: Option<Verified<Cancel>>,
     pub payment: Option<Verified<Payment>>,
     pub outcome: Verified<Outcome>,

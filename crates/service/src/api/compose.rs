@@ -85,6 +85,9 @@ pub(crate) struct WatchOrder {
     left_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<String>,
+    /// Another guardian's approval that the decision names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<String>,
     /// The log entry of the rule that approved it.
     #[serde(skip_serializing_if = "Option::is_none")]
     mandate: Option<Digest>,
@@ -109,6 +112,7 @@ impl WatchOrder {
             asking: row.asking.as_ref().map(asking_name),
             left_ms: row.left_ms(now),
             requote,
+            first: into_wire(row.first).filter(|_| held && row.decision.is_some()),
             decision: into_wire(row.decision).filter(|_| held),
             mandate: row.mandate.map(|entry| entry.digest).filter(|_| held),
             outcome: row.outcome.map(|ended| ended.message.wire),
@@ -153,6 +157,9 @@ pub(crate) struct GuardianOrder {
     order: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<String>,
+    /// A guardian's approval that waits for another one's, or came before the decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancel: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,13 +222,14 @@ impl GuardianOrder {
             requote: row.requote.map(|requote| requote.message.wire),
             order: row.message.wire,
             decision: into_wire(row.decision),
+            first: into_wire(row.first),
             cancel: into_wire(row.cancel),
             payment: into_wire(row.payment),
             outcome: row.outcome.map(|ended| ended.message.wire),
             outcome_certificate,
             result: into_wire(row.result),
             ask: row.ask.map(|ask| AskView::new(ask, now)),
-            judged: row.judged.map(|judged| JudgedView::new(judged.said)),
+            judged: row.judged.and_then(|judged| judged.said).map(JudgedView::new),
             refunded,
             refunds,
             disputes,
@@ -433,6 +441,9 @@ async fn watch_events(
         order: OrderId,
         #[serde(skip_serializing_if = "Option::is_none")]
         decision: Option<&'a str>,
+        /// Another guardian's approval that the decision names.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first: Option<&'a str>,
         /// In its place: the log entry of a rule.
         #[serde(skip_serializing_if = "Option::is_none")]
         mandate: Option<Digest>,
@@ -486,7 +497,8 @@ async fn watch_events(
                 let decision = wire(found.decision.as_ref());
                 let mandate = found.mandate.as_ref().map(|entry| entry.digest);
                 let decided = decision.is_some() || mandate.is_some();
-                decided.then(|| json(&Decision { order, decision, mandate, requote })).transpose()?
+                let first = decision.and(wire(found.first.as_ref()));
+                decided.then(|| json(&Decision { order, decision, first, mandate, requote })).transpose()?
             }
             HouseholdEvent::Outcome(order) => {
                 let found = order_row(&read, order)?;

@@ -318,6 +318,7 @@ impl Family {
             payee: row.merchant_certificate.digest,
             total,
             verdict,
+            first: None,
             guardian: self.guardian,
             credential: self.credential.clone(),
             log_head: self.head(),
