@@ -980,6 +980,7 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
         requote: None,
         order,
         decision: Some(verified),
+        first: None,
         cancel: None,
         payment: Some(payment),
         outcome,
