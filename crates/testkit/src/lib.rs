@@ -6,11 +6,12 @@ pub mod postgres;
 
 use nodpay_core::{
     Adjustment, Amount, Bill, BillId, Cancel, CancelReason, Choice, CodeText, Country, CredentialId, Currency,
-    Decision, Digest, EnrolledWatch, Entry, FailReason, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry,
-    Mandate, MandateId, Mcc, MerchantCertificate, MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Nonce,
-    Occasion, Offset, Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Outside, PairingId, Payment,
-    PersonName, PinReport, PinState, Reduction, ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId,
-    WearerCheck, WearerId, WearerMethod, Weekday, Why, Window,
+    Decision, Digest, EnrolledWatch, Entry, FailReason, GUARDIAN_COOLING_OFF_MS, Guardian, GuardianId, HouseRules,
+    HouseholdId, Line, LineId, LogEntry, Mandate, MandateId, Mcc, MerchantCertificate, MerchantId, Minor,
+    NEW_WATCH_COOLING_OFF_MS, NewGuardian, NewWatchCap, Nonce, Occasion, Offset, Order, OrderId, Outcome,
+    OutcomeCertificate, OutcomeKind, Outside, PairingId, Payment, PersonName, PinReport, PinState, Reduction,
+    ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
+    Weekday, Why, Window,
 };
 use nodpay_protocol::code::{ShopCode, write_shop_code};
 use nodpay_protocol::{
@@ -603,6 +604,53 @@ impl Cast {
         let result = self.result(&order, &outcome);
         let payment = Some(payment);
         Story { bill, requote, order, decision: Some(decision), first: None, cancel: None, payment, outcome, result }
+    }
+
+    /// A second guardian, and what the household decides about deciding a day later, when they count.
+    pub fn add_second(&mut self, rules: HouseRules) -> SoftPasskey {
+        let second = SoftPasskey::new(201, rp());
+        let came = self.next_entry(Entry::Found(second.guardian.clone())).at;
+        let counts_from = came.plus_ms(GUARDIAN_COOLING_OFF_MS);
+        self.append(Entry::AddGuardian(NewGuardian { guardian: second.guardian.clone(), counts_from }));
+        let entry = LogEntry { at: counts_from, ..self.next_entry(Entry::SetHouseRules(rules)) };
+        self.log.push(self.passkey.assert(AssertionKind::Log, &entry));
+        second
+    }
+
+    /// The founder's approval once the second guardian counts, and the second's of the same, which names it.
+    #[must_use]
+    pub fn two_nods(&self, order: &Verified<Order>, bill: &Verified<Bill>, second: &SoftPasskey) -> [Decision; 2] {
+        let late = |mut decision: Decision| {
+            decision.at = decision.at.plus_ms(2 * GUARDIAN_COOLING_OFF_MS);
+            decision.pay_by = decision.pay_by.plus_ms(2 * GUARDIAN_COOLING_OFF_MS);
+            decision
+        };
+        let first = late(self.decision_payload(order, bill, None, &[], Verdict::Approve));
+        let signed = self.sign_decision(&first);
+        let (signed, ..) = verify_decision(&signed, &self.book(), order, bill, None).expect("sound");
+        let guardian = &second.guardian;
+        let (guardian, credential) = (guardian.guardian, guardian.credential.clone());
+        [first.clone(), Decision { first: Some(signed.digest()), guardian, credential, ..first }]
+    }
+
+    /// A whole paid order with the nods of two.
+    #[must_use]
+    pub fn nodded_story(&self, bill: Verified<Bill>, number: u8, second: &SoftPasskey) -> Story {
+        let order = self.order(&bill, number);
+        let [one, two] = self.two_nods(&order, &bill, second);
+        let book = self.book();
+        let verified = |wire: String| verify_decision(&wire, &book, &order, &bill, None).expect("sound").0;
+        let first = verified(self.sign_decision(&one));
+        let decision = verified(second.assert(AssertionKind::Decision, &two));
+        let payment = self.payment(&order, &decision);
+        let mut outcome = self.outcome_payload(&order, OutcomeKind::Paid, decision.total);
+        outcome.decision = Some(decision.digest());
+        outcome.payment = Some(payment.digest());
+        outcome.transfer = Some(TransferId::from_bytes([number; 16]));
+        let outcome = self.sign_outcome(outcome);
+        let result = self.result(&order, &outcome);
+        let (decision, first, payment) = (Some(decision), Some(first), Some(payment));
+        Story { bill, requote: None, order, decision, first, cancel: None, payment, outcome, result }
     }
 
     #[must_use]
