@@ -171,7 +171,7 @@ async function onEvent(kind, data) {
 
 function tellOrder(id) {
   const entry = state.orders.get(id);
-  if (!entry?.order || entry.view.state !== "waiting") return;
+  if (!entry?.order || entry.view.state !== "waiting" || !(entry.view.asked ?? []).includes(state.home.guardian.guardian)) return;
   announce(t("home.asks-said", { name: nameOf(entry.order), total: money(askedTotal(entry.order)) }));
   if (inDemo() && ["home", "pair"].includes(route().page)) location.hash = `#/order/${id}`;
 }

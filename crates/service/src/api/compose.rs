@@ -12,6 +12,7 @@ use nodpay_store::{
 };
 use serde::Serialize;
 
+use super::away;
 use crate::App;
 use crate::events::{Audience, PAGE, Page, Sent};
 use crate::problem::ApiError;
@@ -150,6 +151,9 @@ pub(crate) struct GuardianOrder {
     received: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<i64>,
+    /// While it waits: the guardians who are asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    asked: Vec<GuardianId>,
     certificate: String,
     bill: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,6 +194,13 @@ pub(crate) struct GuardianOrder {
 impl GuardianOrder {
     pub(crate) async fn new(app: &App, row: OrderRow) -> Result<Self, ApiError> {
         let now = app.now();
+        let asked = match row.state {
+            OrderState::Waiting { .. } => away::asked(app, &row).await?,
+            OrderState::Holding { .. }
+            | OrderState::Approved { .. }
+            | OrderState::Paying { .. }
+            | OrderState::Ended { .. } => Vec::new(),
+        };
         let refunded = some(row.refunded);
         let mut refunds = match refunded {
             Some(_) => app.store().refunds(row.household, row.order).await?,
@@ -217,6 +228,7 @@ impl GuardianOrder {
             },
             received: row.received,
             left_ms: row.left_ms(now),
+            asked,
             certificate: row.merchant_certificate.wire,
             bill: row.bill_message.wire,
             requote: row.requote.map(|requote| requote.message.wire),

@@ -165,11 +165,30 @@ fn a_guardian_is_away_and_comes_back() {
     away(&second, json!({ "until": app.now().plus_ms(60 * DAY_MS + 1) })).refused(422, "away-time");
     // It takes nothing from them, and two are two still.
     let (bill, order) = app.ordered(&household, 1);
+    let ids = |people: &[&Person]| people.iter().map(|who| json!(who.passkey.guardian.guardian)).collect::<Vec<_>>();
+    let asked = |order| view(&app, &first, order)["asked"].as_array().expect("somebody").clone();
+    let all = asked(&order);
+    assert!(all.len() == 2 && ids(&[&first, &second]).iter().all(|one| all.contains(one)), "two must nod");
     let [one, two] = nods(&app, &household, (&order, &bill), &second);
     send(&app, &first, &order, &one).ok();
     assert_eq!(view(&app, &first, &order)["state"], "waiting");
     send(&app, &second, &order, &two).ok();
     assert_eq!(view(&app, &first, &order)["state"], "approved");
+    let (decision, ..) = verify_decision(
+        &second.passkey.assert(AssertionKind::Decision, &two),
+        &household.cast.book(),
+        &order,
+        &bill,
+        None,
+    )
+    .expect("sound");
+    app.watch_post(&household.cast, &order, "payment", household.cast.payment(&order, &decision).wire()).ok();
+    let mut small = household.cast.bill_payload(2, nodpay_core::Reduction::LinesSum, Vec::new());
+    small.lines.truncate(1);
+    nodpay_testkit::retotal(&mut small);
+    let (_, order) = app.ordered_bill(&household, household.cast.sign_bill(small), 2);
+    assert_eq!(asked(&order), ids(&[&first]), "one is enough, and one is there");
     away(&second, json!({})).ok();
+    assert_eq!(asked(&order).len(), 2);
     assert_eq!(home(&app, &first)["away"], json!([]));
 }
