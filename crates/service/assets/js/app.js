@@ -461,9 +461,9 @@ function waitingCard(entry) {
     avatar(name),
     h("div", {},
       h("p.name", {}, t("home.asks", { name })),
-      entry.order.first && h("p.badge.wait", { testid: "waiting-nod" }, icon("person"), hasNodded(state, entry.order) ? t("nods.one-more") : firstNodSaid(state, entry.order)),
+      entry.order.first && h("p.nodded", { testid: "waiting-nod" }, hasNodded(state, entry.order) ? t("nods.one-more") : firstNodSaid(state, entry.order)),
       h("p.soft", {}, h("bdi", {}, entry.order.certificate.payload.name), " · ", t("order.time-left", { time: timeLeft(entry.ends - performance.now()) }))),
-    h("strong.amount", {}, money(askedTotal(entry.order))),
+    h("strong.amount", {}, money(entry.order.first?.payload.total ?? askedTotal(entry.order))),
     icon("next"));
 }
 

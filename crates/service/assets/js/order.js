@@ -351,7 +351,7 @@ function actions(ctx, entry, now, name) {
       h("span.soft.clock", { testid: "time-left" }, t("order.time-left", { time: timeLeft(left) })),
       lower && h("s.soft", {}, money(asked)),
       h("strong.amount", { testid: "total", "aria-live": "polite" }, now.terms ? money(now.terms.total) : "—")),
-    now.terms && enough && h("p.soft", {},
+    now.terms && enough && !now.nodded && h("p.soft", {},
       rail === "wallet"
         ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
         : t(`order.rail-${rail}`),
@@ -433,7 +433,7 @@ function ending(ctx, entry, name) {
     kind === "approved" && h("p.soft", {}, left > 0 ? t("ending.pay-by", { time: timeLeft(left) }) : t("order.time-over")),
     order.decision && !draft.mine && h("p.soft", { testid: "decided-by" }, decidedBy(ctx, order)),
     h("ol.steps", {},
-      ...steps(order).map(({ at, text, testid }) => h("li", { testid }, icon("check"), h("span", {}, text), h("time", {}, clock(at))))),
+      ...steps(ctx.state.home, order).map(({ at, text, testid }) => h("li", { testid }, icon("check"), h("span", {}, text), h("time", {}, clock(at))))),
     outcome && !order.result && h("p.soft", { testid: "no-result" }, t("ending.watch-silent")));
 }
 
@@ -444,10 +444,15 @@ function decidedBy(ctx, order) {
   return t(`order.answered.${verdict}`, { name: guardianName(ctx.state.home, guardian), time: when(at) });
 }
 
-function steps(order) {
+function steps(home, order) {
   const done = [];
-  if (order.first) done.push({ at: order.first.payload.at, text: t("step.first"), testid: "step-first" });
-  if (order.decision) done.push({ at: order.decision.payload.at, text: t(`step.${order.decision.payload.verdict}`), testid: "step-decision" });
+  if (order.first) done.push({ at: order.first.payload.at, text: t("step.first", { name: guardianName(home, order.first.payload.guardian) }), testid: "step-first" });
+  if (order.decision) {
+    const { at, guardian, verdict } = order.decision.payload;
+    const second = order.first && verdict === "approve";
+    const text = second ? t("step.second", { name: guardianName(home, guardian) }) : t(`step.${verdict}`);
+    done.push({ at, text, testid: "step-decision" });
+  }
   if (order.payment) done.push({ at: order.payment.payload.at, text: t("step.payment"), testid: "step-payment" });
   if (order.cancel) done.push({ at: order.cancel.payload.at, text: t("step.cancel"), testid: "step-cancel" });
   if (order.outcome) done.push({ at: order.outcome.payload.at, text: t(`step.outcome-${order.outcome.payload.outcome}`), testid: "step-outcome" });

@@ -94,7 +94,7 @@ const awayNow = (home) => [...home.away].filter(([, until]) => until > serviceNo
 
 export function awayBadge(home, guardian) {
   const until = home.away.get(guardian);
-  return until > serviceNow() && h("p.badge.wait", { testid: "away" }, icon("clock"), t("away.until", { day: day(until) }));
+  return until > serviceNow() && h("p.nodded", { testid: "away" }, t("away.until", { day: day(until) }));
 }
 
 async function setAway(ctx, until) {
