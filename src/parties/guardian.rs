@@ -239,6 +239,7 @@ impl Guardian {
             payee: view.certificate.digest(),
             total,
             verdict,
+            first: None,
             guardian: self.person.guardian,
             credential: self.person.credential.clone(),
             log_head: self.book.head(),

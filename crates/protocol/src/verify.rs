@@ -8,9 +8,9 @@ use std::ops::Deref;
 
 use nodpay_core::{
     Answer, Asked, Bill, BillError, BillTerms, Cancel, CodeText, Decision, Digest, EnrolledWatch, Entry, Guardian,
-    GuardianId, HouseholdError, HouseholdLog, LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Member,
-    MerchantCertificate, Order, Outcome, OutcomeCertificate, OutcomeKind, Payment, PinReport, PinState, PublicKey,
-    Reduction, RequoteError, ResultReport, Standing, StrikeError, Timestamp, Verdict, Voucher, WatchId,
+    GuardianId, HouseholdError, HouseholdLog, Judgement, LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Member,
+    MerchantCertificate, Minor, Order, Outcome, OutcomeCertificate, OutcomeKind, Payment, PinReport, PinState,
+    PublicKey, Reduction, RequoteError, ResultReport, Standing, StrikeError, Timestamp, Verdict, Voucher, WatchId,
 };
 
 use crate::joining::open_recovery;
@@ -104,6 +104,10 @@ pub enum VerifyError {
     WrongTotal,
     #[error("the decision refuses")]
     NotApproved,
+    #[error("two guardians must approve so much in this household")]
+    NeedsTwoNods,
+    #[error("the other guardian's approval is not there, or not over the same")]
+    FirstNod,
     #[error("the message names a rule that is not in the household log this verifier knows")]
     UnknownMandate,
     #[error("the rule was changed or ended, or its time was over")]
@@ -180,6 +184,8 @@ impl VerifyError {
             Self::OtherOutcome => "other-outcome",
             Self::WrongTotal => "wrong-total",
             Self::NotApproved => "not-approved",
+            Self::NeedsTwoNods => "needs-two-nods",
+            Self::FirstNod => "bad-first-nod",
             Self::UnknownMandate => "unknown-mandate",
             Self::MandateOver => "mandate-over",
             Self::OutsideMandate => "outside-mandate",
@@ -499,6 +505,9 @@ pub fn verify_decision(
             if decision.total != current.total() {
                 return Err(VerifyError::WrongTotal);
             }
+            if decision.first.is_some() {
+                return Err(VerifyError::FirstNod);
+            }
             None
         }
     };
@@ -506,7 +515,47 @@ pub fn verify_decision(
     Ok((Verified::new(decision, wire.to_owned(), digest), terms, asserted.counter))
 }
 
-/// The watch's instruction to pay what `decision` approves.
+/// The two nods of an approval: whether the one that it names as its `first` is there, another guardian's, and over the same.
+/// Gives that one. Whether one nod is enough is [`check_nods`]'s question.
+pub fn verify_first_nod(
+    decision: &Verified<Decision>,
+    first: Option<&str>,
+    book: &LogBook,
+    order: &Verified<Order>,
+    bill: &Verified<Bill>,
+    requote: Option<&Verified<Bill>>,
+    certificate: &Verified<MerchantCertificate>,
+) -> Result<Option<Verified<Decision>>, VerifyError> {
+    let (named, wire) = match (decision.first, first) {
+        (None, None) => return Ok(None),
+        (Some(named), Some(wire)) => (named, wire),
+        (None, Some(_)) | (Some(_), None) => return Err(VerifyError::FirstNod),
+    };
+    let (first, terms, _) = verify_decision(wire, book, order, bill, requote, certificate)?;
+    let same = first.struck == decision.struck && first.total == decision.total;
+    if first.digest() != named || terms.is_none() || first.first.is_some() || !same {
+        return Err(VerifyError::FirstNod);
+    }
+    if first.guardian == decision.guardian {
+        return Err(HouseholdError::SamePerson.into());
+    }
+    for nod in [decision, &first] {
+        let seq = book.seq_of(nod.log_head).ok_or(VerifyError::UnknownLogHead)?;
+        if !book.member(nod.guardian).is_some_and(|member| member.counted(seq, nod.at)) {
+            return Err(HouseholdError::NotCounting.into());
+        }
+    }
+    Ok(Some(first))
+}
+
+/// Checks an approval that is to be paid by the household's rules at `log_head`.
+pub fn check_nods(decision: &Decision, book: &LogBook, log_head: Digest) -> Result<(), VerifyError> {
+    let seq = book.seq_of(log_head).ok_or(VerifyError::UnknownLogHead)?;
+    let enough = decision.first.is_some() || !book.house_rules(seq).wants_two_nods(decision.total);
+    if enough { Ok(()) } else { Err(VerifyError::NeedsTwoNods) }
+}
+
+/// The watch's instruction to pay what `decision` approves; where that names a first nod, the caller has verified it.
 pub fn verify_payment(
     wire: &str,
     book: &LogBook,
@@ -542,6 +591,7 @@ pub fn verify_payment(
     if paid_at.is_none() || paid_at < decided_at {
         return Err(VerifyError::UnknownLogHead);
     }
+    check_nods(decision, book, payment.log_head)?;
     Ok(payment)
 }
 
@@ -605,6 +655,11 @@ pub fn verify_mandate_payment(
     }
     if !standing.holds_at(paid_at) {
         return Err(VerifyError::MandateOver);
+    }
+    let said = Judgement { entry, answer: Answer::Approve };
+    let asked = Asked::new(order, bill, certificate);
+    if book.house_rules(paid_at).bound(said, &asked, |_| Minor::ZERO) != said {
+        return Err(VerifyError::OutsideMandate);
     }
     Ok(payment)
 }

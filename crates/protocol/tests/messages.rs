@@ -2,17 +2,18 @@
 
 use nodpay_core::{
     Adjustment, AdjustmentKind, Amount, Bill, Cancel, Choice, Currency, Decision, Digest, Entry,
-    GUARDIAN_COOLING_OFF_MS, HouseholdId, MAX_SESSION_MS, Mandate, MandateId, MerchantId, NewGuardian, Nonce, Order,
-    OrderId, Outcome, OutcomeKind, Outside, Payment, PaymentId, PinCommand, PinConsent, PinReport, PinState, Reduction,
-    ResultReport, Text, TransferId, Verdict, WatchId, WatchSession, WearerId, Why,
+    GUARDIAN_COOLING_OFF_MS, HouseCaps, HouseRules, HouseholdId, MAX_SESSION_MS, Mandate, MandateId, MerchantId,
+    NewGuardian, Nonce, Order, OrderId, Outcome, OutcomeKind, Outside, Payment, PaymentId, PinCommand, PinConsent,
+    PinReport, PinState, Reduction, ResultReport, Text, TransferId, Verdict, WatchId, WatchSession, WearerId, Why,
 };
 use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Signer as _,
     Verified, VerifyError, challenge, code_of_static_bill, payment_id, sha256, sign, sign_request, verify_bill,
-    verify_cancel, verify_decision, verify_evidence, verify_mandate_payment, verify_merchant_certificate, verify_order,
-    verify_ordered_bill, verify_outcome, verify_outcome_certificate, verify_pairing_claim, verify_payment,
-    verify_pin_report, verify_request, verify_requote, verify_result, verify_static_bill,
+    verify_cancel, verify_decision, verify_evidence, verify_first_nod, verify_mandate_payment,
+    verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate,
+    verify_pairing_claim, verify_payment, verify_pin_report, verify_request, verify_requote, verify_result,
+    verify_static_bill,
 };
 use nodpay_testkit::{Cast, START, SoftPasskey, Story, cny, key, line_id, minor, rp, some_digest};
 
@@ -862,8 +863,17 @@ fn evidence_of_refusals_and_requotes_checks_too() {
     outcome.decision = Some(decision.digest());
     let outcome = cast.sign_outcome(outcome);
     let result = cast.result(&order, &outcome);
-    let story =
-        Story { bill, requote: None, order, decision: Some(decision), cancel: None, payment: None, outcome, result };
+    let story = Story {
+        bill,
+        requote: None,
+        order,
+        decision: Some(decision),
+        first: None,
+        cancel: None,
+        payment: None,
+        outcome,
+        result,
+    };
     let file = cast.evidence(&story).to_file().expect("serialises");
     let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).expect("sound");
     assert_eq!((report.outcome, report.total), (OutcomeKind::Refused, cny(3650)));
@@ -1011,7 +1021,8 @@ fn a_mandate_refuses_for_the_reason_it_has() {
     (outcome.mandate, outcome.rule) = (Some(entry), Some(Why::Hour));
     let outcome = cast.sign_outcome(outcome);
     let result = cast.result(&order, &outcome);
-    let story = Story { bill, requote: None, order, decision: None, cancel: None, payment: None, outcome, result };
+    let story =
+        Story { bill, requote: None, order, decision: None, first: None, cancel: None, payment: None, outcome, result };
     let (file, anchor) = files(&cast, &story);
     match verify_evidence(file.as_bytes(), anchor.as_bytes()) {
         Err(EvidenceError::Broken { link, .. }) => assert_eq!(link, "mandate"),
@@ -1078,6 +1089,7 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
         requote: None,
         order,
         decision: Some(verified),
+        first: None,
         cancel: None,
         payment: Some(payment),
         outcome,
@@ -1103,4 +1115,103 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
     assert!(report.story.iter().all(|step| !step.who.contains("admitted")), "{report:?}");
     anchor.guardians.remove(0);
     assert!(check(&anchor).is_err(), "the founder is not in the anchor");
+}
+
+/// Above the household's amount one nod pays nothing, nor does a rule; two must be two persons', who count, over the same.
+#[test]
+fn two_nods_are_two_persons_over_the_same() {
+    let mut cast = Cast::default();
+    let rules = HouseRules { two_nods_above: Some(cny(3_000)), ..HouseRules::default() };
+    let second = cast.add_second(rules);
+    let story = cast.nodded_story(cast.bill(1), 1, &second);
+    let (book, order, bill) = (cast.book(), &story.order, &story.bill);
+    let (decision, first) = (story.decision.as_ref().expect("decided"), story.first.as_ref().expect("two"));
+    let nods = |decision: &Verified<Decision>, first: Option<&str>| {
+        verify_first_nod(decision, first, &book, order, bill, None, &cast.certificate)
+            .map_err(|error| error.code())
+            .err()
+    };
+    assert_eq!(nods(decision, Some(first.wire())), None);
+    assert_eq!(nods(decision, None), Some("bad-first-nod"), "it is not there");
+    assert_eq!(nods(first, Some(first.wire())), Some("bad-first-nod"), "nobody named it");
+    assert_eq!(nods(decision, Some(decision.wire())), Some("bad-first-nod"), "itself");
+
+    let bent = |bend: &dyn Fn(&mut Decision)| {
+        let [_, mut two] = cast.two_nods(order, bill, &second);
+        bend(&mut two);
+        let wire = second.assert(AssertionKind::Decision, &two);
+        let (two, ..) =
+            verify_decision(&wire, &book, order, bill, None, &cast.certificate).expect("a decision of its own");
+        nods(&two, Some(first.wire()))
+    };
+    let struck = [line_id("3")];
+    let total = bill.terms(&struck, None).expect("strikes").total;
+    assert_eq!(bent(&|two| (two.struck, two.total) = (struck.to_vec(), total)), Some("bad-first-nod"));
+    assert_eq!(bent(&|two| two.first = Some(some_digest(1))), Some("bad-first-nod"));
+    let early = |two: &mut Decision| {
+        let before = book.member(two.guardian).expect("there").counts_from.plus_ms(-1);
+        (two.at, two.pay_by) = (before, before.plus_ms(1));
+    };
+    assert_eq!(bent(&early), Some("guardian-not-counting"));
+    let [_, mut own] = cast.two_nods(order, bill, &second);
+    own.guardian = cast.passkey.guardian.guardian;
+    own.credential = cast.passkey.guardian.credential.clone();
+    let (own, ..) =
+        verify_decision(&cast.sign_decision(&own), &book, order, bill, None, &cast.certificate).expect("a decision");
+    assert_eq!(nods(&own, Some(first.wire())), Some("bad-log-entry"), "one person twice");
+    let mut refusal = cast.decision_payload(order, bill, None, &[], Verdict::Refuse);
+    refusal.first = Some(first.digest());
+    let refused = verify_decision(&cast.sign_decision(&refusal), &book, order, bill, None, &cast.certificate);
+    assert_eq!(refused.map_err(|error| error.code()).err(), Some("bad-first-nod"));
+
+    // One nod is not enough, from the entry on that says so.
+    let payment = cast.payment(order, first);
+    let refused = verify_payment(payment.wire(), &book, order, first);
+    assert_eq!(refused.map_err(|error| error.code()).err(), Some("needs-two-nods"));
+    verify_payment(story.payment.as_ref().expect("paid").wire(), &book, order, decision).expect("two are");
+    let below = cast.paid_story(cast.bill(2), 2, &struck);
+    assert!(below.payment.is_some(), "below the amount one is enough");
+
+    // Evidence holds both, or is not believed.
+    let anchor = cast.anchor().to_file().expect("serialises");
+    let check = |story: &Story| {
+        let file = cast.evidence(story).to_file().expect("serialises");
+        verify_evidence(file.as_bytes(), anchor.as_bytes())
+    };
+    let report = check(&story).expect("sound");
+    assert!(report.story.iter().any(|step| step.what.ends_with("as the first of two")), "{report:?}");
+    for wrong in [Story { first: None, ..story.clone() }, Story { first: story.decision.clone(), ..story.clone() }] {
+        assert!(matches!(check(&wrong), Err(EvidenceError::Broken { link: "first nod", .. })));
+    }
+    let single = Story { decision: Some(first.clone()), first: None, payment: Some(payment), ..story.clone() };
+    assert!(matches!(check(&single), Err(EvidenceError::Broken { link: "payment", .. })));
+}
+
+/// No rule pays what two must nod to, nor more than the caps of the whole household, whatever was spent.
+#[test]
+fn the_household_bounds_its_rules() {
+    for (above, per_day, code) in [
+        (None, None, None),
+        (Some(3_649), None, Some("outside-mandate")),
+        (None, Some(3_649), Some("outside-mandate")),
+        (Some(3_650), Some(3_650), None),
+    ] {
+        let mut cast = Cast::default();
+        cast.append(Entry::SetMandate(Box::new(cast.snacks())));
+        let entry = cast.book().head();
+        let caps = per_day.map(|minor| HouseCaps {
+            utc_minutes: 480,
+            per_day: Some(cny(minor)),
+            per_week: None,
+            per_month: None,
+        });
+        cast.add_second(HouseRules { two_nods_above: above.map(cny), caps, newcomers: None });
+        let bill = cast.bill(1);
+        assert_eq!(bill.total(), cny(3_650));
+        let order = cast.order(&bill, 1);
+        let payment = cast.mandate_payment_payload(&order, &bill, entry);
+        let payment = sign(Kind::Payment, payment, &cast.watch_key).expect("signs");
+        let said = verify_mandate_payment(payment.wire(), &cast.book(), &order, &bill, &cast.certificate);
+        assert_eq!(said.map_err(|error| error.code()).err(), code, "{above:?} {per_day:?}");
+    }
 }

@@ -266,7 +266,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::DemoKey
         | VerifyError::PaymentNotShown
         | VerifyError::UserNotVerified => StatusCode::FORBIDDEN,
-        VerifyError::StaleBill => StatusCode::CONFLICT,
+        VerifyError::StaleBill | VerifyError::FirstNod => StatusCode::CONFLICT,
         VerifyError::Signature
         | VerifyError::AuthenticatorData
         | VerifyError::ClientData
@@ -293,6 +293,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::WrongTotal
         | VerifyError::OtherPaymentShown
         | VerifyError::NotApproved
+        | VerifyError::NeedsTwoNods
         | VerifyError::UnknownMandate
         | VerifyError::MandateOver
         | VerifyError::OutsideMandate
@@ -349,6 +350,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::BalanceTooLarge
         | StoreError::RefundTooLarge
         | StoreError::ScheduleTime
+        | StoreError::AwayTime
         | StoreError::TooManySchedules
         | StoreError::TooManyApiKeys => (S::UNPROCESSABLE_ENTITY, "Does not fit"),
         StoreError::HouseholdExists
@@ -375,6 +377,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::OrderNotApproved
         | StoreError::AlreadyDecided
         | StoreError::StaleBill
+        | StoreError::FirstNod
         | StoreError::AskExists
         | StoreError::AskClosed
         | StoreError::OrderPaying

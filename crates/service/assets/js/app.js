@@ -1,5 +1,5 @@
 // /app: the guardian's pages. Starts by checking the household log against what this browser pinned; then follows the
-// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes, #/rules.
+// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes, #/rules, #/settings.
 
 import { Problem, get, post, serviceNow } from "./api.js";
 import { announce, download, focusHeading, h, patch } from "./dom.js";
@@ -15,6 +15,7 @@ import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, repor
 import { acts } from "./members.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
 import { forgetRules, ruleLogWords, ruleNote, rulesPage } from "./rules.js";
+import { awayCard, firstNodSaid, forgetSettings, hasNodded, settingsPage } from "./settings.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
 import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
 import { anchorFile, believe, readPin } from "./trust.js";
@@ -157,6 +158,7 @@ async function onEvent(kind, data) {
       await refreshOrder(data.order);
       if (kind === "order") tellOrder(data.order);
       if (kind === "decision") tellRule(data.order);
+      if (kind === "decision") announce(firstNodSaid(state, state.orders.get(data.order)?.order));
       if (kind === "outcome") await refreshHome();
       if (kind === "decision") tellDecision(data.order);
       if (kind === "outcome" || kind === "result") announce(endingSaid(state.orders.get(data.order), kind, state.home.names));
@@ -169,7 +171,7 @@ async function onEvent(kind, data) {
 
 function tellOrder(id) {
   const entry = state.orders.get(id);
-  if (!entry?.order || entry.view.state !== "waiting") return;
+  if (!entry?.order || entry.view.state !== "waiting" || !(entry.view.asked ?? []).includes(state.home.guardian.guardian)) return;
   announce(t("home.asks-said", { name: nameOf(entry.order), total: money(askedTotal(entry.order)) }));
   if (inDemo() && ["home", "pair"].includes(route().page)) location.hash = `#/order/${id}`;
 }
@@ -183,7 +185,7 @@ function tellDecision(id) {
 /** Paid or to be paid without anybody's nod. */
 function tellRule(id) {
   const entry = state.orders.get(id);
-  if (entry?.order && !entry.order.decision) announce(ruleNote(state, entry)?.text);
+  if (entry?.order && !entry.order.decision && !entry.order.first) announce(ruleNote(state, entry)?.text);
 }
 
 function tellPin(watch) {
@@ -203,6 +205,8 @@ async function refreshHome() {
     stopped: household.closed ? "closed" : household.frozen ? "frozen" : null,
     /** A guardian's freeze: {by, at}. The service's word, like the balance. */
     freeze: household.freeze ?? null,
+    /** By guardian, until when they are away. The service's word too. */
+    away: new Map(household.away.map(({ guardian, until }) => [guardian, until])),
     balance: typeof balance === "number" ? { minor: balance, currency: household.currency } : { minor: balance.minor, currency: balance.currency },
   };
   state.phase = "ready";
@@ -311,7 +315,7 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  return { page: ["order", "pair", "household", "guardians", "invite", "codes", "rules"].includes(page) ? page : "home", id };
+  return { page: ["order", "pair", "household", "guardians", "invite", "codes", "rules", "settings"].includes(page) ? page : "home", id };
 }
 
 async function onRoute() {
@@ -321,6 +325,7 @@ async function onRoute() {
   state.removing = null;
   forgetPinAsk();
   if (page !== "rules") forgetRules();
+  if (page !== "settings") forgetSettings();
   state.problem = null;
   render();
   focusHeading();
@@ -335,7 +340,7 @@ async function onRoute() {
 function tick() {
   const { page } = route();
   const { activeElement } = document;
-  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules"].includes(page)) return;
+  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules", "settings"].includes(page)) return;
   if (activeElement?.nodeName === "SELECT") return; // an open list must not be touched
   render();
 }
@@ -374,6 +379,7 @@ function content(page, id) {
   if (page === "invite") return invitePage(ctx);
   if (page === "codes") return codesPage(ctx);
   if (page === "rules") return rulesPage(ctx, id);
+  if (page === "settings") return settingsPage(ctx);
   return homePage();
 }
 
@@ -415,6 +421,7 @@ function homePage() {
     h("h1.unseen", {}, t("home.title")),
     state.problem && notice("bad", problemText(state.problem)),
     state.home.stopped && notice("bad", t(state.home.stopped === "closed" ? "home.closed" : "home.frozen")),
+    awayCard(ctx),
     ...waiting.map(waitingCard),
     ...guardianCards(ctx),
     ...watches.map((watch) => reportCard(state.home, watch)),
@@ -454,8 +461,9 @@ function waitingCard(entry) {
     avatar(name),
     h("div", {},
       h("p.name", {}, t("home.asks", { name })),
+      entry.order.first && h("p.nodded", { testid: "waiting-nod" }, hasNodded(state, entry.order) ? t("nods.one-more") : firstNodSaid(state, entry.order)),
       h("p.soft", {}, h("bdi", {}, entry.order.certificate.payload.name), " · ", t("order.time-left", { time: timeLeft(entry.ends - performance.now()) }))),
-    h("strong.amount", {}, money(askedTotal(entry.order))),
+    h("strong.amount", {}, money(entry.order.first?.payload.total ?? askedTotal(entry.order))),
     icon("next"));
 }
 

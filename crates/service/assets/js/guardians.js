@@ -7,11 +7,12 @@
 import { get, post, serviceNow } from "./api.js";
 import { announce, h } from "./dom.js";
 import { avatar, busyButton, icon, notice } from "./frame.js";
-import { GUARDIAN_COOLING_OFF_MS, acts, counts, isOpen } from "./members.js";
+import { acts, counts, isOpen } from "./members.js";
 import { toBase64Url, utf8 } from "./messages.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { newRecoveryCode, readRecoveryCode, recoveryKey } from "./recovery-code.js";
 import { ruleLogWords, ruleSentences } from "./rules.js";
+import { awayBadge, goAway, houseSentences } from "./settings.js";
 import { day, problemText, t, timeLeft, when } from "./texts.js";
 import { checkDigits, nameDigest, verifyGuardianClaim } from "./verify.js";
 
@@ -151,6 +152,7 @@ export function guardiansPage(ctx) {
     h("section.card", {},
       h("ul.plain-list", {}, ...membersNow(home).map((member) => memberRow(ctx, member))),
       mayISign(home) && h("a.plain", { href: "#/invite", testid: "invite" }, icon("plus"), t("guardians.invite"))),
+    goAway(ctx),
     mayISign(home) && h("section.card", {},
       h("h2", {}, t("codes.title")),
       h("p.soft", {}, home.book.folded.recovery.size > 0 ? t("codes.left", { count: home.book.folded.recovery.size }) : t("codes.none")),
@@ -173,6 +175,7 @@ function memberRow(ctx, member) {
     h("div", {},
       h("p.name", {}, own ? t("guardians.you", { name }) : name),
       h("p.soft", {}, t("household.since", { day: day(since) })),
+      awayBadge(home, guardian),
       member.countsFrom > serviceNow() && h("p.badge.wait", { testid: "not-counting" }, icon("clock"), t("guardians.counts-from", { time: when(member.countsFrom) })),
       member.leaving && h("p.badge.stop", { testid: "leaving" }, t("guardians.leaves", { time: when(member.leaving.at) })),
       h("p.soft", {}, member.guardian.backup_eligible ? t("household.synced-key") : t("household.device-key")),
@@ -204,7 +207,7 @@ function proposalRow(ctx, digest, proposal) {
   const asked = now.asking?.key === second || now.asking?.key === withdraw;
   return h("li.member", { key: digest, testid: "proposal" },
     h("span.tile", {}, icon("pencil")),
-    h("div", {}, h("p", {}, words), h("p.soft", {}, when(proposal.at)), ruleSentences(ctx.state, proposal.change),
+    h("div", {}, h("p", {}, words), h("p.soft", {}, when(proposal.at)), ruleSentences(ctx.state, proposal.change), houseSentences(proposal.change),
       askBox(ctx, second), askBox(ctx, withdraw)),
     mayISign(home) && !asked && h("div.controls", {}, h("div.buttons", {},
       askButton(ctx, "plain", "withdraw", t("guardians.withdraw"), withdraw, { withdraw: digest }, t("guardians.withdraw-sure", { change })),
@@ -216,6 +219,7 @@ export function changeWords(home, { kind, content }) {
   if (kind === "add-guardian") return t("change.add-guardian", { name: guardianName(home, content.guardian.guardian) });
   if (kind === "enrol-recovery") return t("change.enrol-recovery", { count: content.keys.length });
   if (kind === "unfreeze") return t("change.unfreeze");
+  if (kind === "set-house-rules") return t("change.set-house-rules");
   if (kind === "set-mandate" || kind === "end-mandate") return ruleLogWords({ kind, content }, home.book);
   const watch = home.book.watchEver(content.watch);
   const name = home.names.get(watch?.wearer)?.name ?? t("wearer.unknown");
@@ -292,7 +296,7 @@ export function invitePage(ctx) {
   if (mine.step === "done") {
     return [
       h("div.hero", {}, h("span.big-tick", {}, icon("check", "huge")), h("h1", { testid: "invited" }, mine.proposed ? t("invite.proposed", { name: mine.name }) : t("invite.done", { name: mine.name }))),
-      h("p.lead", {}, mine.proposed ? t("guardians.needs-two") : t("invite.done-more", { name: mine.name })),
+      h("p.lead", {}, mine.proposed ? t("guardians.needs-two") : t("invite.done-more", { name: mine.name, hours: hoursShort(ctx) })),
       h("a.main", { href: "#/guardians" }, t("pair.home")),
     ];
   }
@@ -308,20 +312,22 @@ export function invitePage(ctx) {
       notice("info", t("pair.secret-note")),
     ];
   }
-  const entry = { "add-guardian": { guardian: mine.claim.payload.guardian, counts_from: serviceNow() + GUARDIAN_COOLING_OFF_MS } };
+  const entry = { "add-guardian": { guardian: mine.claim.payload.guardian, counts_from: serviceNow() + ctx.state.home.book.coolingMs } };
   return [
     heading,
     h("section.card.center", {},
       avatar(mine.name), h("p.lead", { testid: "newcomer-name" }, t("invite.asks", { name: mine.name })),
       h("p", {}, t("invite.compare")),
       h("p.digits", { testid: "check-digits" }, mine.digits)),
-    notice("info", t("invite.words", { name: mine.name })),
+    notice("info", t("invite.words", { name: mine.name, hours: hoursShort(ctx) })),
     twoNote(ctx, entry),
     mine.problem && notice("bad", problemText(mine.problem)),
     busyButton("button.main", { type: "button", testid: "invite-confirm", onclick: () => admit(ctx, mine, entry) }, mine.busy, icon("key"), t("invite.confirm")),
     h("a.plain", { href: "#/guardians", testid: "invite-differ" }, t("pair.differ")),
   ];
 }
+
+const hoursShort = (ctx) => ctx.state.home.book.coolingMs / (60 * 60 * 1000);
 
 async function admit(ctx, mine, entry) {
   if (mine.busy) return;

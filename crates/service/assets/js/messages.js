@@ -405,7 +405,12 @@ const mandate = fields({
   offsets: list(fields({ from: at, minutes: whole(-0x8000, 0x7fff) })),
 });
 const WHYS = ["shop", "category", "place", "age", "weekday", "hour", "over-payment", "over-day", "over-week", "over-month",
-  "over-approval", "printed-code", "clock"];
+  "over-approval", "printed-code", "clock", "two-nods", "house-day", "house-week", "house-month"];
+const houseRules = fields({
+  two_nods_above: maybe(amount),
+  caps: maybe(fields({ utc_minutes: whole(-0x8000, 0x7fff), per_day: maybe(amount), per_week: maybe(amount), per_month: maybe(amount) })),
+  newcomers: maybe(fields({ watch_ms: at, per_payment: maybe(amount), guardian_ms: at })),
+});
 
 const entry = (value) => {
   if (!(value instanceof Map) || value.size !== 1) bad("not an entry");
@@ -417,7 +422,7 @@ const entry = (value) => {
     "add-guardian": fields({ guardian, counts_from: at }), "remove-guardian": id, object: digest, propose: entry,
     second: digest, withdraw: digest, "enrol-recovery": fields({ keys: list(key) }), recover: guardian,
     unfreeze: fields({ frozen_at: at }),
-    "set-mandate": mandate, "end-mandate": id,
+    "set-mandate": mandate, "end-mandate": id, "set-house-rules": houseRules,
   };
   return Object.hasOwn(readers, kind) ? { kind, content: readers[kind](content) } : bad("an unknown kind of entry");
 };
@@ -477,7 +482,7 @@ const FORMS = {
   "guardian-claim": fields({ v: v1, pairing: id, household: id, guardian, proof: digest }),
   decision: fields({
     v: v1, order: digest, bill: digest, struck: list(lineId), household: id, watch: id, wearer: id, payee: digest,
-    total: amount, verdict: oneOf("approve", "refuse"), guardian: id, credential, log_head: digest, at, pay_by: at,
+    total: amount, verdict: oneOf("approve", "refuse"), first: maybe(digest), guardian: id, credential, log_head: digest, at, pay_by: at,
     reason: maybe(text(60)),
   }),
 };

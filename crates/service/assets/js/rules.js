@@ -9,6 +9,7 @@ import { busyButton, icon, notice } from "./frame.js";
 import { twoNote } from "./guardians.js";
 import { MAX_MANDATE_LIFE_MS, WEEKDAYS } from "./mandates.js";
 import { randomId, textProblem, typedText } from "./messages.js";
+import { houseCard } from "./settings.js";
 import { day, decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -111,6 +112,7 @@ export function rulesPage(ctx, id) {
     h("p.lead", {}, t("rules.lead")),
     state.problem && notice("bad", problemText(state.problem)),
     ...rules.map(({ mandate }) => ruleCard(ctx, mandate)),
+    houseCard(ctx),
     rules.length === 0 && h("p.quiet", {}, t("rules.none")),
     state.home.book.watches.size > 0 && h("a.main", { href: "#/rules/new", testid: "rule-new" }, icon("plus"), t("rules.new")),
   ];

@@ -13,12 +13,15 @@ use nodpay_core::{
     OrderId, OrderState, PairingId, PersonName, PublicKey, RailAnswer, RailKind, RailStep, Reduction, Timestamp,
     WatchId, WearerId,
 };
-use nodpay_protocol::{Assertion, AssertionKind, LogBook, VerifyError, entry_said, name_digest, sha256};
+use nodpay_protocol::{
+    Assertion, AssertionKind, LogBook, VerifyError, entry_said, name_digest, sha256, verify_first_nod,
+};
 use nodpay_store::{
     AppendLog, AskRequote, Balance, Decide, Message, NewHousehold, NewPairing, PairingState, SessionOf, StoreError,
 };
 use serde::{Deserialize, Serialize};
 
+use super::away::{self, Away};
 use super::compose::{AskView, GuardianOrder, NamedGuardian, available, message, named};
 use super::guardians::{Folded, FreezeView, change, check_invited, fold, who_was_first};
 use super::watch::{Accepted, accepted};
@@ -167,6 +170,7 @@ pub(super) struct Household {
     /// The newest one of each watch.
     pin_reports: Vec<PinReportView>,
     guardians: Vec<NamedGuardian>,
+    away: Vec<Away>,
     /// The wallet's.
     balance: Amount,
     currency: Currency,
@@ -200,6 +204,7 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         wearers: wearers.collect(),
         pin_reports: pins.into_iter().map(|(watch, report)| PinReportView { watch, report: report.wire }).collect(),
         guardians: named(&row),
+        away: away::views(&row, app.now()),
         balance: available(balance)?,
         currency: row.currency,
         rail: app.store().payer(row.household).await?.map_or(RailKind::Wallet, |payer| payer.kind()).as_str(),
@@ -330,6 +335,10 @@ pub(super) async fn decide(
         match checked {
             Ok((decision, counter)) => {
                 book.answering(decision.guardian, now)?;
+                // Of a decision that names none, what stands is the store's question.
+                let first = decision.first.and(row.first.as_ref()).map(|first| first.wire.as_str());
+                let (order, bill, requote) = (&known.order, &known.bill, known.requote.as_deref());
+                verify_first_nod(&decision, first, book, order, bill, requote, &known.certificate)?;
                 Ok((decision, counter))
             }
             // Over a revision between the first and the present one, which is not kept.
@@ -406,7 +415,8 @@ pub(super) async fn append(
         | Entry::EnrolRecovery(_)
         | Entry::Unfreeze(_)
         | Entry::SetMandate(_)
-        | Entry::EndMandate(_) => {}
+        | Entry::EndMandate(_)
+        | Entry::SetHouseRules(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let change = change(&book, &next, &entry);

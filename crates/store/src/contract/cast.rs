@@ -324,6 +324,7 @@ impl Family {
             payee: row.merchant_certificate.digest,
             total,
             verdict,
+            first: None,
             guardian: self.guardian,
             credential: self.credential.clone(),
             log_head: self.head(),
