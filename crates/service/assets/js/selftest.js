@@ -69,6 +69,10 @@ export async function runVectors(vectors) {
   await message("requoted-order", () => verifyOrder(wire("requoted-order"), held.book, trust.watch, held["requotable-bill"]));
   await message("decision", () => verifyDecision(wire("decision"), held.book, held.order, held.bill, null));
   await message("refusal", () => verifyDecision(wire("refusal"), held.book, held.order, held.bill, null));
+  await message("suggesting-order", async () => (await anyWatch("bill", "suggesting-order")).order);
+  await message("suggestion", () => verifyDecision(wire("suggestion"), held.book, held["suggesting-order"], held.bill, null));
+  await message("again-order", async () => (await anyWatch("bill", "again-order")).order);
+  await message("again-decision", () => verifyDecision(wire("again-decision"), held.book, held["again-order"], held.bill, null));
   await message("requoted-decision", () =>
     verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], held.requote));
   await message("payment", () => verifyPayment(wire("payment"), held.book, held.order, held.decision));
@@ -167,6 +171,9 @@ export async function runVectors(vectors) {
     "session-order": (forged) => verifyOrder(forged, held.later, trust.watch, held.bill),
     "pin-report": (forged) => verifyPinReport(forged, held.book, trust.watch),
     decision: (forged) => verifyDecision(forged, held.book, held.order, held.bill, null),
+    suggestion: (forged) => verifyDecision(forged, held.book, held["suggesting-order"], held.bill, null),
+    "again-order": async (forged) => verifyOrder(forged, held.book, trust.watch, held.bill),
+    "again-decision": (forged) => verifyDecision(forged, held.book, held["again-order"], held.bill, null),
     "mandate-payment": async (forged, { order } = {}) =>
       underRule(forged, order ? await verifyOrder(order, held.ruled, trust.watch, held.bill) : held["mandate-order"]),
     "mandate-refusal": (forged) => byRule(forged, held["mandate-refused-order"]),
