@@ -4,6 +4,7 @@
 
 mod access;
 mod cast;
+mod deciding;
 mod guardians;
 mod ledger;
 mod mandates;
@@ -16,6 +17,7 @@ mod requotes;
 
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
+pub use deciding::*;
 pub use guardians::*;
 pub use ledger::*;
 pub use mandates::*;
@@ -101,6 +103,7 @@ macro_rules! store_contract {
             a_proposed_rule_holds_once_it_is_seconded
             rules_know_their_watch_time_and_money
             caps_hold_whatever_comes_at_once
+            what_a_wearer_spent
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

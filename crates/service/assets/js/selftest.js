@@ -12,11 +12,18 @@ import {
 } from "./verify.js";
 import { CURRENCIES, readCode } from "./code.js";
 import { basketLines, priced, requoted } from "./basket.js";
+import { kindOf } from "./goods.js";
 import { encodeQr } from "./qr.js";
 import { isLooser } from "./mandates.js";
 import { newRecoveryCode, readRecoveryCode, recoveryKey } from "./recovery-code.js";
 
 const PAYLOAD_ONLY = 200;
+
+/** What the first word that fits takes a name for. */
+const GOODS = {
+  可乐: "drink", "牛奶 Milk 250 ml": "drink", 大白兔奶糖: "sweet", 水果: "fruit", 水彩颜料: "pencil", 书包: "other", 漫画书: "book",
+  "全麦面包 Wholemeal bread": "food", steak: "other", Strawberries: "fruit", "Bus ticket": "journey",
+};
 
 /** Gives `[{name, ok, detail}]`, one a check; nothing is thrown. */
 export async function runVectors(vectors) {
@@ -208,6 +215,7 @@ export async function runVectors(vectors) {
   await check("own signatures", ownSignatures);
   await check("texts", texts);
   await check("baskets", baskets);
+  await check("pictures of goods", () => Object.entries(GOODS).filter(([name, kind]) => kindOf(name) !== kind).join(" · "));
   await check("QR", () => (encodeQr("nodpay", "M").length === 21 && encodeQr("x".repeat(858), "L").length === 97 ? "" : "size"));
   return results;
 }
