@@ -3,7 +3,7 @@
 
 import { get, serviceNow } from "./api.js";
 import { announce, h } from "./dom.js";
-import { icon, notice } from "./frame.js";
+import { icon } from "./frame.js";
 import { goodsIcon } from "./goods.js";
 import { HINTS, MAX_NOTE, VerifyError, typedText } from "./messages.js";
 import { fromDecimal, money, number, problemText, t } from "./texts.js";
@@ -212,6 +212,6 @@ export function spendingCard(ctx, entry, terms, name) {
   };
   return h("section.card.spending", { testid: "spending", "aria-label": t("deciding.spent", { name }) },
     h("h2", {}, t("deciding.spent", { name })),
-    problem && notice("bad", problemText(problem)),
+    problem && h("p.soft", {}, problemText(problem)),
     sums ? h("dl.sums", {}, row("day", "per_day"), row("month", "per_month")) : !problem && h("p.soft", {}, t("loading")));
 }
