@@ -163,6 +163,7 @@ pub struct Suggested {
 pub struct SuggestedLine {
     pub name: String,
     pub quantity: u32,
+    pub asked: u32,
 }
 
 #[uniffi::remote(Enum)]

@@ -234,7 +234,8 @@ pub(crate) fn extremes() -> Vec<(&'static str, Screen)> {
         let basket =
             Basket { shop: name.to_owned(), place: name.to_owned(), lines, total, at_most: true, occasion: None };
         let struck = vec![name; 64];
-        let note: String = letter.repeat(nodpay_core::MAX_NOTE_CHARS).chars().take(nodpay_core::MAX_NOTE_CHARS).collect();
+        let note: String =
+            letter.repeat(nodpay_core::MAX_NOTE_CHARS).chars().take(nodpay_core::MAX_NOTE_CHARS).collect();
         let said = Notice::Words(note.trim().to_owned());
         let past = PastOrder { kind: EndKind::Failed, shop: name.to_owned(), total, at: Timestamp::from_unix_ms(0) };
         let home = Screen::Home { wearer: name.to_owned(), balance: Some(total), notice: None };
@@ -246,7 +247,7 @@ pub(crate) fn extremes() -> Vec<(&'static str, Screen)> {
             guardian,
             reason: Some(said.clone()),
             suggestion: (kind == EndKind::Refused).then(|| Suggested {
-                lines: vec![SuggestedLine { name: name.to_owned(), quantity: 9_999 }; 64],
+                lines: vec![SuggestedLine { name: name.to_owned(), quantity: 9_999, asked: 9_999 }; 64],
                 hint: Some(Hint::Healthier),
                 up_to: Some(total),
                 same_bill: true,
@@ -503,7 +504,11 @@ fn suggested(
     let Screen::Ended(ending) = ended(EndKind::Refused, &[], Some("妈妈"), Some(said), Some(yuan(8640))) else {
         unreachable!("as made")
     };
-    let line = |(name, quantity): &(&str, u32)| SuggestedLine { name: (*name).to_owned(), quantity: *quantity };
+    let line = |(name, quantity): &(&str, u32)| SuggestedLine {
+        name: (*name).to_owned(),
+        quantity: *quantity,
+        asked: *quantity,
+    };
     let lines = lines.iter().map(line).collect();
     Screen::Ended(Ending { suggestion: Some(Suggested { lines, hint, up_to, same_bill }), ..ending })
 }

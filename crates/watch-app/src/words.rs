@@ -587,7 +587,7 @@ pub fn took_out(language: Language, guardian: Option<&str>, names: &[String]) ->
 #[must_use]
 pub fn suggested(language: Language, suggestion: &Suggested) -> Vec<String> {
     let Suggested { lines, hint, up_to, same_bill: _ } = suggestion;
-    let line = |SuggestedLine { name, quantity }: &SuggestedLine| match quantity {
+    let line = |SuggestedLine { name, quantity, asked }: &SuggestedLine| match asked {
         1 => name.clone(),
         _ => format!("{name} × {quantity}"),
     };

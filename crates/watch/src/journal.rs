@@ -188,9 +188,9 @@ pub(crate) struct Ended {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SuggestionRecord {
-    /// Names of the goods, and how many of each.
+    /// Names of the goods, how many of each, and how many were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) lines: Vec<(Text<60>, u32)>,
+    pub(crate) lines: Vec<(Text<60>, u32, u32)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<Hint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

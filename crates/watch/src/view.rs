@@ -167,8 +167,9 @@ pub struct Suggested {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuggestedLine {
     pub name: String,
-    /// At least 1.
+    /// 1 to `asked`.
     pub quantity: u32,
+    pub asked: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,11 +36,13 @@ export function readyNotes(ctx, draft) {
   }, t(`order.reason.${key}`))));
 }
 
-/** A word with the nod: a button, and once it was touched a field. Where lines are struck the field is there at once. */
+/** A word with the nod: where lines are struck at once, else when it was asked for. */
 export function nodNote(ctx, draft, struck, name) {
-  if (struck || draft.noting) {
-    return h("div.refusal", {}, ...noteField(ctx, draft, t(struck ? "order.why-struck" : "order.reason", { name })));
-  }
+  if (!struck && !draft.noting) return null;
+  return h("div.refusal", {}, ...noteField(ctx, draft, t(struck ? "order.why-struck" : "order.reason", { name })));
+}
+
+export function addNote(ctx, draft) {
   return h("button.link", {
     type: "button", testid: "add-note",
     onclick: () => {
@@ -140,7 +142,7 @@ function onlyRow(ctx, draft, line) {
     h("label.check", {},
       h("input", { type: "checkbox", checked: quantity > 0, testid: `only-${line.id}`, onchange: (event) => set(event.target.checked ? line.quantity : 0) }),
       h("span.goods", {}, goodsIcon(line)), h("bdi", {}, line.name)),
-    line.quantity > 1 && h("span.steps", {},
+    line.quantity > 1 && h("span.how-many", {},
       step(-1, "minus", "deciding.fewer"),
       h("span.amount", {}, t("deciding.of", { count: number(quantity), all: number(line.quantity) })),
       step(1, "plus", "deciding.more")));

@@ -6,7 +6,7 @@
 
 import { post, postMessage, serviceNow } from "./api.js";
 import { announce, focusHeading, h } from "./dom.js";
-import { askedAgain, newSaying, nodNote, noteField, readyNotes, spendingCard, suggestionForm, suggestionNote, suggestionOf } from "./deciding.js";
+import { addNote, askedAgain, newSaying, nodNote, noteField, readyNotes, spendingCard, suggestionForm, suggestionNote, suggestionOf } from "./deciding.js";
 import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
 import { goodsIcon } from "./goods.js";
 import { guardianName } from "./guardians.js";
@@ -356,6 +356,7 @@ function actions(ctx, entry, now, name) {
   const enough = rail !== "wallet" || !now.terms || now.terms.total.currency !== balance.currency || now.terms.total.minor <= balance.minor;
   const asked = { minor: order.bill.payload.total, currency: order.bill.payload.currency };
   const lower = now.terms && now.terms.total.minor < asked.minor;
+  const note = now.all ? null : nodNote(ctx, draft, now.struck.length > order.order.payload.without.length, name);
   if (left <= 0) return h("div.actions", {}, notice("wait", t("order.time-over")));
   if (left <= LAST_MINUTE_MS && !draft.warned) {
     draft.warned = true;
@@ -369,14 +370,16 @@ function actions(ctx, entry, now, name) {
       h("span.soft.clock", { testid: "time-left" }, t("order.time-left", { time: timeLeft(left) })),
       lower && h("s.soft", {}, money(asked)),
       h("strong.amount", { testid: "total", "aria-live": "polite" }, now.terms ? money(now.terms.total) : "—")),
-    now.terms && enough && h("p.soft", {},
-      rail === "wallet"
-        ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
-        : t(`order.rail-${rail}`)),
+    h("div.beside", {},
+      now.terms && enough && h("p.soft", {},
+        rail === "wallet"
+          ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
+          : t(`order.rail-${rail}`)),
+      !draft.refusing && !now.all && !note && addNote(ctx, draft)),
     !enough && notice("bad", t("order.too-little", { balance: money(balance) })),
     draft.problem && notice("bad", problemText(draft.problem)),
     draft.refusing ? refusal(ctx, entry, now, name) : [
-      !now.all && nodNote(ctx, draft, now.struck.length > order.order.payload.without.length, name),
+      note,
       now.all && h("p.soft", {}, t("order.all-struck")),
       noUndo(),
       h("div.buttons", {},

@@ -301,7 +301,7 @@ impl OpenOrder {
         let (bill, before) = (&self.bill, &self.order.without);
         let named = suggestion.named(bill, before).unwrap_or_default();
         SuggestionRecord {
-            lines: named.into_iter().map(|(line, quantity)| (line.name.clone(), quantity)).collect(),
+            lines: named.into_iter().map(|(line, quantity)| (line.name.clone(), quantity, line.quantity)).collect(),
             hint: suggestion.hint,
             up_to: suggestion.up_to,
             again: suggestion.without(bill, before).map(|without| AgainRecord {
@@ -512,7 +512,10 @@ impl Ended {
 
 impl SuggestionRecord {
     fn view(&self) -> Suggested {
-        let line = |(name, quantity): &(Text<60>, u32)| SuggestedLine { name: name.to_string(), quantity: *quantity };
+        let line = |(name, quantity, asked): &(Text<60>, u32, u32)| {
+            let (name, quantity, asked) = (name.to_string(), *quantity, *asked);
+            SuggestedLine { name, quantity, asked }
+        };
         Suggested {
             lines: self.lines.iter().map(line).collect(),
             hint: self.hint,

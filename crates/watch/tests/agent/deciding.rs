@@ -28,7 +28,7 @@ fn a_suggestion_is_shown_and_outlives_a_reboot() {
     let mut world = refused(|world| world.service.cast.less_milk());
     let shown = ending(&world);
     assert_eq!((shown.kind, shown.reason), (EndKind::Refused, Some(Notice::Words("先吃饭".to_owned()))));
-    let line = SuggestedLine { name: "牛奶 Milk 250 ml".to_owned(), quantity: 1 };
+    let line = SuggestedLine { name: "牛奶 Milk 250 ml".to_owned(), quantity: 1, asked: 2 };
     let expected = Suggested { lines: vec![line], hint: Some(Hint::Smaller), up_to: Some(cny(500)), same_bill: false };
     assert_eq!(suggested(&world), expected);
     world.reboot();
