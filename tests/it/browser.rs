@@ -419,6 +419,8 @@ async fn a_rule_pays_without_a_nod_and_asks_beyond_its_cap() {
     }
     let note = window.text("[data-testid=rule-note]").await;
     assert!(note.contains("Snacks") && note.contains("over the day's cap"), "{note}");
+    let over = "document.querySelector('[data-testid=spent-day]')?.textContent.includes('over the cap of ¥15.00')";
+    window.until("the day's spending", over).await;
 
     // What would have happened last month.
     go("rules").await;

@@ -93,7 +93,7 @@ async fn a_suggestion_reaches_the_watch_and_what_is_asked_again_is_paid() {
     window.says("spent-day", "with this ¥22.50").await;
     window.says("spent-month", "¥0.00").await;
     window.says("no-undo", "cannot be undone").await;
-    window.until("pictures", "document.querySelectorAll('.line .goods svg').length === 3").await;
+    window.until("pictures", "document.querySelectorAll('.line .thing svg').length === 3").await;
     window.fits_a_thumb().await;
     window.page().await;
     window.picture("order").await;

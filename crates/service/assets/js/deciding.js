@@ -43,7 +43,7 @@ export function nodNote(ctx, draft, struck, name) {
 }
 
 export function addNote(ctx, draft) {
-  return h("button.link", {
+  return h("button.text-button", {
     type: "button", testid: "add-note",
     onclick: () => {
       change(ctx, draft, { noting: true });
@@ -141,7 +141,7 @@ function onlyRow(ctx, draft, line) {
   return h("li", { key: line.id },
     h("label.check", {},
       h("input", { type: "checkbox", checked: quantity > 0, testid: `only-${line.id}`, onchange: (event) => set(event.target.checked ? line.quantity : 0) }),
-      h("span.goods", {}, goodsIcon(line)), h("bdi", {}, line.name)),
+      h("span.thing", {}, goodsIcon(line)), h("bdi", {}, line.name)),
     line.quantity > 1 && h("span.how-many", {},
       step(-1, "minus", "deciding.fewer"),
       h("span.amount", {}, t("deciding.of", { count: number(quantity), all: number(line.quantity) })),
@@ -209,8 +209,8 @@ export function spendingCard(ctx, entry, terms, name) {
     return h("div", { testid: `spent-${part}` },
       h("dt", {}, t(`deciding.spent-${part}`)),
       h("dd", {}, h("span.amount", {}, money(sums[part])),
-        after !== null && h(`span.soft${over ? ".over" : ""}`, {}, " → ", t("deciding.with-this", { total: money({ minor: after, currency }) })),
-        cap !== null && h(`span.soft${over ? ".over" : ""}`, {}, " · ", t(over ? "deciding.over-cap" : "deciding.cap", { cap: money({ minor: cap, currency }) }))));
+        after !== null && h(`span.soft${over ? ".over-cap" : ""}`, {}, " → ", t("deciding.with-this", { total: money({ minor: after, currency }) })),
+        cap !== null && h(`span.soft${over ? ".over-cap" : ""}`, {}, " · ", t(over ? "deciding.over-cap" : "deciding.cap", { cap: money({ minor: cap, currency }) }))));
   };
   return h("section.card.spending", { testid: "spending", "aria-label": t("deciding.spent", { name }) },
     h("h2", {}, t("deciding.spent", { name })),

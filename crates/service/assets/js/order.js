@@ -312,7 +312,7 @@ function lineRow(ctx, entry, line, priced, struck, waiting) {
     line.bundle !== undefined && t("order.bundled"),
   ].filter(Boolean).join(" · ");
   return h(`li.line${struck ? ".struck" : ""}`, { key: line.id, testid: `line-${line.id}` },
-    h("span.goods", {}, goodsIcon(line)),
+    h("span.thing", {}, goodsIcon(line)),
     h("div.what", {},
       h("p.name", {}, struck ? h("s", {}, h("bdi", {}, line.name)) : h("bdi", {}, line.name),
         line.min_age !== undefined && h("span.age", {}, t("order.min-age", { age: number(line.min_age) }))),
