@@ -111,7 +111,7 @@ async fn a_suggestion_reaches_the_watch_and_what_is_asked_again_is_paid() {
     let (bread, milk) = (window.line("Wholemeal").await, window.line("Milk").await);
     window.click(&format!("[data-testid='only-{bread}']")).await;
     window.click(&format!("[data-testid='only-plus-{milk}']")).await;
-    window.says("suggestion-said", "Just 全麦面包 Wholemeal bread, 1 × 牛奶 Milk 250 ml").await;
+    window.says("suggestion-said", "Just 全麦面包 Wholemeal bread and 1 × 牛奶 Milk 250 ml").await;
     window.fits_a_thumb().await;
     window.page().await;
     window.picture("suggestion").await;

@@ -6,7 +6,7 @@ import { announce, h } from "./dom.js";
 import { icon } from "./frame.js";
 import { goodsIcon } from "./goods.js";
 import { HINTS, MAX_NOTE, VerifyError, typedText } from "./messages.js";
-import { fromDecimal, money, number, problemText, t } from "./texts.js";
+import { fromDecimal, listed, money, number, problemText, t } from "./texts.js";
 import { checkSuggestion, suggestedLines } from "./verify.js";
 
 /** Parts of an order's draft that are this file's. */
@@ -85,7 +85,7 @@ export function suggestionWords(suggestion, order) {
   const named = suggestedLines({ lines: [], ...suggestion }, order.bill.payload, order.order.payload.without) ?? [];
   const words = named.map(({ line, quantity }) => (line.quantity > 1 ? t("deciding.so-many", { count: number(quantity), name: line.name }) : line.name));
   return [
-    words.length > 0 && t("deciding.only", { names: words.join(t("deciding.and")) }),
+    words.length > 0 && t("deciding.only", { names: listed(words) }),
     suggestion.hint && t(`deciding.hint.${suggestion.hint}`),
     suggestion.up_to && t("deciding.at-most", { total: money(suggestion.up_to) }),
   ].filter(Boolean);
@@ -159,7 +159,7 @@ export function askedAgain(order) {
   const { without } = order.order.payload;
   if (without.length === 0) return null;
   const names = order.bill.payload.lines.filter((line) => without.includes(line.id)).map((line) => line.name);
-  return h("p.badge.wait", { testid: "asked-again" }, icon("undo"), t("deciding.asks-again", { names: names.join(t("deciding.and")) }));
+  return h("p.badge.wait", { testid: "asked-again" }, icon("undo"), t("deciding.asks-again", { names: listed(names) }));
 }
 
 // ---- spending -----------------------------------------------------------------------------------------------------------------
