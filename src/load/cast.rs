@@ -246,6 +246,7 @@ impl Household {
             nonce: Nonce::from_bytes(random()?),
             reason: None,
             occasion: None,
+            without: Vec::new(),
         };
         Ok(sign(Kind::Order, order, &self.watch_key)?)
     }
@@ -272,6 +273,7 @@ impl Household {
             at,
             pay_by: at.plus_ms(PAY_WITHIN_MS),
             reason: None,
+            suggest: None,
         };
         let Phone { passkey, guardian, book, .. } = &*self.phone;
         assert(AssertionKind::Decision, &decision, guardian, passkey, book.relying_party())

@@ -3,8 +3,8 @@
 
 use nodpay_core::{
     Amount, Bill, CredentialId, Currency, Decision, Digest, EnrolledWatch, Entry, Guardian as Person, GuardianId,
-    HouseholdId, LineId, LogEntry, MerchantCertificate, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Order, PairingId,
-    PersonName, PinCommand, PinConsent, PinReport, PublicKey, Salt, Text, V1, Verdict, WatchId, WearerId,
+    HouseholdId, LineId, LogEntry, MerchantCertificate, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Note, Order,
+    PairingId, PersonName, PinCommand, PinConsent, PinReport, PublicKey, Salt, Text, V1, Verdict, WatchId, WearerId,
 };
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, RelyingParty, Signer as _,
@@ -50,7 +50,7 @@ pub struct OrderView {
 pub enum Approval {
     /// Approve without these lines.
     Without(Vec<LineId>),
-    Refuse(Option<Text<60>>),
+    Refuse(Option<Note>),
 }
 
 impl Guardian {
@@ -246,6 +246,7 @@ impl Guardian {
             at,
             pay_by: at.plus_ms(PAY_WITHIN_MS),
             reason,
+            suggest: None,
         };
         self.sign(AssertionKind::Decision, &decision)
     }

@@ -136,11 +136,11 @@ impl Window {
         self.folder.path().join("demo")
     }
 
-    async fn phone(&self) {
+    pub(crate) async fn phone(&self) {
         self.enter(PHONE).await;
     }
 
-    async fn till(&self) {
+    pub(crate) async fn till(&self) {
         self.enter(TILL).await;
     }
 
@@ -150,7 +150,7 @@ impl Window {
         self.client.clone().enter_frame(frame).await.expect("a frame");
     }
 
-    async fn page(&self) {
+    pub(crate) async fn page(&self) {
         self.client.clone().enter_parent_frame().await.expect("the page");
     }
 
@@ -199,7 +199,7 @@ impl Window {
     }
 
     /// Taps a button on the watch's face.
-    async fn tap(&self, label: &str) {
+    pub(crate) async fn tap(&self, label: &str) {
         self.page().await;
         let xpath = format!("//*[@class='touches']//button[normalize-space()='{label}' and not(@disabled)]");
         let deadline = Instant::now() + PATIENCE;
@@ -248,13 +248,13 @@ impl Window {
         self.click("[data-testid=real-camera]").await;
     }
 
-    async fn watch_says(&self, text: &str) {
+    pub(crate) async fn watch_says(&self, text: &str) {
         self.page().await;
         let script = format!("document.querySelector('.touches')?.textContent.includes({})", json!(text));
         self.until(&format!("the watch says {text}"), &script).await;
     }
 
-    async fn type_pin(&self, pin: &str) {
+    pub(crate) async fn type_pin(&self, pin: &str) {
         for digit in pin.chars() {
             self.tap(&digit.to_string()).await;
         }
@@ -280,7 +280,7 @@ impl Window {
     }
 
     /// A file that the browser has downloaded.
-    async fn downloaded(&self, ending: &str) -> Vec<u8> {
+    pub(crate) async fn downloaded(&self, ending: &str) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let files = std::fs::read_dir(&self.downloads).expect("the folder");
@@ -333,7 +333,7 @@ fn write_video(path: &Path, code: &Frame) {
 }
 
 /// The guardian founds the household with a real passkey, and pairs the watch.
-async fn settled() -> Window {
+pub(crate) async fn settled() -> Window {
     let window = Window::open().await;
     window.client.goto(&window.address).await.expect("the demo page");
     window.founds().await;
@@ -419,6 +419,8 @@ async fn a_rule_pays_without_a_nod_and_asks_beyond_its_cap() {
     }
     let note = window.text("[data-testid=rule-note]").await;
     assert!(note.contains("Snacks") && note.contains("over the day's cap"), "{note}");
+    let over = "document.querySelector('[data-testid=spent-day]')?.textContent.includes('over the cap of ¥15.00')";
+    window.until("the day's spending", over).await;
 
     // What would have happened last month.
     go("rules").await;

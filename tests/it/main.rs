@@ -5,6 +5,7 @@
 mod bench;
 mod bindings;
 mod browser;
+mod browser_deciding;
 mod browser_guardians;
 mod browser_nods;
 mod claims;

@@ -19,6 +19,7 @@ mod merchant;
 mod messages;
 mod money;
 mod rail;
+mod suggestion;
 mod text;
 mod time;
 
@@ -49,10 +50,11 @@ pub use mandate::{
 };
 pub use merchant::{Country, Mcc, MerchantCertificate, OutcomeCertificate};
 pub use messages::{
-    Cancel, CancelReason, Decision, FailReason, Occasion, Order, Outcome, OutcomeKind, Payment, PinReport, PinState,
-    ResultReport, V1, Verdict, Voucher, WearerCheck, WearerMethod,
+    Cancel, CancelReason, Decision, FailReason, MAX_NOTE_CHARS, Note, Occasion, Order, Outcome, OutcomeKind, Payment,
+    PinReport, PinState, ResultReport, V1, Verdict, Voucher, WearerCheck, WearerMethod,
 };
 pub use money::{Amount, Currency, MAX_MINOR, Minor, MoneyError};
 pub use rail::{BankAccount, Decline, Movement, Payer, Rail, RailAnswer, RailKind, RailReply, RailStep};
+pub use suggestion::{Hint, SuggestedLine, Suggestion, SuggestionError};
 pub use text::{CodeText, MAX_CODE_CHARS, Text, TextError};
 pub use time::Timestamp;

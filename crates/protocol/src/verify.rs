@@ -10,7 +10,8 @@ use nodpay_core::{
     Answer, Asked, Bill, BillError, BillTerms, Cancel, CodeText, Decision, Digest, EnrolledWatch, Entry, Guardian,
     GuardianId, HouseholdError, HouseholdLog, Judgement, LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Member,
     MerchantCertificate, Minor, Order, Outcome, OutcomeCertificate, OutcomeKind, Payment, PinReport, PinState,
-    PublicKey, Reduction, RequoteError, ResultReport, Standing, StrikeError, Timestamp, Verdict, Voucher, WatchId,
+    PublicKey, Reduction, RequoteError, ResultReport, Standing, StrikeError, SuggestionError, Timestamp, Verdict,
+    Voucher, WatchId,
 };
 
 use crate::joining::open_recovery;
@@ -73,6 +74,8 @@ pub enum VerifyError {
     Requote(#[from] RequoteError),
     #[error("the strike is wrong: {0}")]
     Strike(#[from] StrikeError),
+    #[error("the suggestion is wrong: {0}")]
+    Suggestion(#[from] SuggestionError),
     #[error("the household log is wrong: {0}")]
     Household(#[from] HouseholdError),
 
@@ -164,6 +167,7 @@ impl VerifyError {
             Self::Strike(StrikeError::Everything) => "everything-struck",
             Self::Strike(StrikeError::NotThere) => "line-not-there",
             Self::Strike(_) => "bad-strike",
+            Self::Suggestion(_) => "bad-suggestion",
             Self::Household(HouseholdError::NeedsTwo) => "needs-two-guardians",
             Self::Household(HouseholdError::NotCounting) => "guardian-not-counting",
             Self::Household(HouseholdError::LastGuardian) => "last-guardian",
@@ -415,6 +419,7 @@ pub fn verify_order(
     if bill.revision != 1 || order.bill != bill.digest() {
         return Err(VerifyError::OtherBill);
     }
+    bill.check_without(&order.without)?;
     let Some(ordered_at) = book.seq_of(order.log_head) else {
         return Err(VerifyError::UnknownLogHead);
     };
@@ -483,6 +488,12 @@ pub fn verify_decision(
     let terms = match decision.verdict {
         Verdict::Approve => {
             let terms = bill.terms(&decision.struck, requote.map(Deref::deref))?;
+            if !order.without.iter().all(|line| decision.struck.contains(line)) {
+                return Err(StrikeError::NotAsked.into());
+            }
+            if decision.suggest.is_some() {
+                return Err(SuggestionError::WithApproval.into());
+            }
             if decision.total != terms.total {
                 return Err(VerifyError::WrongTotal);
             }
@@ -507,6 +518,9 @@ pub fn verify_decision(
             }
             if decision.first.is_some() {
                 return Err(VerifyError::FirstNod);
+            }
+            if let Some(suggestion) = &decision.suggest {
+                suggestion.check(bill, &order.without)?;
             }
             None
         }

@@ -1,10 +1,14 @@
 //! `docs/vectors.json`: one signed message of each kind, and forgeries with the code each is refused with. Other
 //! implementations (the phone page is one) check themselves against it. `UPDATE_VECTORS=1` writes it anew.
 
+// One JSON value of so many messages.
+#![recursion_limit = "256"]
+
 use nodpay_core::{
     Adjustment, AdjustmentKind, Amount, Choice, Country, Currency, Digest, Entry, GUARDIAN_COOLING_OFF_MS, HouseCaps,
-    HouseRules, Mandate, MerchantId, NewGuardian, NewWatchCap, Newcomers, Nonce, Outside, PinCommand, PinConsent,
-    PinState, Place, RecoveryKeys, Reduction, Text, Unfreeze, V1, Verdict, WatchSession, Weekday, Why, Window,
+    HouseRules, LineId, Mandate, MerchantId, NewGuardian, NewWatchCap, Newcomers, Nonce, Order, Outside, PinCommand,
+    PinConsent, PinState, Place, RecoveryKeys, Reduction, Suggestion, Text, Unfreeze, V1, Verdict, WatchSession,
+    Weekday, Why, Window,
 };
 use nodpay_protocol::{
     AssertionKind, GuardianClaim, Kind, RecoveryCode, Signer as _, challenge, check_digits, sign, sign_request,
@@ -231,6 +235,22 @@ fn vectors() -> Value {
         verify_decision(&shown, &cast.book(), &story.order, &story.bill, None, &cast.certificate).expect("sound");
     let shown_otherwise = cast.passkey.assert_shown(&approved, (payee, cny(1))).to_wire();
 
+    // A guardian refused with a suggestion, and the wearer asked again for just that.
+    let suggested = cast.refused_order(story.bill.clone(), cast.order(&story.bill, 8), Some(cast.only(&["1", "2"])));
+    let without = cast.only(&["1", "2"]).without(&suggested.bill, &[]).expect("whole lines");
+    let again = Order { without: without.clone(), ..cast.order_payload(&story.bill, 9) };
+    let again = cast.paid_order(story.bill.clone(), cast.sign_order(again), &without);
+    let bent_order = |without: Vec<LineId>| {
+        let order = Order { without, ..cast.order_payload(&story.bill, 9) };
+        cast.sign_order(order).wire().to_owned()
+    };
+    let bent_refusal = |verdict, suggest| {
+        let mut decision = cast.decision_payload(&story.order, &story.bill, None, &[], verdict);
+        decision.suggest = Some(suggest);
+        cast.sign_decision(&decision)
+    };
+    let more = cast.decision_payload(&again.order, &again.bill, None, &without[1..], Verdict::Approve);
+
     let mut wrong_total = cast.decision_payload(&story.order, &story.bill, None, &struck, Verdict::Approve);
     wrong_total.total = cny(1);
     let mut dear = cast.bill_payload(2, Reduction::Requote, Vec::new());
@@ -361,6 +381,14 @@ fn vectors() -> Value {
             "decision": message(decision.wire(), decision.digest().to_string()),
             "shown-decision": message(shown.wire(), shown.digest().to_string()),
             "refusal": message(refusal.wire(), refusal.digest().to_string()),
+            "suggesting-order": message(suggested.order.wire(), suggested.order.digest().to_string()),
+            "suggestion": message(
+                suggested.decision.as_ref().expect("decided").wire(),
+                suggested.decision.as_ref().expect("decided").digest().to_string()),
+            "again-order": message(again.order.wire(), again.order.digest().to_string()),
+            "again-decision": message(
+                again.decision.as_ref().expect("decided").wire(),
+                again.decision.as_ref().expect("decided").digest().to_string()),
             "payment": message(payment.wire(), payment.digest().to_string()),
             "cancel": message(cast.cancel(&story.order).wire(), cast.cancel(&story.order).digest().to_string()),
             "outcome": message(story.outcome.wire(), story.outcome.digest().to_string()),
@@ -458,6 +486,20 @@ fn vectors() -> Value {
               "wire": later_entry(Entry::EnrolWatch(short)) },
             { "as": "decision", "why": "another total", "code": "wrong-total", "wire": cast.sign_decision(&wrong_total) },
             { "as": "decision", "why": "the browser showed another total", "code": "other-payment-shown", "wire": shown_otherwise },
+            { "as": "decision", "why": "a suggestion with an approval", "code": "bad-suggestion",
+              "wire": bent_refusal(Verdict::Approve, cast.less_milk()) },
+            { "as": "decision", "why": "a suggestion of nothing", "code": "bad-suggestion",
+              "wire": bent_refusal(Verdict::Refuse, Suggestion::default()) },
+            { "as": "decision", "why": "a suggestion of all that was asked for", "code": "bad-suggestion",
+              "wire": bent_refusal(Verdict::Refuse, cast.only(&["1", "2", "3", "4", "5"])) },
+            { "as": "decision", "why": "a suggestion of more money than was asked for", "code": "bad-suggestion",
+              "wire": bent_refusal(Verdict::Refuse, Suggestion { up_to: Some(cny(3_650)), ..Suggestion::default() }) },
+            { "as": "order", "why": "every line is left out", "code": "everything-struck",
+              "wire": bent_order(["1", "2", "3", "4", "5"].map(line_id).to_vec()) },
+            { "as": "order", "why": "a line left out that is not on the bill", "code": "line-not-there",
+              "wire": bent_order(vec![line_id("9")]) },
+            { "as": "again-decision", "why": "a line is approved that was not asked for", "code": "bad-strike",
+              "wire": cast.sign_decision(&more) },
             { "as": "outcome", "why": "signed by the watch", "code": "bad-signature",
               "wire": sign(Kind::Outcome, nodpay_core::Outcome::clone(&story.outcome), &cast.watch_key).expect("signs").wire() },
         ],

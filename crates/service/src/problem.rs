@@ -280,6 +280,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::Bill(_)
         | VerifyError::Requote(_)
         | VerifyError::Strike(_)
+        | VerifyError::Suggestion(_)
         | VerifyError::Household(_)
         | VerifyError::OtherHousehold
         | VerifyError::OtherWatch

@@ -4,6 +4,7 @@
 
 mod access;
 mod cast;
+mod deciding;
 mod guardians;
 mod ledger;
 mod mandates;
@@ -17,6 +18,7 @@ mod requotes;
 
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
+pub use deciding::*;
 pub use guardians::*;
 pub use ledger::*;
 pub use mandates::*;
@@ -110,6 +112,7 @@ macro_rules! store_contract {
             a_household_has_caps
             household_caps_hold_whatever_comes_at_once
             a_guardian_is_away
+            what_a_wearer_spent
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -33,6 +33,7 @@ mod codes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod db;
+mod deciding;
 mod disputes;
 mod error;
 mod events;
@@ -66,6 +67,7 @@ use std::sync::Arc;
 use nodpay_core::{
     Amount, AskId, BasisPoints, BillId, CredentialId, Day, Digest, GuardianId, HouseholdId, Iban, MerchantId, OrderId,
     Outcome, PairingId, Payer, PublicKey, RailKind, RailReply, ScheduleId, Text, Timestamp, TransferId, WatchId,
+    WearerId,
 };
 use tokio::sync::broadcast;
 
@@ -77,6 +79,7 @@ use crate::sqlite::Sqlite;
 use crate::tx::{Fault, Tx};
 
 pub use address::{Address, AddressError};
+pub use deciding::Spent;
 pub use error::{Blame, StoreError};
 pub use ledger::hold_id;
 pub use rails::LEASE_MS as RAIL_LEASE_MS;
@@ -837,6 +840,17 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<OrderRow>, StoreError> {
         self.read(move |db| orders::orders(db, household, before, limit)).await
+    }
+
+    /// What a wearer's orders that came from `day` on, and from `month` on, have paid. `month` is not after `day`.
+    pub async fn spent(
+        &self,
+        household: HouseholdId,
+        wearer: WearerId,
+        day: Timestamp,
+        month: Timestamp,
+    ) -> Result<Spent, StoreError> {
+        self.read(move |db| deciding::spent(db, household, wearer, day, month)).await
     }
 
     /// What the evidence file of an ended order is made of.

@@ -6,12 +6,12 @@ pub mod postgres;
 
 use nodpay_core::{
     Adjustment, Amount, Bill, BillId, Cancel, CancelReason, Choice, CodeText, Country, CredentialId, Currency,
-    Decision, Digest, EnrolledWatch, Entry, FailReason, GUARDIAN_COOLING_OFF_MS, Guardian, GuardianId, HouseRules,
-    HouseholdId, Line, LineId, LogEntry, Mandate, MandateId, Mcc, MerchantCertificate, MerchantId, Minor,
+    Decision, Digest, EnrolledWatch, Entry, FailReason, GUARDIAN_COOLING_OFF_MS, Guardian, GuardianId, Hint,
+    HouseRules, HouseholdId, Line, LineId, LogEntry, Mandate, MandateId, Mcc, MerchantCertificate, MerchantId, Minor,
     NEW_WATCH_COOLING_OFF_MS, NewGuardian, NewWatchCap, Nonce, Occasion, Offset, Order, OrderId, Outcome,
     OutcomeCertificate, OutcomeKind, Outside, PairingId, Payment, PersonName, PinReport, PinState, Reduction,
-    ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck, WearerId, WearerMethod,
-    Weekday, Why, Window,
+    ResultReport, Salt, SuggestedLine, Suggestion, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck,
+    WearerId, WearerMethod, Weekday, Why, Window,
 };
 use nodpay_protocol::code::{ShopCode, write_shop_code};
 use nodpay_protocol::{
@@ -382,6 +382,7 @@ impl Cast {
             nonce: Nonce::from_bytes([number; 16]),
             reason: None,
             occasion: Some(Occasion::School),
+            without: Vec::new(),
         }
     }
 
@@ -428,6 +429,7 @@ impl Cast {
             at: START.plus_ms(2 * MINUTE_MS),
             pay_by: START.plus_ms(7 * MINUTE_MS),
             reason: None,
+            suggest: None,
         }
     }
 
@@ -598,9 +600,15 @@ impl Cast {
     /// A whole paid order with these lines struck, through the merchant's requote if the bill needs one.
     #[must_use]
     pub fn paid_story(&self, bill: Verified<Bill>, number: u8, struck: &[LineId]) -> Story {
+        let order = self.order(&bill, number);
+        self.paid_order(bill, order, struck)
+    }
+
+    /// The same of an order that is signed already.
+    #[must_use]
+    pub fn paid_order(&self, bill: Verified<Bill>, order: Verified<Order>, struck: &[LineId]) -> Story {
         let requote =
             (bill.reduction == Reduction::Requote && !struck.is_empty()).then(|| self.requote(&bill, struck, 2));
-        let order = self.order(&bill, number);
         let decision = self.decision_payload(&order, &bill, requote.as_ref(), struck, Verdict::Approve);
         let wire = self.sign_decision(&decision);
         let (decision, ..) =
@@ -609,7 +617,7 @@ impl Cast {
         let mut outcome = self.outcome_payload(&order, OutcomeKind::Paid, decision.total);
         outcome.decision = Some(decision.digest());
         outcome.payment = Some(payment.digest());
-        outcome.transfer = Some(TransferId::from_bytes([number; 16]));
+        outcome.transfer = Some(TransferId::from_bytes(*order.order.as_bytes()));
         let outcome = self.sign_outcome(outcome);
         let result = self.result(&order, &outcome);
         let payment = Some(payment);
@@ -662,6 +670,48 @@ impl Cast {
         let result = self.result(&order, &outcome);
         let (decision, first, payment) = (Some(decision), Some(first), Some(payment));
         Story { bill, requote: None, order, decision, first, cancel: None, payment, outcome, result }
+    }
+
+    /// A whole order that a guardian refused, with a suggestion or without.
+    #[must_use]
+    pub fn refused_order(&self, bill: Verified<Bill>, order: Verified<Order>, suggest: Option<Suggestion>) -> Story {
+        let mut refusal = self.decision_payload(&order, &bill, None, &[], Verdict::Refuse);
+        refusal.suggest = suggest;
+        refusal.reason = Some(Text::new("先吃饭 Eat first").expect("a note"));
+        let wire = self.sign_decision(&refusal);
+        let (decision, ..) =
+            verify_decision(&wire, &self.book(), &order, &bill, None, &self.certificate).expect("sound");
+        let mut outcome = self.outcome_payload(&order, OutcomeKind::Refused, bill.total());
+        outcome.decision = Some(decision.digest());
+        let outcome = self.sign_outcome(outcome);
+        let result = self.result(&order, &outcome);
+        Story {
+            bill,
+            requote: None,
+            order,
+            decision: Some(decision),
+            first: None,
+            cancel: None,
+            payment: None,
+            outcome,
+            result,
+        }
+    }
+
+    /// Only one milk of two, a small one, for at most ¥5.
+    #[must_use]
+    pub fn less_milk(&self) -> Suggestion {
+        let lines = vec![SuggestedLine { id: line_id("2"), quantity: 1 }];
+        Suggestion { lines, hint: Some(Hint::Smaller), up_to: Some(cny(500)) }
+    }
+
+    /// Only these lines of the cast's bill, whole.
+    #[must_use]
+    pub fn only(&self, ids: &[&str]) -> Suggestion {
+        let bill = self.bill_payload(1, Reduction::LinesSum, Vec::new());
+        let named = bill.lines.iter().filter(|line| ids.contains(&line.id.as_str()));
+        let lines = named.map(|line| SuggestedLine { id: line.id.clone(), quantity: line.quantity }).collect();
+        Suggestion { lines, ..Suggestion::default() }
     }
 
     #[must_use]

@@ -19,6 +19,7 @@ fn asked(minor: i64) -> Asked {
         country: Country::from_code("CN").expect("a country"),
         age: None,
         printed: false,
+        reduced: false,
         total: cny(minor),
         at: NOON,
     }

@@ -19,7 +19,7 @@ import { awayCard, firstNodSaid, forgetSettings, hasNodded, settingsPage } from 
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
 import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
 import { anchorFile, believe, readPin } from "./trust.js";
-import { verifyOrderView } from "./verify.js";
+import { askedTotal as askedOf, verifyOrderView } from "./verify.js";
 
 const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin"];
 const ASK_MS = 30_000;
@@ -407,7 +407,8 @@ function loginPage() {
 }
 
 const nameOf = (order) => state.home.names.get(order.order.payload.wearer)?.name ?? t("wearer.unknown");
-const askedTotal = (order) => ({ minor: (order.requote ?? order.bill).payload.total, currency: order.bill.payload.currency });
+const askedTotal = ({ bill, order, requote }) =>
+  requote ? { minor: requote.payload.total, currency: requote.payload.currency } : askedOf(bill.payload, order.payload.without);
 const entries = () => [...state.orders.values()].sort((one, other) => startOf(other) - startOf(one));
 const startOf = (entry) => entry.order?.order.payload.created ?? Infinity;
 const waitingOrders = () => entries().filter((entry) => entry.error || entry.view.state === "waiting");

@@ -29,9 +29,12 @@ const ICONS = {
   pause: "M9 6v12M15 6v12",
 };
 
-export function icon(name, size = "") {
+export const icon = (name, size = "") => shape(ICONS[name], size);
+
+/** A picture drawn with one line. */
+export function shape(path, size = "") {
   const svg = h(`svg.icon${size ? `.${size}` : ""}`, { viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" });
-  svg.append(h("path", { d: ICONS[name] }));
+  svg.append(h("path", { d: path }));
   return svg;
 }
 

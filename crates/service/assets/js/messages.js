@@ -405,7 +405,7 @@ const mandate = fields({
   offsets: list(fields({ from: at, minutes: whole(-0x8000, 0x7fff) })),
 });
 const WHYS = ["shop", "category", "place", "age", "weekday", "hour", "over-payment", "over-day", "over-week", "over-month",
-  "over-approval", "printed-code", "clock", "two-nods", "house-day", "house-week", "house-month"];
+  "over-approval", "printed-code", "reduced", "clock", "two-nods", "house-day", "house-week", "house-month"];
 const houseRules = fields({
   two_nods_above: maybe(amount),
   caps: maybe(fields({ utc_minutes: whole(-0x8000, 0x7fff), per_day: maybe(amount), per_week: maybe(amount), per_month: maybe(amount) })),
@@ -426,6 +426,14 @@ const entry = (value) => {
   };
   return Object.hasOwn(readers, kind) ? { kind, content: readers[kind](content) } : bad("an unknown kind of entry");
 };
+
+/** What a guardian would rather nod to; `quantity` is checked against the bill. */
+export const HINTS = ["smaller", "cheaper", "one", "healthier"];
+const suggestion = fields({
+  lines: orNone(list(fields({ id: lineId, quantity: whole(0, 0xffffffff) }))), hint: maybe(oneOf(...HINTS)), up_to: maybe(amount),
+});
+/** Longest note of a guardian's, in characters. */
+export const MAX_NOTE = 80;
 
 const OCCASIONS = ["school", "hungry", "thirsty", "birthday", "present", "journey"];
 /** The text of a scanned code, as it was read: line ends and wide spaces may stand in it, and it need not be normalised. */
@@ -459,7 +467,7 @@ const FORMS = {
   order: fields({
     v: v1, order: id, bill: digest, household: id, watch: id, wearer: id,
     wearer_check: fields({ method: oneOf("pin", "biometric"), at }), log_head: digest, created: at, expires: at, nonce: id,
-    reason: maybe(text(60)), occasion: maybe(oneOf(...OCCASIONS)),
+    reason: maybe(text(60)), occasion: maybe(oneOf(...OCCASIONS)), without: orNone(list(lineId)),
   }),
   payment: fields({
     v: v1, payment: id, order: digest, decision: maybe(digest), mandate: maybe(digest), bill: digest, payee: digest,
@@ -483,7 +491,7 @@ const FORMS = {
   decision: fields({
     v: v1, order: digest, bill: digest, struck: list(lineId), household: id, watch: id, wearer: id, payee: digest,
     total: amount, verdict: oneOf("approve", "refuse"), first: maybe(digest), guardian: id, credential, log_head: digest, at, pay_by: at,
-    reason: maybe(text(60)),
+    reason: maybe(text(MAX_NOTE)), suggest: maybe(suggestion),
   }),
 };
 

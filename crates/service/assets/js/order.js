@@ -6,9 +6,11 @@
 
 import { post, postMessage, serviceNow } from "./api.js";
 import { announce, focusHeading, h } from "./dom.js";
+import { addNote, askedAgain, newSaying, nodNote, noteField, readyNotes, spendingCard, suggestionForm, suggestionNote, suggestionOf } from "./deciding.js";
 import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
+import { goodsIcon } from "./goods.js";
 import { guardianName } from "./guardians.js";
-import { VerifyError, textProblem, typedText, utf8 } from "./messages.js";
+import { MAX_NOTE, VerifyError, textProblem, typedText, utf8 } from "./messages.js";
 import { showsPayments, signShownPayment, signWithPasskey } from "./passkey.js";
 import { ruleNote } from "./rules.js";
 import { hasNodded, nodsNote, othersNod } from "./settings.js";
@@ -17,15 +19,15 @@ import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
 
 const ASK_MS = 30_000;
 const ASK_DELAY_MS = 700;
-const MAX_REASON = 60;
+const LAST_MINUTE_MS = 60_000;
 
 const drafts = new Map();
 
 function draftOf(id) {
   if (!drafts.has(id)) {
     drafts.set(id, {
-      struck: null, refusing: false, reason: "", busy: false, problem: null, signed: null, asking: false, askTimer: 0, askProblem: null,
-      mine: false,
+      ...newSaying(), struck: null, refusing: false, busy: false, problem: null, signed: null, asking: false, askTimer: 0,
+      askProblem: null, mine: false, warned: false,
     });
   }
   return drafts.get(id);
@@ -39,6 +41,10 @@ function agreedStruck(order) {
   const kept = new Set(order.requote.payload.lines.map((line) => line.id));
   return order.bill.payload.lines.map((line) => line.id).filter((id) => !kept.has(id));
 }
+
+/** The same lines, and those that the wearer does not ask for. */
+const withLeftOut = (order, struck) =>
+  order.bill.payload.lines.map((line) => line.id).filter((id) => struck.includes(id) || order.order.payload.without.includes(id));
 
 const sameLines = (one, other) => one.length === other.length && one.every((id, at) => id === other[at]);
 
@@ -54,7 +60,7 @@ function current(state, entry, draft) {
   if (other) return { struck: other.payload.struck, agreed, all: false, terms: other.terms, ask: null, seconds: other };
   const asked = view.ask && view.ask.state === "asked" ? view.ask.struck : null;
   const own = hasNodded(state, order) ? order.first.payload.struck : null;
-  const struck = draft.struck ?? own ?? asked ?? agreed;
+  const struck = withLeftOut(order, draft.struck ?? own ?? asked ?? agreed);
   const all = struck.length === order.bill.payload.lines.length;
   const bySum = order.bill.payload.reduction === "lines-sum";
   let ask = null;
@@ -117,17 +123,19 @@ async function decide(ctx, entry, verdict) {
   if (draft.busy) return;
   const { terms, seconds } = current(state, entry, draft);
   const reason = typedText(draft.reason);
-  if (reason && textProblem(reason, MAX_REASON)) {
-    draft.problem = { code: `text-${textProblem(reason, MAX_REASON)}` };
+  if (reason && textProblem(reason, MAX_NOTE)) {
+    draft.problem = { code: `text-${textProblem(reason, MAX_NOTE)}` };
     ctx.render();
     return;
   }
+  const suggest = verdict === "refuse" ? suggestionOf(draft, order) : null;
   Object.assign(draft, { busy: true, problem: null });
   ctx.render();
   let decided = false;
   try {
     if (draft.signed?.verdict !== verdict || draft.signed.first !== seconds?.digest) {
-      const wire = await signDecision(state, order, verdict, { terms, reason, seconds });
+      const noted = verdict === "refuse" || terms.struck.length > 0 || draft.noting;
+      const wire = await signDecision(state, order, verdict, { terms, reason: noted && reason, suggest, seconds });
       draft.signed = { verdict, wire, first: seconds?.digest };
     }
     await postMessage(`/api/guardian/orders/${view.order_id}/decision`, draft.signed.wire);
@@ -146,7 +154,7 @@ async function decide(ctx, entry, verdict) {
   if (decided) focusHeading(); // the buttons are gone
 }
 
-async function signDecision(state, order, verdict, { terms, reason, seconds }) {
+async function signDecision(state, order, verdict, { terms, reason, suggest, seconds }) {
   const { book, guardian } = state.home;
   const now = serviceNow();
   const bill = order.requote ?? order.bill;
@@ -168,7 +176,8 @@ async function signDecision(state, order, verdict, { terms, reason, seconds }) {
     at: now,
     pay_by: now + MAX_DECISION_AGE_MS,
   };
-  if (reason && (!approve || terms.struck.length > 0)) said.reason = reason;
+  if (reason) said.reason = reason;
+  if (suggest) said.suggest = suggest;
   if (approve && seconds) said.first = seconds.digest;
   const payload = utf8(JSON.stringify(said));
   const wire = approve && (await showsPayments(guardian))
@@ -201,6 +210,9 @@ export function orderPage(ctx, id) {
   const name = state.home.names.get(order.order.payload.wearer)?.name ?? t("wearer.unknown");
   const waiting = view.state === "waiting";
   const now = current(state, entry, draft);
+  if (waiting && now.ask === "due" && draft.struck === null && !draft.askTimer) {
+    draft.askTimer = setTimeout(() => askShop(ctx, id), ASK_DELAY_MS); // what the wearer left out, only the shop can price
+  }
   return [
     h("h1.unseen", {}, t("order.title", { name })),
     wearerCard(order, name),
@@ -209,6 +221,7 @@ export function orderPage(ctx, id) {
     shopCard(order),
     codeCard(order, name),
     linesCard(ctx, entry, now, waiting),
+    waiting && spendingCard(ctx, entry, now.terms, name),
     waiting ? actions(ctx, entry, now, name) : files(entry),
   ];
 }
@@ -236,6 +249,7 @@ function wearerCard(order, name) {
     h("div", {},
       h("p.name", {}, name),
       h("p.badge.good", { testid: "wearer-check" }, icon("check"), t(`order.${said.wearer_check.method}-checked`, { time: when(said.wearer_check.at) })),
+      askedAgain(order),
       said.occasion && h("p.quote", { testid: "occasion" }, t(`occasion.${said.occasion}`)),
       said.reason && h("p.quote", {}, h("bdi", {}, `“${said.reason}”`))));
 }
@@ -285,7 +299,8 @@ function linesCard(ctx, entry, now, waiting) {
     h("ul", {},
       ...bill.lines.map((line) => lineRow(ctx, entry, line, price(line), struck.includes(line.id), waiting, now.seconds))),
     adjustments.length > 0 && !(waiting && now.all) && h("dl.sums", {},
-      ...adjustments.map((part) => h("div", {}, h("dt", {}, h("bdi", {}, part.name)), h("dd.amount", {}, money({ minor: part.amount, currency: bill.currency }))))),
+      ...adjustments.map((part) => h("div", {}, h("dt", {}, h("bdi", {}, part.name)),
+        h("dd.amount", {}, ...newPrice(bill.adjustments.find(({ kind, name }) => kind === part.kind && name === part.name) ?? part, part, bill.currency))))),
     !waiting && h("dl.sums.total", {}, h("div", {}, h("dt", {}, t("total")), h("dd.amount", { testid: "final-total" }, money(finalTotal(order))))));
 }
 
@@ -293,26 +308,34 @@ const finalTotal = (order) =>
   order.outcome?.payload.total ?? order.decision?.payload.total
   ?? { minor: (order.requote ?? order.bill).payload.total, currency: order.bill.payload.currency };
 
+/** An amount, and before it the old one where a requote changed it. */
+const newPrice = (before, { amount }, currency) => [
+  before.amount !== amount && h("s.soft", {}, money({ minor: before.amount, currency })), " ", money({ minor: amount, currency }),
+];
+
 function lineRow(ctx, entry, line, priced, struck, waiting, seconds) {
   const { currency } = entry.order.bill.payload;
   const draft = draftOf(entry.view.order_id);
+  const left = entry.order.order.payload.without.includes(line.id);
   const details = [
     line.quantity > 1 && t("order.times", { count: number(line.quantity), price: money({ minor: priced.unit_price, currency }) }),
     line.category,
     line.bundle !== undefined && t("order.bundled"),
   ].filter(Boolean).join(" · ");
   return h(`li.line${struck ? ".struck" : ""}`, { key: line.id, testid: `line-${line.id}` },
+    h("span.thing", {}, goodsIcon(line)),
     h("div.what", {},
       h("p.name", {}, struck ? h("s", {}, h("bdi", {}, line.name)) : h("bdi", {}, line.name),
         line.min_age !== undefined && h("span.age", {}, t("order.min-age", { age: number(line.min_age) }))),
       details && h("p.soft", {}, details)),
-    h("p.amount", {}, struck ? h("s", {}, money({ minor: line.amount, currency })) : money({ minor: priced.amount, currency })),
-    waiting && !seconds && h(`button.strike${struck ? ".struck" : ""}`, {
+    h("p.amount", {}, struck ? h("s", {}, money({ minor: line.amount, currency })) : newPrice(line, priced, currency)),
+    waiting && !left && !seconds && h(`button.strike${struck ? ".struck" : ""}`, {
       type: "button", testid: `strike-${line.id}`, "data-struck": String(struck), disabled: draft.busy,
       "aria-label": struck ? t("order.put-back", { name: line.name }) : t("order.strike", { name: line.name }),
       onclick: () => toggle(ctx, entry, line),
     }, icon(struck ? "undo" : "minus"), h("span", {}, struck ? t("order.back-short") : t("order.strike-short"))),
-    (!waiting || seconds) && struck && h("p.badge.stop", {}, t("order.taken-out")));
+    left && h("p.badge.wait", { testid: `left-out-${line.id}` }, t("deciding.left-out")),
+    (!waiting || seconds) && struck && !left && h("p.badge.stop", {}, t("order.taken-out")));
 }
 
 /** How the shop answers a strike that only it can price; always ends by itself. */
@@ -323,7 +346,7 @@ function askState(ctx, entry, now) {
     const lowered = entry.order.requote && now.struck.length > 0 && now.terms;
     return lowered ? h("p.badge.good", { testid: "requoted" }, icon("check"), t("order.requoted", { total: money(now.terms.total) })) : null;
   }
-  const putBack = h("button.plain", { type: "button", testid: "put-back", onclick: () => setStruck(ctx, entry, now.agreed) }, icon("undo"), t("order.put-it-back"));
+  const putBack = !sameLines(now.struck, withLeftOut(entry.order, now.agreed)) && h("button.plain", { type: "button", testid: "put-back", onclick: () => setStruck(ctx, entry, now.agreed) }, icon("undo"), t("order.put-it-back"));
   const again = h("button.plain", { type: "button", testid: "ask-again", onclick: () => askShop(ctx, view.order_id) }, t("order.ask-again"));
   if (now.ask === "refused") {
     return notice("bad", t("order.shop-says-no"), h("p.quote", { testid: "shop-reason" }, h("bdi", {}, `“${view.ask.reason}”`)), h("div.row", {}, putBack));
@@ -344,7 +367,12 @@ function actions(ctx, entry, now, name) {
   const enough = rail !== "wallet" || !now.terms || now.terms.total.currency !== balance.currency || now.terms.total.minor <= balance.minor;
   const asked = { minor: order.bill.payload.total, currency: order.bill.payload.currency };
   const lower = now.terms && now.terms.total.minor < asked.minor;
+  const note = now.all ? null : nodNote(ctx, draft, now.struck.length > order.order.payload.without.length, name);
   if (left <= 0) return h("div.actions", {}, notice("wait", t("order.time-over")));
+  if (left <= LAST_MINUTE_MS && !draft.warned) {
+    draft.warned = true;
+    announce(t("order.time-left", { time: timeLeft(left) }));
+  }
   return h("div.actions", { role: "region", "aria-label": t("order.decide") },
     timeBar(left, Math.max(1, order.order.payload.expires - order.order.payload.created), t("order.time-bar")),
     nodsNote(ctx, entry, now.terms?.total),
@@ -354,16 +382,18 @@ function actions(ctx, entry, now, name) {
       h("span.soft.clock", { testid: "time-left" }, t("order.time-left", { time: timeLeft(left) })),
       lower && h("s.soft", {}, money(asked)),
       h("strong.amount", { testid: "total", "aria-live": "polite" }, now.terms ? money(now.terms.total) : "—")),
-    now.terms && enough && !now.nodded && h("p.soft", {},
-      rail === "wallet"
-        ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
-        : t(`order.rail-${rail}`),
-      draft.refusing ? null : ` · ${t("order.no-undo")}`),
+    h("div.beside", {},
+      now.terms && enough && !now.nodded && h("p.soft", {},
+        rail === "wallet"
+          ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
+          : t(`order.rail-${rail}`)),
+      !draft.refusing && !now.all && !now.nodded && !note && addNote(ctx, draft)),
     !enough && notice("bad", t("order.too-little", { balance: money(balance) })),
     draft.problem && notice("bad", problemText(draft.problem)),
-    draft.refusing ? refusal(ctx, entry, name) : [
-      !now.all && !now.nodded && now.struck.length > 0 && h("div.refusal", {}, ...reasonField(ctx, draft, t("order.why-struck", { name }))),
-      now.all && h("p.soft", {}, t("order.all-struck"), " ", t("order.no-undo")),
+    draft.refusing ? refusal(ctx, entry, now, name) : [
+      !now.nodded && note,
+      now.all && h("p.soft", {}, t("order.all-struck")),
+      !now.nodded && noUndo(),
       h("div.buttons", {},
         !now.all && h("button.refuse", {
           type: "button", testid: "refuse", disabled: draft.busy,
@@ -381,31 +411,22 @@ function actions(ctx, entry, now, name) {
     ]);
 }
 
-/** The guardian's own words, which the watch shows. */
-function reasonField(ctx, draft, label) {
-  const left = MAX_REASON - [...typedText(draft.reason)].length;
-  return [
-    h("label.field", {}, h("span", {}, label),
-      h("input", {
-        type: "text", value: draft.reason, testid: "reason", maxlength: 120, autocomplete: "off", enterkeyhint: "done",
-        oninput: (event) => { Object.assign(draft, { reason: event.target.value, signed: null }); ctx.render(); },
-      })),
-    left < 0 && h("p.wrong", { role: "alert" }, t("problem.text-too-long")),
-  ];
-}
+/** Said before anything is signed. */
+const noUndo = () => h("p.soft.no-undo", { testid: "no-undo" }, icon("warning"), h("span", {}, t("order.no-undo")));
 
-function refusal(ctx, entry, name) {
+function refusal(ctx, entry, now, name) {
   const draft = draftOf(entry.view.order_id);
+  const suggest = suggestionOf(draft, entry.order);
   return h("div.refusal", {},
-    ...reasonField(ctx, draft, t("order.reason", { name })),
-    h("div.chips", {},
-      ...["later", "enough", "talk"].map((key) => h("button.chip", {
-        type: "button", onclick: () => { Object.assign(draft, { reason: t(`order.reason.${key}`), signed: null }); ctx.render(); },
-      }, t(`order.reason.${key}`)))),
-    h("p.soft", {}, t("order.no-undo")),
+    ...noteField(ctx, draft, t("order.reason", { name })),
+    readyNotes(ctx, draft),
+    suggestionForm(ctx, entry, draft, now.struck),
+    noUndo(),
     h("div.buttons", {},
       h("button.plain", { type: "button", testid: "refuse-cancel", onclick: () => { draft.refusing = false; ctx.render(); } }, t("cancel")),
-      busyButton("button.main.stop", { type: "button", testid: "refuse-confirm", onclick: () => decide(ctx, entry, "refuse") }, draft.busy, icon("cross"), t("order.refuse-now"))));
+      busyButton("button.main.stop", {
+        type: "button", testid: "refuse-confirm", disabled: suggest === undefined, onclick: () => decide(ctx, entry, "refuse"),
+      }, draft.busy, icon("cross"), t(suggest ? "deciding.refuse-and-suggest" : "order.refuse-now"))));
 }
 
 /** An open order that is decided: its rail was asked for the money, the watch may pay, or its rail is paying. */
@@ -430,7 +451,8 @@ function ending(ctx, entry, name) {
     view.asking && h("p", { testid: "asking", role: "status" }, t(`asking.${view.asking}`)),
     view.confirm_url?.startsWith("https://") && h("a.main", { href: view.confirm_url, testid: "confirm-with-bank" }, icon("shield"), t("asking.confirm")),
     outcome?.outcome === "failed" && h("p", {}, t(`fail.${outcome.reason}`)),
-    order.decision?.payload.reason && h("p.quote", {}, h("bdi", {}, `“${order.decision.payload.reason}”`)),
+    order.decision?.payload.reason && h("p.quote", { testid: "note" }, h("bdi", {}, `“${order.decision.payload.reason}”`)),
+    suggestionNote(order),
     kind === "cancelled" && h("p", {}, t(`cancel-reason.${order.cancel.payload.reason}`, { name })),
     ["approved", "holding"].includes(kind) && left > 0 && timeBar(left, MAX_DECISION_AGE_MS, t("order.time-bar")),
     kind === "approved" && h("p.soft", {}, left > 0 ? t("ending.pay-by", { time: timeLeft(left) }) : t("order.time-over")),

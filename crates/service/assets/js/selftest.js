@@ -12,11 +12,18 @@ import {
 } from "./verify.js";
 import { CURRENCIES, readCode } from "./code.js";
 import { basketLines, priced, requoted } from "./basket.js";
+import { kindOf } from "./goods.js";
 import { encodeQr } from "./qr.js";
 import { isLooser } from "./mandates.js";
 import { newRecoveryCode, readRecoveryCode, recoveryKey } from "./recovery-code.js";
 
 const PAYLOAD_ONLY = 200;
+
+/** What the first word that fits takes a name for. */
+const GOODS = {
+  可乐: "drink", "牛奶 Milk 250 ml": "drink", 大白兔奶糖: "sweet", 水果: "fruit", 水彩颜料: "pencil", 书包: "other", 漫画书: "book",
+  "全麦面包 Wholemeal bread": "food", steak: "other", Strawberries: "fruit", "Bus ticket": "journey",
+};
 
 /** Gives `[{name, ok, detail}]`, one a check; nothing is thrown. */
 export async function runVectors(vectors) {
@@ -70,6 +77,10 @@ export async function runVectors(vectors) {
   await message("decision", () => verifyDecision(wire("decision"), held.book, held.order, held.bill, null, certificate));
   await message("shown-decision", () => verifyDecision(wire("shown-decision"), held.book, held.order, held.bill, null, certificate));
   await message("refusal", () => verifyDecision(wire("refusal"), held.book, held.order, held.bill, null, certificate));
+  await message("suggesting-order", async () => (await anyWatch("bill", "suggesting-order")).order);
+  await message("suggestion", () => verifyDecision(wire("suggestion"), held.book, held["suggesting-order"], held.bill, null, certificate));
+  await message("again-order", async () => (await anyWatch("bill", "again-order")).order);
+  await message("again-decision", () => verifyDecision(wire("again-decision"), held.book, held["again-order"], held.bill, null, certificate));
   await message("requoted-decision", () =>
     verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], held.requote, certificate));
   await message("payment", () => verifyPayment(wire("payment"), held.book, held.order, held.decision));
@@ -188,6 +199,9 @@ export async function runVectors(vectors) {
     "session-order": (forged) => verifyOrder(forged, held.later, trust.watch, held.bill),
     "pin-report": (forged) => verifyPinReport(forged, held.book, trust.watch),
     decision: (forged) => verifyDecision(forged, held.book, held.order, held.bill, null, certificate),
+    suggestion: (forged) => verifyDecision(forged, held.book, held["suggesting-order"], held.bill, null, certificate),
+    "again-order": async (forged) => verifyOrder(forged, held.book, trust.watch, held.bill),
+    "again-decision": (forged) => verifyDecision(forged, held.book, held["again-order"], held.bill, null, certificate),
     "mandate-payment": async (forged, { order } = {}) =>
       underRule(forged, order ? await verifyOrder(order, held.ruled, trust.watch, held.bill) : held["mandate-order"]),
     "mandate-refusal": (forged) => byRule(forged, held["mandate-refused-order"]),
@@ -236,6 +250,7 @@ export async function runVectors(vectors) {
   await check("own signatures", ownSignatures);
   await check("texts", texts);
   await check("baskets", baskets);
+  await check("pictures of goods", () => Object.entries(GOODS).filter(([name, kind]) => kindOf(name) !== kind).join(" · "));
   await check("QR", () => (encodeQr("nodpay", "M").length === 21 && encodeQr("x".repeat(858), "L").length === 97 ? "" : "size"));
   return results;
 }

@@ -132,4 +132,6 @@ export function timeLeft(ms) {
 }
 
 export const number = (value) => new Intl.NumberFormat(LANGUAGES[current]).format(value);
+/** "a, b and c". */
+export const listed = (names) => new Intl.ListFormat(LANGUAGES[current]).format(names);
 export const currencyName = (code) => new Intl.DisplayNames(LANGUAGES[current], { type: "currency" }).of(code);

@@ -323,6 +323,43 @@ export function splitBill(bill, struck) {
   return { struck: out, kept };
 }
 
+/** Whether an order of `bill` (revision 1) may leave these lines out. */
+function checkWithout(bill, without) {
+  if (bill.reduction === "lines-sum") billTerms(bill, without);
+  else splitBill(bill, without);
+}
+
+/** What an order that leaves `without` out may come to: the sum of its lines, or the whole bill where only the shop can say. */
+export function askedTotal(bill, without) {
+  const total = bill.reduction === "lines-sum" ? billTerms(bill, without).total.minor : bill.total;
+  return { minor: total, currency: bill.currency };
+}
+
+/** The lines that a suggestion names, each with how many of it; null where one was not asked for, or out of order. */
+export function suggestedLines(suggestion, bill, without) {
+  const asked = bill.lines.filter((line) => !without.includes(line.id));
+  let from = 0;
+  const named = suggestion.lines.map(({ id, quantity }) => {
+    while (from < asked.length && asked[from].id !== id) from += 1;
+    from += 1;
+    return { line: asked[from - 1], quantity };
+  });
+  return named.every(({ line }) => line) ? named : null;
+}
+
+/** Whether a refusal of an order that leaves `without` out may suggest this. */
+export function checkSuggestion(suggestion, bill, without) {
+  const wrong = (holds, why) => need(holds, "bad-suggestion", why);
+  const { lines, hint, up_to } = suggestion;
+  wrong(lines.length > 0 || hint !== undefined || up_to !== undefined, "nothing");
+  const named = suggestedLines(suggestion, bill, without);
+  wrong(named, "lines");
+  wrong(named.every(({ line, quantity }) => quantity >= 1 && quantity <= line.quantity), "quantity");
+  const asked = bill.lines.filter((line) => !without.includes(line.id)).length;
+  wrong(named.length < asked || named.some(({ line, quantity }) => quantity !== line.quantity), "everything");
+  wrong(!up_to || (up_to.minor > 0 && up_to.currency === bill.currency && up_to.minor < bill.total), "amount");
+}
+
 /** What is to be paid when `struck` is taken out of `bill` (revision 1): by summing up, or by a checked `requote`. */
 export function billTerms(bill, struck, requote) {
   const split = splitBill(bill, struck);
@@ -408,6 +445,7 @@ export async function verifyOrder(wire, book, watch, bill) {
   need(said.household === book.household, "other-household");
   need(said.wearer === enrolled.wearer, "other-wearer");
   need(bill.payload.revision === 1 && said.bill === bill.digest, "other-bill");
+  checkWithout(bill.payload, said.without);
   const orderedAt = book.seqOf(said.log_head);
   need(orderedAt >= 0, "unknown-log-head");
   const life = said.expires - said.created;
@@ -452,6 +490,8 @@ export async function verifyDecision(wire, book, order, bill, requote, certifica
   let terms = null;
   if (said.verdict === "approve") {
     terms = billTerms(bill.payload, said.struck, requote?.payload);
+    need(order.payload.without.every((id) => said.struck.includes(id)), "bad-strike", "a line that was not asked for");
+    need(said.suggest === undefined, "bad-suggestion", "with an approval");
     need(sameAmount(said.total, terms.total), "wrong-total");
     need(shown || !guardian.shown_payments, "payment-not-shown");
     need(!shown || isPayment(shown, certificate, terms.total), "other-payment-shown");
@@ -460,6 +500,7 @@ export async function verifyDecision(wire, book, order, bill, requote, certifica
     need(said.struck.length === 0, "bad-strike", "a refusal strikes nothing");
     need(said.first === undefined, "bad-first-nod", "a refusal seconds nothing");
     need(sameAmount(said.total, { minor: current.payload.total, currency: current.payload.currency }), "wrong-total");
+    if (said.suggest) checkSuggestion(said.suggest, bill.payload, order.payload.without);
   }
   return { payload: said, wire, digest: await messageDigest("decision", wire), terms };
 }

@@ -2,6 +2,7 @@
 
 mod away;
 pub(crate) mod compose;
+mod deciding;
 mod guardian;
 mod guardians;
 mod merchant;
@@ -86,6 +87,7 @@ routes! {
     get "/api/guardian/orders" guardian::orders, Guardian;
     get "/api/guardian/orders/{order}" guardian::order, Guardian;
     get "/api/guardian/orders/{order}/evidence" guardian::evidence, Guardian;
+    get "/api/guardian/orders/{order}/spending" deciding::spending, Guardian;
     post "/api/guardian/orders/{order}/strike" guardian::strike, Guardian;
     post "/api/guardian/orders/{order}/decision" guardian::decide, Guardian;
     post "/api/guardian/log" guardian::append, Guardian;

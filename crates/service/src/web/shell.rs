@@ -67,6 +67,8 @@ impl Page {
                 "passkey",
                 "keys",
                 "order",
+                "deciding",
+                "goods",
                 "pairing",
                 "qr",
                 "guardians",

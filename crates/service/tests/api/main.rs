@@ -5,6 +5,7 @@ mod bad_input;
 mod bank_files;
 mod bank_folder;
 mod card;
+mod deciding;
 mod flow;
 mod guardians;
 mod localstripe;

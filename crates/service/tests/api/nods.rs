@@ -47,7 +47,7 @@ fn nods(
     let one = timed(one);
     let wire = household.cast.sign_decision(&one);
     let (signed, ..) =
-        verify_decision(&wire, &household.cast.book(), order, bill, None, &cast.certificate).expect("sound");
+        verify_decision(&wire, &household.cast.book(), order, bill, None, &household.cast.certificate).expect("sound");
     [one, timed(Decision { first: Some(signed.digest()), ..two })]
 }
 
@@ -182,6 +182,7 @@ fn a_guardian_is_away_and_comes_back() {
         &order,
         &bill,
         None,
+        &household.cast.certificate,
     )
     .expect("sound");
     app.watch_post(&household.cast, &order, "payment", household.cast.payment(&order, &decision).wire()).ok();

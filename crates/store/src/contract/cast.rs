@@ -274,6 +274,7 @@ impl Family {
             nonce: Nonce::from_bytes(fresh()),
             reason: None,
             occasion: None,
+            without: Vec::new(),
         };
         let message = message("order", &order);
         let asked = Asked {
@@ -284,6 +285,7 @@ impl Family {
             country: Country::from_code("CN").expect("a country"),
             age: None,
             printed: bill.watch.is_some(),
+            reduced: false,
             total: bill.total,
             at: now,
         };
@@ -331,6 +333,7 @@ impl Family {
             at: now,
             pay_by: now.plus_ms(5 * MINUTE_MS),
             reason: None,
+            suggest: None,
         };
         let message = message("decision", &decision);
         Decide { order: row.order, decision, message, counter: 0 }

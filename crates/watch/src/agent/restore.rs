@@ -8,6 +8,7 @@ use nodpay_protocol::{
 use super::household::{Household, verify_certificates};
 use super::order::{GivenUp, Nod, OpenOrder, Paying, Stage};
 use super::pairing::Pairing;
+use super::shop::Offer;
 use super::{Agent, Owner};
 use crate::clock::{ServiceClock, Turn};
 use crate::journal::{HouseholdRecord, Journal, JournalError, OrderRecord, OwnerRecord, PairingRecord, StageRecord};
@@ -82,6 +83,9 @@ fn household(record: HouseholdRecord, demo_keys: bool) -> Result<Household, Veri
     for order in record.orders {
         let order = open_order(order, &home)?;
         home.orders.push(order);
+    }
+    if let Some(again) = record.ended.iter().filter_map(|ended| ended.suggestion.as_ref()?.again.as_ref()).next() {
+        Offer::again(again, &home.pins)?;
     }
     home.ended = record.ended;
     home.reports = record.reports;
