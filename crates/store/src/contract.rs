@@ -13,6 +13,7 @@ mod races;
 mod rails;
 mod random;
 mod requotes;
+mod seeing;
 
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
@@ -25,6 +26,7 @@ pub use races::*;
 pub use rails::*;
 pub use random::*;
 pub use requotes::*;
+pub use seeing::*;
 
 /// Makes one test of each contract function; `$open` gives an empty store and something that keeps it alive.
 #[macro_export]
@@ -101,6 +103,8 @@ macro_rules! store_contract {
             a_proposed_rule_holds_once_it_is_seconded
             rules_know_their_watch_time_and_money
             caps_hold_whatever_comes_at_once
+            history_is_found
+            history_comes_in_pages
         }
     };
     (@each $open:path; $($name:ident)*) => {$(
