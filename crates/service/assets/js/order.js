@@ -11,7 +11,8 @@ import { guardianName } from "./guardians.js";
 import { VerifyError, textProblem, typedText, utf8 } from "./messages.js";
 import { signWithPasskey } from "./passkey.js";
 import { ruleNote } from "./rules.js";
-import { clock, day, money, number, problemText, t, timeLeft, when } from "./texts.js";
+import { storyCard } from "./story.js";
+import { day, money, number, problemText, t, timeLeft, when } from "./texts.js";
 import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
 
 const ASK_MS = 30_000;
@@ -198,6 +199,7 @@ export function orderPage(ctx, id) {
     shopCard(order),
     codeCard(order, name),
     linesCard(ctx, entry, now, waiting),
+    !waiting && storyCard(state, entry),
     waiting ? actions(ctx, entry, now, name) : files(entry),
   ];
 }
@@ -423,8 +425,6 @@ function ending(ctx, entry, name) {
     ["approved", "holding"].includes(kind) && left > 0 && timeBar(left, MAX_DECISION_AGE_MS, t("order.time-bar")),
     kind === "approved" && h("p.soft", {}, left > 0 ? t("ending.pay-by", { time: timeLeft(left) }) : t("order.time-over")),
     order.decision && !draft.mine && h("p.soft", { testid: "decided-by" }, decidedBy(ctx, order)),
-    h("ol.steps", {},
-      ...steps(order).map(({ at, text, testid }) => h("li", { testid }, icon("check"), h("span", {}, text), h("time", {}, clock(at))))),
     outcome && !order.result && h("p.soft", { testid: "no-result" }, t("ending.watch-silent")));
 }
 
@@ -433,18 +433,6 @@ function decidedBy(ctx, order) {
   if (own) return t("ending.by-you", { time: when(order.decision.payload.at) });
   const { guardian, verdict, at } = order.decision.payload;
   return t(`order.answered.${verdict}`, { name: guardianName(ctx.state.home, guardian), time: when(at) });
-}
-
-function steps(order) {
-  const done = [];
-  if (order.decision) done.push({ at: order.decision.payload.at, text: t(`step.${order.decision.payload.verdict}`), testid: "step-decision" });
-  if (order.payment) done.push({ at: order.payment.payload.at, text: t("step.payment"), testid: "step-payment" });
-  if (order.cancel) done.push({ at: order.cancel.payload.at, text: t("step.cancel"), testid: "step-cancel" });
-  if (order.outcome) done.push({ at: order.outcome.payload.at, text: t(`step.outcome-${order.outcome.payload.outcome}`), testid: "step-outcome" });
-  if (order.result) {
-    done.push({ at: order.result.payload.at, text: t("step.result", { outcome: t(`outcome.${order.result.payload.seen}`) }), testid: "result" });
-  }
-  return done;
 }
 
 function files(entry) {
