@@ -16,11 +16,11 @@ use crate::browser::Window;
 const API_KEY: [u8; 32] = [0x42; 32];
 
 /// The service in this process, the shop, and the household's watch.
-struct Stage {
-    app: App,
-    clock: ManualClock,
-    address: String,
-    cast: Cast,
+pub(crate) struct Stage {
+    pub(crate) app: App,
+    pub(crate) clock: ManualClock,
+    pub(crate) address: String,
+    pub(crate) cast: Cast,
     server: tokio::task::JoinHandle<()>,
     _folder: tempfile::TempDir,
 }
@@ -32,7 +32,7 @@ impl Drop for Stage {
 }
 
 impl Stage {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut cast = Cast::new(0);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -91,7 +91,7 @@ impl Stage {
     }
 
     /// A token of this kind, in an invitation's text form.
-    async fn invitation(&self, kind: InvitationKind, seed: u8) -> String {
+    pub(crate) async fn invitation(&self, kind: InvitationKind, seed: u8) -> String {
         let token = nodpay_core::Bytes::<32, 32>::try_from(vec![seed; 32]).unwrap();
         let hash = TokenHash(sha256(token.as_bytes()));
         let expires = START.plus_ms(60 * 60 * 1000);
@@ -99,7 +99,7 @@ impl Stage {
         token.to_string()
     }
 
-    async fn post(&self, path: &str, headers: &[(&str, &str)], kind: &str, body: String) -> Value {
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], kind: &str, body: String) -> Value {
         let address = format!("{}{path}", self.address);
         let headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -119,7 +119,7 @@ impl Stage {
     }
 
     /// The watch claims the pairing whose code the phone shows.
-    async fn claim(&mut self, code: &PairingCode) {
+    pub(crate) async fn claim(&mut self, code: &PairingCode) {
         let key = self.cast.watch_key.public_key();
         let (pairing, household, watch): (PairingId, _, _) = (code.pairing, code.household, self.cast.watch);
         let proof = code.secret.prove(pairing, household, watch, &key);
@@ -131,7 +131,7 @@ impl Stage {
     }
 
     /// The log as everybody folds it.
-    async fn book(&mut self) -> LogBook {
+    pub(crate) async fn book(&mut self) -> LogBook {
         let log = self.app.store().log(self.cast.household, 0).await.unwrap();
         self.cast.log = log.into_iter().map(|entry| entry.wire).collect();
         self.cast.book()
@@ -149,16 +149,16 @@ impl Stage {
     }
 }
 
-fn base64_url(bytes: &[u8]) -> String {
+pub(crate) fn base64_url(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
-async fn go(window: &Window, hash: &str) {
+pub(crate) async fn go(window: &Window, hash: &str) {
     window.client.execute(&format!("location.hash = '{hash}'"), vec![]).await.unwrap();
 }
 
-async fn type_into(window: &Window, testid: &str, text: &str) {
+pub(crate) async fn type_into(window: &Window, testid: &str, text: &str) {
     window.text(&format!("[data-testid={testid}]")).await;
     let script = format!(
         "const field = document.querySelector('[data-testid={testid}]'); field.value = {}; \
@@ -169,7 +169,7 @@ async fn type_into(window: &Window, testid: &str, text: &str) {
 }
 
 /// Some time later they have logged in again: sessions are shorter.
-async fn time_passes(stage: &Stage, ms: i64, windows: &[&Window]) {
+pub(crate) async fn time_passes(stage: &Stage, ms: i64, windows: &[&Window]) {
     stage.clock.advance_ms(ms + 5 * 60 * 1000);
     for window in windows {
         window.client.goto(&format!("{}/app", stage.address)).await.unwrap();
