@@ -29,12 +29,14 @@ pub(crate) fn csv_line(moved: &Move, span: &Span, names: &Names) -> Result<Strin
     let at = span.zoned(moved.at);
     let said = Said::of(moved, names)?;
     let order = said.order;
-    let [wearer, shop, items, reason] =
-        [said.wearer, said.shop, &said.items, said.reason].map(|text| if text.is_empty() { String::new() } else { quoted(text) });
+    let [wearer, shop, items, reason] = [said.wearer, said.shop, &said.items, said.reason]
+        .map(|text| if text.is_empty() { String::new() } else { quoted(text) });
     let category = said.category.map_or("", Category::as_str);
     let (kind, amount, currency) = (kind_name(&moved.kind), moved.amount.decimal(), moved.amount.currency());
     let (date, time, transfer) = (at.date(), at.strftime("%H:%M:%S"), moved.transfer);
-    Ok(format!("{date},{time},{kind},{wearer},{shop},{category},{items},{amount},{currency},{reason},{order},{transfer}\r\n"))
+    Ok(format!(
+        "{date},{time},{kind},{wearer},{shop},{category},{items},{amount},{currency},{reason},{order},{transfer}\r\n"
+    ))
 }
 
 const fn kind_name(kind: &MoveKind) -> &'static str {
@@ -76,14 +78,9 @@ impl<'a> Said<'a> {
                 reason,
                 order: order.to_string(),
             },
-            MoveKind::PaidIn | MoveKind::PaidOut => Self {
-                wearer: "",
-                shop: "",
-                category: None,
-                items: String::new(),
-                reason: "",
-                order: String::new(),
-            },
+            MoveKind::PaidIn | MoveKind::PaidOut => {
+                Self { wearer: "", shop: "", category: None, items: String::new(), reason: "", order: String::new() }
+            }
         })
     }
 }

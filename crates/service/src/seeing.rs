@@ -181,7 +181,12 @@ pub(crate) struct Move {
 #[derive(Clone, Debug)]
 pub(crate) enum MoveKind {
     Purchase(Purchase),
-    Refund { shop: Arc<Verified<MerchantCertificate>>, wearer: WearerId, order: OrderId, reason: String },
+    Refund {
+        shop: Arc<Verified<MerchantCertificate>>,
+        wearer: WearerId,
+        order: OrderId,
+        reason: String,
+    },
     /// Into the wallet.
     PaidIn,
     /// Out of the wallet, to its family.
@@ -270,8 +275,9 @@ impl Walk {
 
 fn purchase(app: &App, row: HistoryRow) -> Result<Move, ApiError> {
     let shop = verified::certificate(app, &row.certificate)?;
-    let (transfer, posted) =
-        row.posted.ok_or_else(|| ApiError::Internal(format!("order {}: it is paid, but nothing was posted", row.order)))?;
+    let (transfer, posted) = row
+        .posted
+        .ok_or_else(|| ApiError::Internal(format!("order {}: it is paid, but nothing was posted", row.order)))?;
     let nothing = Amount::new(Minor::ZERO, row.total.currency());
     let amount = nothing.minus(row.total).map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok(Move { at: row.received, posted, transfer, amount, kind: MoveKind::Purchase(Purchase { shop, row }) })
@@ -302,7 +308,9 @@ mod tests {
         for zone in ["", "Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe/Berlin\0", &"A".repeat(65)] {
             assert!(matches!(Span::of_days(None, None, Some(zone)), Err(ApiError::TimeZone(_))), "{zone}");
         }
-        for (from, to) in [(Some("2026-11-31"), None), (None, Some("yesterday")), (Some("2026-11-02"), Some("2026-11-01"))] {
+        for (from, to) in
+            [(Some("2026-11-31"), None), (None, Some("yesterday")), (Some("2026-11-02"), Some("2026-11-01"))]
+        {
             assert!(matches!(Span::of_days(from, to, None), Err(ApiError::Form(_))), "{from:?} {to:?}");
         }
         for month in ["2026", "2026-13", "2026-1", "2026-11-01", "-1-11"] {

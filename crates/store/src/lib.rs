@@ -81,7 +81,8 @@ pub use error::{Blame, StoreError};
 pub use ledger::hold_id;
 pub use rails::LEASE_MS as RAIL_LEASE_MS;
 pub use seeing::{
-    Ending, HistoryAsked, HistoryPage, HistoryRow, MAX_HISTORY_PAGE, MAX_LOOKED_AT, MAX_MOVES, Moves, RefundMove, WalletMove,
+    Ending, HistoryAsked, HistoryPage, HistoryRow, MAX_HISTORY_PAGE, MAX_LOOKED_AT, MAX_MOVES, Moves, RefundMove,
+    WalletMove,
 };
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,

@@ -3,6 +3,9 @@
 //! No index serves this alone: placing and paying orders would have to write it. A household's orders are numbered in the order
 //! they came, so a day is found by halving their numbers, and one call looks at [`MAX_LOOKED_AT`] of them at most, whatever it
 //! finds; the caller goes on with `next`.
+//!
+//! SQLite walks its index from the first lower bound that a statement names, so the one that matters stands first; `no > 0` is
+//! for PostgreSQL's index.
 
 use nodpay_core::{
     Amount, Digest, HouseholdId, LineId, MerchantId, OrderId, OutcomeKind, Text, Timestamp, TransferId, WatchId,
@@ -164,7 +167,7 @@ fn history(
          JOIN certificates c ON c.digest = b.certificate
          JOIN messages cm ON cm.id = c.message
          LEFT JOIN settlements s ON s.household = o.household AND s.transfer = o.hold AND s.result = 'post'
-         WHERE o.household = ?1 AND o.no > 0 AND o.no < ?2 AND o.no >= ?3 AND o.received >= ?4 AND o.received < ?5
+         WHERE o.household = ?1 AND o.no >= ?3 AND o.no > 0 AND o.no < ?2 AND o.received >= ?4 AND o.received < ?5
            AND o.wearer = coalesce(?6, o.wearer) AND b.merchant = coalesce(?7, b.merchant)
            AND coalesce(o.outcome_kind, 'open') = coalesce(?8, o.outcome_kind, 'open') AND o.refunded >= ?9
          ORDER BY o.no DESC LIMIT ?10",
@@ -254,7 +257,7 @@ fn first_since(db: Db<'_>, household: HouseholdId, at: Timestamp) -> Result<i64,
             db,
             "orders",
             household,
-            "SELECT no, order_id, received FROM orders WHERE household = ?1 AND no > 0 AND no >= ?2 ORDER BY no LIMIT 1",
+            "SELECT no, order_id, received FROM orders WHERE household = ?1 AND no >= ?2 AND no > 0 ORDER BY no LIMIT 1",
             params![household.as_bytes(), middle],
             stand,
         )?;
@@ -320,7 +323,7 @@ fn shops(db: Db<'_>, household: HouseholdId) -> Result<Vec<Message>, StoreError>
         "orders",
         household,
         "SELECT DISTINCT b.certificate FROM orders o JOIN bills b ON b.no = o.bill_no
-         WHERE o.household = ?1 AND o.no > 0 AND o.no >= ?2",
+         WHERE o.household = ?1 AND o.no >= ?2 AND o.no > 0",
         params![household.as_bytes(), oldest],
         |cells| cells.id(),
     )?;

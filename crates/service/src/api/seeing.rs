@@ -86,8 +86,7 @@ pub(super) async fn history(
 ) -> Result<Json<History>, ApiError> {
     let span = Span::of_days(query.from.as_deref(), query.to.as_deref(), query.tz.as_deref())?;
     let ending = query.outcome.map(Ending::from);
-    let asked =
-        HistoryAsked { from: span.from, to: span.to, wearer: query.wearer, merchant: query.shop, ending };
+    let asked = HistoryAsked { from: span.from, to: span.to, wearer: query.wearer, merchant: query.shop, ending };
     let sought = Sought::new(query.text.as_deref(), query.category)?;
     let found = seeing::find(&app, session.household, &asked, &sought, query.before, PAGE).await?;
     let mut orders = Vec::with_capacity(found.orders.len());
@@ -162,8 +161,7 @@ pub(super) async fn export(
     let name = format!("attachment; filename=\"nodpay{}{}.{ending}\"", part(query.from), part(query.to));
     let name = HeaderValue::try_from(name).map_err(|error| ApiError::Internal(error.to_string()))?;
     let names = names(&row.wearers);
-    let file =
-        File { app, format: query.format, span, names, walk, household: row.household, head, over: false };
+    let file = File { app, format: query.format, span, names, walk, household: row.household, head, over: false };
     let pages = stream::unfold(file, async |mut file| {
         let page = file.next().await.transpose()?;
         Some((page.map(Bytes::from).inspect_err(|error| tracing::error!(%error, "an export broke off")), file))

@@ -122,7 +122,11 @@ struct MonthCap {
 pub(crate) fn rules(book: &LogBook, wearer: Option<WearerId>, now: Timestamp) -> Rules {
     let (mut months, mut weeks) = (Vec::new(), Vec::new());
     for watch in book.watches().filter(|watch| wearer.is_none_or(|wearer| wearer == watch.wearer)) {
-        let held = || book.mandates().map(|standing| &standing.mandate).filter(|rule| rule.watch == watch.watch && now < rule.until);
+        let held = || {
+            book.mandates()
+                .map(|standing| &standing.mandate)
+                .filter(|rule| rule.watch == watch.watch && now < rule.until)
+        };
         let month = held().filter_map(|rule| Some((rule.per_month?.minor(), rule.name.as_str()))).min();
         months.extend(month.map(|(minor, rule)| MonthCap {
             watch: watch.watch,
@@ -328,7 +332,11 @@ fn against(view: &View, words: &Words, is_present: bool) -> Result<Markup, ApiEr
         all.push(bar(label, sums.by_watch.get(&cap.watch).map_or(0, |sum| sum.minor), cap.minor)?);
     }
     if sums.paid_in.minor > 0 {
-        all.push(bar(words.t("month.of-paid-in", &[]), sums.bought.minor.saturating_sub(sums.back.minor), sums.paid_in.minor)?);
+        all.push(bar(
+            words.t("month.of-paid-in", &[]),
+            sums.bought.minor.saturating_sub(sums.back.minor),
+            sums.paid_in.minor,
+        )?);
     }
     if all.is_empty() {
         return Ok(html! {});
@@ -348,7 +356,12 @@ fn by_week(view: &View, words: &Words, is_present: bool) -> Result<Markup, ApiEr
         rows.push(vec![days, text.clone(), words.number(sum.count)]);
         bars.push(Bar { label: words.day(*first), text, minor: sum.minor, limit: None });
     }
-    let cap = view.rules.week.filter(|_| is_present).map(|cap| Ok::<_, ApiError>((cap, words.money(sums.amount(cap)?)))).transpose()?;
+    let cap = view
+        .rules
+        .week
+        .filter(|_| is_present)
+        .map(|cap| Ok::<_, ApiError>((cap, words.money(sums.amount(cap)?))))
+        .transpose()?;
     let line = cap.map(|(cap, total)| (cap, words.t("month.cap-week", &[("total", &total)])));
     let chart = Chart { id: "by-week", title: &words.t("month.by-week", &[]), bars: &bars };
     let drawn = chart.columns(line.as_ref().map(|(cap, words)| (*cap, words.as_str())));
@@ -356,7 +369,8 @@ fn by_week(view: &View, words: &Words, is_present: bool) -> Result<Markup, ApiEr
 }
 
 fn by_category(view: &View, words: &Words) -> Result<Markup, ApiError> {
-    let sums = view.sums.by_category.iter().map(|(category, sum)| (words.t(category_key(*category), &[]), *sum)).collect();
+    let sums =
+        view.sums.by_category.iter().map(|(category, sum)| (words.t(category_key(*category), &[]), *sum)).collect();
     ranked(view, words, ("by-category", "month.by-category", "month.column.category"), sums, SHOPS_SHOWN)
 }
 
@@ -409,7 +423,11 @@ const fn category_key(category: Category) -> &'static str {
 fn files(view: &View, words: &Words) -> Markup {
     let first = view.sums.first;
     let link = |format: &str| {
-        format!("/api/guardian/export?format={format}&from={first}&to={}{}", first.last_of_month(), query(view, view.wearer))
+        format!(
+            "/api/guardian/export?format={format}&from={first}&to={}{}",
+            first.last_of_month(),
+            query(view, view.wearer)
+        )
     };
     html! {
         section.card.paperless {

@@ -148,7 +148,10 @@ mod tests {
         let date = civil::date(2026, 11, 1);
         assert_eq!([english.month(date), chinese.month(date)], ["November 2026", "2026年11月"]);
         assert_eq!([english.day(date), chinese.day(date)], ["Nov 1", "11月1日"]);
-        assert_eq!([english.count("month.count", 1), english.count("month.count", 1_000)], ["1 purchase", "1,000 purchases"]);
+        assert_eq!(
+            [english.count("month.count", 1), english.count("month.count", 1_000)],
+            ["1 purchase", "1,000 purchases"]
+        );
         assert_eq!(chinese.count("month.count", 1), "1笔");
     }
 }

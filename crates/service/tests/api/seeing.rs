@@ -76,7 +76,14 @@ fn orders_are_found_by_words_and_filters() {
     let get = |query: &str| app.guardian_get(&household, &format!("/api/guardian/history?{query}"));
     get("tz=Mars/Olympus").refused(400, "time-zone-unknown");
     let long = "x".repeat(61);
-    for wrong in ["from=yesterday", "from=2026-11-02&to=2026-11-01", "category=weapons", "outcome=lost", "colour=red", &format!("text={long}")] {
+    for wrong in [
+        "from=yesterday",
+        "from=2026-11-02&to=2026-11-01",
+        "category=weapons",
+        "outcome=lost",
+        "colour=red",
+        &format!("text={long}"),
+    ] {
         get(wrong).refused(400, "malformed-request");
     }
     get("before=AAAAAAAAAAAAAAAAAAAAAA").refused(404, "order-unknown");
@@ -125,7 +132,10 @@ fn household_books_read_the_file() {
     run(python.args(["-c", script]).arg(&path).arg(&said), "ofxtools reads it");
     let said: Value = serde_json::from_slice(&std::fs::read(&said).expect("read")).expect("JSON");
     let account = household.cast.household.to_string();
-    assert_eq!((&said["account"], &said["currency"], &said["balance"]), (&json!(account), &json!("CNY"), &json!("184.50")));
+    assert_eq!(
+        (&said["account"], &said["currency"], &said["balance"]),
+        (&json!(account), &json!("CNY"), &json!("184.50"))
+    );
     let moves = said["moves"].as_array().expect("movements");
     let shop = "阳光小卖部 Sunny Shop";
     assert_eq!(moves.len(), 4, "{said}");
@@ -152,7 +162,17 @@ fn a_month_is_a_page_without_scripts() {
 
     let page = month("2026-11?lang=en&tz=Asia/Shanghai");
     assert_eq!((page.status, page.content_type.as_str()), (200, "text/html; charset=utf-8"));
-    for part in ["November 2026", "¥15.50", "2 purchases", "-¥2.00", "¥200.00", "Asia/Shanghai", "小明 Ming · 零食 snacks", "¥17.50 of ¥100.00", "Rules: ¥15.00 a week"] {
+    for part in [
+        "November 2026",
+        "¥15.50",
+        "2 purchases",
+        "-¥2.00",
+        "¥200.00",
+        "Asia/Shanghai",
+        "小明 Ming · 零食 snacks",
+        "¥17.50 of ¥100.00",
+        "Rules: ¥15.00 a week",
+    ] {
         assert!(page.text.contains(part), "{part}: {}", page.text);
     }
     for chart in ["against", "by-week", "by-category", "by-shop"] {
@@ -167,11 +187,18 @@ fn a_month_is_a_page_without_scripts() {
     assert!(page.text.contains("class=\"chart-fill over\""), "the week is over what the rules allow");
 
     let chinese = month("2026-11?lang=zh").text;
-    assert!(chinese.contains("lang=\"zh-CN\"") && chinese.contains("2026年11月") && chinese.contains("食品"), "{chinese}");
+    assert!(
+        chinese.contains("lang=\"zh-CN\"") && chinese.contains("2026年11月") && chinese.contains("食品"),
+        "{chinese}"
+    );
     let nobody = month("2026-11?lang=en&wearer=AAAAAAAAAAAAAAAAAAAAAA").text;
     assert!(nobody.contains("Nothing was bought"), "{nobody}");
     let earlier = month("2026-10?lang=en").text;
-    assert!(earlier.contains("October 2026") && earlier.contains("/app/month/2026-11?lang=en") && !earlier.contains("of ¥100"));
+    assert!(
+        earlier.contains("October 2026")
+            && earlier.contains("/app/month/2026-11?lang=en")
+            && !earlier.contains("of ¥100")
+    );
     month("2026-13").refused(404, "not-found");
     month("2026-11?tz=Mars/Olympus").refused(400, "time-zone-unknown");
     let stranger = app.get("/app/month/2026-11?lang=zh", &[]);

@@ -79,7 +79,8 @@ pub async fn history_is_found(store: &Store) {
     assert_eq!((topped.at, topped.amount), (day, cny(77)));
     assert_eq!(store.moves(family.household, day.plus_ms(1), late).await, Ok(crate::Moves::default()));
 
-    let mut shops: Vec<_> = store.shops(family.household).await.expect("shops").into_iter().map(|one| one.digest).collect();
+    let mut shops: Vec<_> =
+        store.shops(family.household).await.expect("shops").into_iter().map(|one| one.digest).collect();
     shops.sort();
     let mut known = [shop.certificate.digest, other.certificate.digest];
     known.sort();
