@@ -334,3 +334,60 @@ fn shops(db: Db<'_>, household: HouseholdId) -> Result<Vec<Message>, StoreError>
     };
     certificates.into_iter().map(message).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::contract::{Family, Shop, outcome_signer};
+    use crate::{Address, Store};
+
+    const ORDERS: i64 = 20_000;
+    const HOUR_MS: i64 = 60 * 60 * 1000;
+    const STEPS: i32 = 100;
+
+    /// Far back among a household's orders: no more of SQLite's own steps than near.
+    #[tokio::test]
+    async fn looking_far_back_costs_what_looking_near_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("nodpay.sqlite");
+        let store = Store::open(&Address::Sqlite(path.clone()), outcome_signer()).expect("a store");
+        let (shop, family) = (Shop::open(&store).await, Family::settle(&store, 1_000).await);
+        let now = Timestamp::from_unix_ms(1_800_000_000_000);
+        let row = family.paid(&store, &shop.sell(&store, &[100]).await, now).await;
+        drop(store);
+        let mut db = Connection::open(&path).expect("opens");
+        db.execute_batch(&format!(
+            "PRAGMA foreign_keys = OFF;
+             WITH RECURSIVE more (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM more WHERE i < {ORDERS})
+             INSERT INTO orders (no, household, order_id, watch, wearer, bill_no, nonce, message, received, state, total, struck,
+                                 asks, decision, payment, outcome, outcome_kind, log_len, hold)
+             SELECT no + i, household, CAST(printf('%016d', i) AS BLOB), watch, wearer, bill_no, CAST(printf('%016d', i) AS BLOB),
+                    message, received + i * {HOUR_MS}, state, total, struck, asks, decision, payment, outcome, outcome_kind, log_len,
+                    hold
+             FROM orders, more WHERE no = (SELECT min(no) FROM orders)"
+        ))
+        .expect("orders");
+        let steps = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&steps);
+        let counter = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        db.progress_handler(STEPS, Some(counter)).expect("counts");
+        let mut look = |from_hour: i64, to_hour: i64| {
+            let (from, to) = (row.received.plus_ms(from_hour * HOUR_MS), row.received.plus_ms(to_hour * HOUR_MS));
+            let asked = HistoryAsked { from, to, wearer: None, merchant: None, ending: None };
+            steps.store(0, Ordering::Relaxed);
+            let page = history(Db::Sqlite(&db), row.household, &asked, None, 10).expect("a page");
+            assert_eq!(page.rows.len(), 5, "{from_hour}");
+            steps.load(Ordering::Relaxed)
+        };
+        let (near, middle, far) = (look(ORDERS - 4, ORDERS + 9), look(10_000, 10_005), look(7, 12));
+        assert!(middle.max(far) < 3 * near, "near {near}, in the middle {middle}, far {far} times {STEPS} steps");
+    }
+}
