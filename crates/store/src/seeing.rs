@@ -361,6 +361,7 @@ mod tests {
         let row = family.paid(&store, &shop.sell(&store, &[100]).await, now).await;
         drop(store);
         let mut db = Connection::open(&path).expect("opens");
+        crate::sqlite::set_up(&db).expect("as readers are");
         db.execute_batch(&format!(
             "PRAGMA foreign_keys = OFF;
              WITH RECURSIVE more (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM more WHERE i < {ORDERS})

@@ -171,7 +171,7 @@ pub(crate) fn page(view: &View, now: Timestamp) -> Result<Markup, ApiError> {
     let content = html! {
         div.month-head {
             (step(view, &words, sums.first.yesterday().ok(), "month.earlier", "M14.5 5l-7 7 7 7"))
-            h1 { (month) }
+            h1 { (month) @if let Some(name) = view.wearer.and_then(|wearer| view.names.get(&wearer)) { " · " bdi { (name) } } }
             (step(view, &words, sums.first.last_of_month().tomorrow().ok().filter(|_| view.span.to <= now), "month.later", "M9.5 5l7 7-7 7"))
         }
         (wearers(view, &words))
