@@ -180,7 +180,7 @@ pub(crate) struct Move {
 
 #[derive(Clone, Debug)]
 pub(crate) enum MoveKind {
-    Purchase(Purchase),
+    Purchase(Box<Purchase>),
     Refund {
         shop: Arc<Verified<MerchantCertificate>>,
         wearer: WearerId,
@@ -280,7 +280,7 @@ fn purchase(app: &App, row: HistoryRow) -> Result<Move, ApiError> {
         .ok_or_else(|| ApiError::Internal(format!("order {}: it is paid, but nothing was posted", row.order)))?;
     let nothing = Amount::new(Minor::ZERO, row.total.currency());
     let amount = nothing.minus(row.total).map_err(|error| ApiError::Internal(error.to_string()))?;
-    Ok(Move { at: row.received, posted, transfer, amount, kind: MoveKind::Purchase(Purchase { shop, row }) })
+    Ok(Move { at: row.received, posted, transfer, amount, kind: MoveKind::Purchase(Box::new(Purchase { shop, row })) })
 }
 
 #[cfg(test)]

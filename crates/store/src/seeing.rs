@@ -380,7 +380,7 @@ mod tests {
             false
         };
         db.progress_handler(STEPS, Some(counter)).expect("counts");
-        let mut look = |from_hour: i64, to_hour: i64| {
+        let look = |from_hour: i64, to_hour: i64| {
             let (from, to) = (row.received.plus_ms(from_hour * HOUR_MS), row.received.plus_ms(to_hour * HOUR_MS));
             let asked = HistoryAsked { from, to, wearer: None, merchant: None, ending: None };
             steps.store(0, Ordering::Relaxed);

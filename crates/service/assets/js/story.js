@@ -9,7 +9,7 @@ import { money, t, when } from "./texts.js";
 
 /** The story of a verified order. */
 export function storyCard(state, entry) {
-  return h("section.card", { testid: "story", "aria-label": t("story.title") },
+  return h("section.card", { key: "story", testid: "story", "aria-label": t("story.title") },
     h("h2", {}, t("story.title")),
     h("ol.story", {}, ...steps(state, entry).map(({ at, text, more, by, look = "", testid }) =>
       h(`li${look && `.${look}`}`, { testid },
