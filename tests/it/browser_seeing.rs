@@ -110,7 +110,7 @@ impl Shop {
         let mut bill = stage.cast.bill_payload(number, Reduction::LinesSum, Vec::new());
         bill.lines.truncate(goods.len());
         for (line, (name, price)) in bill.lines.iter_mut().zip(goods) {
-            line.name = Text::new(*name).unwrap();
+            line.name = Text::new(name).unwrap();
             (line.quantity, line.unit_price, line.amount) = (1, minor(*price), minor(*price));
         }
         retotal(&mut bill);
