@@ -154,14 +154,22 @@ impl Window {
         self.client.clone().enter_parent_frame().await.expect("the page");
     }
 
-    /// Waits until the element is there and gives its text.
+    /// Waits until the element is there and gives its text. A page that is drawn anew meanwhile is asked again.
     pub(crate) async fn text(&self, css: &str) -> String {
-        let found = self.client.wait().at_most(PATIENCE).every(GLANCE).for_element(Locator::Css(css)).await;
-        let element = match found {
-            Ok(element) => element,
-            Err(error) => panic!("{css}: {error}; the page says: {}", self.whole_text().await),
-        };
-        element.text().await.expect("text")
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.client.wait().at_most(PATIENCE).every(GLANCE).for_element(Locator::Css(css)).await;
+            let element = match found {
+                Ok(element) => element,
+                Err(error) => panic!("{css}: {error}; the page says: {}", self.whole_text().await),
+            };
+            match element.text().await {
+                Ok(text) => return text,
+                Err(error) => {
+                    assert!(error.is_stale_element_reference() && Instant::now() < deadline, "{css}: {error}")
+                }
+            }
+        }
     }
 
     async fn whole_text(&self) -> String {

@@ -18,7 +18,7 @@ const API_KEY: [u8; 32] = [0x42; 32];
 /// The service in this process, the shop, and the household's watch.
 pub(crate) struct Stage {
     pub(crate) app: App,
-    clock: ManualClock,
+    pub(crate) clock: ManualClock,
     pub(crate) address: String,
     pub(crate) cast: Cast,
     server: tokio::task::JoinHandle<()>,
@@ -149,7 +149,7 @@ impl Stage {
     }
 }
 
-fn base64_url(bytes: &[u8]) -> String {
+pub(crate) fn base64_url(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }

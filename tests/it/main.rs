@@ -8,6 +8,7 @@ mod browser;
 mod browser_deciding;
 mod browser_guardians;
 mod browser_nods;
+mod browser_seeing;
 mod claims;
 mod cli;
 mod faults;

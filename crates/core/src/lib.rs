@@ -7,6 +7,7 @@
 
 mod bill;
 mod calendar;
+mod category;
 mod guardians;
 mod house_rules;
 mod household;
@@ -28,6 +29,7 @@ pub use bill::{
     Reduction, RequoteError, StrikeError,
 };
 pub use calendar::{Day, DayError, Every};
+pub use category::Category;
 pub use guardians::{
     GUARDIAN_COOLING_OFF_MS, Leaving, MAX_RECOVERY_KEYS, Member, NewGuardian, PROPOSAL_LIFE_MS, Proposal,
     RECOVERY_DELAY_MS, REMOVAL_DELAY_MS, RecoveryKeys, Unfreeze,

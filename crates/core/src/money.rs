@@ -139,20 +139,7 @@ impl Amount {
         self.currency
     }
 
-    pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
-        Ok(Self::new(self.minor.plus(self.same_currency(other)?)?, self.currency))
-    }
-
-    pub fn minus(self, other: Self) -> Result<Self, MoneyError> {
-        Ok(Self::new(self.minor.minus(self.same_currency(other)?)?, self.currency))
-    }
-
-    /// Whether `self` is larger than `other`, which must be of the same currency.
-    pub fn exceeds(self, other: Self) -> Result<bool, MoneyError> {
-        Ok(self.minor > self.same_currency(other)?)
-    }
-
-    /// Its digits alone, with all of the currency's decimal places: `12.50`.
+    /// Plain digits of the major unit with all of the currency's decimal places, a point and a minus: `-12.50`.
     #[must_use]
     pub fn decimal(self) -> String {
         let exponent = self.currency.exponent();
@@ -166,6 +153,19 @@ impl Amount {
             let width = usize::try_from(exponent).unwrap_or(0);
             format!("{sign}{whole}.{rest:0width$}")
         }
+    }
+
+    pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
+        Ok(Self::new(self.minor.plus(self.same_currency(other)?)?, self.currency))
+    }
+
+    pub fn minus(self, other: Self) -> Result<Self, MoneyError> {
+        Ok(Self::new(self.minor.minus(self.same_currency(other)?)?, self.currency))
+    }
+
+    /// Whether `self` is larger than `other`, which must be of the same currency.
+    pub fn exceeds(self, other: Self) -> Result<bool, MoneyError> {
+        Ok(self.minor > self.same_currency(other)?)
     }
 
     fn same_currency(self, other: Self) -> Result<Minor, MoneyError> {

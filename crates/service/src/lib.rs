@@ -15,6 +15,7 @@ mod clock;
 mod config;
 mod events;
 mod evidence;
+mod export;
 mod extract;
 mod households;
 mod jobs;
@@ -24,6 +25,7 @@ mod metrics;
 mod problem;
 pub mod rails;
 mod secrets;
+mod seeing;
 mod sessions;
 pub mod statement;
 mod tls;
@@ -74,7 +76,7 @@ const NOTICE_TIME: Duration = Duration::from_secs(3);
 /// Requests that run when the service stops listening have this long to end.
 const STOP_TIME: Duration = Duration::from_secs(10);
 /// What browsers ask for and must not keep. Watches pay for every byte and keep nothing by themselves.
-const PRIVATE: [&str; 2] = ["/api/guardian", "/api/merchant"];
+const PRIVATE: [&str; 3] = ["/api/guardian", "/api/merchant", "/app/month"];
 /// The longest a bill may ask to be valid.
 const MAX_BILL_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
 /// Decisions whose payment is timed.

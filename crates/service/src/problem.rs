@@ -43,6 +43,9 @@ pub enum ApiError {
     /// The body or query is not in its form.
     #[error("the request is not in its form: {0}")]
     Form(String),
+    /// Not a time zone of the IANA database.
+    #[error("{0} is not a time zone as in Europe/Berlin")]
+    TimeZone(String),
     /// Longer than [`crate::MAX_BODY_LEN`].
     #[error("the body is too long")]
     BodyTooLarge,
@@ -208,6 +211,7 @@ impl ApiError {
             Self::Method => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Not that way"),
             Self::MediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Wrong media type"),
             Self::Form(_) => (S::BAD_REQUEST, "malformed-request", "Not understood"),
+            Self::TimeZone(_) => (S::BAD_REQUEST, "time-zone-unknown", "Time zone unknown"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body-too-large", "Too long"),
             Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "Not from here"),
             Self::NoGuardian => (S::UNAUTHORIZED, "not-logged-in", "Not logged in"),

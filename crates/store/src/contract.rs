@@ -15,6 +15,7 @@ mod races;
 mod rails;
 mod random;
 mod requotes;
+mod seeing;
 
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
@@ -29,6 +30,7 @@ pub use races::*;
 pub use rails::*;
 pub use random::*;
 pub use requotes::*;
+pub use seeing::*;
 
 /// Makes one test of each contract function; `$open` gives an empty store and something that keeps it alive.
 #[macro_export]
@@ -113,6 +115,8 @@ macro_rules! store_contract {
             household_caps_hold_whatever_comes_at_once
             a_guardian_is_away
             what_a_wearer_spent
+            history_is_found
+            history_comes_in_pages
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -54,6 +54,7 @@ pub mod recent;
 mod refunds;
 mod requotes;
 mod schedules;
+mod seeing;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -83,6 +84,10 @@ pub use deciding::Spent;
 pub use error::{Blame, StoreError};
 pub use ledger::hold_id;
 pub use rails::LEASE_MS as RAIL_LEASE_MS;
+pub use seeing::{
+    Ending, HistoryAsked, HistoryPage, HistoryRow, MAX_HISTORY_PAGE, MAX_LOOKED_AT, MAX_MOVES, Moves, RefundMove,
+    WalletMove,
+};
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
     BillState, BillStatus, CancelOrder, Claim, ClaimJoin, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide,

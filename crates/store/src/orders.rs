@@ -973,7 +973,7 @@ const fn state_name(state: &OrderState) -> &'static str {
     }
 }
 
-fn outcome_kind(text: &str) -> Option<OutcomeKind> {
+pub(crate) fn outcome_kind(text: &str) -> Option<OutcomeKind> {
     use OutcomeKind::{Cancelled, Expired, Failed, Paid, Refused};
     [Paid, Failed, Refused, Expired, Cancelled].into_iter().find(|kind| kind.as_str() == text)
 }

@@ -186,7 +186,7 @@ impl Readers {
     }
 }
 
-fn set_up(db: &Connection) -> Result<(), StoreError> {
+pub(crate) fn set_up(db: &Connection) -> Result<(), StoreError> {
     db.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
     db.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     // Else a statement may be planned again whenever other values are bound to it, which costs more than to run it.

@@ -1,5 +1,6 @@
 // /app: the guardian's pages. Starts by checking the household log against what this browser pinned; then follows the
-// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes, #/rules, #/settings.
+// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes, #/rules, #/settings,
+// #/history.
 
 import { Problem, get, post, serviceNow } from "./api.js";
 import { announce, download, focusHeading, h, patch } from "./dom.js";
@@ -23,6 +24,8 @@ import { askedTotal as askedOf, verifyOrderView } from "./verify.js";
 
 const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin"];
 const ASK_MS = 30_000;
+/** Earlier orders that the home page lists; the history has all. */
+const RECENT = 5;
 
 const state = {
   /** starting, login, ready, or broken (what the service says does not verify). */
@@ -33,7 +36,6 @@ const state = {
   home: null,
   /** By order id: {view, order (verified) or error, ends, askEnds}. */
   orders: new Map(),
-  more: null,
   live: null,
   liveLostAt: null,
   busy: false,
@@ -44,8 +46,12 @@ const state = {
 let root;
 let stopFollowing = null;
 let usedCredential = null;
+/** The module of the history, once it was opened. */
+let history = null;
+/** Where an order's page leads back to. */
+let listPage = "#/";
 
-const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf, mustPropose };
+const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf, mustPropose, take, historyRow };
 
 // ---- start, login --------------------------------------------------------------------------------------------------------------
 
@@ -214,20 +220,8 @@ async function refreshHome() {
 }
 
 async function refreshOrders() {
-  const { orders, next } = await get("/api/guardian/orders");
+  const { orders } = await get("/api/guardian/orders");
   for (const view of orders) await take(view);
-  state.more = next ?? null;
-}
-
-async function loadMore() {
-  try {
-    const { orders, next } = await get(`/api/guardian/orders?before=${encodeURIComponent(state.more)}`);
-    for (const view of orders) await take(view);
-    state.more = next ?? null;
-  } catch (error) {
-    trouble(error);
-  }
-  render();
 }
 
 async function refreshOrder(id) {
@@ -315,7 +309,8 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  return { page: ["order", "pair", "household", "guardians", "invite", "codes", "rules", "settings"].includes(page) ? page : "home", id };
+  const pages = ["order", "pair", "household", "guardians", "invite", "codes", "rules", "settings", "history"];
+  return { page: pages.includes(page) ? page : "home", id };
 }
 
 async function onRoute() {
@@ -326,6 +321,8 @@ async function onRoute() {
   forgetPinAsk();
   if (page !== "rules") forgetRules();
   if (page !== "settings") forgetSettings();
+  if (!["history", "order"].includes(page)) history?.forgetHistory();
+  if (page !== "order") listPage = page === "history" ? "#/history" : "#/";
   state.problem = null;
   render();
   focusHeading();
@@ -340,7 +337,7 @@ async function onRoute() {
 function tick() {
   const { page } = route();
   const { activeElement } = document;
-  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules", "settings"].includes(page)) return;
+  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules", "settings", "history"].includes(page)) return;
   if (activeElement?.nodeName === "SELECT") return; // an open list must not be touched
   render();
 }
@@ -351,7 +348,7 @@ function render() {
   const ready = state.phase === "ready";
   const waiting = ready ? waitingOrders().length : 0;
   document.title = `${waiting && page !== "order" ? `(${waiting}) ` : ""}${t("app.title")} · ${t("brand")}`;
-  const back = ready && page !== "home" ? { href: "#/", label: t("back") } : null;
+  const back = ready && page !== "home" ? { href: page === "order" ? listPage : "#/", label: t("back") } : null;
   const next = h("div.page", { id: "page", "data-view": ready ? page : state.phase },
     topBar({ live: ready ? state.live ?? "connecting" : null, back, more: ready && freezeButton(ctx) }),
     ready && freezeNotice(ctx),
@@ -380,7 +377,18 @@ function content(page, id) {
   if (page === "codes") return codesPage(ctx);
   if (page === "rules") return rulesPage(ctx, id);
   if (page === "settings") return settingsPage(ctx);
+  if (page === "history") return historyPage();
   return homePage();
+}
+
+function historyPage() {
+  if (history) return history.historyPage(ctx);
+  import("./history.js").then((module) => {
+    history = module;
+    render();
+    focusHeading();
+  }, trouble);
+  return [h("h1", {}, t("history.title")), h("p.soft", {}, t("loading"))];
 }
 
 function brokenPage() {
@@ -416,7 +424,7 @@ const waitingOrders = () => entries().filter((entry) => entry.error || entry.vie
 function homePage() {
   const { balance, book } = state.home;
   const waiting = waitingOrders();
-  const past = entries().filter((entry) => !entry.error && entry.view.state !== "waiting");
+  const past = entries().filter((entry) => !entry.error && entry.view.state !== "waiting").slice(0, RECENT);
   const watches = [...book.watches.values()];
   return [
     h("h1.unseen", {}, t("home.title")),
@@ -439,7 +447,7 @@ function homePage() {
     h("section.card", {},
       h("h2", {}, t("home.history")),
       past.length === 0 ? h("p.soft", {}, t("home.no-history")) : h("ul.history", {}, ...past.map(historyRow)),
-      state.more !== null && h("button.plain", { type: "button", onclick: loadMore }, t("home.more"))),
+      past.length > 0 && h("a.plain", { href: "#/history", testid: "history" }, icon("clock"), t("home.all"))),
     watches.length > 0 && inDemo() && h("a.plain", { href: "#/rules", testid: "rules" }, icon("list"), t("home.rules")),
     watches.length > 0 && inDemo() && h("a.plain", { href: "#/household" }, icon("person"), t("nav.household")),
   ];
@@ -480,7 +488,8 @@ function historyRow(entry) {
       h("span.what", {},
         h("span.name", {}, h("bdi", {}, order.certificate.payload.name)),
         h("span.soft", {}, `${nameOf(order)} · ${when(order.order.payload.created)} · ${t(`outcome.${kind}`)}`),
-        order.mandate && h("span.soft", { testid: "past-rule" }, ruleNote(state, entry).text)),
+        order.mandate && h("span.soft", { testid: "past-rule" }, ruleNote(state, entry).text),
+        view.refunded && h("span.soft", { testid: "past-refunded" }, t("history.refunded", { total: money(view.refunded) }))),
       h(`span.amount${kind === "paid" ? "" : ".soft"}`, {}, money(total))));
 }
 
@@ -546,7 +555,8 @@ function bottomBar(page) {
     h("a", { href, "aria-current": page === target ? "page" : null }, icon(symbol), h("span", {}, label));
   return h("nav.bottom", { "aria-label": t("nav.label") },
     link("home", "#/", "home", t("nav.home")),
-    link("pair", "#/pair", "watch", t("nav.watch")),
+    link("history", "#/history", "clock", t("nav.history")),
+    link("wallet", "#/wallet", "wallet", t("nav.wallet")),
     link("rules", "#/rules", "list", t("nav.rules")),
     link("household", "#/household", "person", t("nav.household")));
 }

@@ -27,6 +27,8 @@ const ICONS = {
   key: "M14.5 13a4.5 4.5 0 1 0-4-2.5L3 18v3h3l1-1v-2h2v-2h2l1.5-1.600M15.800 8.200v.1",
   out: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",
   pause: "M9 6v12M15 6v12",
+  chart: "M4 20h16M7 16v-5M12 16V6M17 16v-8",
+  wallet: "M4 7h15v12H4zM4 7l11-3v3M15 13h4",
 };
 
 export const icon = (name, size = "") => shape(ICONS[name], size);

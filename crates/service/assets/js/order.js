@@ -14,7 +14,8 @@ import { MAX_NOTE, VerifyError, textProblem, typedText, utf8 } from "./messages.
 import { showsPayments, signShownPayment, signWithPasskey } from "./passkey.js";
 import { ruleNote } from "./rules.js";
 import { hasNodded, nodsNote, othersNod } from "./settings.js";
-import { clock, day, money, number, problemText, t, timeLeft, when } from "./texts.js";
+import { storyCard } from "./story.js";
+import { day, money, number, problemText, t, timeLeft, when } from "./texts.js";
 import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
 
 const ASK_MS = 30_000;
@@ -222,6 +223,7 @@ export function orderPage(ctx, id) {
     codeCard(order, name),
     linesCard(ctx, entry, now, waiting),
     waiting && spendingCard(ctx, entry, now.terms, name),
+    !waiting && storyCard(state, entry),
     waiting ? actions(ctx, entry, now, name) : files(entry),
   ];
 }
@@ -457,8 +459,6 @@ function ending(ctx, entry, name) {
     ["approved", "holding"].includes(kind) && left > 0 && timeBar(left, MAX_DECISION_AGE_MS, t("order.time-bar")),
     kind === "approved" && h("p.soft", {}, left > 0 ? t("ending.pay-by", { time: timeLeft(left) }) : t("order.time-over")),
     order.decision && !draft.mine && h("p.soft", { testid: "decided-by" }, decidedBy(ctx, order)),
-    h("ol.steps", {},
-      ...steps(ctx.state.home, order).map(({ at, text, testid }) => h("li", { testid }, icon("check"), h("span", {}, text), h("time", {}, clock(at))))),
     outcome && !order.result && h("p.soft", { testid: "no-result" }, t("ending.watch-silent")));
 }
 
@@ -467,24 +467,6 @@ function decidedBy(ctx, order) {
   if (own) return t("ending.by-you", { time: when(order.decision.payload.at) });
   const { guardian, verdict, at } = order.decision.payload;
   return t(`order.answered.${verdict}`, { name: guardianName(ctx.state.home, guardian), time: when(at) });
-}
-
-function steps(home, order) {
-  const done = [];
-  if (order.first) done.push({ at: order.first.payload.at, text: t("step.first", { name: guardianName(home, order.first.payload.guardian) }), testid: "step-first" });
-  if (order.decision) {
-    const { at, guardian, verdict } = order.decision.payload;
-    const second = order.first && verdict === "approve";
-    const text = second ? t("step.second", { name: guardianName(home, guardian) }) : t(`step.${verdict}`);
-    done.push({ at, text, testid: "step-decision" });
-  }
-  if (order.payment) done.push({ at: order.payment.payload.at, text: t("step.payment"), testid: "step-payment" });
-  if (order.cancel) done.push({ at: order.cancel.payload.at, text: t("step.cancel"), testid: "step-cancel" });
-  if (order.outcome) done.push({ at: order.outcome.payload.at, text: t(`step.outcome-${order.outcome.payload.outcome}`), testid: "step-outcome" });
-  if (order.result) {
-    done.push({ at: order.result.payload.at, text: t("step.result", { outcome: t(`outcome.${order.result.payload.seen}`) }), testid: "result" });
-  }
-  return done;
 }
 
 function files(entry) {

@@ -10,6 +10,7 @@ mod payee;
 mod public;
 mod rails;
 mod rules;
+mod seeing;
 mod statement;
 mod watch;
 
@@ -90,6 +91,10 @@ routes! {
     get "/api/guardian/orders/{order}/spending" deciding::spending, Guardian;
     post "/api/guardian/orders/{order}/strike" guardian::strike, Guardian;
     post "/api/guardian/orders/{order}/decision" guardian::decide, Guardian;
+    get "/api/guardian/history" seeing::history, Guardian;
+    get "/api/guardian/shops" seeing::shops, Guardian;
+    get "/api/guardian/export" seeing::export, Guardian;
+    get "/app/month/{month}" seeing::month, Guardian;
     post "/api/guardian/log" guardian::append, Guardian;
     post "/api/guardian/rules/test" rules::test, Guardian;
     post "/api/guardian/pairings" guardian::open_pairing, Guardian;

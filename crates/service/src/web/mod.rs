@@ -1,14 +1,18 @@
 //! The pages: HTML shells and the static files that fill them, all inside the program.
 //!
 //! Owns: what a guardian, a till and the demo load. A shell holds no data and no words but a title and what to do without
-//! scripts; everything else is fetched from the API by the page's module and verified there. Never does: sessions, state.
+//! scripts; everything else is fetched from the API by the page's module and verified there. Only a month's sums and charts are
+//! drawn here, from what the API hands over ([`month`]). Never does: sessions, state.
 //!
 //! Invariants:
 //! - every answer carries the content security policy: nothing from elsewhere, no inline script or style, no frames but our own;
 //! - static files are named by their path and checked by their digest (`ETag`), so a page never mixes two versions for long.
 
+mod chart;
 mod files;
+pub(crate) mod month;
 mod shell;
+mod words;
 
 use axum::Router;
 use axum::http::HeaderMap;
@@ -19,6 +23,8 @@ use maud::Markup;
 
 use crate::App;
 use crate::problem::ApiError;
+
+pub(crate) use shell::Language;
 
 /// Nothing from elsewhere. `blob:` pictures are frames of the camera; there is no inline script or style.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; \
@@ -51,7 +57,7 @@ async fn demo(axum::extract::State(app): axum::extract::State<App>, headers: Hea
     }
 }
 
-fn html(markup: Markup) -> Response {
+pub(crate) fn html(markup: Markup) -> Response {
     let mut response = markup.into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Language"));

@@ -3,6 +3,7 @@
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
 use maud::{DOCTYPE, Markup, html};
+use serde::Deserialize;
 
 /// Which page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,15 +104,17 @@ impl Page {
 }
 
 /// What the shell's few words are in; the page itself follows the person's choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Language {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Language {
+    #[serde(rename = "en")]
     English,
+    #[serde(rename = "zh")]
     Chinese,
 }
 
 impl Language {
     /// The first of ours that the browser names (RFC 9110 section 12.5.4; weights are in order in practice).
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let wanted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let ours = wanted.split(',').find_map(|tag| match tag.trim().get(..2) {
             Some("zh") => Some(Self::Chinese),
@@ -121,7 +124,7 @@ impl Language {
         ours.unwrap_or(Self::English)
     }
 
-    const fn tag(self) -> &'static str {
+    pub(super) const fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
             Self::Chinese => "zh-CN",
@@ -139,14 +142,7 @@ pub(super) fn render(page: Page, language: Language) -> Markup {
         (DOCTYPE)
         html lang=(language.tag()) {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
-                meta name="color-scheme" content="light dark";
-                meta name="theme-color" content="#f5f1e8" media="(prefers-color-scheme: light)";
-                meta name="theme-color" content="#101519" media="(prefers-color-scheme: dark)";
-                title { (page.title(language)) }
-                link rel="icon" href="/static/img/logo.svg" type="image/svg+xml";
-                link rel="stylesheet" href="/static/css/app.css";
+                (head(page.title(language)))
                 @for module in page.preloads() {
                     link rel="modulepreload" href={ "/static/js/" (module) ".js" };
                 }
@@ -157,5 +153,19 @@ pub(super) fn render(page: Page, language: Language) -> Markup {
                 div #live .unseen role="status" aria-live="polite" {}
             }
         }
+    }
+}
+
+/// What the head of every document begins with.
+pub(super) fn head(title: &str) -> Markup {
+    html! {
+        meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
+        meta name="color-scheme" content="light dark";
+        meta name="theme-color" content="#f5f1e8" media="(prefers-color-scheme: light)";
+        meta name="theme-color" content="#101519" media="(prefers-color-scheme: dark)";
+        title { (title) }
+        link rel="icon" href="/static/img/logo.svg" type="image/svg+xml";
+        link rel="stylesheet" href="/static/css/app.css";
     }
 }

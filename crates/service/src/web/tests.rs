@@ -83,6 +83,13 @@ fn every_text_used_is_there_and_every_text_there_is_used() {
             }
         }
     }
+    for key in include_str!("month.rs").split('"') {
+        let is_key = key.contains('.') && key.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '-');
+        if is_key && !key.starts_with('.') {
+            assert!(english.contains_key(key), "the month uses {key}, which has no text");
+            used.insert(key.to_owned());
+        }
+    }
     for key in english.keys() {
         let known = used.contains(key) || prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()));
         assert!(known, "no page uses {key}");

@@ -18,6 +18,7 @@ mod printed;
 mod python;
 mod races;
 mod roles;
+mod seeing;
 mod streams;
 mod stripe;
 mod stripe_double;
