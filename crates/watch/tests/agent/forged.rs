@@ -223,7 +223,7 @@ fn the_honest_decision_of_these_tests_is_paid() {
     let wire = world.service.cast.sign_decision(&decision);
     let book = world.service.cast.book();
     let (decision, ..) =
-        verify_decision(&wire, &book, &order, &bill, None, &w.service.cast.certificate).expect("sound");
+        verify_decision(&wire, &book, &order, &bill, None, &world.service.cast.certificate).expect("sound");
     world.service.orders[0].decision = Some(decision);
     let data = event(&world, &wire, None);
     waits_after(&mut world, "decision", data);

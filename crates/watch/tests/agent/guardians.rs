@@ -110,8 +110,9 @@ fn nod(world: &mut World, second: &SoftPasskey, hours: i64) {
     decision.at = START.plus_ms(hours * HOUR_MS);
     decision.pay_by = decision.at.plus_ms(5 * 60_000);
     let wire = second.assert(AssertionKind::Decision, &decision);
-    let (book, order) = (world.service.cast.book(), &mut world.service.orders[0]);
-    let verified = nodpay_protocol::verify_decision(&wire, &book, &order.order, &order.bill, None, &cast.certificate);
+    let (book, certificate) = (world.service.cast.book(), world.service.cast.certificate.clone());
+    let order = &mut world.service.orders[0];
+    let verified = nodpay_protocol::verify_decision(&wire, &book, &order.order, &order.bill, None, &certificate);
     order.decision = verified.ok().map(|(decision, ..)| decision);
     let data =
         json!({ "order": order.order.order, "decision": wire, "requote": None::<&Verified<Bill>>.map(Verified::wire) });
