@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nodpay_core::{
     Amount, Bill, BillId, Bytes, Country, CredentialId, Currency, Decision, EnrolledWatch, Entry, Guardian, GuardianId,
     HouseholdId, LineId, LogEntry, Mcc, MerchantCertificate, MerchantId, Minor, NewWatchCap, Nonce, Order, OrderId,
-    Outcome, Payment, PersonName, ResultReport, Salt, Text, TransferId, V1, Verdict, WatchId, WatchSession,
+    Outcome, Payment, PersonName, ResultReport, Salt, SessionId, Text, TransferId, V1, Verdict, WatchId, WatchSession,
     WearerCheck, WearerId, WearerMethod,
 };
 use nodpay_protocol::{
@@ -159,9 +159,10 @@ impl Household {
         store.top_up(TopUp { household, transfer, amount: cny(WALLET_MINOR)? }, at).await?;
         let token = random::<32>()?;
         let of = SessionOf::Guardian { household, guardian: founder };
-        store
-            .create_session(NewSession { token: TokenHash(sha256(&token)), of, expires: at.plus_ms(LIFE_MS) }, at)
-            .await?;
+        let ends = at.plus_ms(LIFE_MS);
+        let session = SessionId::from_bytes(random()?);
+        let (token_hash, device) = (TokenHash(sha256(&token)), Text::new("other/other")?);
+        store.create_session(NewSession { session, token: token_hash, of, device, expires: ends, ends }, at).await?;
         let token: Bytes<32, 32> = Bytes::try_from(token.to_vec())?;
         let cookie = format!("{}={token}", nodpay_service::GUARDIAN_COOKIE);
         let phone = Arc::new(Phone { passkey, guardian, book, cookie });

@@ -38,6 +38,8 @@ macro_rules! store_contract {
             pairing_a_watch
             invitations_and_tills
             sessions_and_logins
+            sessions_change_their_token
+            sessions_are_listed_and_ended
             merchants_and_their_goods
             bills
             printed_codes

@@ -8,6 +8,7 @@ mod payee;
 mod public;
 mod rails;
 mod rules;
+mod sessions;
 mod statement;
 mod watch;
 
@@ -80,6 +81,9 @@ routes! {
     post "/api/guardian/login-challenge" guardian::login_challenge, OwnPage;
     post "/api/guardian/login" guardian::login, OwnPage;
     post "/api/guardian/logout" guardian::logout, Guardian;
+    get "/api/guardian/sessions" sessions::sessions, Guardian;
+    post "/api/guardian/sessions/end-others" sessions::end_others, Guardian;
+    post "/api/guardian/sessions/{session}/end" sessions::end, Guardian;
     get "/api/guardian/household" guardian::household, Guardian;
     get "/api/guardian/events" guardian::events, Guardian;
     get "/api/guardian/orders" guardian::orders, Guardian;

@@ -16,6 +16,7 @@ mod printed;
 mod python;
 mod races;
 mod roles;
+mod sessions;
 mod streams;
 mod stripe;
 mod stripe_double;
