@@ -5,7 +5,8 @@ use nodpay_core::{GUARDIAN_COOLING_OFF_MS, PairingId, RECOVERY_DELAY_MS, Transfe
 use nodpay_protocol::{
     Kind, LogBook, PairingClaim, PairingCode, RelyingParty, Signer as _, sha256, sign, sign_request,
 };
-use nodpay_service::{App, Clock, Config, ManualClock, ServiceKeys, rails::Rails};
+use nodpay_service::rails::{RailFiles, Rails};
+use nodpay_service::{App, Clock, Config, ManualClock, ServiceKeys};
 use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
 use nodpay_testkit::{Cast, START, cny};
 use nodpay_watch::reader::read_code;
@@ -16,11 +17,11 @@ use crate::browser::Window;
 const API_KEY: [u8; 32] = [0x42; 32];
 
 /// The service in this process, the shop, and the household's watch.
-struct Stage {
-    app: App,
+pub(crate) struct Stage {
+    pub(crate) app: App,
     clock: ManualClock,
-    address: String,
-    cast: Cast,
+    pub(crate) address: String,
+    pub(crate) cast: Cast,
     server: tokio::task::JoinHandle<()>,
     _folder: tempfile::TempDir,
 }
@@ -33,6 +34,10 @@ impl Drop for Stage {
 
 impl Stage {
     async fn open() -> Self {
+        Self::open_with(RailFiles::default()).await
+    }
+
+    pub(crate) async fn open_with(rails: RailFiles) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut cast = Cast::new(0);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -49,7 +54,7 @@ impl Stage {
             root_key: None,
             tls: None,
             behind_proxy: false,
-            rails: nodpay_service::rails::RailFiles::default(),
+            rails,
             demo: false,
         };
         cast.passkey.rp =
@@ -91,7 +96,7 @@ impl Stage {
     }
 
     /// A token of this kind, in an invitation's text form.
-    async fn invitation(&self, kind: InvitationKind, seed: u8) -> String {
+    pub(crate) async fn invitation(&self, kind: InvitationKind, seed: u8) -> String {
         let token = nodpay_core::Bytes::<32, 32>::try_from(vec![seed; 32]).unwrap();
         let hash = TokenHash(sha256(token.as_bytes()));
         let expires = START.plus_ms(60 * 60 * 1000);
@@ -99,7 +104,7 @@ impl Stage {
         token.to_string()
     }
 
-    async fn post(&self, path: &str, headers: &[(&str, &str)], kind: &str, body: String) -> Value {
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], kind: &str, body: String) -> Value {
         let address = format!("{}{path}", self.address);
         let headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -119,7 +124,7 @@ impl Stage {
     }
 
     /// The watch claims the pairing whose code the phone shows.
-    async fn claim(&mut self, code: &PairingCode) {
+    pub(crate) async fn claim(&mut self, code: &PairingCode) {
         let key = self.cast.watch_key.public_key();
         let (pairing, household, watch): (PairingId, _, _) = (code.pairing, code.household, self.cast.watch);
         let proof = code.secret.prove(pairing, household, watch, &key);
@@ -131,14 +136,14 @@ impl Stage {
     }
 
     /// The log as everybody folds it.
-    async fn book(&mut self) -> LogBook {
+    pub(crate) async fn book(&mut self) -> LogBook {
         let log = self.app.store().log(self.cast.household, 0).await.unwrap();
         self.cast.log = log.into_iter().map(|entry| entry.wire).collect();
         self.cast.book()
     }
 
     /// The shop sells, the watch orders.
-    async fn order(&mut self, number: u8) {
+    pub(crate) async fn order(&mut self, number: u8) {
         self.cast.wearer = self.book().await.watch(self.cast.watch).unwrap().wearer;
         let bill = self.cast.bill(number);
         let key = format!("Bearer ndp_{}", base64_url(&API_KEY));
@@ -154,11 +159,11 @@ fn base64_url(bytes: &[u8]) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
-async fn go(window: &Window, hash: &str) {
+pub(crate) async fn go(window: &Window, hash: &str) {
     window.client.execute(&format!("location.hash = '{hash}'"), vec![]).await.unwrap();
 }
 
-async fn type_into(window: &Window, testid: &str, text: &str) {
+pub(crate) async fn type_into(window: &Window, testid: &str, text: &str) {
     window.text(&format!("[data-testid={testid}]")).await;
     let script = format!(
         "const field = document.querySelector('[data-testid={testid}]'); field.value = {}; \

@@ -24,6 +24,7 @@ mod limits;
 mod metrics;
 mod problem;
 pub mod rails;
+pub mod reference;
 mod secrets;
 mod sessions;
 pub mod statement;

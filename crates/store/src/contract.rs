@@ -65,6 +65,7 @@ macro_rules! store_contract {
             freezing_a_household
             closing_a_household_out
             pocket_money_comes_by_itself
+            wallets_have_statements
             statements_and_closings
             payouts_leave_once
             payouts_at_once

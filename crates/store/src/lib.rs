@@ -58,6 +58,7 @@ mod sqlite;
 mod tests;
 mod tx;
 mod types;
+mod wallet;
 mod writer;
 
 use std::path::PathBuf;
@@ -92,6 +93,8 @@ pub use types::{
     RailWork, Refund, RefundRow, RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, SessionRow,
     Shown, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
 };
+
+pub use wallet::{MAX_WALLET_PAGE, Purchase, WalletHold, WalletKind, WalletMovement, WalletPage};
 
 /// How long a merchant has to answer an ask: 30 seconds.
 pub const ASK_LIFE_MS: i64 = 30_000;
@@ -436,6 +439,27 @@ impl Store {
     /// A household's pocket money, ended ones too; at most [`MAX_SCHEDULES`].
     pub async fn schedules(&self, household: HouseholdId) -> Result<Vec<ScheduleRow>, StoreError> {
         self.read(move |db| schedules::list(db, household)).await
+    }
+
+    /// A household's statement, the newest first, from the movement before `before`; at most [`MAX_WALLET_PAGE`] movements.
+    ///
+    /// Errors: `HouseholdUnknown`.
+    pub async fn wallet_page(
+        &self,
+        household: HouseholdId,
+        before: Option<Place>,
+        limit: u32,
+    ) -> Result<WalletPage, StoreError> {
+        self.read(move |db| wallet::page(db, household, before, limit)).await
+    }
+
+    /// The household whose id lies in this range, where it is one alone.
+    pub async fn household_between(
+        &self,
+        from: HouseholdId,
+        to: HouseholdId,
+    ) -> Result<Option<HouseholdId>, StoreError> {
+        self.read(move |db| households::between(db, from, to)).await
     }
 
     // Pairing, invitations, sessions, logins

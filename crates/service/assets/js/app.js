@@ -1,5 +1,5 @@
 // /app: the guardian's pages. Starts by checking the household log against what this browser pinned; then follows the
-// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes, #/rules.
+// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes, #/rules, #/wallet.
 
 import { Problem, get, post, serviceNow } from "./api.js";
 import { announce, download, focusHeading, h, patch } from "./dom.js";
@@ -16,11 +16,13 @@ import { acts } from "./members.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
 import { forgetRules, ruleLogWords, ruleNote, rulesPage } from "./rules.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
+import { refreshSessions, sessionNotices, sessionsCard } from "./sessions.js";
 import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
 import { anchorFile, believe, readPin } from "./trust.js";
 import { verifyOrderView } from "./verify.js";
+import { leaveWallet, walletChanged, walletPage } from "./wallet.js";
 
-const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin"];
+const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin", "session"];
 const ASK_MS = 30_000;
 
 const state = {
@@ -140,6 +142,8 @@ async function refreshAll() {
     await refreshOrders();
     const { page, id } = route();
     if (page === "order" && !state.orders.has(id)) await refreshOrder(id);
+    await refreshSessions();
+    if (page === "wallet") await walletChanged(ctx);
     if (page === "pair") await pairingChanged(ctx);
     if (page === "invite") await invitationChanged(ctx);
   } catch (error) {
@@ -151,6 +155,8 @@ async function refreshAll() {
 async function onEvent(kind, data) {
   try {
     if (["log", "balance", "pin"].includes(kind)) await refreshHome();
+    if (kind === "session") await refreshSessions();
+    if (route().page === "wallet") await walletChanged(ctx);
     if (kind === "pin") tellPin(data.watch);
     if (kind === "pairing") await Promise.all([pairingChanged(ctx), invitationChanged(ctx)]);
     if (data.order) {
@@ -311,7 +317,7 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  return { page: ["order", "pair", "household", "guardians", "invite", "codes", "rules"].includes(page) ? page : "home", id };
+  return { page: ["order", "pair", "household", "guardians", "invite", "codes", "rules", "wallet"].includes(page) ? page : "home", id };
 }
 
 async function onRoute() {
@@ -321,6 +327,8 @@ async function onRoute() {
   state.removing = null;
   forgetPinAsk();
   if (page !== "rules") forgetRules();
+  if (page !== "wallet") leaveWallet();
+  if (page === "wallet" && state.phase === "ready") walletChanged(ctx);
   state.problem = null;
   render();
   focusHeading();
@@ -335,7 +343,7 @@ async function onRoute() {
 function tick() {
   const { page } = route();
   const { activeElement } = document;
-  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules"].includes(page)) return;
+  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules", "wallet"].includes(page)) return;
   if (activeElement?.nodeName === "SELECT") return; // an open list must not be touched
   render();
 }
@@ -374,6 +382,7 @@ function content(page, id) {
   if (page === "invite") return invitePage(ctx);
   if (page === "codes") return codesPage(ctx);
   if (page === "rules") return rulesPage(ctx, id);
+  if (page === "wallet") return walletPage(ctx);
   return homePage();
 }
 
@@ -416,6 +425,7 @@ function homePage() {
     state.problem && notice("bad", problemText(state.problem)),
     state.home.stopped && notice("bad", t(state.home.stopped === "closed" ? "home.closed" : "home.frozen")),
     ...waiting.map(waitingCard),
+    ...sessionNotices(ctx),
     ...guardianCards(ctx),
     ...watches.map((watch) => reportCard(state.home, watch)),
     h("section.card.balance", { "aria-label": t("home.balance") },
@@ -433,6 +443,7 @@ function homePage() {
       past.length === 0 ? h("p.soft", {}, t("home.no-history")) : h("ul.history", {}, ...past.map(historyRow)),
       state.more !== null && h("button.plain", { type: "button", onclick: loadMore }, t("home.more"))),
     watches.length > 0 && inDemo() && h("a.plain", { href: "#/rules", testid: "rules" }, icon("list"), t("home.rules")),
+    watches.length > 0 && inDemo() && h("a.plain", { href: "#/wallet" }, icon("wallet"), t("nav.wallet")),
     watches.length > 0 && inDemo() && h("a.plain", { href: "#/household" }, icon("person"), t("nav.household")),
   ];
 }
@@ -491,6 +502,7 @@ function householdPage() {
       book.watches.size === 0 && h("p.soft", {}, t("home.no-watch")),
       h("ul.plain-list", {}, ...[...book.watches.values()].map((watch) => watchRow(watch, names.get(watch.wearer)?.name ?? t("wearer.unknown")))),
       h("a.plain", { href: "#/pair", testid: "pair" }, icon("plus"), t("home.add-watch"))),
+    sessionsCard(ctx),
     h("section.card", {},
       h("h2", {}, t("files.anchor-title")),
       h("p.soft", {}, t("files.anchor-more")),
@@ -537,7 +549,7 @@ function bottomBar(page) {
     h("a", { href, "aria-current": page === target ? "page" : null }, icon(symbol), h("span", {}, label));
   return h("nav.bottom", { "aria-label": t("nav.label") },
     link("home", "#/", "home", t("nav.home")),
-    link("pair", "#/pair", "watch", t("nav.watch")),
+    link("wallet", "#/wallet", "wallet", t("nav.wallet")),
     link("rules", "#/rules", "list", t("nav.rules")),
     link("household", "#/household", "person", t("nav.household")));
 }

@@ -10,6 +10,7 @@ mod rails;
 mod rules;
 mod sessions;
 mod statement;
+mod wallet;
 mod watch;
 
 use axum::Router;
@@ -85,6 +86,7 @@ routes! {
     post "/api/guardian/sessions/end-others" sessions::end_others, Guardian;
     post "/api/guardian/sessions/{session}/end" sessions::end, Guardian;
     get "/api/guardian/household" guardian::household, Guardian;
+    get "/api/guardian/wallet" wallet::wallet, Guardian;
     get "/api/guardian/events" guardian::events, Guardian;
     get "/api/guardian/orders" guardian::orders, Guardian;
     get "/api/guardian/orders/{order}" guardian::order, Guardian;
