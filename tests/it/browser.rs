@@ -280,7 +280,7 @@ impl Window {
     }
 
     /// A file that the browser has downloaded.
-    async fn downloaded(&self, ending: &str) -> Vec<u8> {
+    pub(crate) async fn downloaded(&self, ending: &str) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let files = std::fs::read_dir(&self.downloads).expect("the folder");

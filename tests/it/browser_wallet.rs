@@ -1,6 +1,9 @@
 //! The wallet page and the list of devices, in real browsers: money that came and went, pocket money that a guardian signs, the way
 //! to bring more in, a sign-in elsewhere.
 
+use std::io::Cursor;
+use std::process::Command;
+
 use nodpay_core::{BankAccount, Iban, Nonce, SessionId, Text, TransferId};
 use nodpay_protocol::{PairingCode, sha256, verify_decision};
 use nodpay_service::rails::RailFiles;
@@ -11,6 +14,7 @@ use serde_json::json;
 
 use crate::browser::Window;
 use crate::browser_guardians::{Stage, go, type_into};
+use crate::table::program;
 
 const WORDS: &str = "Cash at the school office, mornings.";
 const TOKEN: [u8; 32] = [0x77; 32];
@@ -104,6 +108,8 @@ async fn a_parent_looks_after_the_wallet_and_their_devices() {
     assert_eq!((rule.approve, rule.per_week, rule.per_month), (Some(cny(2_000)), Some(cny(2_000)), None));
     pictures(&phone, "wallet").await;
 
+    takes_everything_along(&phone).await;
+
     // Somebody signs in elsewhere: she reads it at once.
     go(&phone, "#/").await;
     let guardian = book.members().next().expect("the founder").guardian.guardian;
@@ -138,7 +144,7 @@ async fn a_parent_looks_after_the_wallet_and_their_devices() {
     other.text("[data-testid=pocket-rule]").await;
     pictures(&other, "wallet-dark").await;
     go(&other, "#/household").await;
-    other.until("two devices", "document.querySelectorAll('[data-testid=session]').length === 2").await;
+    other.until("two devices", "document.querySelectorAll('[data-testid=device]').length === 2").await;
     pictures(&other, "household-dark").await;
 
     // Signed out there, it asks to sign in again.
@@ -148,4 +154,23 @@ async fn a_parent_looks_after_the_wallet_and_their_devices() {
     for window in [phone, other] {
         window.client.clone().close().await.unwrap();
     }
+}
+
+/// One file; the program checks each purchase in it, with nothing else at hand.
+async fn takes_everything_along(phone: &Window) {
+    go(phone, "#/household").await;
+    phone.click("[data-testid=take-out]").await;
+    let file = phone.downloaded(".zip").await;
+    let folder = tempfile::tempdir().unwrap();
+    zip::ZipArchive::new(Cursor::new(file)).unwrap().extract(folder.path()).unwrap();
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder.path().join("orders")).unwrap() {
+        let mut verify = Command::new(program());
+        verify.args(["verify", "--anchor"]).arg(folder.path().join("anchor.json")).arg(entry.unwrap().path());
+        let said = verify.output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        assert!(String::from_utf8_lossy(&said.stdout).starts_with("GENUINE  paid"));
+        checked += 1;
+    }
+    assert_eq!(checked, 1);
 }

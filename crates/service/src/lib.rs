@@ -11,6 +11,7 @@
 
 pub mod admin;
 mod api;
+mod archive;
 mod clock;
 mod config;
 mod device;

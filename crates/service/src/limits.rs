@@ -29,6 +29,8 @@ pub(crate) enum Purpose {
     Guardian,
     /// What takes long: evidence, archives, rules that are tried, statements.
     Heavy,
+    /// Taking everything of one household along.
+    Archive,
     /// Using one invitation.
     Invitation,
     /// Asking for login challenges: everybody together.
@@ -55,6 +57,7 @@ impl Purpose {
             Self::Stranger => (600, 100),
             Self::Guardian => (1_000, 5),
             Self::Heavy => (60, 1_000),
+            Self::Archive => (6, 60_000),
             Self::Invitation => (10, 6_000),
             Self::LoginChallenge => (200, 20),
             Self::Login => (10, 3_000),

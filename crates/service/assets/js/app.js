@@ -13,6 +13,7 @@ import { VerifyError, fromBase64Url, parseAssertion, readEntry, utf8 } from "./m
 import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { acts } from "./members.js";
+import { leavingCard } from "./leaving.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
 import { forgetRules, ruleLogWords, ruleNote, rulesPage } from "./rules.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
@@ -507,6 +508,7 @@ function householdPage() {
       h("h2", {}, t("files.anchor-title")),
       h("p.soft", {}, t("files.anchor-more")),
       h("button.plain", { type: "button", testid: "anchor", onclick: () => download("nodpay-anchor.json", anchorFile(book, trust)) }, icon("download"), t("files.anchor"))),
+    leavingCard(),
     h("section.card", {},
       h("h2", {}, t("household.log")),
       h("ol.log", {}, ...book.entries.map((entry) => h("li", {}, h("span", {}, logWords(entry)), h("time.soft", {}, when(entry.at)))))),

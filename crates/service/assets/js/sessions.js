@@ -81,7 +81,7 @@ export function sessionsCard(ctx) {
     h("h2", {}, t("sessions.title")),
     problem && notice("bad", problemText(problem)),
     h("ul.plain-list", {}, ...[...sessions].sort((one, other) => other.own - one.own).map((one) =>
-      h("li.member", { key: one.session, testid: "session", "data-own": one.own },
+      h("li.member", { key: one.session, testid: "device", "data-own": one.own },
         h("span.tile", {}, icon("phone")),
         h("div", {},
           h("p.name", {}, deviceWords(one)),

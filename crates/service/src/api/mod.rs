@@ -3,6 +3,7 @@
 pub(crate) mod compose;
 mod guardian;
 mod guardians;
+mod leaving;
 mod merchant;
 mod payee;
 mod public;
@@ -10,7 +11,7 @@ mod rails;
 mod rules;
 mod sessions;
 mod statement;
-mod wallet;
+pub(crate) mod wallet;
 mod watch;
 
 use axum::Router;
@@ -86,6 +87,7 @@ routes! {
     post "/api/guardian/sessions/end-others" sessions::end_others, Guardian;
     post "/api/guardian/sessions/{session}/end" sessions::end, Guardian;
     get "/api/guardian/household" guardian::household, Guardian;
+    get "/api/guardian/archive" leaving::archive, Guardian;
     get "/api/guardian/wallet" wallet::wallet, Guardian;
     get "/api/guardian/events" guardian::events, Guardian;
     get "/api/guardian/orders" guardian::orders, Guardian;

@@ -57,7 +57,7 @@ struct HoldView {
 }
 
 #[derive(Serialize)]
-struct MovementView {
+pub(crate) struct MovementView {
     at: Timestamp,
     transfer: TransferId,
     kind: WalletKind,

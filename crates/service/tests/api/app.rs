@@ -456,6 +456,7 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
     let status = response.status().as_u16();
     let text = match content_type.as_str() {
         "text/event-stream" => String::new(), // has no end
+        "application/zip" => String::from_utf8_lossy(&response.body_mut().read_to_vec().expect("a file")).into_owned(),
         _ => response.body_mut().read_to_string().expect("a text"),
     };
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);

@@ -1,6 +1,7 @@
 //! The service over real HTTP, on SQLite, with a clock that the tests move.
 
 mod app;
+mod archive;
 mod bad_input;
 mod bank_files;
 mod bank_folder;

@@ -49,6 +49,7 @@ const TABLE: &[(&str, &str, Role, Send)] = &[
     ("post", "/api/guardian/sessions/end-others", Guardian, Send::Junk),
     ("post", "/api/guardian/sessions/{session}/end", Guardian, Send::Empty),
     ("get", "/api/guardian/household", Guardian, Send::Junk),
+    ("get", "/api/guardian/archive", Guardian, Send::Junk),
     ("get", "/api/guardian/wallet", Guardian, Send::Junk),
     ("get", "/api/guardian/events", Guardian, Send::Junk),
     ("get", "/api/guardian/orders", Guardian, Send::Junk),
