@@ -8,7 +8,8 @@ use nodpay_core::{
     Amount, Bill, BillId, Bytes, Country, CredentialId, Currency, Decision, Digest, EnrolledWatch, Entry, Guardian,
     GuardianId, HouseCaps, HouseRules, HouseholdId, LineId, LogEntry, Mandate, MandateId, Mcc, MerchantCertificate,
     MerchantId, Minor, NewWatchCap, Nonce, Offset, Order, OrderId, Outcome, Outside, Payment, PersonName, ResultReport,
-    Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId, WatchSession, WearerCheck, WearerId, WearerMethod,
+    Salt, SessionId, Text, Timestamp, TransferId, V1, Verdict, WatchId, WatchSession, WearerCheck, WearerId,
+    WearerMethod,
 };
 use nodpay_protocol::{
     Assertion, AssertionKind, Kind, LogBook, RelyingParty, Signer as _, SoftwareKey, Verified, name_digest, payment_id,
@@ -177,9 +178,10 @@ impl Household {
         store.top_up(TopUp { household, transfer, amount: cny(WALLET_MINOR)? }, at).await?;
         let token = random::<32>()?;
         let of = SessionOf::Guardian { household, guardian: founder };
-        store
-            .create_session(NewSession { token: TokenHash(sha256(&token)), of, expires: at.plus_ms(LIFE_MS) }, at)
-            .await?;
+        let ends = at.plus_ms(LIFE_MS);
+        let session = SessionId::from_bytes(random()?);
+        let (token_hash, device) = (TokenHash(sha256(&token)), Text::new("other/other")?);
+        store.create_session(NewSession { session, token: token_hash, of, device, expires: ends, ends }, at).await?;
         let token: Bytes<32, 32> = Bytes::try_from(token.to_vec())?;
         let cookie = format!("{}={token}", nodpay_service::GUARDIAN_COOKIE);
         let phone = Arc::new(Phone { passkey, guardian, book, cookie });

@@ -5,7 +5,8 @@ use nodpay_core::{GUARDIAN_COOLING_OFF_MS, PairingId, RECOVERY_DELAY_MS, Transfe
 use nodpay_protocol::{
     Kind, LogBook, PairingClaim, PairingCode, RelyingParty, Signer as _, sha256, sign, sign_request,
 };
-use nodpay_service::{App, Clock, Config, ManualClock, ServiceKeys, rails::Rails};
+use nodpay_service::rails::{RailFiles, Rails};
+use nodpay_service::{App, Clock, Config, ManualClock, ServiceKeys};
 use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
 use nodpay_testkit::{Cast, START, cny};
 use nodpay_watch::reader::read_code;
@@ -33,6 +34,10 @@ impl Drop for Stage {
 
 impl Stage {
     pub(crate) async fn open() -> Self {
+        Self::open_with(RailFiles::default()).await
+    }
+
+    pub(crate) async fn open_with(rails: RailFiles) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut cast = Cast::new(0);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -49,7 +54,7 @@ impl Stage {
             root_key: None,
             tls: None,
             behind_proxy: false,
-            rails: nodpay_service::rails::RailFiles::default(),
+            rails,
             demo: false,
         };
         cast.passkey.rp =

@@ -9,6 +9,7 @@ mod browser_deciding;
 mod browser_guardians;
 mod browser_nods;
 mod browser_seeing;
+mod browser_wallet;
 mod claims;
 mod cli;
 mod faults;

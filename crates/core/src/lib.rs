@@ -42,7 +42,7 @@ pub use household::{
 pub use iban::{Iban, IbanError, check_digits_fit};
 pub use id::{
     AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MandateId, MerchantId, Nonce,
-    OrderId, PairingId, PaymentId, PublicKey, Salt, ScheduleId, TransferId, WatchId, WearerId,
+    OrderId, PairingId, PaymentId, PublicKey, Salt, ScheduleId, SessionId, TransferId, WatchId, WearerId,
 };
 pub use ledger::{BasisPoints, LedgerError, Wallet, fee_left};
 pub use lifecycle::{Event, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Money, OrderState, StateError, Step};

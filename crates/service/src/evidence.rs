@@ -77,7 +77,7 @@ pub async fn check_evidence(
 }
 
 /// The keys that the household's log names, as an anchor file; what is wrong with the log.
-async fn anchor(
+pub(crate) async fn anchor(
     store: &Store,
     keys: &ServiceKeys,
     relying_party: &RelyingParty,

@@ -11,8 +11,10 @@
 
 pub mod admin;
 mod api;
+mod archive;
 mod clock;
 mod config;
+mod device;
 mod events;
 mod evidence;
 mod export;
@@ -24,6 +26,7 @@ mod limits;
 mod metrics;
 mod problem;
 pub mod rails;
+pub mod reference;
 mod secrets;
 mod seeing;
 mod sessions;
@@ -39,7 +42,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, COOKIE, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Version};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -60,7 +63,10 @@ pub use keys::{
 };
 pub use problem::{ApiError, ProofError};
 pub use secrets::RandomError;
-pub use sessions::{GUARDIAN_COOKIE, SESSION_LIFE_MS, TILL_COOKIE};
+pub use sessions::{
+    GRACE_MS, GUARDIAN_COOKIE, ROTATE_AFTER_MS, SESSION_IDLE_MS, SESSION_LIFE_MS, TILL_COOKIE, TILL_LIFE_MS,
+    cookie_name,
+};
 
 use crate::problem::ApiError as Error;
 use crate::rails::{RailError, Rails};
@@ -345,11 +351,15 @@ fn finish(app: App, more: Router<App>) -> Router {
 }
 
 /// Counts and times each request and ends those that take too long.
-async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = method_name(request.method());
     let version = request.version();
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let new_cookie = request.headers().contains_key(COOKIE).then(sessions::NewCookie::default);
+    if let Some(new_cookie) = &new_cookie {
+        request.extensions_mut().insert(new_cookie.clone());
+    }
     let answer = async {
         match read_whole(request).await {
             Ok(request) => next.run(request).await,
@@ -360,6 +370,10 @@ async fn observe(State(app): State<App>, request: Request, next: Next) -> Respon
         Ok(response) => response,
         Err(_) => Error::Timeout.into_response(),
     };
+    // Logging out sets its own.
+    if let Some(cookie) = new_cookie.and_then(|cookie| cookie.take()) {
+        response.headers_mut().entry(SET_COOKIE).or_insert(cookie);
+    }
     if PRIVATE.iter().any(|prefix| route.starts_with(prefix)) {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -435,7 +449,7 @@ pub async fn serve_routes(app: App, routes: Router, listener: TcpListener) -> Re
     // Small answers must leave at once: no Nagle.
     let plain = axum_server::accept::NoDelayAcceptor::new();
     let server = axum_server::from_tcp(listener).map_err(failed)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
-    let routes = routes.into_make_service();
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let served = match tls {
         None => {
             let mut server = server.acceptor(plain);

@@ -13,6 +13,9 @@ use serde::Serialize;
 use crate::rails::stripe::WebhookError;
 use crate::secrets::RandomError;
 
+/// Said where too much runs at once and nobody knows for how long.
+const RETRY_LATER_MS: i64 = 60_000;
+
 /// Everything that can go wrong with a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -320,6 +323,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         StoreError::HouseholdUnknown
         | StoreError::WatchUnknown
         | StoreError::PairingUnknown
+        | StoreError::SessionUnknown
         | StoreError::MerchantUnknown
         | StoreError::PayeeUnknown
         | StoreError::BillUnknown
@@ -421,7 +425,8 @@ impl IntoResponse for ApiError {
             _ => self.to_string(),
         };
         let now = if let Self::Proof { now, .. } = &self { Some(*now) } else { None };
-        let retry_ms = if let Self::TooManyTries { retry_ms } = &self { Some(*retry_ms) } else { None };
+        let later_ms = (status == StatusCode::TOO_MANY_REQUESTS).then_some(RETRY_LATER_MS);
+        let retry_ms = if let Self::TooManyTries { retry_ms } = &self { Some(*retry_ms) } else { later_ms };
         let status_number = status.as_u16();
         let r#type = format!("urn:nodpay:problem:{code}");
         let first =

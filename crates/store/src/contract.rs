@@ -44,6 +44,8 @@ macro_rules! store_contract {
             pairing_a_watch
             invitations_and_tills
             sessions_and_logins
+            sessions_change_their_token
+            sessions_are_listed_and_ended
             merchants_and_their_goods
             bills
             printed_codes
@@ -69,6 +71,7 @@ macro_rules! store_contract {
             freezing_a_household
             closing_a_household_out
             pocket_money_comes_by_itself
+            wallets_have_statements
             statements_and_closings
             payouts_leave_once
             payouts_at_once

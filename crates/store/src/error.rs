@@ -62,6 +62,8 @@ pub enum StoreError {
 
     #[error("the token or challenge is in use")]
     TokenExists,
+    #[error("the session is not known")]
+    SessionUnknown,
     #[error("the login challenge is not known, was used or is too old")]
     LoginUnknown,
     #[error("too many logins are running; try again in a minute")]
@@ -248,6 +250,7 @@ impl StoreError {
             Self::PairingClosed => "pairing-closed",
             Self::PairingMismatch => "pairing-mismatch",
             Self::TokenExists => "token-exists",
+            Self::SessionUnknown => "session-unknown",
             Self::LoginUnknown => "login-unknown",
             Self::TooManyLogins => "too-many-logins",
             Self::MerchantUnknown => "merchant-unknown",
@@ -349,6 +352,7 @@ impl StoreError {
             | Self::PairingClosed
             | Self::PairingMismatch
             | Self::TokenExists
+            | Self::SessionUnknown
             | Self::LoginUnknown
             | Self::MerchantUnknown
             | Self::MerchantExists

@@ -555,6 +555,13 @@ pub(crate) fn ids(db: Db<'_>, after: Option<HouseholdId>, limit: u32) -> Result<
     many(db, "households", "(list)", sql, params![after, limit.min(MAX_HOUSEHOLDS_PAGE)], |cells| cells.id())
 }
 
+/// The one household from `from` to `to`; `None` where there is none, or more.
+pub(crate) fn between(db: Db<'_>, from: HouseholdId, to: HouseholdId) -> Result<Option<HouseholdId>, StoreError> {
+    let sql = "SELECT household FROM households WHERE household >= ?1 AND household <= ?2 ORDER BY household LIMIT 2";
+    let found = many(db, "households", from, sql, params![from.as_bytes(), to.as_bytes()], |cells| cells.id())?;
+    Ok(found.first().copied().filter(|_| found.len() == 1))
+}
+
 pub(crate) fn set_frozen(tx: &mut Tx<'_>, household: HouseholdId, frozen: bool) -> Result<(), Fault> {
     let sql = "UPDATE households SET frozen = ?2 WHERE household = ?1";
     let changed = run(tx.db, sql, params![household.as_bytes(), i64::from(frozen)])?;

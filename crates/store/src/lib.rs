@@ -55,11 +55,13 @@ mod refunds;
 mod requotes;
 mod schedules;
 mod seeing;
+mod sessions;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod tx;
 mod types;
+mod wallet;
 mod writer;
 
 use std::path::PathBuf;
@@ -67,8 +69,8 @@ use std::sync::Arc;
 
 use nodpay_core::{
     Amount, AskId, BasisPoints, BillId, CredentialId, Day, Digest, GuardianId, HouseholdId, Iban, MerchantId, OrderId,
-    Outcome, PairingId, Payer, PublicKey, RailKind, RailReply, ScheduleId, Text, Timestamp, TransferId, WatchId,
-    WearerId,
+    Outcome, PairingId, Payer, PublicKey, RailKind, RailReply, ScheduleId, SessionId, Text, Timestamp, TransferId,
+    WatchId, WearerId,
 };
 use tokio::sync::broadcast;
 
@@ -90,15 +92,17 @@ pub use seeing::{
 };
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
-    BillState, BillStatus, CancelOrder, Claim, ClaimJoin, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide,
-    DisputeNews, DisputeRow, DisputeState, Ended, EventRow, EventsPage, EvidenceParts, Finding, Freeze, Good,
-    GuardianChange, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim, JoinRow,
-    JoinState, Judged, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind,
-    NewBill, NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow,
-    PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow,
-    RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic,
-    Totals, WatchRow,
+    BillState, BillStatus, CancelOrder, Claim, ClaimJoin, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Device,
+    DisputeNews, DisputeRow, DisputeState, EndSessions, Ended, EventRow, EventsPage, EvidenceParts, Finding, Freeze,
+    Good, GuardianChange, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim,
+    JoinRow, JoinState, Judged, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement,
+    MovementKind, NewBill, NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule,
+    NewSession, NewToken, OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder,
+    RailWork, Refund, RefundRow, RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, SessionRow,
+    Shown, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
 };
+
+pub use wallet::{MAX_WALLET_PAGE, Purchase, WalletHold, WalletKind, WalletMovement, WalletPage};
 
 /// How long a merchant has to answer an ask: 30 seconds.
 pub const ASK_LIFE_MS: i64 = 30_000;
@@ -110,6 +114,8 @@ pub const MAX_ASKS: u32 = 20;
 pub const MAX_GOODS: usize = 500;
 /// Printed codes a merchant may have.
 pub const MAX_CODES: usize = 100;
+/// Sessions a guardian may have at once.
+pub const MAX_SESSIONS: usize = 20;
 /// Logins that may run at once, over all guardians.
 pub const MAX_LOGINS: u32 = 10_000;
 /// Orders [`Store::orders`] gives at once.
@@ -456,6 +462,27 @@ impl Store {
         self.read(move |db| schedules::list(db, household)).await
     }
 
+    /// A household's statement, the newest first, from the movement before `before`; at most [`MAX_WALLET_PAGE`] movements.
+    ///
+    /// Errors: `HouseholdUnknown`.
+    pub async fn wallet_page(
+        &self,
+        household: HouseholdId,
+        before: Option<Place>,
+        limit: u32,
+    ) -> Result<WalletPage, StoreError> {
+        self.read(move |db| wallet::page(db, household, before, limit)).await
+    }
+
+    /// The household whose id lies in this range, where it is one alone.
+    pub async fn household_between(
+        &self,
+        from: HouseholdId,
+        to: HouseholdId,
+    ) -> Result<Option<HouseholdId>, StoreError> {
+        self.read(move |db| households::between(db, from, to)).await
+    }
+
     // Pairing, invitations, sessions, logins
 
     /// Errors: `HouseholdUnknown`, `PairingExists`.
@@ -505,19 +532,58 @@ impl Store {
         self.read(move |db| access::invitation(db, token, now)).await
     }
 
-    /// Errors: `TokenExists`, `HouseholdUnknown`, `MerchantUnknown`.
+    /// Opens a session. Beyond [`MAX_SESSIONS`] of a guardian the one that was not seen for longest ends.
+    ///
+    /// Errors: `TokenExists`, `GuardianUnknown` (also one whose time is over), `MerchantUnknown`.
     pub async fn create_session(&self, new: NewSession, now: Timestamp) -> Result<(), StoreError> {
-        self.write(move |tx| access::create_session(tx, &new, now)).await
+        self.write(move |tx| sessions::create(tx, &new, now)).await
     }
 
-    /// `None` when unknown, ended or expired.
-    pub async fn session(&self, token: TokenHash, now: Timestamp) -> Result<Option<SessionOf>, StoreError> {
-        self.read(move |db| access::session(db, token, now)).await
+    /// The session that a token shows, the present one or the one before it; `None` when unknown, ended or expired.
+    pub async fn session(&self, token: TokenHash, now: Timestamp) -> Result<Option<SessionRow>, StoreError> {
+        self.read(move |db| sessions::by_token(db, token, now)).await
+    }
+
+    /// The same by its id.
+    pub async fn session_by_id(&self, session: SessionId, now: Timestamp) -> Result<Option<SessionRow>, StoreError> {
+        self.read(move |db| sessions::by_id(db, session, now)).await
+    }
+
+    /// Gives a session another token, unless somebody else did since `row` was read: then `false`, and nothing is changed.
+    pub async fn rotate_session(&self, row: SessionRow, to: NewToken, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |tx| sessions::rotate(tx, &row, &to, now)).await
+    }
+
+    /// The newest token was shown: the one before it is good until `until`, for requests that are under way.
+    pub async fn confirm_session(&self, row: SessionRow, until: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tx| sessions::confirm(tx, &row, until)).await
     }
 
     /// Unknown ones count as ended.
-    pub async fn end_session(&self, token: TokenHash) -> Result<(), StoreError> {
-        self.write(move |tx| access::end_session(tx, token)).await
+    pub async fn end_session(&self, session: SessionId) -> Result<(), StoreError> {
+        self.write(move |tx| sessions::end(tx, session)).await
+    }
+
+    /// A guardian's sessions, the one that was seen last first; at most [`MAX_SESSIONS`].
+    pub async fn sessions(
+        &self,
+        household: HouseholdId,
+        guardian: GuardianId,
+        now: Timestamp,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        self.read(move |db| sessions::of_guardian(db, household, guardian, now)).await
+    }
+
+    /// A guardian signs out elsewhere: one session of their own, or all but one.
+    ///
+    /// Errors: `SessionUnknown` (also for another guardian's).
+    pub async fn end_sessions(
+        &self,
+        household: HouseholdId,
+        guardian: GuardianId,
+        which: EndSessions,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| sessions::end_of_guardian(tx, household, guardian, which)).await
     }
 
     /// Remembers a login challenge (random) until `expires`.

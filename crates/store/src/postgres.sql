@@ -149,17 +149,28 @@ CREATE TABLE invitations (
 );
 
 CREATE TABLE sessions (
-    token BYTEA PRIMARY KEY CHECK (octet_length(token) = 32),
+    session BYTEA PRIMARY KEY CHECK (octet_length(session) = 16),
+    token BYTEA NOT NULL UNIQUE CHECK (octet_length(token) = 32),
+    rotated BIGINT NOT NULL,
+    earlier BYTEA UNIQUE CHECK (octet_length(earlier) = 32),
+    earlier_until BIGINT,
     kind TEXT NOT NULL CHECK (kind IN ('guardian', 'till')),
     household BYTEA,
     guardian BYTEA,
     merchant BYTEA REFERENCES merchants (merchant),
+    device TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    seen BIGINT NOT NULL,
     expires BIGINT NOT NULL,
+    ends BIGINT NOT NULL,
     FOREIGN KEY (household, guardian) REFERENCES guardians (household, guardian),
     CHECK ((kind = 'guardian') = (household IS NOT NULL) AND (kind = 'guardian') = (guardian IS NOT NULL)),
-    CHECK ((kind = 'till') = (merchant IS NOT NULL))
+    CHECK ((kind = 'till') = (merchant IS NOT NULL)),
+    CHECK (earlier IS NOT NULL OR earlier_until IS NULL),
+    CHECK (expires <= ends)
 );
 CREATE INDEX sessions_by_end ON sessions (expires);
+CREATE INDEX sessions_of_guardian ON sessions (household, guardian);
 
 CREATE TABLE logins (
     challenge BYTEA PRIMARY KEY CHECK (octet_length(challenge) = 32),

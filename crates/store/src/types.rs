@@ -7,8 +7,8 @@ use nodpay_core::{
     Amount, AskId, Asked, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency,
     Day, Decision, Decline, Digest, EnrolledWatch, Entry, Every, FailReason, GuardianId, HouseRules, HouseholdId, Iban,
     Judgement, LineId, LogEntry, Mcc, Member, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId,
-    Payer, Payment, PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp,
-    TransferId, Wallet, WatchId, WearerId,
+    Payer, Payment, PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId, SessionId, Text,
+    Timestamp, TransferId, Wallet, WatchId, WearerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -413,11 +413,58 @@ pub enum SessionOf {
     Till { merchant: MerchantId },
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What somebody signed in with, in a few coarse words: `iphone/safari`.
+pub type Device = Text<32>;
+
+#[derive(Clone, Debug)]
 pub struct NewSession {
+    pub session: SessionId,
     pub token: TokenHash,
     pub of: SessionOf,
+    pub device: Device,
+    /// When it ends unless it is used.
     pub expires: Timestamp,
+    /// When it ends at the latest.
+    pub ends: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct NewToken {
+    pub token: TokenHash,
+    /// When the session ends unless it is used; its end stays.
+    pub expires: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    pub session: SessionId,
+    pub of: SessionOf,
+    pub device: Device,
+    pub created: Timestamp,
+    pub seen: Timestamp,
+    /// Since when it has its present token.
+    pub rotated: Timestamp,
+    pub expires: Timestamp,
+    pub shown: Shown,
+}
+
+/// Which of a session's tokens it was found by; by its id counts as by the present one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The present one.
+    Present {
+        token: TokenHash,
+        /// For the first time.
+        first: bool,
+    },
+    /// The one before it: good until a time once the present one was shown.
+    Earlier { token: TokenHash, until: Option<Timestamp> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndSessions {
+    One(SessionId),
+    AllBut(SessionId),
 }
 
 // Merchants and bills

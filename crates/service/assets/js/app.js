@@ -1,6 +1,6 @@
 // /app: the guardian's pages. Starts by checking the household log against what this browser pinned; then follows the
 // household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes, #/rules, #/settings,
-// #/history.
+// #/history, #/wallet.
 
 import { Problem, get, post, serviceNow } from "./api.js";
 import { announce, download, focusHeading, h, patch } from "./dom.js";
@@ -14,15 +14,18 @@ import { VerifyError, fromBase64Url, parseAssertion, readEntry, utf8 } from "./m
 import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { acts } from "./members.js";
+import { leavingCard } from "./leaving.js";
 import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
 import { forgetRules, ruleLogWords, ruleNote, rulesPage } from "./rules.js";
 import { awayCard, firstNodSaid, forgetSettings, hasNodded, settingsPage } from "./settings.js";
 import { signWithPasskey, softwareKeys, support } from "./passkey.js";
+import { refreshSessions, sessionNotices, sessionsCard } from "./sessions.js";
 import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
 import { anchorFile, believe, readPin } from "./trust.js";
 import { askedTotal as askedOf, verifyOrderView } from "./verify.js";
+import { leaveWallet, walletChanged, walletPage } from "./wallet.js";
 
-const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin"];
+const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin", "session"];
 const ASK_MS = 30_000;
 /** Earlier orders that the home page lists; the history has all. */
 const RECENT = 5;
@@ -147,6 +150,8 @@ async function refreshAll() {
     await refreshOrders();
     const { page, id } = route();
     if (page === "order" && !state.orders.has(id)) await refreshOrder(id);
+    await refreshSessions();
+    if (page === "wallet") await walletChanged(ctx);
     if (page === "pair") await pairingChanged(ctx);
     if (page === "invite") await invitationChanged(ctx);
   } catch (error) {
@@ -158,6 +163,8 @@ async function refreshAll() {
 async function onEvent(kind, data) {
   try {
     if (["log", "balance", "pin"].includes(kind)) await refreshHome();
+    if (kind === "session") await refreshSessions();
+    if (route().page === "wallet") await walletChanged(ctx);
     if (kind === "pin") tellPin(data.watch);
     if (kind === "pairing") await Promise.all([pairingChanged(ctx), invitationChanged(ctx)]);
     if (data.order) {
@@ -309,7 +316,7 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  const pages = ["order", "pair", "household", "guardians", "invite", "codes", "rules", "settings", "history"];
+  const pages = ["order", "pair", "household", "guardians", "invite", "codes", "rules", "settings", "history", "wallet"];
   return { page: pages.includes(page) ? page : "home", id };
 }
 
@@ -323,6 +330,8 @@ async function onRoute() {
   if (page !== "settings") forgetSettings();
   if (!["history", "order"].includes(page)) history?.forgetHistory();
   if (page !== "order") listPage = page === "history" ? "#/history" : "#/";
+  if (page !== "wallet") leaveWallet();
+  if (page === "wallet" && state.phase === "ready") walletChanged(ctx);
   state.problem = null;
   render();
   focusHeading();
@@ -337,7 +346,7 @@ async function onRoute() {
 function tick() {
   const { page } = route();
   const { activeElement } = document;
-  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules", "settings", "history"].includes(page)) return;
+  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules", "settings", "history", "wallet"].includes(page)) return;
   if (activeElement?.nodeName === "SELECT") return; // an open list must not be touched
   render();
 }
@@ -378,6 +387,7 @@ function content(page, id) {
   if (page === "rules") return rulesPage(ctx, id);
   if (page === "settings") return settingsPage(ctx);
   if (page === "history") return historyPage();
+  if (page === "wallet") return walletPage(ctx);
   return homePage();
 }
 
@@ -432,6 +442,7 @@ function homePage() {
     state.home.stopped && notice("bad", t(state.home.stopped === "closed" ? "home.closed" : "home.frozen")),
     awayCard(ctx),
     ...waiting.map(waitingCard),
+    ...sessionNotices(ctx),
     ...guardianCards(ctx),
     ...watches.map((watch) => reportCard(state.home, watch)),
     h("section.card.balance", { "aria-label": t("home.balance") },
@@ -449,6 +460,7 @@ function homePage() {
       past.length === 0 ? h("p.soft", {}, t("home.no-history")) : h("ul.history", {}, ...past.map(historyRow)),
       past.length > 0 && h("a.plain", { href: "#/history", testid: "history" }, icon("clock"), t("home.all"))),
     watches.length > 0 && inDemo() && h("a.plain", { href: "#/rules", testid: "rules" }, icon("list"), t("home.rules")),
+    watches.length > 0 && inDemo() && h("a.plain", { href: "#/wallet" }, icon("wallet"), t("nav.wallet")),
     watches.length > 0 && inDemo() && h("a.plain", { href: "#/household" }, icon("person"), t("nav.household")),
   ];
 }
@@ -509,10 +521,12 @@ function householdPage() {
       book.watches.size === 0 && h("p.soft", {}, t("home.no-watch")),
       h("ul.plain-list", {}, ...[...book.watches.values()].map((watch) => watchRow(watch, names.get(watch.wearer)?.name ?? t("wearer.unknown")))),
       h("a.plain", { href: "#/pair", testid: "pair" }, icon("plus"), t("home.add-watch"))),
+    sessionsCard(ctx),
     h("section.card", {},
       h("h2", {}, t("files.anchor-title")),
       h("p.soft", {}, t("files.anchor-more")),
       h("button.plain", { type: "button", testid: "anchor", onclick: () => download("nodpay-anchor.json", anchorFile(book, trust)) }, icon("download"), t("files.anchor"))),
+    leavingCard(),
     h("section.card", {},
       h("h2", {}, t("household.log")),
       h("ol.log", {}, ...book.entries.map((entry) => h("li", {}, h("span", {}, logWords(entry)), h("time.soft", {}, when(entry.at)))))),

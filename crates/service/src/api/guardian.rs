@@ -33,7 +33,7 @@ use crate::limits::Purpose;
 use crate::metrics;
 use crate::problem::ApiError;
 use crate::secrets::{Token, random};
-use crate::sessions::{self, GUARDIAN_COOKIE, GuardianSession, limit};
+use crate::sessions::{self, GuardianSession, Stranger, limit, limit_heavy};
 use crate::verified;
 
 /// How long a login challenge can be answered.
@@ -63,6 +63,7 @@ pub(super) struct FoundBody {
 pub(super) async fn found(
     State(app): State<App>,
     _: OwnPage,
+    stranger: Stranger,
     JsonBody(body): JsonBody<FoundBody>,
 ) -> Result<Response, ApiError> {
     limit(&app, Purpose::Invitation, body.invitation.hash())?;
@@ -80,15 +81,20 @@ pub(super) async fn found(
         currency: body.currency,
     };
     app.store().create_household(new, app.now()).await?;
-    logged_in(&app, household, guardian).await
+    logged_in(&app, household, guardian, stranger).await
 }
 
 pub(super) fn digest_of(person: &PersonName) -> Digest {
     name_digest(person.salt, person.name.as_str())
 }
 
-async fn logged_in(app: &App, household: HouseholdId, guardian: GuardianId) -> Result<Response, ApiError> {
-    let cookie = sessions::open(app, SessionOf::Guardian { household, guardian }).await?;
+async fn logged_in(
+    app: &App,
+    household: HouseholdId,
+    guardian: GuardianId,
+    stranger: Stranger,
+) -> Result<Response, ApiError> {
+    let cookie = sessions::open(app, SessionOf::Guardian { household, guardian }, stranger).await?;
     Ok(([(SET_COOKIE, cookie)], Json(LoggedIn { household, guardian })).into_response())
 }
 
@@ -102,7 +108,11 @@ pub(super) struct LoginChallenge {
     challenge: Bytes<32, 32>,
 }
 
-pub(super) async fn login_challenge(State(app): State<App>, _: OwnPage) -> Result<Json<LoginChallenge>, ApiError> {
+pub(super) async fn login_challenge(
+    State(app): State<App>,
+    _: OwnPage,
+    _: Stranger,
+) -> Result<Json<LoginChallenge>, ApiError> {
     // Each one is a row: everybody together has one budget.
     limit(&app, Purpose::LoginChallenge, Digest::from_bytes([0; 32]))?;
     let challenge = random::<32>()?;
@@ -121,6 +131,7 @@ pub(super) struct LoginBody {
 pub(super) async fn login(
     State(app): State<App>,
     _: OwnPage,
+    stranger: Stranger,
     JsonBody(body): JsonBody<LoginBody>,
 ) -> Result<Response, ApiError> {
     let unverified = Assertion::parse(&body.assertion)?;
@@ -133,12 +144,12 @@ pub(super) async fn login(
     let challenge: [u8; 32] = assertion.payload.try_into().map_err(|_| ApiError::LoginChallenge)?;
     app.store().take_login(challenge, app.now()).await?;
     app.store().bump_counter(guardian.credential, asserted.counter, app.now()).await?;
-    logged_in(&app, row.household, guardian.guardian).await
+    logged_in(&app, row.household, guardian.guardian, stranger).await
 }
 
 pub(super) async fn logout(State(app): State<App>, session: GuardianSession) -> Result<Response, ApiError> {
-    app.store().end_session(session.token).await?;
-    let cookie = sessions::clear(&app, GUARDIAN_COOKIE)?;
+    app.store().end_session(session.session).await?;
+    let cookie = sessions::clear(&app)?;
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
 }
 
@@ -229,7 +240,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let after = resume_from(&headers, after)?;
-    stream(app, Audience::Guardian(session.household), Some(session.guardian), after).await
+    stream(app, Audience::Guardian(session.household), Some(session), after).await
 }
 
 #[derive(Deserialize)]
@@ -274,6 +285,7 @@ pub(super) async fn evidence(
     session: GuardianSession,
     Path(order): Path<OrderId>,
 ) -> Result<Response, ApiError> {
+    limit_heavy(&app, session.household.as_bytes())?;
     let parts = app.store().evidence(session.household, order).await?;
     let outcome = parts.order.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?;
     let certificate = verified::outcome_certificate(&app, &outcome.message).await?;

@@ -17,7 +17,7 @@ use crate::App;
 use crate::extract::Json as JsonBody;
 use crate::households;
 use crate::problem::ApiError;
-use crate::sessions::GuardianSession;
+use crate::sessions::{GuardianSession, limit_heavy};
 use crate::verified;
 
 /// How far the test looks back.
@@ -64,6 +64,7 @@ pub(super) async fn test(
     session: GuardianSession,
     JsonBody(body): JsonBody<TestBody>,
 ) -> Result<Json<Tested>, ApiError> {
+    limit_heavy(&app, session.household.as_bytes())?;
     let (now, mandate) = (app.now(), body.mandate);
     let book = households::book(&app, session.household).await?;
     book.enrolled(mandate.watch)?;

@@ -18,6 +18,8 @@ use tokio::runtime::Runtime;
 
 /// The one origin of the tests' pages; the cast's passkeys are made for it.
 pub(crate) const ORIGIN: &str = "http://localhost:8080";
+/// As another service is reached.
+pub(crate) const HTTPS_ORIGIN: &str = "https://localhost";
 /// An event that takes longer will not come.
 const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const MERCHANT_KEY: [u8; 32] = [0xAB; 32];
@@ -46,6 +48,9 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
     pub(crate) text: String,
     pub(crate) cookie: Option<String>,
+    /// The same with its attributes.
+    pub(crate) set_cookie: Option<String>,
+    pub(crate) retry_after: Option<String>,
     pub(crate) content_type: String,
 }
 
@@ -77,6 +82,8 @@ pub(crate) struct Setup {
     pub(crate) demo: bool,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) rails: RailFiles,
+    /// People reach it by HTTPS.
+    pub(crate) https: bool,
 }
 
 impl TestApp {
@@ -91,7 +98,7 @@ impl TestApp {
         let config = Config {
             database: Address::Sqlite(folder.path().join("nodpay.sqlite")),
             listen: ([127, 0, 0, 1], 0).into(),
-            origins: vec![ORIGIN.to_owned()],
+            origins: vec![if setup.https { HTTPS_ORIGIN } else { ORIGIN }.to_owned()],
             rp_id: "localhost".to_owned(),
             outcome_key: "in memory".into(),
             root_key: None,
@@ -443,15 +450,17 @@ impl Drop for TestApp {
 
 fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let cookie = header("set-cookie").and_then(|cookie| cookie.split(';').next().map(str::to_owned));
+    let (set_cookie, retry_after) = (header("set-cookie"), header("retry-after"));
+    let cookie = set_cookie.as_ref().and_then(|cookie| cookie.split(';').next().map(str::to_owned));
     let content_type = header("content-type").unwrap_or_default();
     let status = response.status().as_u16();
     let text = match content_type.as_str() {
         "text/event-stream" => String::new(), // has no end
+        "application/zip" => String::from_utf8_lossy(&response.body_mut().read_to_vec().expect("a file")).into_owned(),
         _ => response.body_mut().read_to_string().expect("a text"),
     };
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Answer { status, body, text, cookie, content_type }
+    Answer { status, body, text, cookie, set_cookie, retry_after, content_type }
 }
 
 #[derive(Debug, Default)]

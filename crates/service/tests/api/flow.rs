@@ -256,7 +256,7 @@ fn a_guardian_comes_back_and_leaves() {
     app.get("/api/guardian/household", &[("cookie", &cookie)]).refused(401, "not-logged-in");
     // The other session goes on, until it is over.
     assert_eq!(app.guardian_get(&household, "/api/guardian/household").status, 200);
-    app.clock.advance_ms(nodpay_service::SESSION_LIFE_MS);
+    app.clock.advance_ms(nodpay_service::SESSION_IDLE_MS);
     app.guardian_get(&household, "/api/guardian/household").refused(401, "not-logged-in");
 }
 

@@ -89,6 +89,21 @@ pub(crate) fn two() -> (TestApp, Household, Person, Person) {
     (app, household, first, second)
 }
 
+/// The cookie of a guardian who was let into the household, signed in, and was removed since.
+pub(crate) fn a_removed_guardian(app: &TestApp, household: &mut Household) -> String {
+    let (mut first, mut second) = (founder(household), Person::new(201));
+    let add = invite(app, household, &first, &second);
+    sign(app, household, &first, add).ok();
+    let removal = Entry::RemoveGuardian(second.passkey.guardian.guardian);
+    sign(app, household, &first, removal).ok();
+    app.clock.advance_ms(23 * HOUR_MS);
+    second.logs_in(app).ok();
+    app.clock.advance_ms(HOUR_MS);
+    first.logs_in(app).ok();
+    household.cookie = first.cookie;
+    second.cookie
+}
+
 pub(crate) fn days_pass(app: &TestApp, days: i64, people: &mut [&mut Person]) {
     app.clock.advance_ms(days * 24 * HOUR_MS);
     for person in people {

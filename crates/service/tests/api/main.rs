@@ -1,6 +1,7 @@
 //! The service over real HTTP, on SQLite, with a clock that the tests move.
 
 mod app;
+mod archive;
 mod bad_input;
 mod bank_files;
 mod bank_folder;
@@ -19,6 +20,7 @@ mod python;
 mod races;
 mod roles;
 mod seeing;
+mod sessions;
 mod streams;
 mod stripe;
 mod stripe_double;

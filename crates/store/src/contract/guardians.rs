@@ -2,7 +2,7 @@
 
 use nodpay_core::{
     CredentialId, Entry, FailReason, Guardian, GuardianId, NewGuardian, OrderState, OutcomeKind, PairingId, PersonName,
-    PublicKey, RecoveryKeys, Salt, Text, Timestamp, Unfreeze,
+    PublicKey, RecoveryKeys, Salt, SessionId, Text, Timestamp, Unfreeze,
 };
 
 use super::cast::{Family, HOUR_MS, START, Shop, fresh, fresh_key, message, outcome_of, payment, refused};
@@ -63,7 +63,8 @@ pub(super) fn by(mut decide: Decide, guardian: &Guardian) -> Decide {
 async fn opens(store: &Store, family: &Family, guardian: &Guardian, now: Timestamp) -> Result<TokenHash, StoreError> {
     let (token, expires) = (TokenHash(fresh()), START.plus_ms(10 * DAY_MS));
     let of = SessionOf::Guardian { household: family.household, guardian: guardian.guardian };
-    store.create_session(NewSession { token, of, expires }, now).await.map(|()| token)
+    let (session, device) = (SessionId::from_bytes(fresh()), Text::new("other/other").expect("a device"));
+    store.create_session(NewSession { session, token, of, device, expires, ends: expires }, now).await.map(|()| token)
 }
 
 pub async fn guardians_come_and_go(store: &Store) {
