@@ -7,9 +7,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nodpay_core::{
-    Amount, Bill, CredentialId, Decision, Digest, EnrolledWatch, Entry, Guardian, GuardianId, Hint, LineId,
-    LogEntry, MAX_DECISION_AGE_MS, MerchantCertificate, NewWatchCap, Occasion, Order, OutcomeKind, PublicKey, Salt,
-    StrikeError, SuggestedLine, Suggestion, Text, Timestamp, V1, Verdict, WatchId, WearerId, WearerMethod,
+    Amount, Bill, CredentialId, Decision, Digest, EnrolledWatch, Entry, Guardian, GuardianId, Hint, LineId, LogEntry,
+    MAX_DECISION_AGE_MS, MerchantCertificate, NewWatchCap, Occasion, Order, OutcomeKind, PublicKey, Salt, StrikeError,
+    SuggestedLine, Suggestion, Text, Timestamp, V1, Verdict, WatchId, WearerId, WearerMethod,
 };
 use nodpay_protocol::{
     Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, Verified, VerifyError, challenge, check_digits,
@@ -270,10 +270,7 @@ pub struct OrderLine {
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Answer {
     /// Approve without these lines.
-    Approve {
-        struck: Vec<String>,
-        words: Option<String>,
-    },
+    Approve { struck: Vec<String>, words: Option<String> },
     Refuse {
         words: Option<String>,
         /// What they would rather nod to.
