@@ -67,6 +67,34 @@ impl WebDriverCompatibleCommand for AddAuthenticator {
     }
 }
 
+/// A command of the DevTools protocol, as Chromium's driver passes it on.
+#[derive(Debug)]
+struct DevTools(&'static str, Value);
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "cmd": self.0, "params": self.1 }).to_string()))
+    }
+}
+
+/// What the driver noted since it was asked last: `browser` for the console, `performance` for the DevTools protocol's events.
+#[derive(Debug)]
+struct Notes(&'static str);
+
+impl WebDriverCompatibleCommand for Notes {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "type": self.0 }).to_string()))
+    }
+}
+
 impl Window {
     async fn open() -> Self {
         Self::open_with(&[], &[]).await
@@ -120,7 +148,10 @@ impl Window {
             "args": arguments,
             "prefs": { "download.default_directory": downloads, "download.prompt_for_download": false, "intl.accept_languages": "en-US" },
         });
-        let capabilities = serde_json::Map::from_iter([("goog:chromeOptions".to_owned(), options)]);
+        let capabilities = serde_json::Map::from_iter([
+            ("goog:chromeOptions".to_owned(), options),
+            ("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL", "performance": "ALL" })),
+        ]);
         let client = ClientBuilder::new(hyper_util_connector())
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{port}"))
@@ -269,6 +300,30 @@ impl Window {
         let encoded = address.as_str().and_then(|text| text.strip_prefix("data:image/png;base64,")).expect("a PNG");
         load_image(&base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).expect("base64"))
             .expect("a picture")
+    }
+
+    /// A command of the DevTools protocol.
+    pub(crate) async fn devtools(&self, command: &'static str, parameters: Value) -> Value {
+        let done = self.client.issue_cmd(DevTools(command, parameters)).await;
+        done.unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    /// What the browser told its console since it was asked last.
+    pub(crate) async fn console(&self) -> Vec<String> {
+        let notes = self.client.issue_cmd(Notes("browser")).await.expect("the console");
+        let notes = notes.as_array().expect("a list").iter().map(|note| note["message"].to_string());
+        notes.collect()
+    }
+
+    /// The DevTools protocol's events since they were asked for last: name and parameters.
+    pub(crate) async fn devtools_events(&self) -> Vec<(String, Value)> {
+        let notes = self.client.issue_cmd(Notes("performance")).await.expect("the events");
+        let event = |note: &Value| -> (String, Value) {
+            let mut event: Value = serde_json::from_str(note["message"].as_str().expect("text")).expect("JSON");
+            let name = event["message"]["method"].as_str().expect("a name").to_owned();
+            (name, event["message"]["params"].take())
+        };
+        notes.as_array().expect("a list").iter().map(event).collect()
     }
 
     /// Keeps what the window shows, for the README: `NODPAY_PICTURES` names the folder.
@@ -662,8 +717,8 @@ const PRINTED: &str = r"
 const [vectors, codeSays, done] = arguments;
 (async () => {
   const [{ LogBook, verifyMerchantCertificate, verifyOrderOfAnyWatch }, { orderPage }, { startTexts }] = await Promise.all(
-    ['verify', 'order', 'texts'].map((name) => import(`/static/js/${name}.js`)));
-  await startTexts();
+    ['verify', 'order', 'texts'].map((name) => import(new URL(`${name}.js`, document.querySelector('script[type=module]').src))));
+  await startTexts('order');
   const { messages, trust } = vectors;
   const rp = { rp_id: trust.rp_id, origins: trust.origins, demo_keys: false };
   const book = await LogBook.found(messages.log[0], trust.founding, rp);

@@ -16,11 +16,11 @@ use crate::browser::Window;
 const API_KEY: [u8; 32] = [0x42; 32];
 
 /// The service in this process, the shop, and the household's watch.
-struct Stage {
-    app: App,
-    clock: ManualClock,
-    address: String,
-    cast: Cast,
+pub(crate) struct Stage {
+    pub(crate) app: App,
+    pub(crate) clock: ManualClock,
+    pub(crate) address: String,
+    pub(crate) cast: Cast,
     server: tokio::task::JoinHandle<()>,
     _folder: tempfile::TempDir,
 }
@@ -32,7 +32,7 @@ impl Drop for Stage {
 }
 
 impl Stage {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut cast = Cast::new(0);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -137,8 +137,26 @@ impl Stage {
         self.cast.book()
     }
 
+    /// In this window a guardian founds the household, pairs the watch, and finds ¥200.00 in the wallet.
+    pub(crate) async fn found(&mut self, window: &Window) {
+        let invitation = self.invitation(InvitationKind::Guardian, 2).await;
+        window.client.goto(&format!("{}/join#{invitation}", self.address)).await.unwrap();
+        type_into(window, "guardian-name", "Ma").await;
+        window.click("[data-testid=join]").await;
+        window.click("[data-testid=pair-first-watch]").await;
+        let picture = window.canvas("[data-testid=pairing-code] canvas").await;
+        let code = PairingCode::parse(&read_code(&picture).expect("a code")).expect("a pairing code");
+        self.claim(&code).await;
+        type_into(window, "wearer-name", "Ming").await;
+        window.click("[data-testid=pair-confirm]").await;
+        window.text("[data-testid=paired]").await;
+        let transfer = TransferId::from_bytes([7; 16]);
+        let top_up = TopUp { household: self.cast.household, transfer, amount: cny(20_000) };
+        self.app.store().top_up(top_up, START).await.unwrap();
+    }
+
     /// The shop sells, the watch orders.
-    async fn order(&mut self, number: u8) {
+    pub(crate) async fn order(&mut self, number: u8) {
         self.cast.wearer = self.book().await.watch(self.cast.watch).unwrap().wearer;
         let bill = self.cast.bill(number);
         let key = format!("Bearer ndp_{}", base64_url(&API_KEY));
@@ -154,11 +172,11 @@ fn base64_url(bytes: &[u8]) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
-async fn go(window: &Window, hash: &str) {
+pub(crate) async fn go(window: &Window, hash: &str) {
     window.client.execute(&format!("location.hash = '{hash}'"), vec![]).await.unwrap();
 }
 
-async fn type_into(window: &Window, testid: &str, text: &str) {
+pub(crate) async fn type_into(window: &Window, testid: &str, text: &str) {
     window.text(&format!("[data-testid={testid}]")).await;
     let script = format!(
         "const field = document.querySelector('[data-testid={testid}]'); field.value = {}; \
@@ -187,20 +205,7 @@ async fn two_guardians_share_a_household_in_two_browsers() {
     let (ma, ba) = (open().await, open().await);
 
     // Mama founds the household and pairs the watch.
-    let invitation = stage.invitation(InvitationKind::Guardian, 2).await;
-    ma.client.goto(&format!("{}/join#{invitation}", stage.address)).await.unwrap();
-    type_into(&ma, "guardian-name", "Ma").await;
-    ma.click("[data-testid=join]").await;
-    ma.click("[data-testid=pair-first-watch]").await;
-    let picture = ma.canvas("[data-testid=pairing-code] canvas").await;
-    let code = PairingCode::parse(&read_code(&picture).expect("a code")).expect("a pairing code");
-    stage.claim(&code).await;
-    type_into(&ma, "wearer-name", "Ming").await;
-    ma.click("[data-testid=pair-confirm]").await;
-    ma.text("[data-testid=paired]").await;
-    let amount = cny(20_000);
-    let top_up = TopUp { household: stage.cast.household, transfer: TransferId::from_bytes([7; 16]), amount };
-    stage.app.store().top_up(top_up, START).await.unwrap();
+    stage.found(&ma).await;
 
     let founder = stage.book().await.members().next().expect("the founder").guardian.guardian;
 

@@ -6,6 +6,7 @@ mod bench;
 mod bindings;
 mod browser;
 mod browser_guardians;
+mod browser_speed;
 mod claims;
 mod cli;
 mod faults;

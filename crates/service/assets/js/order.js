@@ -10,7 +10,7 @@ import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
 import { guardianName } from "./guardians.js";
 import { VerifyError, textProblem, typedText, utf8 } from "./messages.js";
 import { signWithPasskey } from "./passkey.js";
-import { ruleNote } from "./rules.js";
+import { ruleNote } from "./rule-words.js";
 import { clock, day, money, number, problemText, t, timeLeft, when } from "./texts.js";
 import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
 

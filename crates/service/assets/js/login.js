@@ -1,0 +1,110 @@
+// /app: the door. Who is not known to this browser logs in here; the guardian's pages (app.js) are fetched for whoever is, and
+// give the page back when the session has ended.
+
+import { Problem, get, post } from "./api.js";
+import { focusHeading, h, patch } from "./dom.js";
+import { busyButton, icon, logo, notice, topBar } from "./frame.js";
+import { fromBase64Url, parseAssertion } from "./messages.js";
+import { signWithPasskey, softwareKeys, support } from "./passkey.js";
+import { readPin } from "./pinned.js";
+import { onLanguage, problemText, startTexts, t, withTexts } from "./texts.js";
+
+const state = {
+  /** starting, login, unreachable, or open: the page is the guardian's pages'. */
+  phase: "starting",
+  service: null,
+  can: null,
+  busy: false,
+  problem: null,
+};
+
+async function start() {
+  const service = get("/api/service").catch((error) => error);
+  const household = readPin() ? get("/api/guardian/household") : undefined;
+  household?.catch(() => {}); // whoever awaits it hears of it
+  if (household) import("./app.js").catch(() => {}); // asked for again below
+  await startTexts("login");
+  onLanguage(render);
+  await enter(service, household);
+}
+
+async function enter(asked, household) {
+  Object.assign(state, { phase: "starting", problem: null });
+  render();
+  try {
+    state.service ??= await asked;
+    if (state.service instanceof Error) throw state.service;
+    state.can ??= await support(state.service);
+    if (readPin()) await open(null, household);
+    else state.phase = "login";
+  } catch (error) {
+    if (state.service instanceof Error) state.service = null;
+    Object.assign(state, { phase: "unreachable", problem: error });
+  }
+  render();
+}
+
+/** Gives the page to the guardian's pages. `usedCredential` is the passkey that just logged in here. */
+async function open(usedCredential, household) {
+  const pages = await withTexts("app", import("./app.js"));
+  const { service, can } = state;
+  state.phase = "open";
+  await pages.open({ service, can, usedCredential, household, closed });
+}
+
+/** The session has ended. */
+function closed() {
+  state.phase = "login";
+  render();
+}
+
+async function logIn(software) {
+  if (state.busy) return;
+  Object.assign(state, { busy: true, problem: null });
+  render();
+  try {
+    const { challenge } = await post("/api/guardian/login-challenge");
+    const keys = software ? await softwareKeys(state.service) : [];
+    const pinned = readPin()?.credential;
+    const credential = software ? (keys.includes(pinned) ? pinned : keys.at(-1)) : null;
+    if (software && !credential) throw new Problem("passkey-none");
+    const wire = await signWithPasskey(state.service, "login", fromBase64Url(challenge), credential);
+    await post("/api/guardian/login", { assertion: wire });
+    await open(parseAssertion(wire).credential);
+    if (location.hash === "" || location.hash === "#/") focusHeading();
+  } catch (error) {
+    Object.assign(state, { phase: "login", problem: error });
+  }
+  state.busy = false;
+  render();
+}
+
+function render() {
+  if (state.phase === "open") return;
+  document.title = `${t("app.title")} · ${t("brand")}`;
+  patch(document.getElementById("page"), h("div.page", { id: "page", "data-view": state.phase },
+    topBar(),
+    h("main.narrow.home", { key: state.phase }, ...content())));
+}
+
+function content() {
+  if (state.phase === "starting") return [h("div.hero", {}, logo(), h("p.lead", {}, t("loading")))];
+  if (state.phase === "unreachable") {
+    return [
+      h("h1", {}, t("app.unreachable")), notice("bad", problemText(state.problem)),
+      h("button.main", { type: "button", onclick: () => enter(get("/api/service")) }, icon("undo"), t("again")),
+    ];
+  }
+  const software = state.service?.demo && !state.can?.passkey;
+  return [
+    h("div.hero", {}, logo(), h("h1", {}, t("login.title")), h("p.lead", {}, t("login.lead"))),
+    state.problem && notice("bad", problemText(state.problem)),
+    software && notice("wait", t("passkey.software-note")),
+    busyButton("button.main", { type: "button", testid: "login", onclick: () => logIn(software) }, state.busy, icon("key"), software ? t("login.start-software") : t("login.start")),
+    state.service?.demo && !software && h("button.plain", { type: "button", testid: "login-software", onclick: () => logIn(true) }, t("login.start-software")),
+    h("p.soft", {}, t("login.new")),
+    h("a.plain", { href: "/recover" }, t("recover.title")),
+  ];
+}
+
+start();
