@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
+use crate::axe::assert_accessible;
 use crate::stripe_double::{CONFIRM, CONFIRM_HOST, CUSTOMER, Double, KEY};
 use crate::table::program;
 
@@ -30,7 +31,7 @@ pub(crate) struct Window {
     pub(crate) client: Client,
     downloads: std::path::PathBuf,
     video: std::path::PathBuf,
-    address: String,
+    pub(crate) address: String,
     /// Killed when dropped, in this order.
     _processes: Vec<Killed>,
     folder: tempfile::TempDir,
@@ -96,7 +97,7 @@ impl WebDriverCompatibleCommand for Notes {
 }
 
 impl Window {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::open_with(&[], &[]).await
     }
 
@@ -167,11 +168,11 @@ impl Window {
         self.folder.path().join("demo")
     }
 
-    async fn phone(&self) {
+    pub(crate) async fn phone(&self) {
         self.enter(PHONE).await;
     }
 
-    async fn till(&self) {
+    pub(crate) async fn till(&self) {
         self.enter(TILL).await;
     }
 
@@ -181,7 +182,7 @@ impl Window {
         self.client.clone().enter_frame(frame).await.expect("a frame");
     }
 
-    async fn page(&self) {
+    pub(crate) async fn page(&self) {
         self.client.clone().enter_parent_frame().await.expect("the page");
     }
 
@@ -230,7 +231,7 @@ impl Window {
     }
 
     /// Taps a button on the watch's face.
-    async fn tap(&self, label: &str) {
+    pub(crate) async fn tap(&self, label: &str) {
         self.page().await;
         let xpath = format!("//*[@class='touches']//button[normalize-space()='{label}' and not(@disabled)]");
         let deadline = Instant::now() + PATIENCE;
@@ -279,7 +280,7 @@ impl Window {
         self.click("[data-testid=real-camera]").await;
     }
 
-    async fn watch_says(&self, text: &str) {
+    pub(crate) async fn watch_says(&self, text: &str) {
         self.page().await;
         let script = format!("document.querySelector('.touches')?.textContent.includes({})", json!(text));
         self.until(&format!("the watch says {text}"), &script).await;
@@ -324,14 +325,6 @@ impl Window {
             (name, event["message"]["params"].take())
         };
         notes.as_array().expect("a list").iter().map(event).collect()
-    }
-
-    /// Keeps what the window shows, for the README: `NODPAY_PICTURES` names the folder.
-    pub(crate) async fn picture(&self, name: &str) {
-        if let Some(folder) = std::env::var_os("NODPAY_PICTURES") {
-            let picture = self.client.screenshot().await.expect("a picture");
-            std::fs::write(Path::new(&folder).join(name).with_extension("png"), picture).expect("writes");
-        }
     }
 
     /// A file that the browser has downloaded.
@@ -388,7 +381,7 @@ fn write_video(path: &Path, code: &Frame) {
 }
 
 /// The guardian founds the household with a real passkey, and pairs the watch.
-async fn settled() -> Window {
+pub(crate) async fn settled() -> Window {
     let window = Window::open().await;
     window.client.goto(&window.address).await.expect("the demo page");
     window.founds().await;
@@ -398,7 +391,7 @@ async fn settled() -> Window {
 }
 
 /// The till charges a loaf of bread, ¥8.50, and the child orders it.
-async fn order_bread(window: &Window, first: bool) {
+pub(crate) async fn order_bread(window: &Window, first: bool) {
     window.till().await;
     // The demo starts with a few things in the basket.
     window.click(if first { "[data-testid=clear]" } else { "[data-testid=next-customer]" }).await;
@@ -448,9 +441,7 @@ async fn a_rule_pays_without_a_nod_and_asks_beyond_its_cap() {
     window.click("[data-testid=rule-shops-option]").await;
     let words = window.text("[data-testid=rule-words]").await;
     assert!(words.contains("up to ¥10.00 without asking") && words.contains("At most ¥15.00 a day"), "{words}");
-    window.page().await;
-    window.picture("rule").await;
-    window.phone().await;
+    assert_accessible(&window, "rule of a known shop, in the demo").await;
     window.click("[data-testid=rule-sign]").await;
     window.text("[data-testid=rule]").await;
     window.watch_says("Looser rule: Snacks").await;
@@ -486,7 +477,6 @@ async fn a_rule_pays_without_a_nod_and_asks_beyond_its_cap() {
     let narrow = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
     assert_eq!(window.client.execute(narrow, vec![]).await.expect("a width"), true, "nothing sticks out");
     window.page().await;
-    window.picture("rule-test").await;
     window.client.clone().close().await.expect("closes");
 }
 
@@ -508,9 +498,7 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     assert!(window.text("[data-testid=pin-report]").await.contains("5 wrong PINs"));
     window.click("[data-testid=pin-report]").await;
     window.click("[data-testid=pin-unlock]").await;
-    window.page().await;
-    window.picture("pin").await;
-    window.phone().await;
+    assert_accessible(&window, "PIN report, in the demo").await;
     window.click("[data-testid=pin-sign]").await;
     window.watch_says("Your PIN").await;
     window.phone().await;
@@ -541,9 +529,7 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     let strike = window.client.execute(&format!("return {strike}"), vec![]).await.expect("a strike button");
     window.click(&format!("[data-testid='{}']", strike.as_str().expect("an id"))).await;
     window.until("the new total", "document.querySelector('[data-testid=total]').textContent.includes('13.50')").await;
-    window.page().await;
-    window.picture("nod").await;
-    window.phone().await;
+    assert_accessible(&window, "order, in the demo").await;
     let tapped = Instant::now();
     window.click("[data-testid=approve]").await;
 
@@ -555,10 +541,11 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.text("[data-testid=result]").await;
     let outcome = window.text("[data-testid=outcome]").await;
     assert!(outcome.contains("13.50"), "{outcome}");
+    assert_accessible(&window, "outcome, in the demo").await;
     window.till().await;
     window.until("the till", "document.querySelector('[data-testid=till-status]')?.dataset.status === 'paid'").await;
     window.page().await;
-    window.picture("demo").await;
+    assert_accessible(&window, "demo").await;
 
     // The shop gives a part back, and the phone says so.
     window.till().await;
@@ -584,6 +571,21 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     let report = nodpay_protocol::verify_evidence(&evidence, &anchor).expect("sound evidence");
     assert_eq!((report.outcome, report.total.minor()), (nodpay_core::OutcomeKind::Paid, 1350));
     assert_eq!(report.struck.len(), 1);
+
+    // Till and phone in windows of their own size.
+    window.page().await;
+    window.client.goto(&window.address.replace("/demo", "/till")).await.expect("the till");
+    window.click("[data-testid=good-bread]").await;
+    assert_accessible(&window, "till, basket").await;
+    window.click("[data-testid=charge]").await;
+    window.text("[data-testid=till-code] canvas").await;
+    assert_accessible(&window, "till, code").await;
+    window.client.goto(&window.address.replace("/demo", "/app")).await.expect("the phone");
+    window.text("[data-testid=past-order]").await;
+    assert_accessible(&window, "home with a history").await;
+    window.click("[data-testid=past-order]").await;
+    window.text("[data-testid=outcome]").await;
+    assert_accessible(&window, "outcome").await;
     window.client.clone().close().await.expect("closes");
 }
 

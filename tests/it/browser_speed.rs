@@ -10,7 +10,7 @@ use crate::browser_guardians::{Stage, go};
 /// What the first page may weigh over the wire, all headers and the page itself included.
 const MAX_FIRST_PAGE: u64 = 40_000;
 /// The same for an order that a guardian opens with nothing kept from before: scripts that verify it come with it.
-const MAX_FIRST_ORDER: u64 = 65_000;
+const MAX_FIRST_ORDER: u64 = 75_000;
 const LIMIT_MS: f64 = 2_000.0;
 const BYTES_PER_SECOND: u32 = 400_000 / 8;
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod axe;
 mod bench;
 mod bindings;
 mod browser;
@@ -14,7 +15,10 @@ mod kill;
 mod operations;
 mod operator;
 mod packaging;
+mod pictures;
 mod printed;
+#[path = "../../crates/service/tests/api/python.rs"]
+mod python;
 #[path = "../../crates/service/tests/api/stripe_double.rs"]
 #[expect(dead_code, reason = "the service's own tests use the rest")]
 mod stripe_double;
