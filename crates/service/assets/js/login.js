@@ -14,6 +14,8 @@ const state = {
   phase: "starting",
   service: null,
   can: null,
+  /** Until then the page may show, but nothing is known of the service. */
+  prepared: null,
   busy: false,
   problem: null,
 };
@@ -29,19 +31,23 @@ async function start() {
 }
 
 async function enter(asked, household) {
-  Object.assign(state, { phase: "starting", problem: null });
+  const pinned = readPin() !== null;
+  Object.assign(state, { phase: pinned ? "starting" : "login", problem: null, prepared: prepare(asked) });
   render();
   try {
-    state.service ??= await asked;
-    if (state.service instanceof Error) throw state.service;
-    state.can ??= await support(state.service);
-    if (readPin()) await open(null, household);
-    else state.phase = "login";
+    await state.prepared;
+    if (pinned) await open(null, household);
   } catch (error) {
-    if (state.service instanceof Error) state.service = null;
     Object.assign(state, { phase: "unreachable", problem: error });
   }
   render();
+}
+
+/** Learns what service this is, and what this browser can do with it. */
+async function prepare(asked) {
+  const service = await asked;
+  if (service instanceof Error) throw service;
+  Object.assign(state, { service, can: await support(service) });
 }
 
 /** Gives the page to the guardian's pages. `usedCredential` is the passkey that just logged in here. */
@@ -63,6 +69,7 @@ async function logIn(software) {
   Object.assign(state, { busy: true, problem: null });
   render();
   try {
+    await state.prepared;
     const { challenge } = await post("/api/guardian/login-challenge");
     const keys = software ? await softwareKeys(state.service) : [];
     const pinned = readPin()?.credential;
@@ -92,7 +99,7 @@ function content() {
   if (state.phase === "unreachable") {
     return [
       h("h1", {}, t("app.unreachable")), notice("bad", problemText(state.problem)),
-      h("button.main", { type: "button", onclick: () => enter(get("/api/service")) }, icon("undo"), t("again")),
+      h("button.main", { type: "button", onclick: () => enter(get("/api/service").catch((error) => error)) }, icon("undo"), t("again")),
     ];
   }
   const software = state.service?.demo && !state.can?.passkey;
