@@ -60,7 +60,10 @@ const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, act, mi
 
 // ---- start, end ----------------------------------------------------------------------------------------------------------------
 
-/** Takes the page; `door` is {service, can, usedCredential, household, closed}, and `closed()` gives it back when the session has ended. */
+/**
+ * Takes the page; `door` is {service, can, usedCredential, closed}, and {household, order} where these have been asked for. `closed()`
+ * gives the page back when the session has ended.
+ */
 export async function open(door) {
   const first = closed === null;
   ({ closed, usedCredential } = door);
@@ -70,14 +73,13 @@ export async function open(door) {
     addEventListener("hashchange", onRoute);
     setInterval(tick, 1000);
   }
-  await enter(door.household);
+  await enter(door);
 }
 
-/** `household` may have been asked for already. */
-async function enter(household) {
+async function enter({ household, order } = {}) {
   const { page, id } = route();
   try {
-    const wanted = page === "order" ? get(`/api/guardian/orders/${id}`).catch(() => null) : null;
+    const wanted = page === "order" ? (order ?? get(`/api/guardian/orders/${id}`)).catch(() => null) : null;
     await refreshHome(household);
     const view = await wanted;
     if (view) await take(view);

@@ -4,8 +4,6 @@
 import { Problem, get, post } from "./api.js";
 import { focusHeading, h, patch } from "./dom.js";
 import { busyButton, icon, logo, notice, topBar } from "./frame.js";
-import { fromBase64Url, parseAssertion } from "./messages.js";
-import { signWithPasskey, softwareKeys, support } from "./passkey.js";
 import { readPin } from "./pinned.js";
 import { onLanguage, problemText, startTexts, t, withTexts } from "./texts.js";
 
@@ -14,7 +12,10 @@ const state = {
   phase: "starting",
   service: null,
   can: null,
-  /** Until then the page may show, but nothing is known of the service. */
+  /** Scripts that the login works with; the page shows before they have come. */
+  passkey: null,
+  messages: null,
+  /** When all of these are there. */
   prepared: null,
   busy: false,
   problem: null,
@@ -22,21 +23,27 @@ const state = {
 
 async function start() {
   const service = get("/api/service").catch((error) => error);
-  const household = readPin() ? get("/api/guardian/household") : undefined;
-  household?.catch(() => {}); // whoever awaits it hears of it
-  if (household) import("./app.js").catch(() => {}); // asked for again below
+  const early = readPin() ? askEarly() : {};
   await startTexts("login");
   onLanguage(render);
-  await enter(service, household);
+  await enter(service, early);
 }
 
-async function enter(asked, household) {
+/** What the guardian's pages will want first. Whoever awaits these hears of what went wrong. */
+function askEarly() {
+  const order = /^#\/order\/([\w-]+)$/.exec(location.hash)?.[1];
+  const early = { household: get("/api/guardian/household"), order: order && get(`/api/guardian/orders/${order}`) };
+  for (const asked of [early.household, early.order, import("./app.js")]) asked?.catch(() => {});
+  return early;
+}
+
+async function enter(asked, early = {}) {
   const pinned = readPin() !== null;
   Object.assign(state, { phase: pinned ? "starting" : "login", problem: null, prepared: prepare(asked) });
   render();
   try {
     await state.prepared;
-    if (pinned) await open(null, household);
+    if (pinned) await open(null, early);
   } catch (error) {
     Object.assign(state, { phase: "unreachable", problem: error });
   }
@@ -45,17 +52,20 @@ async function enter(asked, household) {
 
 /** Learns what service this is, and what this browser can do with it. */
 async function prepare(asked) {
-  const service = await asked;
+  const scripts = Promise.all([import("./passkey.js"), import("./messages.js")]).catch(() => {
+    throw new Problem("offline");
+  });
+  const [service, [passkey, messages]] = await Promise.all([asked, scripts]);
   if (service instanceof Error) throw service;
-  Object.assign(state, { service, can: await support(service) });
+  Object.assign(state, { service, passkey, messages, can: await passkey.support(service) });
 }
 
 /** Gives the page to the guardian's pages. `usedCredential` is the passkey that just logged in here. */
-async function open(usedCredential, household) {
+async function open(usedCredential, early = {}) {
   const pages = await withTexts("app", import("./app.js"));
   const { service, can } = state;
   state.phase = "open";
-  await pages.open({ service, can, usedCredential, household, closed });
+  await pages.open({ service, can, usedCredential, closed, ...early });
 }
 
 /** The session has ended. */
@@ -70,14 +80,15 @@ async function logIn(software) {
   render();
   try {
     await state.prepared;
+    const { service, passkey, messages } = state;
     const { challenge } = await post("/api/guardian/login-challenge");
-    const keys = software ? await softwareKeys(state.service) : [];
+    const keys = software ? await passkey.softwareKeys(service) : [];
     const pinned = readPin()?.credential;
     const credential = software ? (keys.includes(pinned) ? pinned : keys.at(-1)) : null;
     if (software && !credential) throw new Problem("passkey-none");
-    const wire = await signWithPasskey(state.service, "login", fromBase64Url(challenge), credential);
+    const wire = await passkey.signWithPasskey(service, "login", messages.fromBase64Url(challenge), credential);
     await post("/api/guardian/login", { assertion: wire });
-    await open(parseAssertion(wire).credential);
+    await open(messages.parseAssertion(wire).credential);
     if (location.hash === "" || location.hash === "#/") focusHeading();
   } catch (error) {
     Object.assign(state, { phase: "login", problem: error });
