@@ -70,6 +70,7 @@ impl Guardian {
             credential: CredentialId::try_from(random::<32>()?.to_vec())?,
             key: key.public_key(),
             backup_eligible: false,
+            shown_payments: false,
             name: Some(name_digest(name.salt, name.name.as_str())),
         };
         let household = HouseholdId::from_bytes(random()?);
@@ -238,6 +239,7 @@ impl Guardian {
             payee: view.certificate.digest(),
             total,
             verdict,
+            first: None,
             guardian: self.person.guardian,
             credential: self.person.credential.clone(),
             log_head: self.book.head(),

@@ -705,14 +705,88 @@ async fn a_guardian_confirms_with_the_bank_in_a_real_browser() {
     let failed = window.text("[data-testid=refund-failed]").await;
     assert!(failed.contains("58.00") && failed.contains("The bank said no."), "{failed}");
     double.fail_refunds(false);
+    // The list that is asked for at once comes back only after the word that the refund is done.
+    window.client.execute(LATE_REFUNDS, vec![]).await.expect("holds the list back");
     window.click("[data-testid=refund-send]").await;
     let back = "document.querySelector('[data-testid=refund-open]').textContent.includes('58.00')";
     window.until("the refund", back).await;
+    window.until("none is on its way", "!document.querySelector('[data-testid=refund-asked]')").await;
     window.phone().await;
     window.until("it is told", "document.querySelector('[data-testid=refunded]')?.textContent.includes('58.00')").await;
     assert_eq!(double.money(), [("succeeded", 5_800, 5_800)]);
     window.client.clone().close().await.expect("closes");
 }
+
+/// The browser as it is where it shows payments itself; on Linux that is behind a switch.
+const SHOWS_PAYMENTS: &str = "--enable-features=SecurePaymentConfirmationBrowser,SecurePaymentConfirmation";
+
+/// `POST /session/{id}/secure-payment-confirmation/set-mode` (Secure Payment Confirmation, section 11.2): what the person does
+/// with the browser's dialog.
+#[derive(Debug)]
+struct AnswerDialog(&'static str);
+
+impl WebDriverCompatibleCommand for AnswerDialog {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/secure-payment-confirmation/set-mode", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "mode": self.0 }).to_string()))
+    }
+}
+
+/// The client data that the guardian's browser signed for the order on the page.
+const CLIENT_DATA: &str = r"
+const [done] = arguments;
+fetch(`/api/guardian/orders/${location.hash.split('/')[2]}`).then((answer) => answer.json()).then((view) => {
+  const encoded = view.decision.split('.')[3].replaceAll('-', '+').replaceAll('_', '/');
+  done(new TextDecoder().decode(Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0))));
+});";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guardian_approves_a_payment_that_the_browser_shows() {
+    let window = Window::open_with(&[], &[SHOWS_PAYMENTS.to_owned()]).await;
+    window.client.issue_cmd(AnswerDialog("autoReject")).await.expect("a person who says no");
+    window.client.goto(&window.address).await.expect("the demo's page");
+    window.founds().await;
+    window.pairs().await;
+    order_bread(&window, true).await;
+    window.watch_says("Waiting for a nod").await;
+
+    window.phone().await;
+    window.click("[data-testid=approve]").await;
+    window.until("nothing is signed", "document.body.textContent.includes('Nothing was signed')").await;
+    window.client.issue_cmd(AnswerDialog("autoAccept")).await.expect("a person who says yes");
+    window.click("[data-testid=approve]").await;
+    window.watch_says("Paid!").await;
+    window.phone().await;
+    let client_data = window.client.execute_async(CLIENT_DATA, vec![]).await.expect("an answer");
+    let client_data: Value = serde_json::from_str(client_data.as_str().expect("text")).expect("JSON");
+    assert_eq!(client_data["type"], "payment.get");
+    let payment = &client_data["payment"];
+    assert_eq!(payment["payeeName"], "阳光小卖部 Sunny Shop");
+    assert_eq!(payment["total"], json!({ "currency": "CNY", "value": "8.50" }));
+
+    // Nobody gets this guardian's approval by a bare passkey prompt, and the household page says so.
+    window.client.execute("location.hash = '#/guardians'", vec![]).await.expect("goes");
+    window
+        .until("it is said", "document.body.textContent.includes('Nods only where the browser shows the payment')")
+        .await;
+    window.client.clone().close().await.expect("closes");
+}
+
+/// The till's next list of refunds reaches it after the refund itself was told.
+const LATE_REFUNDS: &str = r"
+const real = window.fetch;
+window.fetch = async (path, options) => {
+  const answer = await real(path, options);
+  if (options.method === 'GET' && path.endsWith('/refunds')) {
+    window.fetch = real;
+    const told = () => document.querySelector('[data-testid=refund-open]').textContent.includes('58.00');
+    while (!told()) await new Promise(requestAnimationFrame);
+  }
+  return answer;
+};";
 
 /// What the order page shows of the vectors' order over a printed code; `code_says` stands in for the code's own payee.
 const PRINTED: &str = r"

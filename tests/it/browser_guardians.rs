@@ -92,7 +92,7 @@ impl Stage {
     }
 
     /// A token of this kind, in an invitation's text form.
-    async fn invitation(&self, kind: InvitationKind, seed: u8) -> String {
+    pub(crate) async fn invitation(&self, kind: InvitationKind, seed: u8) -> String {
         let token = nodpay_core::Bytes::<32, 32>::try_from(vec![seed; 32]).unwrap();
         let hash = TokenHash(sha256(token.as_bytes()));
         let expires = START.plus_ms(60 * 60 * 1000);
@@ -100,7 +100,7 @@ impl Stage {
         token.to_string()
     }
 
-    async fn post(&self, path: &str, headers: &[(&str, &str)], kind: &str, body: String) -> Value {
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], kind: &str, body: String) -> Value {
         let address = format!("{}{path}", self.address);
         let headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -120,7 +120,7 @@ impl Stage {
     }
 
     /// The watch claims the pairing whose code the phone shows.
-    async fn claim(&mut self, code: &PairingCode) {
+    pub(crate) async fn claim(&mut self, code: &PairingCode) {
         let key = self.cast.watch_key.public_key();
         let (pairing, household, watch): (PairingId, _, _) = (code.pairing, code.household, self.cast.watch);
         let proof = code.secret.prove(pairing, household, watch, &key);
@@ -132,7 +132,7 @@ impl Stage {
     }
 
     /// The log as everybody folds it.
-    async fn book(&mut self) -> LogBook {
+    pub(crate) async fn book(&mut self) -> LogBook {
         let log = self.app.store().log(self.cast.household, 0).await.unwrap();
         self.cast.log = log.into_iter().map(|entry| entry.wire).collect();
         self.cast.book()
@@ -194,7 +194,7 @@ pub(crate) async fn type_into(window: &Window, testid: &str, text: &str) {
 }
 
 /// Some time later they have logged in again: sessions are shorter.
-async fn time_passes(stage: &Stage, ms: i64, windows: &[&Window]) {
+pub(crate) async fn time_passes(stage: &Stage, ms: i64, windows: &[&Window]) {
     stage.clock.advance_ms(ms + 5 * 60 * 1000);
     for window in windows {
         window.client.goto(&format!("{}/app", stage.address)).await.unwrap();

@@ -7,6 +7,7 @@ mod bench;
 mod bindings;
 mod browser;
 mod browser_guardians;
+mod browser_nods;
 mod browser_speed;
 mod claims;
 mod cli;

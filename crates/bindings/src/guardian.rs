@@ -13,9 +13,9 @@ use nodpay_core::{
 };
 use nodpay_protocol::{
     Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, Verified, VerifyError, challenge, check_digits,
-    name_digest, verify_cancel, verify_decision, verify_mandate, verify_mandate_payment, verify_merchant_certificate,
-    verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate, verify_pairing_claim,
-    verify_payment, verify_requote,
+    name_digest, verify_cancel, verify_decision, verify_first_nod, verify_mandate, verify_mandate_payment,
+    verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate,
+    verify_pairing_claim, verify_payment, verify_requote,
 };
 
 use crate::keys::SoftwareKey;
@@ -153,6 +153,7 @@ pub fn draft_founding(household: String, founder: GuardianKey, name: PersonName,
         credential: credential(founder.credential)?,
         key: PublicKey::try_from(founder.key.as_slice()).map_err(|why| Failure::malformed("the key", why))?,
         backup_eligible: founder.backup_eligible,
+        shown_payments: false,
         name: Some(name.digest()?),
     };
     let entry = LogEntry {
@@ -211,6 +212,9 @@ pub struct OrderMessages {
     #[uniffi(default = None)]
     pub requote: Option<String>,
     pub order: String,
+    /// Another guardian's approval that waits for a second one (`first` of an order that is waiting).
+    #[uniffi(default = None)]
+    pub first: Option<String>,
 }
 
 /// How it ended, with the messages that the outcome names.
@@ -220,6 +224,9 @@ pub struct OutcomeMessages {
     pub outcome: String,
     #[uniffi(default = None)]
     pub decision: Option<String>,
+    /// Another guardian's approval that the decision names.
+    #[uniffi(default = None)]
+    pub first: Option<String>,
     #[uniffi(default = None)]
     pub payment: Option<String>,
     #[uniffi(default = None)]
@@ -436,6 +443,20 @@ impl HouseholdLog {
             }
             Answer::Refuse { words } => (Verdict::Refuse, Vec::new(), newest.total(), words),
         };
+        // It seconds what another guardian approved: the same, or nothing.
+        let first = match (&messages.first, verdict) {
+            (Some(wire), Verdict::Approve) => {
+                let requote = held.requote.as_ref();
+                let (first, ..) = verify_decision(wire, &book, &held.order, &held.bill, requote, &held.certificate)?;
+                let same = first.verdict == Verdict::Approve && first.struck == struck;
+                match first.guardian == guardian {
+                    true => None,
+                    false if same => Some(first.digest()),
+                    false => return Err(VerifyError::FirstNod.into()),
+                }
+            }
+            (Some(_) | None, _) => None,
+        };
         let at = Timestamp::from_unix_ms(at_ms);
         let decision = Decision {
             v: V1,
@@ -448,6 +469,7 @@ impl HouseholdLog {
             payee: held.certificate.digest(),
             total,
             verdict,
+            first,
             guardian,
             credential,
             log_head: book.head(),
@@ -475,10 +497,14 @@ impl HouseholdLog {
         let decision = match &ended.decision {
             Some(wire) => {
                 let requote = held.requote.as_ref();
-                Some(verify_decision(wire, &book, &held.order, &held.bill, requote)?.0)
+                Some(verify_decision(wire, &book, &held.order, &held.bill, requote, &held.certificate)?.0)
             }
             None => None,
         };
+        if let Some(decision) = &decision {
+            let (first, requote) = (ended.first.as_deref(), held.requote.as_ref());
+            verify_first_nod(decision, first, &book, &held.order, &held.bill, requote, &held.certificate)?;
+        }
         if outcome.decision != decision.as_ref().map(Verified::digest) {
             return Err(VerifyError::OtherDecision.into());
         }

@@ -213,6 +213,10 @@ pub enum Why {
     OverApproval,
     PrintedCode,
     Clock,
+    TwoNods,
+    HouseDay,
+    HouseWeek,
+    HouseMonth,
 }
 
 // `alipay`, `wechat`, `bank-app`, `bank-transfer`, `web-address`, or the scheme's own name: `PayNow`. Never handed in.

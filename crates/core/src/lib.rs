@@ -8,6 +8,7 @@
 mod bill;
 mod calendar;
 mod guardians;
+mod house_rules;
 mod household;
 mod iban;
 mod id;
@@ -30,6 +31,7 @@ pub use guardians::{
     GUARDIAN_COOLING_OFF_MS, Leaving, MAX_RECOVERY_KEYS, Member, NewGuardian, PROPOSAL_LIFE_MS, Proposal,
     RECOVERY_DELAY_MS, REMOVAL_DELAY_MS, RecoveryKeys, Unfreeze,
 };
+pub use house_rules::{HouseCaps, HouseRules, HouseRulesError, MAX_AWAY_MS, MAX_COOLING_OFF_MS, Newcomers, to_ask};
 pub use household::{
     EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, MAX_SESSION_MS, NEW_WATCH_COOLING_OFF_MS,
     NewWatchCap, PersonName, PinCommand, PinConsent, WatchSession,

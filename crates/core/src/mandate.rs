@@ -251,6 +251,12 @@ pub enum Why {
     PrintedCode,
     /// The watch's clock is too far from the service's.
     Clock,
+    /// The household wants two guardians to nod to so much.
+    TwoNods,
+    /// The rules of all watches would approve too much together.
+    HouseDay,
+    HouseWeek,
+    HouseMonth,
 }
 
 impl Why {
@@ -270,6 +276,10 @@ impl Why {
             Self::OverApproval => "over-approval",
             Self::PrintedCode => "printed-code",
             Self::Clock => "clock",
+            Self::TwoNods => "two-nods",
+            Self::HouseDay => "house-day",
+            Self::HouseWeek => "house-week",
+            Self::HouseMonth => "house-month",
         }
     }
 
@@ -289,7 +299,11 @@ impl Why {
             | Self::OverPayment
             | Self::OverApproval
             | Self::PrintedCode
-            | Self::Clock => None,
+            | Self::Clock
+            | Self::TwoNods
+            | Self::HouseDay
+            | Self::HouseWeek
+            | Self::HouseMonth => None,
         }
     }
 }
@@ -553,7 +567,7 @@ impl Window {
 }
 
 /// Over, or not of the same currency.
-fn is_over(amount: Amount, cap: Amount) -> bool {
+pub(crate) fn is_over(amount: Amount, cap: Amount) -> bool {
     amount.exceeds(cap).unwrap_or(true)
 }
 

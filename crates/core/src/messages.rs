@@ -103,6 +103,9 @@ pub struct Decision {
     /// What may be paid. When refused: what was asked.
     pub total: Amount,
     pub verdict: Verdict,
+    /// Digest of another guardian's approval of the same, which this one seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Digest>,
     pub guardian: GuardianId,
     pub credential: CredentialId,
     pub log_head: Digest,

@@ -152,6 +152,22 @@ impl Amount {
         Ok(self.minor > self.same_currency(other)?)
     }
 
+    /// Its digits alone, with all of the currency's decimal places: `12.50`.
+    #[must_use]
+    pub fn decimal(self) -> String {
+        let exponent = self.currency.exponent();
+        let scale = 10_i64.pow(exponent);
+        let minor = self.minor.get();
+        let sign = if minor < 0 { "-" } else { "" };
+        let (whole, rest) = (minor.abs() / scale, minor.abs() % scale);
+        if exponent == 0 {
+            format!("{sign}{whole}")
+        } else {
+            let width = usize::try_from(exponent).unwrap_or(0);
+            format!("{sign}{whole}.{rest:0width$}")
+        }
+    }
+
     fn same_currency(self, other: Self) -> Result<Minor, MoneyError> {
         if self.currency == other.currency { Ok(other.minor) } else { Err(MoneyError::CurrencyMismatch) }
     }
@@ -160,17 +176,7 @@ impl Amount {
 /// Plain digits with the currency's code, for logs and terminals: `12.50 CNY`.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exponent = self.currency.exponent();
-        let scale = 10_i64.pow(exponent);
-        let minor = self.minor.get();
-        let sign = if minor < 0 { "-" } else { "" };
-        let (whole, rest) = (minor.abs() / scale, minor.abs() % scale);
-        if exponent == 0 {
-            write!(f, "{sign}{whole} {}", self.currency)
-        } else {
-            let width = usize::try_from(exponent).unwrap_or(0);
-            write!(f, "{sign}{whole}.{rest:0width$} {}", self.currency)
-        }
+        write!(f, "{} {}", self.decimal(), self.currency)
     }
 }
 

@@ -264,8 +264,9 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::UnknownWatch
         | VerifyError::RevokedWatch
         | VerifyError::DemoKey
+        | VerifyError::PaymentNotShown
         | VerifyError::UserNotVerified => StatusCode::FORBIDDEN,
-        VerifyError::StaleBill => StatusCode::CONFLICT,
+        VerifyError::StaleBill | VerifyError::FirstNod => StatusCode::CONFLICT,
         VerifyError::Signature
         | VerifyError::AuthenticatorData
         | VerifyError::ClientData
@@ -290,7 +291,9 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::OtherPayment
         | VerifyError::OtherOutcome
         | VerifyError::WrongTotal
+        | VerifyError::OtherPaymentShown
         | VerifyError::NotApproved
+        | VerifyError::NeedsTwoNods
         | VerifyError::UnknownMandate
         | VerifyError::MandateOver
         | VerifyError::OutsideMandate
@@ -347,6 +350,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::BalanceTooLarge
         | StoreError::RefundTooLarge
         | StoreError::ScheduleTime
+        | StoreError::AwayTime
         | StoreError::TooManySchedules
         | StoreError::TooManyApiKeys => (S::UNPROCESSABLE_ENTITY, "Does not fit"),
         StoreError::HouseholdExists
@@ -373,6 +377,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::OrderNotApproved
         | StoreError::AlreadyDecided
         | StoreError::StaleBill
+        | StoreError::FirstNod
         | StoreError::AskExists
         | StoreError::AskClosed
         | StoreError::OrderPaying

@@ -8,6 +8,7 @@ mod guardians;
 mod ledger;
 mod mandates;
 mod money;
+mod nods;
 mod orders;
 mod races;
 mod rails;
@@ -20,6 +21,7 @@ pub use guardians::*;
 pub use ledger::*;
 pub use mandates::*;
 pub use money::*;
+pub use nods::*;
 pub use orders::*;
 pub use races::*;
 pub use rails::*;
@@ -101,6 +103,13 @@ macro_rules! store_contract {
             a_proposed_rule_holds_once_it_is_seconded
             rules_know_their_watch_time_and_money
             caps_hold_whatever_comes_at_once
+            two_guardians_nod
+            a_requote_ends_the_first_nod
+            nods_at_once
+            rules_ask_where_two_must_nod
+            a_household_has_caps
+            household_caps_hold_whatever_comes_at_once
+            a_guardian_is_away
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -24,6 +24,10 @@ pub enum StoreError {
     GuardianUnknown,
     #[error("the guardian is new and does not count yet")]
     GuardianNotCounting,
+    #[error("another guardian's nod to this order is not the one that was seen")]
+    FirstNod,
+    #[error("a guardian is away for at most 60 days")]
+    AwayTime,
     #[error("the household is not frozen, or by another freeze")]
     NotFrozen,
     #[error("the passkey's signature counter did not go up: there may be a copy of it")]
@@ -226,6 +230,8 @@ impl StoreError {
             Self::CredentialExists => "credential-exists",
             Self::GuardianUnknown => "unknown-guardian",
             Self::GuardianNotCounting => "guardian-not-counting",
+            Self::FirstNod => "bad-first-nod",
+            Self::AwayTime => "away-time",
             Self::NotFrozen => "not-frozen",
             Self::CounterReplayed => "counter-replayed",
             Self::LogMoved { .. } => "log-conflict",
@@ -326,6 +332,8 @@ impl StoreError {
             | Self::GuardianUnknown
             | Self::CounterReplayed
             | Self::GuardianNotCounting
+            | Self::FirstNod
+            | Self::AwayTime
             | Self::NotFrozen
             | Self::LogMoved { .. }
             | Self::WatchExists

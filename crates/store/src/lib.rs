@@ -24,6 +24,7 @@
 mod access;
 mod address;
 mod announce;
+mod away;
 mod backup;
 mod check;
 mod check_rails;
@@ -281,11 +282,11 @@ impl Store {
         self.read(move |db| mandates::entries(db, household)).await
     }
 
-    /// What the watches of a household have spent in each period that their rules know.
+    /// What the watches of a household have spent in each period that their rules know, and (`None`) all together.
     pub async fn mandate_sums(
         &self,
         household: HouseholdId,
-    ) -> Result<Vec<(WatchId, nodpay_core::Period, nodpay_core::Minor)>, StoreError> {
+    ) -> Result<Vec<(Option<WatchId>, nodpay_core::Period, nodpay_core::Minor)>, StoreError> {
         self.read(move |db| mandates::all_sums(db, household)).await
     }
 
@@ -329,6 +330,19 @@ impl Store {
     /// The household that a recovery key, not yet used, belongs to.
     pub async fn household_of_recovery_key(&self, key: PublicKey) -> Result<Option<HouseholdId>, StoreError> {
         self.read(move |db| households::household_of_recovery_key(db, &key)).await
+    }
+
+    /// A guardian is away until then (at most 60 days), or back. Event: `log`, of the newest entry, for guardians.
+    ///
+    /// Errors: `HouseholdUnknown`, `GuardianUnknown`, `AwayTime`.
+    pub async fn set_away(
+        &self,
+        household: HouseholdId,
+        guardian: GuardianId,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| away::set(tx, household, guardian, until, now)).await
     }
 
     /// A guardian stops the household's payments, as [`Store::set_frozen`] does; only an `Unfreeze` entry lets them go on. Frozen
@@ -704,12 +718,13 @@ impl Store {
         self.write(move |tx| requotes::refuse(tx, merchant, ask, &reason, now)).await
     }
 
-    /// Takes a decision in. Approved: holds the total, the order is approved until now + `pay_by` − `at`, at most ten minutes.
+    /// Takes a decision in. Approved, and above what one guardian may approve: it waits as the order's `first` for the decision
+    /// that names it. Event: `decision`, for guardians. Else, approved: holds the total, the order is approved until now + `pay_by` − `at`, at most ten minutes.
     /// The order ends instead: refused; `failed` with the decision named when the wallet, the bill or the watch no longer
     /// allows it. So `Ok` means taken in: look at `state`. Events: `decision` (guardians, watch) or `outcome`.
     ///
     /// Errors, in this order: `OrderUnknown`, `OtherOrder`, `OrderExpired`, `OrderEnded`, `AlreadyDecided`, `StaleBill`,
-    /// `GuardianUnknown`, `CounterReplayed`.
+    /// `GuardianUnknown`, `CounterReplayed`, `FirstNod`, `GuardianNotCounting`.
     pub async fn decide(&self, decide: Decide, now: Timestamp) -> Result<OrderRow, StoreError> {
         self.write_of(decide.decision.household, move |tx| orders::decide(tx, &decide, now)).await
     }

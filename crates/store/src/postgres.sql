@@ -25,6 +25,7 @@ CREATE TABLE households (
     close_out BYTEA CHECK (octet_length(close_out) = 16),
     frozen_by BYTEA CHECK (octet_length(frozen_by) = 16),
     frozen_at BIGINT,
+    house_rules TEXT,
     CHECK (0 <= held AND held <= posted),
     CHECK ((frozen_at IS NULL) = (frozen_by IS NULL))
 ) WITH (fillfactor = 50);
@@ -55,6 +56,7 @@ CREATE TABLE guardians (
     joins BIGINT NOT NULL DEFAULT 0,
     counts_from BIGINT NOT NULL DEFAULT 0,
     leaves BIGINT,
+    away_until BIGINT,
     PRIMARY KEY (household, guardian),
     CHECK ((name IS NULL) = (salt IS NULL))
 ) WITH (fillfactor = 70);
@@ -240,6 +242,8 @@ CREATE TABLE orders (
     refunded BIGINT NOT NULL DEFAULT 0,
     rail TEXT NOT NULL DEFAULT 'wallet' CHECK (rail IN ('wallet', 'stripe', 'bank')),
     judged TEXT,
+    first_nod BIGINT,
+    first_by BYTEA CHECK ((first_by IS NULL) = (first_nod IS NULL)),
     UNIQUE (household, order_id),
     UNIQUE (watch, nonce),
     CHECK ((state = 'ended') = (outcome IS NOT NULL)),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use nodpay_core::{
     Amount, AskId, Asked, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency,
-    Day, Decision, Decline, Digest, EnrolledWatch, Entry, Every, FailReason, GuardianId, HouseholdId, Iban, Judgement,
-    LineId, LogEntry, Mcc, Member, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId, Payer,
-    Payment, PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp,
+    Day, Decision, Decline, Digest, EnrolledWatch, Entry, Every, FailReason, GuardianId, HouseRules, HouseholdId, Iban,
+    Judgement, LineId, LogEntry, Mcc, Member, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId,
+    Payer, Payment, PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp,
     TransferId, Wallet, WatchId, WearerId,
 };
 use serde::{Deserialize, Serialize};
@@ -126,6 +126,10 @@ pub struct HouseholdRow {
     pub freeze: Option<Freeze>,
     /// It was closed out: no order, top-up or pocket money any more.
     pub closed: bool,
+    /// Of deciding, as the log says them.
+    pub house_rules: HouseRules,
+    /// Guardians who said to be away, and until when. That time may be over.
+    pub away: Vec<(GuardianId, Timestamp)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -826,6 +830,8 @@ pub struct OrderRow {
     /// The bill that stands in for revision 1.
     pub requote: Option<Requote>,
     pub decision: Option<Message>,
+    /// A guardian's approval that waits for another one's, or that the decision names; of a refused order, that was there before.
+    pub first: Option<Message>,
     /// The log entry of the rule that approved or refused it in place of a decision.
     pub mandate: Option<Message>,
     /// What the rules said when it came; `None` where its watch had none.
@@ -847,9 +853,20 @@ pub struct OrderRow {
 /// What a watch's rules said to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
-    pub said: Judgement,
+    /// `None` where its watch had no rule: only the household's caps count it.
+    pub said: Option<Judgement>,
     /// In which sums of its watch it counts, once its money is held.
     pub counts: Vec<nodpay_core::Period>,
+    /// In which sums of all watches together.
+    pub house: Vec<nodpay_core::Period>,
+}
+
+impl Judged {
+    /// What the rules answered, where there were any.
+    #[must_use]
+    pub fn answer(&self) -> Option<nodpay_core::Answer> {
+        self.said.map(|said| said.answer)
+    }
 }
 
 /// What an order waits for from its rail.

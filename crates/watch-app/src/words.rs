@@ -476,6 +476,10 @@ const fn rule(why: Why) -> (&'static str, &'static str) {
         Why::OverMonth => ("Enough spent this month.", "Try again next month."),
         Why::PrintedCode => ("Not with a printed code.", "Ask the shop for a bill."),
         Why::Clock => ("My clock is wrong.", "Try again in a moment."),
+        Why::TwoNods => ("Two parents must nod to this.", "Ask them about it."),
+        Why::HouseDay | Why::HouseWeek | Why::HouseMonth => {
+            ("Enough spent by all of you.", "Ask your parent about it.")
+        }
     }
 }
 
@@ -493,6 +497,8 @@ const fn rule_in_chinese(why: Why) -> (&'static str, &'static str) {
         Why::OverMonth => ("这个月的钱用完了", "下个月再来吧"),
         Why::PrintedCode => ("贴着的码不可以", "请商店给一张账单"),
         Why::Clock => ("我的钟不准", "过一会儿再试试"),
+        Why::TwoNods => ("这个要两位家长点头", "问问他们"),
+        Why::HouseDay | Why::HouseWeek | Why::HouseMonth => ("全家的钱用得够多了", "问问家长"),
     }
 }
 

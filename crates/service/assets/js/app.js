@@ -1,18 +1,21 @@
 // The guardian's pages, for whoever is logged in (login.js). Starts by checking the household log against what this browser
-// pinned; then follows the household's events. Pages: #/ (home), #/order/ID, #/household, #/guardians, and those of `FETCHED`.
+// pinned; then follows the household's events. Pages: #/ (home), #/order/ID, #/household, #/guardians, #/settings,
+// and those of `FETCHED`.
 
 import { get, post, serviceNow } from "./api.js";
 import { announce, download, focusHeading, h, patch } from "./dom.js";
 import { follow } from "./events.js";
 import { avatar, busyButton, icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
 import {
-  freezeButton, freezeNotice, guardianCards, guardianEntryWords, guardianName, guardiansPage, leaveGuardians,
+  freezeButton, freezeNotice, guardianCards, guardianEntryWords, guardiansPage, leaveGuardians,
 } from "./guardians.js";
 import { VerifyError, readEntry, utf8 } from "./messages.js";
 import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { acts } from "./members.js";
+import { guardianName } from "./people.js";
 import { ruleLogWords, ruleNote } from "./rule-words.js";
+import { awayCard, firstNodSaid, forgetSettings, hasNodded, settingsPage } from "./settings.js";
 import { signWithPasskey } from "./passkey.js";
 import { day, exponentOf, money, onLanguage, problemText, t, timeLeft, when, withTexts } from "./texts.js";
 import { anchorFile, believe } from "./trust.js";
@@ -156,6 +159,7 @@ async function onEvent(kind, data) {
       await refreshOrder(data.order);
       if (kind === "order") tellOrder(data.order);
       if (kind === "decision") tellRule(data.order);
+      if (kind === "decision") announce(firstNodSaid(state, state.orders.get(data.order)?.order));
       if (kind === "outcome") await refreshHome();
       if (kind === "decision") tellDecision(data.order);
       if (kind === "outcome" || kind === "result") announce(endingSaid(state.orders.get(data.order), kind, state.home.names));
@@ -168,7 +172,7 @@ async function onEvent(kind, data) {
 
 function tellOrder(id) {
   const entry = state.orders.get(id);
-  if (!entry?.order || entry.view.state !== "waiting") return;
+  if (!entry?.order || entry.view.state !== "waiting" || !(entry.view.asked ?? []).includes(state.home.guardian.guardian)) return;
   announce(t("home.asks-said", { name: nameOf(entry.order), total: money(askedTotal(entry.order)) }));
   if (inDemo() && ["home", "pair"].includes(route().page)) location.hash = `#/order/${id}`;
 }
@@ -182,7 +186,7 @@ function tellDecision(id) {
 /** Paid or to be paid without anybody's nod. */
 function tellRule(id) {
   const entry = state.orders.get(id);
-  if (entry?.order && !entry.order.decision) announce(ruleNote(state, entry)?.text);
+  if (entry?.order && !entry.order.decision && !entry.order.first) announce(ruleNote(state, entry)?.text);
 }
 
 function tellPin(watch) {
@@ -202,6 +206,8 @@ async function refreshHome(asked = get("/api/guardian/household")) {
     stopped: household.closed ? "closed" : household.frozen ? "frozen" : null,
     /** A guardian's freeze: {by, at}. The service's word, like the balance. */
     freeze: household.freeze ?? null,
+    /** By guardian, until when they are away. The service's word too. */
+    away: new Map(household.away.map(({ guardian, until }) => [guardian, until])),
     balance: typeof balance === "number" ? { minor: balance, currency: household.currency } : { minor: balance.minor, currency: balance.currency },
   };
   state.phase = "ready";
@@ -310,7 +316,7 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  return { page: page in FETCHED || ["order", "household", "guardians"].includes(page) ? page : "home", id };
+  return { page: page in FETCHED || ["order", "household", "guardians", "settings"].includes(page) ? page : "home", id };
 }
 
 async function onRoute() {
@@ -319,6 +325,7 @@ async function onRoute() {
   leaveGuardians();
   state.removing = null;
   forgetPinAsk();
+  if (page !== "settings") forgetSettings();
   state.problem = null;
   render();
   await fetchPage(page).catch(trouble);
@@ -377,6 +384,7 @@ function content(page, id) {
   if (page === "order") return orderPage(ctx, id);
   if (page === "household") return householdPage();
   if (page === "guardians") return guardiansPage(ctx);
+  if (page === "settings") return settingsPage(ctx);
   if (page in FETCHED) return fetched.get(page)?.page(ctx, id) ?? [unfetched()];
   return homePage();
 }
@@ -414,6 +422,7 @@ function homePage() {
     h("h1.unseen", {}, t("home.title")),
     state.problem && notice("bad", problemText(state.problem)),
     state.home.stopped && notice("bad", t(state.home.stopped === "closed" ? "home.closed" : "home.frozen")),
+    awayCard(ctx),
     ...waiting.map(waitingCard),
     ...guardianCards(ctx),
     ...watches.map((watch) => reportCard(state.home, watch)),
@@ -453,8 +462,9 @@ function waitingCard(entry) {
     avatar(name),
     h("div", {},
       h("p.name", {}, t("home.asks", { name })),
+      entry.order.first && h("p.nodded", { testid: "waiting-nod" }, hasNodded(state, entry.order) ? t("nods.one-more") : firstNodSaid(state, entry.order)),
       h("p.soft", {}, h("bdi", {}, entry.order.certificate.payload.name), " · ", t("order.time-left", { time: timeLeft(entry.ends - performance.now()) }))),
-    h("strong.amount", {}, money(askedTotal(entry.order))),
+    h("strong.amount", {}, money(entry.order.first?.payload.total ?? askedTotal(entry.order))),
     icon("next"));
 }
 

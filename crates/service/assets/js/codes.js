@@ -5,7 +5,7 @@
 import { serviceNow } from "./api.js";
 import { h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
-import { twoNote } from "./guardians.js";
+import { twoNote } from "./people.js";
 import { newRecoveryCode, readRecoveryCode, recoveryKey } from "./recovery-code.js";
 import { day, t } from "./texts.js";
 

@@ -7,7 +7,9 @@ import { post, serviceNow } from "./api.js";
 import { announce, h } from "./dom.js";
 import { avatar, busyButton, icon, notice } from "./frame.js";
 import { acts, counts, isOpen } from "./members.js";
+import { guardianName, twoNote } from "./people.js";
 import { ruleLogWords, ruleSentences } from "./rule-words.js";
+import { awayBadge, goAway, houseSentences } from "./settings.js";
 import { day, problemText, t, when } from "./texts.js";
 
 /** What is about to be signed: {key, entry, words}. */
@@ -19,10 +21,6 @@ export const leaveGuardians = () => {
 };
 
 // ---- names and standing -------------------------------------------------------------------------------------------------
-
-export function guardianName(home, guardian) {
-  return home.people.get(guardian)?.name ?? t("household.guardian");
-}
 
 const mayISign = (home) => counts(home.book.folded.members.get(home.guardian.guardian), serviceNow());
 const membersNow = (home) => [...home.book.folded.members.values()].filter((member) => acts(member, serviceNow()));
@@ -52,11 +50,6 @@ function askBox(ctx, key) {
       h("button.plain", { type: "button", onclick: () => { asking = null; ctx.render(); } }, t("cancel")),
       busyButton("button.main", { type: "button", testid: "guardians-sign", onclick: () => ctx.act(asking.entry, () => { asking = null; }) },
         ctx.state.busy, icon("key"), t("pin.sign"))));
-}
-
-/** That another guardian must agree, where one must. */
-export function twoNote(ctx, entry) {
-  return ctx.mustPropose(entry) ? h("p.soft", { testid: "needs-two" }, t("guardians.needs-two")) : null;
 }
 
 // ---- the freeze -------------------------------------------------------------------------------------------------------------
@@ -133,6 +126,7 @@ export function guardiansPage(ctx) {
     h("section.card", {},
       h("ul.plain-list", {}, ...membersNow(home).map((member) => memberRow(ctx, member))),
       mayISign(home) && h("a.plain", { href: "#/invite", testid: "invite" }, icon("plus"), t("guardians.invite"))),
+    goAway(ctx),
     mayISign(home) && h("section.card", {},
       h("h2", {}, t("codes.title")),
       h("p.soft", {}, home.book.folded.recovery.size > 0 ? t("codes.left", { count: home.book.folded.recovery.size }) : t("codes.none")),
@@ -155,9 +149,11 @@ function memberRow(ctx, member) {
     h("div", {},
       h("p.name", {}, own ? t("guardians.you", { name }) : name),
       h("p.soft", {}, t("household.since", { day: day(since) })),
+      awayBadge(home, guardian),
       member.countsFrom > serviceNow() && h("p.badge.wait", { testid: "not-counting" }, icon("clock"), t("guardians.counts-from", { time: when(member.countsFrom) })),
       member.leaving && h("p.badge.stop", { testid: "leaving" }, t("guardians.leaves", { time: when(member.leaving.at) })),
       h("p.soft", {}, member.guardian.backup_eligible ? t("household.synced-key") : t("household.device-key")),
+      member.guardian.shown_payments && h("p.soft", {}, t("household.shown-payments")),
       askBox(ctx, key), askBox(ctx, objectKey)),
     own && member.leaving && !asked
       && askButton(ctx, "plain", "object", t("guardians.object"), objectKey, { object: member.leaving.entry }, t("guardians.object-sure")),
@@ -185,7 +181,7 @@ function proposalRow(ctx, digest, proposal) {
   const asked = asking?.key === second || asking?.key === withdraw;
   return h("li.member", { key: digest, testid: "proposal" },
     h("span.tile", {}, icon("pencil")),
-    h("div", {}, h("p", {}, words), h("p.soft", {}, when(proposal.at)), ruleSentences(ctx.state, proposal.change),
+    h("div", {}, h("p", {}, words), h("p.soft", {}, when(proposal.at)), ruleSentences(ctx.state, proposal.change), houseSentences(proposal.change),
       askBox(ctx, second), askBox(ctx, withdraw)),
     mayISign(home) && !asked && h("div.controls", {}, h("div.buttons", {},
       askButton(ctx, "plain", "withdraw", t("guardians.withdraw"), withdraw, { withdraw: digest }, t("guardians.withdraw-sure", { change })),
@@ -197,6 +193,7 @@ export function changeWords(home, { kind, content }) {
   if (kind === "add-guardian") return t("change.add-guardian", { name: guardianName(home, content.guardian.guardian) });
   if (kind === "enrol-recovery") return t("change.enrol-recovery", { count: content.keys.length });
   if (kind === "unfreeze") return t("change.unfreeze");
+  if (kind === "set-house-rules") return t("change.set-house-rules");
   if (kind === "set-mandate" || kind === "end-mandate") return ruleLogWords({ kind, content }, home.book);
   const watch = home.book.watchEver(content.watch);
   const name = home.names.get(watch?.wearer)?.name ?? t("wearer.unknown");

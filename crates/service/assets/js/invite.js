@@ -5,8 +5,7 @@
 import { get, post, serviceNow } from "./api.js";
 import { announce, h } from "./dom.js";
 import { avatar, busyButton, icon, notice } from "./frame.js";
-import { twoNote } from "./guardians.js";
-import { GUARDIAN_COOLING_OFF_MS } from "./members.js";
+import { twoNote } from "./people.js";
 import { toBase64Url, utf8 } from "./messages.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { problemText, t, timeLeft } from "./texts.js";
@@ -73,7 +72,7 @@ export function page(ctx) {
   if (mine.step === "done") {
     return [
       h("div.hero", {}, h("span.big-tick", {}, icon("check", "huge")), h("h1", { testid: "invited" }, mine.proposed ? t("invite.proposed", { name: mine.name }) : t("invite.done", { name: mine.name }))),
-      h("p.lead", {}, mine.proposed ? t("guardians.needs-two") : t("invite.done-more", { name: mine.name })),
+      h("p.lead", {}, mine.proposed ? t("guardians.needs-two") : t("invite.done-more", { name: mine.name, hours: hoursShort(ctx) })),
       h("a.main", { href: "#/guardians" }, t("pair.home")),
     ];
   }
@@ -89,20 +88,22 @@ export function page(ctx) {
       notice("info", t("pair.secret-note")),
     ];
   }
-  const entry = { "add-guardian": { guardian: mine.claim.payload.guardian, counts_from: serviceNow() + GUARDIAN_COOLING_OFF_MS } };
+  const entry = { "add-guardian": { guardian: mine.claim.payload.guardian, counts_from: serviceNow() + ctx.state.home.book.coolingMs } };
   return [
     heading,
     h("section.card.center", {},
       avatar(mine.name), h("p.lead", { testid: "newcomer-name" }, t("invite.asks", { name: mine.name })),
       h("p", {}, t("invite.compare")),
       h("p.digits", { testid: "check-digits" }, mine.digits)),
-    notice("info", t("invite.words", { name: mine.name })),
+    notice("info", t("invite.words", { name: mine.name, hours: hoursShort(ctx) })),
     twoNote(ctx, entry),
     mine.problem && notice("bad", problemText(mine.problem)),
     busyButton("button.main", { type: "button", testid: "invite-confirm", onclick: () => admit(ctx, mine, entry) }, mine.busy, icon("key"), t("invite.confirm")),
     h("a.plain", { href: "#/guardians", testid: "invite-differ" }, t("pair.differ")),
   ];
 }
+
+const hoursShort = (ctx) => ctx.state.home.book.coolingMs / (60 * 60 * 1000);
 
 async function admit(ctx, mine, entry) {
   if (mine.busy) return;

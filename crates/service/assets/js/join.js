@@ -98,12 +98,12 @@ async function found(software) {
       guardian, ...(software ? await createSoftwareKey(service) : await createPasskey(service, guardian, label)),
     };
     state.made = made;
-    const { credential, key, backup_eligible } = made;
+    const { credential } = made;
     const household = randomId();
     const name = { name: said, salt: randomId() };
     const entry = {
       v: 1, household, seq: 0, guardian, at: serviceNow(), 
-      entry: { found: { guardian, credential, key, backup_eligible, name: await nameDigest(name.salt, name.name) } },
+      entry: { found: { ...made, name: await nameDigest(name.salt, name.name) } },
     };
     const wire = await signWithPasskey(service, "log", utf8(JSON.stringify(entry)), credential);
     const book = await LogBook.found(wire, null, rp);

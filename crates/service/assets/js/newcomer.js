@@ -105,12 +105,12 @@ async function claim(software) {
     const label = `${t("brand")} · ${day(Date.now())}`;
     const made = state.made ?? { guardian, ...(software ? await createSoftwareKey(service) : await createPasskey(service, guardian, label)) };
     state.made = made;
-    const { credential, key, backup_eligible } = made;
+    const { credential } = made;
     const name = { name: said, salt: randomId() };
     const { pairing, household, founding } = code;
     const asked = {
       v: 1, pairing, household,
-      guardian: { guardian, credential, key, backup_eligible, name: await nameDigest(name.salt, name.name) },
+      guardian: { ...made, name: await nameDigest(name.salt, name.name) },
     };
     const secret = fromBase64Url(code.secret);
     asked.proof = await proveGuardian(secret, asked);

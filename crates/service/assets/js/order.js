@@ -7,10 +7,11 @@
 import { post, postMessage, serviceNow } from "./api.js";
 import { announce, focusHeading, h } from "./dom.js";
 import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
-import { guardianName } from "./guardians.js";
 import { VerifyError, textProblem, typedText, utf8 } from "./messages.js";
-import { signWithPasskey } from "./passkey.js";
+import { showsPayments, signShownPayment, signWithPasskey } from "./passkey.js";
+import { guardianName } from "./people.js";
 import { ruleNote } from "./rule-words.js";
+import { hasNodded, nodsNote, othersNod } from "./settings.js";
 import { clock, day, money, number, problemText, t, timeLeft, when } from "./texts.js";
 import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
 
@@ -45,11 +46,15 @@ const sameLines = (one, other) => one.length === other.length && one.every((id, 
  * The order as the person sees it now: `struck` (wanted), `terms` (what approving would pay, or null), and for bills that
  * only the shop can reduce, how asking stands: `ask` is null, "due", "asking", "refused" or "silent".
  */
-function current(entry, draft) {
+function current(state, entry, draft) {
   const { order, view } = entry;
   const agreed = agreedStruck(order);
+  // Whoever nods second nods to the same.
+  const other = othersNod(state, order);
+  if (other) return { struck: other.payload.struck, agreed, all: false, terms: other.terms, ask: null, seconds: other };
   const asked = view.ask && view.ask.state === "asked" ? view.ask.struck : null;
-  const struck = draft.struck ?? asked ?? agreed;
+  const own = hasNodded(state, order) ? order.first.payload.struck : null;
+  const struck = draft.struck ?? own ?? asked ?? agreed;
   const all = struck.length === order.bill.payload.lines.length;
   const bySum = order.bill.payload.reduction === "lines-sum";
   let ask = null;
@@ -65,12 +70,13 @@ function current(entry, draft) {
     ask = { asked: "asking", refused: "refused", "timed-out": "silent" }[answered] ?? (draft.askProblem ? "failed" : "due");
     if (draft.asking) ask = "asking";
   }
-  return { struck, agreed, all, terms, ask };
+  const nodded = own !== null && sameLines(own, struck);
+  return { struck, agreed, all, terms, ask, nodded };
 }
 
 function toggle(ctx, entry, line) {
   const draft = draftOf(entry.view.order_id);
-  const { struck } = current(entry, draft);
+  const { struck } = current(ctx.state, entry, draft);
   const wanted = new Set(struck);
   if (!wanted.delete(line.id)) wanted.add(line.id);
   setStruck(ctx, entry, entry.order.bill.payload.lines.map((other) => other.id).filter((id) => wanted.has(id)));
@@ -81,14 +87,14 @@ function setStruck(ctx, entry, struck) {
   const draft = draftOf(entry.view.order_id);
   Object.assign(draft, { struck, problem: null, askProblem: null, signed: null });
   clearTimeout(draft.askTimer);
-  if (current(entry, draft).ask === "due") draft.askTimer = setTimeout(() => askShop(ctx, entry.view.order_id), ASK_DELAY_MS);
+  if (current(ctx.state, entry, draft).ask === "due") draft.askTimer = setTimeout(() => askShop(ctx, entry.view.order_id), ASK_DELAY_MS);
   ctx.render();
 }
 
 /** Asks the shop for the reduced bill; the answer comes as an event, and this page verifies it like everything else. */
 async function askShop(ctx, id) {
   const draft = draftOf(id);
-  const { struck } = current(ctx.state.orders.get(id), draft);
+  const { struck } = current(ctx.state, ctx.state.orders.get(id), draft);
   Object.assign(draft, { asking: true, askProblem: null });
   ctx.render();
   try {
@@ -109,7 +115,7 @@ async function decide(ctx, entry, verdict) {
   const { view, order } = entry;
   const draft = draftOf(view.order_id);
   if (draft.busy) return;
-  const { terms } = current(entry, draft);
+  const { terms, seconds } = current(state, entry, draft);
   const reason = typedText(draft.reason);
   if (reason && textProblem(reason, MAX_REASON)) {
     draft.problem = { code: `text-${textProblem(reason, MAX_REASON)}` };
@@ -120,26 +126,27 @@ async function decide(ctx, entry, verdict) {
   ctx.render();
   let decided = false;
   try {
-    if (draft.signed?.verdict !== verdict) {
-      const wire = await signDecision(state, order, verdict, terms, reason);
-      draft.signed = { verdict, wire };
+    if (draft.signed?.verdict !== verdict || draft.signed.first !== seconds?.digest) {
+      const wire = await signDecision(state, order, verdict, { terms, reason, seconds });
+      draft.signed = { verdict, wire, first: seconds?.digest };
     }
     await postMessage(`/api/guardian/orders/${view.order_id}/decision`, draft.signed.wire);
     draft.mine = true;
     draft.refusing = false;
     decided = true;
-    announce(verdict === "approve" ? t("order.approved-said") : t("order.refused-said"));
+    if (verdict === "refuse") announce(t("order.refused-said"));
   } catch (error) {
     draft.problem = error;
     if (error.status && error.status < 500) draft.signed = null; // answered: sending it again would not help
   }
   await ctx.refreshOrder(view.order_id).catch(() => {}); // without a connection; the next event stream reloads it
   draft.busy = false;
+  if (decided && verdict === "approve") announce(t(hasNodded(state, state.orders.get(view.order_id)?.order ?? {}) ? "nods.one-more" : "order.approved-said"));
   ctx.render();
   if (decided) focusHeading(); // the buttons are gone
 }
 
-async function signDecision(state, order, verdict, terms, reason) {
+async function signDecision(state, order, verdict, { terms, reason, seconds }) {
   const { book, guardian } = state.home;
   const now = serviceNow();
   const bill = order.requote ?? order.bill;
@@ -162,8 +169,12 @@ async function signDecision(state, order, verdict, terms, reason) {
     pay_by: now + MAX_DECISION_AGE_MS,
   };
   if (reason && (!approve || terms.struck.length > 0)) said.reason = reason;
-  const wire = await signWithPasskey(state.service, "decision", utf8(JSON.stringify(said)), guardian.credential);
-  await verifyDecision(wire, book, order.order, order.bill, order.requote); // as watch and service will
+  if (approve && seconds) said.first = seconds.digest;
+  const payload = utf8(JSON.stringify(said));
+  const wire = approve && (await showsPayments(guardian))
+    ? await signShownPayment(state.service, payload, guardian.credential, { payee: order.certificate.payload.name, total: said.total })
+    : await signWithPasskey(state.service, "decision", payload, guardian.credential);
+  await verifyDecision(wire, book, order.order, order.bill, order.requote, order.certificate); // as watch and service will
   return wire;
 }
 
@@ -189,7 +200,7 @@ export function orderPage(ctx, id) {
   const { order, view } = entry;
   const name = state.home.names.get(order.order.payload.wearer)?.name ?? t("wearer.unknown");
   const waiting = view.state === "waiting";
-  const now = current(entry, draft);
+  const now = current(state, entry, draft);
   return [
     h("h1.unseen", {}, t("order.title", { name })),
     wearerCard(order, name),
@@ -270,9 +281,9 @@ function linesCard(ctx, entry, now, waiting) {
   const price = (line) => shown.find((other) => other.id === line.id) ?? line;
   return h("section.card.lines", { "aria-label": t("order.lines") },
     h("h2", {}, t("order.lines-count", { count: bill.lines.length })),
-    waiting && h("p.soft.hint", {}, t("order.strike-hint")),
+    waiting && h("p.soft.hint", {}, now.seconds ? t("nods.same") : t("order.strike-hint")),
     h("ul", {},
-      ...bill.lines.map((line) => lineRow(ctx, entry, line, price(line), struck.includes(line.id), waiting))),
+      ...bill.lines.map((line) => lineRow(ctx, entry, line, price(line), struck.includes(line.id), waiting, now.seconds))),
     adjustments.length > 0 && !(waiting && now.all) && h("dl.sums", {},
       ...adjustments.map((part) => h("div", {}, h("dt", {}, h("bdi", {}, part.name)), h("dd.amount", {}, money({ minor: part.amount, currency: bill.currency }))))),
     !waiting && h("dl.sums.total", {}, h("div", {}, h("dt", {}, t("total")), h("dd.amount", { testid: "final-total" }, money(finalTotal(order))))));
@@ -282,7 +293,7 @@ const finalTotal = (order) =>
   order.outcome?.payload.total ?? order.decision?.payload.total
   ?? { minor: (order.requote ?? order.bill).payload.total, currency: order.bill.payload.currency };
 
-function lineRow(ctx, entry, line, priced, struck, waiting) {
+function lineRow(ctx, entry, line, priced, struck, waiting, seconds) {
   const { currency } = entry.order.bill.payload;
   const draft = draftOf(entry.view.order_id);
   const details = [
@@ -296,12 +307,12 @@ function lineRow(ctx, entry, line, priced, struck, waiting) {
         line.min_age !== undefined && h("span.age", {}, t("order.min-age", { age: number(line.min_age) }))),
       details && h("p.soft", {}, details)),
     h("p.amount", {}, struck ? h("s", {}, money({ minor: line.amount, currency })) : money({ minor: priced.amount, currency })),
-    waiting && h(`button.strike${struck ? ".struck" : ""}`, {
+    waiting && !seconds && h(`button.strike${struck ? ".struck" : ""}`, {
       type: "button", testid: `strike-${line.id}`, "data-struck": String(struck), disabled: draft.busy,
       "aria-label": struck ? t("order.put-back", { name: line.name }) : t("order.strike", { name: line.name }),
       onclick: () => toggle(ctx, entry, line),
     }, icon(struck ? "undo" : "minus"), h("span", {}, struck ? t("order.back-short") : t("order.strike-short"))),
-    !waiting && struck && h("p.badge.stop", {}, t("order.taken-out")));
+    (!waiting || seconds) && struck && h("p.badge.stop", {}, t("order.taken-out")));
 }
 
 /** How the shop answers a strike that only it can price; always ends by itself. */
@@ -336,13 +347,14 @@ function actions(ctx, entry, now, name) {
   if (left <= 0) return h("div.actions", {}, notice("wait", t("order.time-over")));
   return h("div.actions", { role: "region", "aria-label": t("order.decide") },
     timeBar(left, Math.max(1, order.order.payload.expires - order.order.payload.created), t("order.time-bar")),
+    nodsNote(ctx, entry, now.terms?.total),
     askState(ctx, entry, now),
     h("div.sum", {},
       h("span", {}, t("total")),
       h("span.soft.clock", { testid: "time-left" }, t("order.time-left", { time: timeLeft(left) })),
       lower && h("s.soft", {}, money(asked)),
       h("strong.amount", { testid: "total", "aria-live": "polite" }, now.terms ? money(now.terms.total) : "—")),
-    now.terms && enough && h("p.soft", {},
+    now.terms && enough && !now.nodded && h("p.soft", {},
       rail === "wallet"
         ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
         : t(`order.rail-${rail}`),
@@ -350,7 +362,7 @@ function actions(ctx, entry, now, name) {
     !enough && notice("bad", t("order.too-little", { balance: money(balance) })),
     draft.problem && notice("bad", problemText(draft.problem)),
     draft.refusing ? refusal(ctx, entry, name) : [
-      !now.all && now.struck.length > 0 && h("div.refusal", {}, ...reasonField(ctx, draft, t("order.why-struck", { name }))),
+      !now.all && !now.nodded && now.struck.length > 0 && h("div.refusal", {}, ...reasonField(ctx, draft, t("order.why-struck", { name }))),
       now.all && h("p.soft", {}, t("order.all-struck"), " ", t("order.no-undo")),
       h("div.buttons", {},
         !now.all && h("button.refuse", {
@@ -361,7 +373,7 @@ function actions(ctx, entry, now, name) {
             document.querySelector("[data-testid=reason]")?.focus();
           },
         }, t("order.refuse")),
-        now.all
+        now.nodded ? null : now.all
           ? busyButton("button.main.stop", { type: "button", testid: "refuse-all", onclick: () => decide(ctx, entry, "refuse") }, draft.busy, icon("cross"), t("order.refuse"))
           : busyButton("button.main", {
             type: "button", testid: "approve", disabled: !now.terms || !enough, onclick: () => decide(ctx, entry, "approve"),
@@ -424,7 +436,7 @@ function ending(ctx, entry, name) {
     kind === "approved" && h("p.soft", {}, left > 0 ? t("ending.pay-by", { time: timeLeft(left) }) : t("order.time-over")),
     order.decision && !draft.mine && h("p.soft", { testid: "decided-by" }, decidedBy(ctx, order)),
     h("ol.steps", {},
-      ...steps(order).map(({ at, text, testid }) => h("li", { testid }, icon("check"), h("span", {}, text), h("time", {}, clock(at))))),
+      ...steps(ctx.state.home, order).map(({ at, text, testid }) => h("li", { testid }, icon("check"), h("span", {}, text), h("time", {}, clock(at))))),
     outcome && !order.result && h("p.soft", { testid: "no-result" }, t("ending.watch-silent")));
 }
 
@@ -435,9 +447,15 @@ function decidedBy(ctx, order) {
   return t(`order.answered.${verdict}`, { name: guardianName(ctx.state.home, guardian), time: when(at) });
 }
 
-function steps(order) {
+function steps(home, order) {
   const done = [];
-  if (order.decision) done.push({ at: order.decision.payload.at, text: t(`step.${order.decision.payload.verdict}`), testid: "step-decision" });
+  if (order.first) done.push({ at: order.first.payload.at, text: t("step.first", { name: guardianName(home, order.first.payload.guardian) }), testid: "step-first" });
+  if (order.decision) {
+    const { at, guardian, verdict } = order.decision.payload;
+    const second = order.first && verdict === "approve";
+    const text = second ? t("step.second", { name: guardianName(home, guardian) }) : t(`step.${verdict}`);
+    done.push({ at, text, testid: "step-decision" });
+  }
   if (order.payment) done.push({ at: order.payment.payload.at, text: t("step.payment"), testid: "step-payment" });
   if (order.cancel) done.push({ at: order.cancel.payload.at, text: t("step.cancel"), testid: "step-cancel" });
   if (order.outcome) done.push({ at: order.outcome.payload.at, text: t(`step.outcome-${order.outcome.payload.outcome}`), testid: "step-outcome" });

@@ -7,11 +7,14 @@ import { busyButton, icon, inDemo, notice } from "./frame.js";
 import { randomId, textProblem, toBase64Url, typedText } from "./messages.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { money, problemText, t, timeLeft } from "./texts.js";
-import { NEW_WATCH_COOLING_OFF_MS, checkDigits, nameDigest, verifyPairingClaim } from "./verify.js";
+import { newcomersOf } from "./house-rules.js";
+import { newWatchCap } from "./settings.js";
+import { checkDigits, nameDigest, verifyPairingClaim } from "./verify.js";
 
 const MAX_NAME = 40;
-/** What one payment of a new watch may not exceed in its first day, in major units of the currency. */
-const CAP_MAJOR = 200;
+/** How long a passkey prompt may take. */
+const SIGNING_MS = 2 * 60_000;
+const HOUR_MS = 60 * 60 * 1000;
 
 let now = null;
 
@@ -92,8 +95,9 @@ async function enrol(ctx) {
         wearer: mine.wearer ?? randomId(),
         wearer_name: await nameDigest(name.salt, name.name),
         new_watch_cap: {
-          until: serviceNow() + NEW_WATCH_COOLING_OFF_MS,
-          per_payment: { minor: ctx.minorOf(CAP_MAJOR), currency: home.balance.currency },
+          // The passkey prompt may take a while: the time begins when it is signed.
+          until: serviceNow() + SIGNING_MS + newcomersOf(home.book.houseRules()).watch_ms,
+          per_payment: newWatchCap(ctx),
         },
       },
     }, { wearer: { name: name.name, salt: name.salt }, pairing: mine.pairing });
@@ -153,7 +157,7 @@ function compare(ctx, mine) {
         type: "text", value: mine.name, testid: "wearer-name", autocomplete: "off", maxlength: 80,
         oninput: (event) => { mine.name = event.target.value; },
       })),
-    notice("info", t("pair.cap", { cap: money({ minor: ctx.minorOf(CAP_MAJOR), currency: home.balance.currency }) })),
+    notice("info", t("pair.cap", { cap: money(newWatchCap(ctx)), hours: newcomersOf(home.book.houseRules()).watch_ms / HOUR_MS })),
     h("p.soft", {}, t("pair.pin")),
     mine.problem && notice("bad", problemText(mine.problem)),
     busyButton("button.main", { type: "button", testid: "pair-confirm", onclick: () => enrol(ctx) }, mine.busy, icon("key"), t("pair.confirm")),

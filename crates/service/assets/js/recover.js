@@ -114,11 +114,11 @@ const recover = (software) => step(async () => {
   state.made ??= { guardian, ...(software ? await createSoftwareKey(service) : await createPasskey(service, guardian, label)) };
   await load(); // the log may have grown meanwhile
   const { book } = state;
-  const { credential, key, backup_eligible } = state.made;
+  const { credential } = state.made;
   const name = { name: said, salt: randomId() };
   const entry = {
     v: 1, household: book.household, seq: book.heads.length, prev: book.head, guardian, at: Math.max(serviceNow(), book.lastAt),
-    entry: { recover: { guardian, credential, key, backup_eligible, name: await nameDigest(name.salt, name.name) } },
+    entry: { recover: { ...state.made, name: await nameDigest(name.salt, name.name) } },
   };
   const { wire } = await signJws("recovery", entry, state.pair.privateKey);
   await book.append(wire); // as everyone else will

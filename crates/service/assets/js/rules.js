@@ -6,10 +6,11 @@
 import { post, serviceNow } from "./api.js";
 import { announce, focusHeading, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
-import { twoNote } from "./guardians.js";
 import { MAX_MANDATE_LIFE_MS, WEEKDAYS } from "./mandates.js";
 import { randomId, textProblem, typedText } from "./messages.js";
+import { twoNote } from "./people.js";
 import { CATEGORIES, knownShops, nameOf, placeName, sentences } from "./rule-words.js";
+import { houseCard } from "./settings.js";
 import { decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -44,6 +45,7 @@ export function page(ctx, id) {
     h("p.lead", {}, t("rules.lead")),
     state.problem && notice("bad", problemText(state.problem)),
     ...rules.map(({ mandate }) => ruleCard(ctx, mandate)),
+    houseCard(ctx),
     rules.length === 0 && h("p.quiet", {}, t("rules.none")),
     state.home.book.watches.size > 0 && h("a.main", { href: "#/rules/new", testid: "rule-new" }, icon("plus"), t("rules.new")),
   ];

@@ -14,13 +14,14 @@ use nodpay_core::{
     WatchId, WearerId,
 };
 use nodpay_protocol::{
-    Assertion, AssertionKind, LogBook, VerifyError, entry_said, name_digest, sha256, verify_decision,
+    Assertion, AssertionKind, LogBook, VerifyError, entry_said, name_digest, sha256, verify_first_nod,
 };
 use nodpay_store::{
     AppendLog, AskRequote, Balance, Decide, Message, NewHousehold, NewPairing, PairingState, SessionOf, StoreError,
 };
 use serde::{Deserialize, Serialize};
 
+use super::away::{self, Away};
 use super::compose::{AskView, GuardianOrder, NamedGuardian, available, message, named};
 use super::guardians::{Folded, FreezeView, change, check_invited, fold, who_was_first};
 use super::watch::{Accepted, accepted};
@@ -127,11 +128,11 @@ pub(super) async fn login(
     let row = app.store().guardian_by_credential(unverified.credential).await?;
     let row = row.ok_or(VerifyError::UnknownGuardian)?;
     let book = households::book(&app, row.household).await?;
-    let (assertion, guardian, counter) = book.assertion(AssertionKind::Login, &body.assertion)?;
+    let (assertion, guardian, asserted) = book.assertion(AssertionKind::Login, &body.assertion)?;
     book.answering(guardian.guardian, app.now())?;
     let challenge: [u8; 32] = assertion.payload.try_into().map_err(|_| ApiError::LoginChallenge)?;
     app.store().take_login(challenge, app.now()).await?;
-    app.store().bump_counter(guardian.credential, counter, app.now()).await?;
+    app.store().bump_counter(guardian.credential, asserted.counter, app.now()).await?;
     logged_in(&app, row.household, guardian.guardian).await
 }
 
@@ -169,6 +170,7 @@ pub(super) struct Household {
     /// The newest one of each watch.
     pin_reports: Vec<PinReportView>,
     guardians: Vec<NamedGuardian>,
+    away: Vec<Away>,
     /// The wallet's.
     balance: Amount,
     currency: Currency,
@@ -202,6 +204,7 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         wearers: wearers.collect(),
         pin_reports: pins.into_iter().map(|(watch, report)| PinReportView { watch, report: report.wire }).collect(),
         guardians: named(&row),
+        away: away::views(&row, app.now()),
         balance: available(balance)?,
         currency: row.currency,
         rail: app.store().payer(row.household).await?.map_or(RailKind::Wallet, |payer| payer.kind()).as_str(),
@@ -328,10 +331,14 @@ pub(super) async fn decide(
     let (tapped, now) = (Instant::now(), app.now());
     let (decision, counter) = households::with_order(&app, session.household, order, |book, row| {
         let known = verified::order(&app, book, row)?;
-        let checked = verify_decision(&wire, book, &known.order, &known.bill, known.requote.as_deref());
+        let checked = known.decision(&wire, book);
         match checked {
-            Ok((decision, _, counter)) => {
+            Ok((decision, counter)) => {
                 book.answering(decision.guardian, now)?;
+                // Of a decision that names none, what stands is the store's question.
+                let first = decision.first.and(row.first.as_ref()).map(|first| first.wire.as_str());
+                let (order, bill, requote) = (&known.order, &known.bill, known.requote.as_deref());
+                verify_first_nod(&decision, first, book, order, bill, requote, &known.certificate)?;
                 Ok((decision, counter))
             }
             // Over a revision between the first and the present one, which is not kept.
@@ -381,7 +388,7 @@ pub(super) async fn append(
 ) -> Result<Accepted, ApiError> {
     let book = households::book(&app, session.household).await?;
     let Some(Folded { entry, next }) = fold(&app, &book, &body.entry).await? else { return Ok(accepted()) };
-    let (_, _, counter) = book.assertion(AssertionKind::Log, &body.entry)?;
+    let (_, _, asserted) = book.assertion(AssertionKind::Log, &body.entry)?;
     match &entry.entry {
         Entry::Found(_) => return Err(ApiError::NotThisEntry),
         Entry::EnrolWatch(enrolled) => {
@@ -408,11 +415,13 @@ pub(super) async fn append(
         | Entry::EnrolRecovery(_)
         | Entry::Unfreeze(_)
         | Entry::SetMandate(_)
-        | Entry::EndMandate(_) => {}
+        | Entry::EndMandate(_)
+        | Entry::SetHouseRules(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let change = change(&book, &next, &entry);
-    let append = AppendLog { entry, message, counter, wearer: body.wearer, pairing: body.pairing, change };
+    let append =
+        AppendLog { entry, message, counter: asserted.counter, wearer: body.wearer, pairing: body.pairing, change };
     app.store().append_log(append, app.now()).await?;
     Ok(accepted())
 }

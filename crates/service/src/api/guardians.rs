@@ -248,7 +248,9 @@ pub(super) async fn fold(app: &App, book: &LogBook, wire: &str) -> Result<Option
         Err(error) => return Err(error.into()),
     };
     let skew_ms = entry.at.ms_since(app.now());
-    let too_early = skew_ms < -MAX_ENTRY_SKEW_MS && is_judged_by_time(&entry.entry);
+    // Where the household keeps new watches short for a time, that runs from the entry.
+    let enrols_by_time = matches!(entry.entry, Entry::EnrolWatch(_)) && book.house_rules(u64::MAX).newcomers.is_some();
+    let too_early = skew_ms < -MAX_ENTRY_SKEW_MS && (enrols_by_time || is_judged_by_time(&entry.entry));
     if skew_ms > MAX_ENTRY_SKEW_MS || too_early {
         return Err(ApiError::EntryTime);
     }

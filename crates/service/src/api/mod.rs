@@ -1,5 +1,6 @@
 //! The routes of the API: one table, from which the router is made and which tests walk through.
 
+mod away;
 pub(crate) mod compose;
 mod guardian;
 mod guardians;
@@ -93,6 +94,7 @@ routes! {
     get "/api/guardian/pairings/{pairing}" guardian::pairing, Guardian;
     post "/api/guardian/pairings/{pairing}/close" guardian::close_pairing, Guardian;
     post "/api/guardian/freeze" guardians::freeze, Guardian;
+    post "/api/guardian/away" away::set, Guardian;
     post "/api/guardian/joins" guardians::open_join, Guardian;
     get "/api/guardian/joins/{pairing}" guardians::join, Guardian;
     post "/api/guardian/joins/{pairing}/close" guardians::close_join, Guardian;

@@ -80,6 +80,8 @@ pub(super) async fn test(
         let asked = Asked::new(&known.order, &known.bill, &certificate);
         let of = |period: Period| spent.get(&period).copied().unwrap_or(Minor::ZERO);
         let Some(said) = judge(rules.iter().copied(), &asked, of) else { continue };
+        // Of the household's caps only what this one order says: its other watches are not looked at.
+        let said = book.house_rules(u64::MAX).bound(said, &asked, |_| Minor::ZERO);
         let paid = match (said.answer, row.state) {
             (Answer::Approve, _) => Some(asked.total),
             (Answer::Ask(_), OrderState::Ended { outcome: OutcomeKind::Paid }) => Some(row.total),

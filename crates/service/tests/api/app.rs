@@ -356,7 +356,7 @@ impl TestApp {
         let decision = cast.decision_payload(order, bill, None, &[], nodpay_core::Verdict::Approve);
         let wire = cast.sign_decision(&decision);
         self.decide_wire(household, order, &wire).ok();
-        verify_decision(&wire, &cast.book(), order, bill, None).expect("sound").0
+        verify_decision(&wire, &cast.book(), order, bill, None, &cast.certificate).expect("sound").0
     }
 
     /// Everything that a refused request must leave as it was.

@@ -11,6 +11,7 @@ mod localstripe;
 mod mandates;
 mod money;
 mod network;
+mod nods;
 mod pins;
 mod printed;
 mod python;

@@ -150,8 +150,14 @@ impl Family {
             entries: Vec::new(),
         };
         let key = fresh_key();
-        let founding =
-            family.entry(Entry::Found(Guardian { guardian, credential, key, backup_eligible: false, name: None }));
+        let founding = family.entry(Entry::Found(Guardian {
+            guardian,
+            credential,
+            key,
+            backup_eligible: false,
+            shown_payments: false,
+            name: None,
+        }));
         family.entries.push(founding);
         family
     }
@@ -318,6 +324,7 @@ impl Family {
             payee: row.merchant_certificate.digest,
             total,
             verdict,
+            first: None,
             guardian: self.guardian,
             credential: self.credential.clone(),
             log_head: self.head(),

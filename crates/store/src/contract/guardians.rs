@@ -13,12 +13,13 @@ use crate::{
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-fn person() -> Guardian {
+pub(super) fn person() -> Guardian {
     Guardian {
         guardian: GuardianId::from_bytes(fresh()),
         credential: CredentialId::try_from(fresh::<20>().to_vec()).expect("long enough"),
         key: fresh_key(),
         backup_eligible: false,
+        shown_payments: false,
         name: None,
     }
 }
@@ -27,7 +28,7 @@ fn named(name: &str) -> PersonName {
     PersonName { name: Text::new(name).expect("a name"), salt: Salt::from_bytes(fresh()) }
 }
 
-fn standing(person: &Guardian, counts_from: Timestamp, leaves: Option<Timestamp>) -> GuardianStanding {
+pub(super) fn standing(person: &Guardian, counts_from: Timestamp, leaves: Option<Timestamp>) -> GuardianStanding {
     GuardianStanding {
         guardian: person.guardian,
         credential: person.credential.clone(),
@@ -52,7 +53,7 @@ async fn leave(store: &Store, family: &mut Family, gone: &Guardian, leaves: Time
 }
 
 /// The same decision, by another guardian.
-fn by(mut decide: Decide, guardian: &Guardian) -> Decide {
+pub(super) fn by(mut decide: Decide, guardian: &Guardian) -> Decide {
     decide.decision.guardian = guardian.guardian;
     decide.decision.credential = guardian.credential.clone();
     decide.message = message("decision", &decide.decision);

@@ -11,13 +11,13 @@
 //! **Invariant:** `Stage::Paying` is made in one place (`pay`), after every check, and never left but by an outcome.
 
 use nodpay_core::{
-    Amount, Answer, Asked, Bill, BillTerms, Cancel, CancelReason, Decision, Digest, FailReason, GuardianId,
-    MAX_DECISION_AGE_MS, MerchantCertificate, Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Payment,
+    Amount, Answer, Asked, Bill, BillTerms, Cancel, CancelReason, Decision, Digest, FailReason, GuardianId, Judgement,
+    MAX_DECISION_AGE_MS, MerchantCertificate, Minor, Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Payment,
     ResultReport, Standing, Text, Timestamp, V1, Verdict, Voucher, Why,
 };
 use nodpay_protocol::{
-    Kind, LogBook, Verified, VerifyError, payment_id, sign, signed_outcome, verify_decision, verify_mandate,
-    verify_outcome, verify_requote,
+    Kind, LogBook, Verified, VerifyError, check_nods, payment_id, sign, signed_outcome, verify_decision,
+    verify_first_nod, verify_mandate, verify_outcome, verify_requote,
 };
 
 use super::household::Household;
@@ -111,6 +111,8 @@ pub(super) struct Paying {
 pub(super) enum Answered {
     Guardian {
         decision: String,
+        /// Another guardian's that the decision names.
+        first: Option<String>,
         requote: Option<String>,
     },
     /// The log entry of a standing rule.
@@ -118,9 +120,14 @@ pub(super) enum Answered {
 }
 
 impl Answered {
-    pub(super) fn of(decision: Option<String>, mandate: Option<Digest>, requote: Option<String>) -> Option<Self> {
+    pub(super) fn of(
+        decision: Option<String>,
+        first: Option<String>,
+        mandate: Option<Digest>,
+        requote: Option<String>,
+    ) -> Option<Self> {
         match (decision, mandate) {
-            (Some(decision), _) => Some(Self::Guardian { decision, requote }),
+            (Some(decision), _) => Some(Self::Guardian { decision, first, requote }),
             (None, mandate) => mandate.map(Self::Rule),
         }
     }
@@ -329,15 +336,22 @@ impl OpenOrder {
     fn check_decision(
         &self,
         book: &LogBook,
-        wire: &str,
+        (wire, first): (&str, Option<&str>),
         requote: Option<&str>,
         now: Timestamp,
     ) -> Result<Option<Approval>, VerifyError> {
         let requote = requote.map(|wire| verify_requote(wire, &self.certificate, &self.bill)).transpose()?;
-        let (decision, terms, _) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref())?;
+        let (decision, terms, _) =
+            verify_decision(wire, book, &self.order, &self.bill, requote.as_ref(), &self.certificate)?;
         if terms.is_some() {
             // Removed since by the log this watch follows: what they sign now counts for nothing, whatever time it says.
             book.answering(decision.guardian, now)?;
+            let first =
+                verify_first_nod(&decision, first, book, &self.order, &self.bill, requote.as_ref(), &self.certificate)?;
+            if let Some(first) = first {
+                book.answering(first.guardian, now)?;
+            }
+            check_nods(&decision, book, book.head())?;
         }
         let pay_within_ms = unsigned(decision.pay_by.ms_since(decision.at));
         Ok(terms.map(|terms| Approval { nod: Nod::Guardian(Box::new(decision)), requote, terms, pay_within_ms }))
@@ -351,6 +365,11 @@ impl OpenOrder {
         let mandate = &standing.mandate;
         let asked = Asked::new(&self.order, bill, certificate);
         if standing.ended.is_some() || mandate.answer(&asked, |period| home.spent(mandate, period)) != Answer::Approve {
+            return Err(VerifyError::MandateOver);
+        }
+        let (house, said) = (home.book.house_rules(u64::MAX), Judgement { entry, answer: Answer::Approve });
+        let spent = |period| house.caps.map_or(Minor::ZERO, |caps| home.spent_of_house(&caps, period));
+        if house.bound(said, &asked, spent) != said {
             return Err(VerifyError::MandateOver);
         }
         let nod = Nod::Rule(Box::new(standing.clone()));
@@ -426,7 +445,7 @@ impl OpenOrder {
         outcome: &Outcome,
     ) -> Result<Said, VerifyError> {
         let requote = requote.map(|wire| verify_requote(wire, &self.certificate, &self.bill)).transpose()?;
-        let (decision, ..) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref())?;
+        let (decision, ..) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref(), &self.certificate)?;
         if decision.verdict != Verdict::Refuse || outcome.decision != Some(decision.digest()) {
             return Err(VerifyError::OtherDecision);
         }
@@ -638,8 +657,8 @@ impl Agent {
         let Some(parked) = &order.parked_decision else { return };
         let received = parked.received;
         let checked = match &parked.answered {
-            Answered::Guardian { decision, requote } => {
-                order.check_decision(&home.book, decision, requote.as_deref(), now)
+            Answered::Guardian { decision, first, requote } => {
+                order.check_decision(&home.book, (decision, first.as_deref()), requote.as_deref(), now)
             }
             Answered::Rule(entry) => order.check_rule(home, *entry).map(Some),
         };
@@ -651,7 +670,7 @@ impl Agent {
                 order.doubted_log = true;
                 self.link.want_state();
             }
-            Err(VerifyError::MandateOver) => self.give_up(id, GivenUpFor::Rule, turn),
+            Err(VerifyError::MandateOver | VerifyError::NeedsTwoNods) => self.give_up(id, GivenUpFor::Rule, turn),
             Err(_) => self.give_up(id, GivenUpFor::NotGenuine, turn),
         }
     }

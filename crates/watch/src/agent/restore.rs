@@ -105,7 +105,8 @@ fn open_order(record: OrderRecord, home: &Household) -> Result<OpenOrder, Verify
             let requote = requote.map(|wire| verify_requote(&wire, &certificate, &bill)).transpose()?;
             let (nod, terms, payment) = match (decision, mandate) {
                 (Some(decision), None) => {
-                    let (decision, terms, _) = verify_decision(&decision, &home.book, &order, &bill, requote.as_ref())?;
+                    let (decision, terms, _) =
+                        verify_decision(&decision, &home.book, &order, &bill, requote.as_ref(), &certificate)?;
                     let payment = verify_payment(&payment, &home.book, &order, &decision)?;
                     (Nod::Guardian(Box::new(decision)), terms.ok_or(VerifyError::NotApproved)?, payment)
                 }

@@ -425,7 +425,9 @@ impl Service {
             decision.reason = Some(Text::new("先吃饭").expect("words"));
         }
         let wire = self.cast.sign_decision(&decision);
-        let (decision, ..) = verify_decision(&wire, &book, &order.order, &order.bill, requote.as_ref()).expect("sound");
+        let (decision, ..) =
+            verify_decision(&wire, &book, &order.order, &order.bill, requote.as_ref(), &self.cast.certificate)
+                .expect("sound");
         order.decision = Some(decision);
         match verdict {
             Verdict::Approve => {
