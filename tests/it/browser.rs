@@ -327,6 +327,14 @@ impl Window {
         notes.as_array().expect("a list").iter().map(event).collect()
     }
 
+    /// Keeps what the window shows, to look at: `NODPAY_PICTURES` names the folder.
+    pub(crate) async fn picture(&self, name: &str) {
+        if let Some(folder) = std::env::var_os("NODPAY_PICTURES") {
+            let picture = self.client.screenshot().await.expect("a picture");
+            std::fs::write(Path::new(&folder).join(name).with_extension("png"), picture).expect("writes");
+        }
+    }
+
     /// A file that the browser has downloaded.
     async fn downloaded(&self, ending: &str) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
