@@ -24,9 +24,10 @@ impl Stage {
         let watch = self.cast.watch;
         let order = nodpay_protocol::verify_order(&row.message.wire, &book, watch, &bill).unwrap();
         let decision = row.decision.expect("decided").wire;
-        let (decision, ..) = verify_decision(&decision, &book, &order, &bill, None).unwrap();
+        let (decision, ..) = verify_decision(&decision, &book, &order, &bill, None, &self.cast.certificate).unwrap();
         let first = row.first.map(|first| first.wire);
-        let first = verify_first_nod(&decision, first.as_deref(), &book, &order, &bill, None).unwrap();
+        let first =
+            verify_first_nod(&decision, first.as_deref(), &book, &order, &bill, None, &self.cast.certificate).unwrap();
         assert!(first.is_some_and(|first| first.guardian != decision.guardian), "two persons");
         let payment = self.cast.payment(&order, &decision);
         let path = format!("/api/watch/{watch}/orders/{}/payment", order.order);
