@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod axe;
 mod bench;
 mod bindings;
 mod browser;
@@ -9,6 +10,7 @@ mod browser_deciding;
 mod browser_guardians;
 mod browser_nods;
 mod browser_seeing;
+mod browser_speed;
 mod browser_wallet;
 mod claims;
 mod cli;
@@ -17,7 +19,10 @@ mod kill;
 mod operations;
 mod operator;
 mod packaging;
+mod pictures;
 mod printed;
+#[path = "../../crates/service/tests/api/python.rs"]
+mod python;
 #[path = "../../crates/service/tests/api/stripe_double.rs"]
 #[expect(dead_code, reason = "the service's own tests use the rest")]
 mod stripe_double;

@@ -1,38 +1,50 @@
-// /app: the guardian's pages. Starts by checking the household log against what this browser pinned; then follows the
-// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes, #/rules, #/settings,
-// #/history, #/wallet.
+// The guardian's pages, for whoever is logged in (login.js). Starts by checking the household log against what this browser
+// pinned; then follows the household's events. Pages: #/ (home), #/order/ID, #/household, #/guardians, #/settings,
+// and those of `FETCHED`.
 
-import { Problem, get, post, serviceNow } from "./api.js";
+import { get, post, serviceNow } from "./api.js";
 import { announce, download, focusHeading, h, patch } from "./dom.js";
 import { follow } from "./events.js";
 import { avatar, busyButton, icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
 import {
-  codesPage, freezeButton, freezeNotice, guardianCards, guardianEntryWords, guardianName, guardiansPage, invitationChanged, invitePage,
-  leaveGuardians,
+  freezeButton, freezeNotice, guardianCards, guardianEntryWords, guardiansPage, leaveGuardians,
 } from "./guardians.js";
-import { VerifyError, fromBase64Url, parseAssertion, readEntry, utf8 } from "./messages.js";
+import { VerifyError, readEntry, utf8 } from "./messages.js";
 import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { acts } from "./members.js";
 import { leavingCard } from "./leaving.js";
-import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
-import { forgetRules, ruleLogWords, ruleNote, rulesPage } from "./rules.js";
+import { guardianName } from "./people.js";
+import { ruleLogWords, ruleNote } from "./rule-words.js";
 import { awayCard, firstNodSaid, forgetSettings, hasNodded, settingsPage } from "./settings.js";
-import { signWithPasskey, softwareKeys, support } from "./passkey.js";
 import { refreshSessions, sessionNotices, sessionsCard } from "./sessions.js";
-import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
-import { anchorFile, believe, readPin } from "./trust.js";
+import { signWithPasskey } from "./passkey.js";
+import { day, exponentOf, money, onLanguage, problemText, t, timeLeft, when, withTexts } from "./texts.js";
+import { anchorFile, believe } from "./trust.js";
 import { askedTotal as askedOf, verifyOrderView } from "./verify.js";
-import { leaveWallet, walletChanged, walletPage } from "./wallet.js";
 
 const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin", "session"];
 const ASK_MS = 30_000;
 /** Earlier orders that the home page lists; the history has all. */
 const RECENT = 5;
+/**
+ * Pages that are fetched when somebody first goes there, each a script of its own: `page(ctx, id)` gives its elements, `left(next)`
+ * forgets what was half done, `changed(ctx, kind)` hears of events.
+ */
+const FETCHED = {
+  pair: () => withTexts("pairing", import("./pairing.js")),
+  invite: () => withTexts("invite", import("./invite.js")),
+  codes: () => withTexts("codes", import("./codes.js")),
+  rules: () => withTexts("rules", import("./rules.js")),
+  history: () => withTexts("history", import("./history.js")),
+  wallet: () => withTexts("wallet", import("./wallet.js")),
+};
+/** Pages that show time running; the others are drawn anew only when something happened, so that a form keeps still. */
+const TICKING = ["home", "order", "pair", "invite"];
 
 const state = {
-  /** starting, login, ready, or broken (what the service says does not verify). */
-  phase: "starting",
+  /** starting, closed (login.js has the page), ready, unreachable, or broken (what the service says does not verify). */
+  phase: "closed",
   service: null,
   can: null,
   /** The verified household: book, trust, names, guardian, balance. */
@@ -46,33 +58,42 @@ const state = {
   loadingOrder: false,
   removing: null,
 };
-let root;
+/** The fetched pages, by name. */
+const fetched = new Map();
 let stopFollowing = null;
 let usedCredential = null;
-/** The module of the history, once it was opened. */
-let history = null;
 /** Where an order's page leads back to. */
 let listPage = "#/";
+let closed = null;
 
 const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf, mustPropose, take, historyRow };
 
-// ---- start, login --------------------------------------------------------------------------------------------------------------
+// ---- start, end ----------------------------------------------------------------------------------------------------------------
 
-async function start() {
-  root = document.getElementById("page");
-  await startTexts();
-  onLanguage(render);
-  addEventListener("hashchange", onRoute);
-  setInterval(tick, 1000);
-  await enter();
+/**
+ * Takes the page; `door` is {service, can, usedCredential, closed}, and {household, order} where these have been asked for. `closed()`
+ * gives the page back when the session has ended.
+ */
+export async function open(door) {
+  const first = closed === null;
+  ({ closed, usedCredential } = door);
+  Object.assign(state, { service: door.service, can: door.can, phase: "starting" });
+  if (first) {
+    onLanguage(render);
+    addEventListener("hashchange", onRoute);
+    setInterval(tick, 1000);
+  }
+  await enter(door);
 }
 
-async function enter() {
+async function enter({ household, order } = {}) {
+  const { page, id } = route();
   try {
-    state.service ??= await get("/api/service");
-    state.can ??= await support(state.service);
-    if (!readPin() && !usedCredential) state.phase = "login";
-    else await refreshHome();
+    const wanted = page === "order" ? (order ?? get(`/api/guardian/orders/${id}`)).catch(() => null) : null;
+    await refreshHome(household);
+    const view = await wanted;
+    if (view) await take(view);
+    await fetchPage(page);
   } catch (error) {
     trouble(error);
   }
@@ -82,9 +103,7 @@ async function enter() {
 
 function trouble(error) {
   if (error.code === "not-logged-in" || error.code === "not-pinned") {
-    state.phase = "login";
-    stopFollowing?.();
-    stopFollowing = null;
+    end();
   } else if (error instanceof VerifyError) {
     Object.assign(state, { phase: "broken", problem: error });
   } else {
@@ -93,30 +112,11 @@ function trouble(error) {
   }
 }
 
-async function logIn(software) {
-  if (state.busy) return;
-  Object.assign(state, { busy: true, problem: null });
-  render();
-  try {
-    const { challenge } = await post("/api/guardian/login-challenge");
-    const keys = software ? await softwareKeys(state.service) : [];
-    const pinned = readPin()?.credential;
-    const credential = software ? (keys.includes(pinned) ? pinned : keys.at(-1)) : null;
-    if (software && !credential) throw new Problem("passkey-none");
-    const wire = await signWithPasskey(state.service, "login", fromBase64Url(challenge), credential);
-    await post("/api/guardian/login", { assertion: wire });
-    usedCredential = parseAssertion(wire).credential;
-    state.phase = "starting";
-    state.busy = false;
-    await enter();
-    if (location.hash === "" || location.hash === "#/") focusHeading();
-    return;
-  } catch (error) {
-    trouble(error);
-    state.problem = error;
-  }
-  state.busy = false;
-  render();
+function end() {
+  stopFollowing?.();
+  stopFollowing = null;
+  state.phase = "closed";
+  closed();
 }
 
 async function logOut() {
@@ -124,9 +124,9 @@ async function logOut() {
   stopFollowing = null;
   await post("/api/guardian/logout").catch(() => {});
   state.orders.clear();
-  Object.assign(state, { phase: "login", home: null });
+  state.home = null;
   location.hash = "#/";
-  render();
+  end();
 }
 
 // ---- what the service says, verified before it is kept --------------------------------------------------------------------------
@@ -151,9 +151,7 @@ async function refreshAll() {
     const { page, id } = route();
     if (page === "order" && !state.orders.has(id)) await refreshOrder(id);
     await refreshSessions();
-    if (page === "wallet") await walletChanged(ctx);
-    if (page === "pair") await pairingChanged(ctx);
-    if (page === "invite") await invitationChanged(ctx);
+    await fetched.get(page)?.changed?.(ctx, null);
   } catch (error) {
     trouble(error);
   }
@@ -164,9 +162,8 @@ async function onEvent(kind, data) {
   try {
     if (["log", "balance", "pin"].includes(kind)) await refreshHome();
     if (kind === "session") await refreshSessions();
-    if (route().page === "wallet") await walletChanged(ctx);
     if (kind === "pin") tellPin(data.watch);
-    if (kind === "pairing") await Promise.all([pairingChanged(ctx), invitationChanged(ctx)]);
+    await fetched.get(route().page)?.changed?.(ctx, kind);
     if (data.order) {
       await refreshOrder(data.order);
       if (kind === "order") tellOrder(data.order);
@@ -207,8 +204,8 @@ function tellPin(watch) {
   if (report && !report.answer) announce(reportWords(report, state.home.names.get(wearer)?.name ?? t("wearer.unknown")));
 }
 
-async function refreshHome() {
-  const household = await get("/api/guardian/household");
+async function refreshHome(asked = get("/api/guardian/household")) {
+  const household = await asked;
   const believed = await believe(household, usedCredential);
   const { balance } = household;
   state.home = {
@@ -316,24 +313,20 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  const pages = ["order", "pair", "household", "guardians", "invite", "codes", "rules", "settings", "history", "wallet"];
-  return { page: pages.includes(page) ? page : "home", id };
+  return { page: page in FETCHED || ["order", "household", "guardians", "settings"].includes(page) ? page : "home", id };
 }
 
 async function onRoute() {
   const { page, id } = route();
-  if (page !== "pair") leavePairing();
-  leaveGuardians(page);
+  for (const [name, script] of fetched) if (name !== page) script.left(page);
+  leaveGuardians();
   state.removing = null;
   forgetPinAsk();
-  if (page !== "rules") forgetRules();
   if (page !== "settings") forgetSettings();
-  if (!["history", "order"].includes(page)) history?.forgetHistory();
   if (page !== "order") listPage = page === "history" ? "#/history" : "#/";
-  if (page !== "wallet") leaveWallet();
-  if (page === "wallet" && state.phase === "ready") walletChanged(ctx);
   state.problem = null;
   render();
+  await fetchPage(page).catch(trouble);
   focusHeading();
   if (page === "order" && state.phase === "ready" && !state.orders.has(id)) {
     state.loadingOrder = true;
@@ -343,16 +336,25 @@ async function onRoute() {
   }
 }
 
+/** Fetches the page's script and words where it has its own. */
+async function fetchPage(page) {
+  if (!(page in FETCHED) || fetched.has(page)) return;
+  try {
+    fetched.set(page, await FETCHED[page]());
+  } finally {
+    render();
+  }
+}
+
 function tick() {
-  const { page } = route();
   const { activeElement } = document;
-  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules", "settings", "history", "wallet"].includes(page)) return;
+  if (state.phase !== "ready" || !TICKING.includes(route().page)) return;
   if (activeElement?.nodeName === "SELECT") return; // an open list must not be touched
   render();
 }
 
 function render() {
-  if (!root) return;
+  if (state.phase === "closed") return;
   const { page, id } = route();
   const ready = state.phase === "ready";
   const waiting = ready ? waitingOrders().length : 0;
@@ -364,7 +366,7 @@ function render() {
     ready && offlineBar(state.live, state.liveLostAt),
     h(`main.narrow.${page}`, { key: `${state.phase}-${page}-${id}` }, ...content(page, id)),
     ready && page !== "order" && !inDemo() && bottomBar(page));
-  root = patch(root, next);
+  patch(document.getElementById("page"), next);
 }
 
 function content(page, id) {
@@ -375,30 +377,14 @@ function content(page, id) {
       h("button.main", { type: "button", onclick: () => { state.phase = "starting"; enter(); } }, icon("undo"), t("again")),
     ];
     case "broken": return brokenPage();
-    case "login": return loginPage();
     default: break;
   }
   if (page === "order") return orderPage(ctx, id);
-  if (page === "pair") return pairingPage(ctx);
   if (page === "household") return householdPage();
   if (page === "guardians") return guardiansPage(ctx);
-  if (page === "invite") return invitePage(ctx);
-  if (page === "codes") return codesPage(ctx);
-  if (page === "rules") return rulesPage(ctx, id);
   if (page === "settings") return settingsPage(ctx);
-  if (page === "history") return historyPage();
-  if (page === "wallet") return walletPage(ctx);
+  if (page in FETCHED) return fetched.get(page)?.page(ctx, id) ?? [unfetched()];
   return homePage();
-}
-
-function historyPage() {
-  if (history) return history.historyPage(ctx);
-  import("./history.js").then((module) => {
-    history = module;
-    render();
-    focusHeading();
-  }, trouble);
-  return [h("h1", {}, t("history.title")), h("p.soft", {}, t("loading"))];
 }
 
 function brokenPage() {
@@ -411,17 +397,12 @@ function brokenPage() {
   ];
 }
 
-function loginPage() {
-  const software = state.service?.demo && !state.can?.passkey;
-  return [
-    h("div.hero", {}, logo(), h("h1", {}, t("login.title")), h("p.lead", {}, t("login.lead"))),
-    state.problem && notice("bad", problemText(state.problem)),
-    software && notice("wait", t("passkey.software-note")),
-    busyButton("button.main", { type: "button", testid: "login", onclick: () => logIn(software) }, state.busy, icon("key"), software ? t("login.start-software") : t("login.start")),
-    state.service?.demo && !software && h("button.plain", { type: "button", testid: "login-software", onclick: () => logIn(true) }, t("login.start-software")),
-    h("p.soft", {}, t("login.new")),
-    h("a.plain", { href: "/recover" }, t("recover.title")),
-  ];
+/** A page whose script has not come: it may be of an edition that the service no longer has. */
+function unfetched() {
+  return state.problem
+    ? h("section.card.center", {}, notice("bad", problemText(state.problem)),
+      h("button.main", { type: "button", onclick: () => location.reload() }, icon("undo"), t("again")))
+    : h("p.lead", {}, t("loading"));
 }
 
 const nameOf = (order) => state.home.names.get(order.order.payload.wearer)?.name ?? t("wearer.unknown");
@@ -574,5 +555,3 @@ function bottomBar(page) {
     link("rules", "#/rules", "list", t("nav.rules")),
     link("household", "#/household", "person", t("nav.household")));
 }
-
-start();

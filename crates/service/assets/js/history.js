@@ -23,8 +23,9 @@ let filters = nothing();
 let run = 0;
 let typing = 0;
 
-/** Another page was opened: what was found may be old by the next visit. */
-export function forgetHistory() {
+/** Another page was opened: what was found may be old by the next visit, but an order leads back here. */
+export function left(next) {
+  if (next === "order") return;
   run += 1;
   look = null;
   clearTimeout(typing);
@@ -100,7 +101,7 @@ function change(ctx, name, value, wait) {
 // ---- the page ---------------------------------------------------------------------------------------------------------------------
 
 /** Elements of the page. */
-export function historyPage(ctx) {
+export function page(ctx) {
   if (!look) queueMicrotask(() => look ?? search(ctx, false));
   const { found = [], next = null, lookedTo = null, problem = null, busy = true } = look ?? {};
   const on = Object.entries(filters).filter(([name, value]) => value && name !== "text").length;

@@ -6,7 +6,8 @@ import { busyButton, icon, inDemo, logo, notice, topBar, withDemo } from "./fram
 import { randomId, textProblem, typedText, utf8 } from "./messages.js";
 import { createPasskey, createSoftwareKey, signWithPasskey, support } from "./passkey.js";
 import { currencyName, day, onLanguage, problemText, startTexts, t } from "./texts.js";
-import { relyingParty, writePin } from "./trust.js";
+import { writePin } from "./pinned.js";
+import { relyingParty } from "./trust.js";
 import { LogBook, nameDigest } from "./verify.js";
 
 const CURRENCIES = ["CNY", "EUR", "USD", "GBP", "HKD", "JPY", "KRW", "SGD", "TWD", "AUD", "CAD", "CHF", "INR", "BRL"];
@@ -19,7 +20,7 @@ let root;
 
 async function start() {
   root = document.getElementById("page");
-  await startTexts();
+  await startTexts("join");
   onLanguage(render);
   try {
     state.service = await get("/api/service");

@@ -19,7 +19,7 @@ const HOUR_MS = 60 * 60 * 1000;
 let now = null;
 
 /** Forgets the secret and gives the pairing up, when the page is left or the numbers differ. */
-export function leavePairing() {
+export function left() {
   if (now?.pairing && now.step !== "done") post(`/api/guardian/pairings/${now.pairing}/close`).catch(() => {});
   now = null;
 }
@@ -52,9 +52,9 @@ async function begin(ctx) {
 }
 
 /** An event about a pairing: looks whether the watch has answered. */
-export async function pairingChanged(ctx) {
+export async function changed(ctx, kind) {
   const mine = now;
-  if (!mine?.pairing || mine.step === "done") return;
+  if ((kind && kind !== "pairing") || !mine?.pairing || mine.step === "done") return;
   try {
     const { state, key, claim } = await get(`/api/guardian/pairings/${mine.pairing}`);
     if (state === "claimed" && mine.step === "showing") {
@@ -114,12 +114,12 @@ async function enrol(ctx) {
   ctx.render();
 }
 
-export function pairingPage(ctx) {
+export function page(ctx) {
   if (!now) begin(ctx);
   const mine = now;
   const heading = h("h1", {}, t("pair.title"));
   if (mine.step === "starting") return [heading, h("p.lead", {}, t("loading"))];
-  const restart = h("button.main", { type: "button", testid: "pair-again", onclick: () => { leavePairing(); ctx.render(); } }, icon("undo"), t("pair.again"));
+  const restart = h("button.main", { type: "button", testid: "pair-again", onclick: () => { left(); ctx.render(); } }, icon("undo"), t("pair.again"));
   if (mine.step === "failed") return [heading, notice("bad", problemText(mine.problem)), restart];
   if (mine.step === "closed") return [heading, notice("bad", t("pair.closed")), restart];
   if (mine.step === "done") {

@@ -9,7 +9,8 @@ import { VerifyError, randomId, signJws, textProblem, typedText } from "./messag
 import { createPasskey, createSoftwareKey, support } from "./passkey.js";
 import { readRecoveryCode, recoveryKey } from "./recovery-code.js";
 import { day, onLanguage, problemText, startTexts, t, when } from "./texts.js";
-import { relyingParty, writePin } from "./trust.js";
+import { writePin } from "./pinned.js";
+import { relyingParty } from "./trust.js";
 import { LogBook, nameDigest } from "./verify.js";
 
 const MAX_NAME = 40;
@@ -19,7 +20,7 @@ let root;
 
 async function start() {
   root = document.getElementById("page");
-  await startTexts();
+  await startTexts("recover");
   onLanguage(render);
   try {
     state.service = await get("/api/service");

@@ -16,6 +16,7 @@ import { kindOf } from "./goods.js";
 import { encodeQr } from "./qr.js";
 import { isLooser } from "./mandates.js";
 import { newRecoveryCode, readRecoveryCode, recoveryKey } from "./recovery-code.js";
+import { exponentOf } from "./texts.js";
 
 const PAYLOAD_ONLY = 200;
 
@@ -73,6 +74,8 @@ export async function runVectors(vectors) {
     }
     return vectors.currencies === CURRENCIES ? "" : "another list of currencies";
   });
+  await check("decimal places of money", () =>
+    CURRENCIES.split(" ").filter((item) => exponentOf(item.slice(3, 6)) !== Number(item[6])).join(", "));
   await message("requoted-order", () => verifyOrder(wire("requoted-order"), held.book, trust.watch, held["requotable-bill"]));
   await message("decision", () => verifyDecision(wire("decision"), held.book, held.order, held.bill, null, certificate));
   await message("shown-decision", () => verifyDecision(wire("shown-decision"), held.book, held.order, held.bill, null, certificate));

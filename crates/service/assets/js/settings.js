@@ -7,7 +7,7 @@
 import { post, serviceNow } from "./api.js";
 import { announce, focusHeading, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
-import { guardianName, twoNote } from "./guardians.js";
+import { guardianName, twoNote } from "./people.js";
 import { PERIODS, newcomersOf, wantsTwoNods } from "./house-rules.js";
 import { acts, counts } from "./members.js";
 import { day, decimal, fromDecimal, money, problemText, t, when } from "./texts.js";

@@ -3,8 +3,8 @@
 
 import { h } from "./dom.js";
 import { icon } from "./frame.js";
-import { guardianName } from "./guardians.js";
-import { ruleNote } from "./rules.js";
+import { guardianName } from "./people.js";
+import { ruleNote } from "./rule-words.js";
 import { money, t, when } from "./texts.js";
 
 /** The story of a verified order. */

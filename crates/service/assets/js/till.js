@@ -57,7 +57,7 @@ const answered = new Set();
 
 async function start() {
   root = document.getElementById("page");
-  await startTexts();
+  await startTexts("till");
   onLanguage(render);
   setInterval(tick, 1000);
   await enter();

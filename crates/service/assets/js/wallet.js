@@ -6,9 +6,9 @@
 import { get, serviceNow } from "./api.js";
 import { announce, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
-import { twoNote } from "./guardians.js";
 import { MAX_MANDATE_LIFE_MS } from "./mandates.js";
 import { randomId } from "./messages.js";
+import { twoNote } from "./people.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { offsetsBetween } from "./rules.js";
 import { day, decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
@@ -29,15 +29,16 @@ let draft = null;
 let copied = null;
 let amount = "";
 
-/** Leaves the page: what was typed is forgotten. */
-export function leaveWallet() {
+/** Another page was opened: what was typed is forgotten, and the wallet is read anew by the next visit. */
+export function left() {
   draft = null;
   copied = null;
   problem = null;
+  wallet = null;
 }
 
 /** Reads the wallet again, from the newest movement on. */
-export async function walletChanged(ctx) {
+export async function changed(ctx) {
   if (loading) return;
   loading = true;
   try {
@@ -67,8 +68,9 @@ async function loadOlder(ctx) {
   ctx.render();
 }
 
-export function walletPage(ctx) {
+export function page(ctx) {
   const { state } = ctx;
+  if (!wallet && !problem) queueMicrotask(() => changed(ctx));
   return [
     h("h1", {}, t("wallet.title")),
     (problem ?? state.problem) && notice("bad", problemText(problem ?? state.problem)),

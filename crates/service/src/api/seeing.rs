@@ -220,7 +220,7 @@ pub(super) async fn month(
     let language = query.lang.unwrap_or_else(|| web::Language::of(&headers));
     let session = match session {
         Err(ApiError::NoGuardian) => {
-            return Ok((StatusCode::UNAUTHORIZED, web::html(month::log_in_first(language)?)).into_response());
+            return Ok((StatusCode::UNAUTHORIZED, web::drawn(month::log_in_first(language)?)).into_response());
         }
         session => session?,
     };
@@ -244,5 +244,5 @@ pub(super) async fn month(
         rules: month::rules(&book, query.wearer, now),
         language,
     };
-    Ok(web::html(month::page(&view, now)?))
+    Ok(web::drawn(month::page(&view, now)?))
 }

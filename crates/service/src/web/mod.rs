@@ -5,16 +5,20 @@
 //! drawn here, from what the API hands over ([`month`]). Never does: sessions, state.
 //!
 //! Invariants:
-//! - every answer carries the content security policy: nothing from elsewhere, no inline script or style, no frames but our own;
-//! - static files are named by their path and checked by their digest (`ETag`), so a page never mixes two versions for long.
+//! - every page carries the content security policy: nothing from elsewhere, no inline script or style, no frames but our own;
+//! - static files are named by the digest of all of them, so a page never mixes two versions;
+//! - only what holds no secret is compressed: not the API's answers, whose length would tell of what they hold beside what
+//!   others may write into them (BREACH).
 
 mod chart;
+mod edition;
 mod files;
 pub(crate) mod month;
 mod shell;
 mod words;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -22,7 +26,10 @@ use axum::routing::get;
 use maud::Markup;
 
 use crate::App;
+use crate::extract::cookie;
 use crate::problem::ApiError;
+use crate::sessions::GUARDIAN_COOKIE;
+use edition::{Coding, Edition};
 
 pub(crate) use shell::Language;
 
@@ -47,7 +54,9 @@ pub(crate) fn router() -> Router<App> {
 }
 
 async fn page(headers: HeaderMap, page: shell::Page) -> Response {
-    html(shell::render(page, shell::Language::of(&headers)))
+    let known = cookie(&headers, GUARDIAN_COOKIE).is_some();
+    let markup = shell::render(page, shell::Language::of(&headers), known, &Edition::now());
+    html(&headers, &markup.into_string())
 }
 
 async fn demo(axum::extract::State(app): axum::extract::State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -57,14 +66,29 @@ async fn demo(axum::extract::State(app): axum::extract::State<App>, headers: Hea
     }
 }
 
-pub(crate) fn html(markup: Markup) -> Response {
-    let mut response = markup.into_response();
+/// A page that the service drew itself. It is not compressed, since it holds a household's data.
+pub(crate) fn drawn(markup: Markup) -> Response {
+    document(Bytes::from(markup.into_string()), None)
+}
+
+fn html(headers: &HeaderMap, text: &str) -> Response {
+    let coding = Coding::of(headers);
+    let body = match coding {
+        Some(coding) => coding.pack_quickly(text.as_bytes()),
+        None => Bytes::copy_from_slice(text.as_bytes()),
+    };
+    document(body, coding)
+}
+
+fn document(body: Bytes, coding: Option<Coding>) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Language"));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Language, Cookie"));
+    files::say_coding(&mut response, coding);
     guarded(response)
 }
 
-/// Adds the headers every page and file carries.
+/// Adds the headers that every page carries, and every file that a browser can open by itself.
 fn guarded(mut response: Response) -> Response {
     let headers: [(HeaderName, &'static str); 5] = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),

@@ -11,6 +11,7 @@ use nodpay_core::{Amount, Category, Currency, MerchantId, Minor, Timestamp, Watc
 use nodpay_protocol::LogBook;
 
 use super::chart::{Bar, Chart};
+use super::edition::Edition;
 use super::shell::{Language, head};
 use super::words::Words;
 use crate::export::Names;
@@ -198,12 +199,13 @@ pub(crate) fn page(view: &View, now: Timestamp) -> Result<Markup, ApiError> {
 }
 
 fn document(words: &Words, language: Language, title: &str, top: Markup, content: &Markup) -> Markup {
+    let edition = Edition::now();
     html! {
         (DOCTYPE)
         html lang=(language.tag()) {
             head {
-                (head(&format!("{title} · {}", words.t("brand", &[]))))
-                script type="module" src="/static/js/month.js" {}
+                (head(&format!("{title} · {}", words.t("brand", &[])), &edition))
+                script type="module" src=(edition.address("js/month.js")) {}
             }
             body.month {
                 div.page {

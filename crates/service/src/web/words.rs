@@ -14,7 +14,7 @@ use jiff::civil;
 use nodpay_core::Amount;
 use serde_json::Value;
 
-use super::files::Assets;
+use super::edition::Assets;
 use super::shell::Language;
 use crate::problem::ApiError;
 
