@@ -81,6 +81,9 @@ struct RailOptions {
     /// That account's IBAN.
     #[arg(long, env = "NODPAY_BANK_IBAN")]
     bank_iban: Option<String>,
+    /// How families bring money into their wallets, in your words: shown on their wallet page.
+    #[arg(long, env = "NODPAY_TOP_UP_WORDS")]
+    top_up_words: Option<String>,
 }
 
 impl RailOptions {
@@ -91,6 +94,7 @@ impl RailOptions {
             bank_folder: self.bank_folder.or(file.bank_folder),
             bank_name: self.bank_name.or(file.bank_name),
             bank_iban: self.bank_iban.or(file.bank_iban),
+            top_up_words: self.top_up_words.or(file.top_up_words),
         }
     }
 
@@ -109,6 +113,7 @@ impl RailOptions {
             stripe_api: None,
             bank_folder: self.bank_folder,
             bank_account,
+            top_up_words: self.top_up_words,
         })
     }
 }

@@ -146,8 +146,9 @@ fn order_record(row: &OrderRow) -> Record {
 
 #[derive(clap::Args)]
 pub(super) struct TopUpOptions {
+    /// Its id, or the reference that a guardian wrote on a transfer (RF…, in quotes where it has spaces).
     #[arg(allow_hyphen_values = true)]
-    household: HouseholdId,
+    household: String,
     /// In minor units: 5000 is ¥50.00.
     minor: i64,
     #[arg(long, default_value = "CNY")]
@@ -163,6 +164,7 @@ fn amount(minor: i64, currency: &str) -> Result<Amount> {
 
 pub(super) async fn top_up(store: &Store, out: Out, options: TopUpOptions) -> Result<()> {
     let TopUpOptions { household, minor, currency, id } = options;
+    let household = admin::household_named(store, &household).await?;
     let transfer = id.map_or_else(admin::new_transfer, Ok)?;
     let top_up = TopUp { household, transfer, amount: amount(minor, &currency)? };
     let balance = store.top_up(top_up, now()).await?;

@@ -24,10 +24,17 @@ const COMMITS: &str = "nodpay_commits_total";
 pub(super) const SPARE: f64 = 1.5;
 
 /// What an order is made of, as [`Driver::order`] and the service do it while the clock runs.
-const SIGNATURES: u32 = 4; // order, decision, payment; outcome
-const CHECKS: u32 = 5; // bill, order, decision, payment; the decision again by the watch
-const REQUESTS: u32 = 3; // order, decision, payment
-const STATE_CHANGES: u32 = 3; // order, decision, payment
+struct Made {
+    signatures: u32,
+    checks: u32,
+    requests: u32,
+    state_changes: u32,
+}
+
+/// Order, decision, payment, and the outcome; the bill and those but the outcome, and the decision again by the watch.
+const NODDED: Made = Made { signatures: 4, checks: 5, requests: 3, state_changes: 3 };
+/// Order, payment, and the outcome; bill, order and payment.
+const RULED: Made = Made { signatures: 3, checks: 3, requests: 2, state_changes: 2 };
 
 /// One phase of load and what the service spent on it.
 pub(super) struct Phase {
@@ -62,7 +69,10 @@ pub(super) async fn measure(options: &Options) -> Result<Report> {
 
     let store = site.store()?;
     let shops = load::open_shops(&store, site.root(), SHOPS).await?;
-    let households = load::found(&store, &relying_party(), options.clients()?).await?;
+    let (made, households) = match options.rules {
+        false => (NODDED, load::found(&store, &relying_party(), options.clients()?).await?),
+        true => (RULED, load::found_ruled(&store, &relying_party(), options.clients()?).await?),
+    };
     drop(store);
     let empty = site.database_bytes()?;
     let store = site.store()?;
@@ -92,7 +102,7 @@ pub(super) async fn measure(options: &Options) -> Result<Report> {
     figures.push(Figure::real("service_cpu_ms_per_order", main.service_cpu_ms()));
     figures.push(Figure::real("load_cpu_ms_per_order", main.per_order(main.own_cpu.as_secs_f64() * 1_000.0)));
     figures.push(Figure::real("commits_per_order", main.per_order(real(main.commits))));
-    figures.push(Figure::real("state_changes_per_second", peak * f64::from(STATE_CHANGES)));
+    figures.push(Figure::real("state_changes_per_second", peak * f64::from(made.state_changes)));
     if let (Some(server), Some(wal)) = (site.server(), wal) {
         figures.push(Figure::real("wal_bytes_per_order", (server.wal_bytes()? - wal) / many(main_orders)));
     }
@@ -123,7 +133,7 @@ pub(super) async fn measure(options: &Options) -> Result<Report> {
         figures.push(Figure::real("pgbench_tps_before", before));
         figures.push(Figure::real("pgbench_tps_after", after));
         figures.push(Figure::real("pgbench_tps", tps));
-        let ratio = Figure::real("state_changes_per_pgbench", peak * f64::from(STATE_CHANGES) / tps);
+        let ratio = Figure::real("state_changes_per_pgbench", peak * f64::from(made.state_changes) / tps);
         figures.push(ratio.at_least(1));
     }
 
@@ -134,7 +144,7 @@ pub(super) async fn measure(options: &Options) -> Result<Report> {
     figures.push(Figure::count("orders_paid", u64::try_from(orders)?));
     let (signature, check) = units::signatures()?;
     let change = units::state_change(&store, &households, site.server()).await?;
-    let costs = Costs { signature, check, change, request };
+    let costs = Costs { made, signature, check, change, request };
     let formula = costs.limit(peak, options.rate.is_none(), &mut figures)?;
     let mut report = Report::of(figures);
     report.explain("limit_orders_per_second", formula);
@@ -143,6 +153,7 @@ pub(super) async fn measure(options: &Options) -> Result<Report> {
 
 /// What the smallest parts of an order cost, in processor time.
 struct Costs {
+    made: Made,
     signature: Duration,
     check: Duration,
     change: Duration,
@@ -154,10 +165,10 @@ impl Costs {
     fn limit(&self, peak: f64, is_peak: bool, figures: &mut Vec<Figure>) -> Result<String> {
         let cores = u32::try_from(std::thread::available_parallelism()?.get())?;
         let parts = [
-            ("signatures", SIGNATURES, self.signature),
-            ("signature_checks", CHECKS, self.check),
-            ("state_changes", STATE_CHANGES, self.change),
-            ("requests", REQUESTS, self.request),
+            ("signatures", self.made.signatures, self.signature),
+            ("signature_checks", self.made.checks, self.check),
+            ("state_changes", self.made.state_changes, self.change),
+            ("requests", self.made.requests, self.request),
         ];
         figures.push(Figure::count("limit_parts.cores", cores.into()));
         let (mut least, mut words) = (Duration::ZERO, Vec::new());

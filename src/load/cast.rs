@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nodpay_core::{
-    Amount, Bill, BillId, Bytes, Country, CredentialId, Currency, Decision, EnrolledWatch, Entry, Guardian, GuardianId,
-    HouseholdId, LineId, LogEntry, Mcc, MerchantCertificate, MerchantId, Minor, NewWatchCap, Nonce, Order, OrderId,
-    Outcome, Payment, PersonName, ResultReport, Salt, Text, TransferId, V1, Verdict, WatchId, WatchSession,
-    WearerCheck, WearerId, WearerMethod,
+    Amount, Bill, BillId, Bytes, Country, CredentialId, Currency, Decision, Digest, EnrolledWatch, Entry, Guardian,
+    GuardianId, HouseCaps, HouseRules, HouseholdId, LineId, LogEntry, Mandate, MandateId, Mcc, MerchantCertificate,
+    MerchantId, Minor, NewWatchCap, Nonce, Offset, Order, OrderId, Outcome, Outside, Payment, PersonName, ResultReport,
+    Salt, SessionId, Text, Timestamp, TransferId, V1, Verdict, WatchId, WatchSession, WearerCheck, WearerId,
+    WearerMethod,
 };
 use nodpay_protocol::{
     Assertion, AssertionKind, Kind, LogBook, RelyingParty, Signer as _, SoftwareKey, Verified, name_digest, payment_id,
@@ -32,6 +33,8 @@ const SESSION_MS: i64 = 30 * 60 * 1000;
 /// What a household starts with, and what one payment may come to, in minor units: no run spends it.
 const WALLET_MINOR: i64 = 100_000_000_000;
 const CAP_MINOR: i64 = 20_000;
+/// Local time of the households' rules.
+const UTC_MINUTES: i16 = 480;
 
 /// A merchant with its key and certificate.
 #[derive(Debug)]
@@ -99,6 +102,8 @@ pub struct Household {
     watch_key: SoftwareKey,
     watch: EnrolledWatch,
     struck: LineId,
+    /// The entry of the rule that approves its orders, where it has one.
+    rule: Option<Digest>,
 }
 
 /// The guardian's side, which all watches of a household share.
@@ -112,7 +117,7 @@ struct Phone {
 
 impl Household {
     /// Founds a household with money and this many watches; gives it once for each of them.
-    async fn found(store: &Store, rp: &RelyingParty, watches: usize) -> Result<Vec<Self>> {
+    async fn found(store: &Store, rp: &RelyingParty, watches: usize, ruled: bool) -> Result<Vec<Self>> {
         let passkey = random_key()?;
         let (household, at) = (HouseholdId::from_bytes(random()?), now());
         let guardian = Guardian {
@@ -120,6 +125,7 @@ impl Household {
             credential: CredentialId::try_from(random::<32>()?.to_vec())?,
             key: passkey.public_key(),
             backup_eligible: false,
+            shown_payments: false,
             name: None,
         };
         let founder = guardian.guardian;
@@ -134,6 +140,15 @@ impl Household {
         let new = NewHousehold { invitation, entry, message, name: None, currency: Currency::CNY };
         store.create_household(new, at).await?;
 
+        let append = async |book: &mut LogBook, change: Entry, wearer: Option<PersonName>| {
+            let entry = next_entry(book, founder, change);
+            let wire = assert(AssertionKind::Log, &entry, &guardian, &passkey, rp)?;
+            book.append(&wire)?;
+            let message = Message { wire, digest: book.head() };
+            let change = GuardianChange::default();
+            let append = AppendLog { entry, message, counter: 0, wearer, pairing: None, change };
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(store.append_log(append, at).await?)
+        };
         let mut enrolled = Vec::with_capacity(watches);
         for _ in 0..watches {
             let key = random_key()?;
@@ -145,28 +160,34 @@ impl Household {
                 wearer_name: name_digest(name.salt, name.name.as_str()),
                 new_watch_cap: NewWatchCap { until: at, per_payment: cny(CAP_MINOR)? },
             };
-            let entry = next_entry(&book, founder, Entry::EnrolWatch(watch.clone()));
-            let wire = assert(AssertionKind::Log, &entry, &guardian, &passkey, rp)?;
-            book.append(&wire)?;
-            let message = Message { wire, digest: book.head() };
-            let (wearer, change) = (Some(name), GuardianChange::default());
-            let append = AppendLog { entry, message, counter: 0, wearer, pairing: None, change };
-            store.append_log(append, at).await?;
-            enrolled.push((key, watch));
+            append(&mut book, Entry::EnrolWatch(watch.clone()), Some(name)).await?;
+            let rule = match ruled {
+                true => {
+                    append(&mut book, Entry::SetMandate(Box::new(rule(watch.watch, at)?)), None).await?;
+                    Some(book.head())
+                }
+                false => None,
+            };
+            enrolled.push((key, watch, rule));
+        }
+        if ruled {
+            append(&mut book, Entry::SetHouseRules(house_rules()?), None).await?;
         }
 
         let transfer = TransferId::from_bytes(random()?);
         store.top_up(TopUp { household, transfer, amount: cny(WALLET_MINOR)? }, at).await?;
         let token = random::<32>()?;
         let of = SessionOf::Guardian { household, guardian: founder };
-        store
-            .create_session(NewSession { token: TokenHash(sha256(&token)), of, expires: at.plus_ms(LIFE_MS) }, at)
-            .await?;
+        let ends = at.plus_ms(LIFE_MS);
+        let session = SessionId::from_bytes(random()?);
+        let (token_hash, device) = (TokenHash(sha256(&token)), Text::new("other/other")?);
+        store.create_session(NewSession { session, token: token_hash, of, device, expires: ends, ends }, at).await?;
         let token: Bytes<32, 32> = Bytes::try_from(token.to_vec())?;
         let cookie = format!("{}={token}", nodpay_service::GUARDIAN_COOKIE);
         let phone = Arc::new(Phone { passkey, guardian, book, cookie });
-        let one =
-            |(watch_key, watch)| Ok(Self { phone: Arc::clone(&phone), watch_key, watch, struck: line_id("cola")? });
+        let one = |(watch_key, watch, rule)| {
+            Ok(Self { phone: Arc::clone(&phone), watch_key, watch, struck: line_id("cola")?, rule })
+        };
         enrolled.into_iter().map(one).collect()
     }
 
@@ -189,6 +210,12 @@ impl Household {
     #[must_use]
     pub fn book(&self) -> &LogBook {
         &self.phone.book
+    }
+
+    /// The entry of the rule that approves this watch's orders, where it has one.
+    #[must_use]
+    pub const fn rule(&self) -> Option<Digest> {
+        self.rule
     }
 
     /// The watch's proof for one request without a signed message.
@@ -221,6 +248,7 @@ impl Household {
             nonce: Nonce::from_bytes(random()?),
             reason: None,
             occasion: None,
+            without: Vec::new(),
         };
         Ok(sign(Kind::Order, order, &self.watch_key)?)
     }
@@ -240,12 +268,14 @@ impl Household {
             wearer: order.wearer,
             payee: bill.certificate,
             verdict: Verdict::Approve,
+            first: None,
             guardian: self.phone.guardian.guardian,
             credential: self.phone.guardian.credential.clone(),
             log_head: self.book().head(),
             at,
             pay_by: at.plus_ms(PAY_WITHIN_MS),
             reason: None,
+            suggest: None,
         };
         let Phone { passkey, guardian, book, .. } = &*self.phone;
         assert(AssertionKind::Decision, &decision, guardian, passkey, book.relying_party())
@@ -269,6 +299,30 @@ impl Household {
         Ok(sign(Kind::Payment, payment, &self.watch_key)?)
     }
 
+    /// Under the rule whose entry this is.
+    pub fn payment_by_rule(
+        &self,
+        order: &Verified<Order>,
+        bill: &Verified<Bill>,
+        entry: Digest,
+    ) -> Result<Verified<Payment>> {
+        let payment = Payment {
+            v: V1,
+            payment: payment_id(order.digest(), entry),
+            order: order.digest(),
+            decision: None,
+            mandate: Some(entry),
+            bill: bill.digest(),
+            payee: bill.certificate,
+            total: bill.total(),
+            household: self.household(),
+            watch: self.watch.watch,
+            log_head: self.book().head(),
+            at: now(),
+        };
+        Ok(sign(Kind::Payment, payment, &self.watch_key)?)
+    }
+
     pub fn result(&self, order: &Verified<Order>, outcome: &Verified<Outcome>) -> Result<Verified<ResultReport>> {
         let result = ResultReport {
             v: V1,
@@ -281,6 +335,36 @@ impl Household {
         };
         Ok(sign(Kind::Result, result, &self.watch_key)?)
     }
+}
+
+/// Approves every order, with caps that count all of them and that no run reaches.
+fn rule(watch: WatchId, at: Timestamp) -> Result<Mandate> {
+    Ok(Mandate {
+        mandate: MandateId::from_bytes(random()?),
+        version: 1,
+        name: Text::new("零食 snacks")?,
+        watch,
+        until: at.plus_ms(30 * LIFE_MS),
+        approve: Some(cny(CAP_MINOR)?),
+        outside: Outside::Ask,
+        per_payment: Some(cny(CAP_MINOR)?),
+        per_day: Some(cny(WALLET_MINOR)?),
+        per_week: Some(cny(WALLET_MINOR)?),
+        per_month: Some(cny(WALLET_MINOR)?),
+        shops: None,
+        categories: None,
+        places: None,
+        age: None,
+        windows: Vec::new(),
+        offsets: vec![Offset { from: at, minutes: UTC_MINUTES }],
+    })
+}
+
+/// The same for the household.
+fn house_rules() -> Result<HouseRules> {
+    let most = Some(cny(WALLET_MINOR)?);
+    let caps = HouseCaps { utc_minutes: UTC_MINUTES, per_day: most, per_week: most, per_month: most };
+    Ok(HouseRules { caps: Some(caps), ..HouseRules::default() })
 }
 
 fn cny(minor: i64) -> Result<Amount> {
@@ -311,16 +395,16 @@ pub(super) fn message<T>(verified: &Verified<T>) -> Message {
 /// Bills that wait to be ordered, taken one by one by whoever comes.
 #[derive(Debug)]
 pub struct Stock {
-    bills: Vec<Verified<Bill>>,
+    bills: Vec<(Arc<Shop>, Verified<Bill>)>,
     next: AtomicUsize,
 }
 
 impl Stock {
-    /// The next bill and its number; `None` when they are used up.
+    /// The next bill, its number and whose it is; `None` when they are used up.
     #[must_use]
-    pub fn take(&self) -> Option<(usize, &Verified<Bill>)> {
+    pub fn take(&self) -> Option<(usize, &Shop, &Verified<Bill>)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.bills.get(number).map(|bill| (number, bill))
+        self.bills.get(number).map(|(shop, bill)| (number, &**shop, bill))
     }
 
     /// How many nobody has taken.
@@ -342,15 +426,24 @@ pub async fn open_shops(store: &Store, root: &Arc<SoftwareKey>, count: usize) ->
 
 /// Founds one household with money and this many watches; gives it once for each of them.
 pub async fn found_large(store: &Store, rp: &RelyingParty, watches: usize) -> Result<Vec<Arc<Household>>> {
-    Ok(Household::found(store, rp, watches).await?.into_iter().map(Arc::new).collect())
+    Ok(Household::found(store, rp, watches, false).await?.into_iter().map(Arc::new).collect())
 }
 
 /// Founds `count` households with money and an enrolled watch each.
 pub async fn found(store: &Store, rp: &RelyingParty, count: usize) -> Result<Vec<Arc<Household>>> {
+    found_each(store, rp, count, false).await
+}
+
+/// The same, each with a standing rule that approves every order, and caps of watch and household that count it.
+pub async fn found_ruled(store: &Store, rp: &RelyingParty, count: usize) -> Result<Vec<Arc<Household>>> {
+    found_each(store, rp, count, true).await
+}
+
+async fn found_each(store: &Store, rp: &RelyingParty, count: usize, ruled: bool) -> Result<Vec<Arc<Household>>> {
     let (store, rp) = (store.clone(), rp.clone());
     in_parallel(count, move |_| {
         let (store, rp) = (store.clone(), rp.clone());
-        async move { Ok(Arc::new(Household::found(&store, &rp, 1).await?.pop().ok_or("no watch")?)) }
+        async move { Ok(Arc::new(Household::found(&store, &rp, 1, ruled).await?.pop().ok_or("no watch")?)) }
     })
     .await
 }
@@ -361,11 +454,12 @@ pub async fn stock(store: &Store, shops: &[Arc<Shop>], count: usize) -> Result<A
     let bills = in_parallel(count, move |number| {
         let (shop, store) = (shops.get(number % shops.len().max(1)).map(Arc::clone), store.clone());
         async move {
-            let bill = shop.ok_or("no shop")?.bill()?;
+            let shop = shop.ok_or("no shop")?;
+            let bill = shop.bill()?;
             store
                 .create_bill(NewBill { bill: Bill::clone(&bill), message: message(&bill), watch: None }, now())
                 .await?;
-            Ok(bill)
+            Ok((shop, bill))
         }
     });
     Ok(Arc::new(Stock { bills: bills.await?, next: AtomicUsize::new(0) }))

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use nodpay_core::{Amount, Bill, HouseholdId, Order, OrderId, OutcomeCertificate, OutcomeKind, PaymentId};
+use nodpay_core::{Amount, Bill, Digest, HouseholdId, Order, OrderId, OutcomeCertificate, OutcomeKind, PaymentId};
 use nodpay_protocol::{Verified, verify_decision, verify_outcome};
 use serde::Deserialize;
 
-use super::cast::{Household, Stock};
+use super::cast::{Household, Shop, Stock};
 use super::wire::{Ear, Line, Reach};
 use crate::parties::Result;
 
@@ -28,7 +28,7 @@ pub struct Acknowledged {
 /// An order that was served to its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Served {
-    /// From the guardian's tap until the phone hears the outcome. At a steady rate an order that began late counts from
+    /// From the guardian's tap, or from the order where a rule nods, until the phone hears the outcome. At a steady rate an order that began late counts from
     /// when it was due.
     pub tap_to_paid: Duration,
     /// From the watch's order, or when it was due, until both sides have the outcome.
@@ -62,6 +62,7 @@ pub struct Driver {
 struct Told<'a> {
     #[serde(borrow)]
     decision: Option<&'a str>,
+    mandate: Option<Digest>,
     #[serde(borrow)]
     outcome: Option<&'a str>,
 }
@@ -84,29 +85,36 @@ impl Driver {
         })
     }
 
-    /// Order, event to the phone, decision, event to the watch, payment, outcome to both. Signs each message when it is
+    /// Where the household has a rule it nods to the order as it comes: order, event to the watch, payment, outcome to both. Else:
+    /// order, event to the phone, decision, event to the watch, payment, outcome to both. Signs each message when it is
     /// sent; the watch verifies the decision before it pays, as every watch does.
-    pub async fn order(&mut self, bill: &Verified<Bill>, strike: bool, due: Instant) -> Result<Served> {
+    pub async fn order(&mut self, shop: &Shop, bill: &Verified<Bill>, strike: bool, due: Instant) -> Result<Served> {
         let household = Arc::clone(&self.household);
         let late = due.elapsed();
         let order = household.order(bill)?;
         let id = order.order;
         let about = id.to_string();
         let orders = format!("/api/watch/{}/orders", household.watch());
+        let mut tapped = Instant::now();
         self.watch.send(&self.watch_reach.post(&orders, None, order.wire())).await?.ok()?;
-        self.phone_ear.wait_for("order", &about).await?;
-
-        let decision = household.decision(&order, bill, strike)?;
-        let path = format!("/api/guardian/orders/{id}/decision");
-        let tapped = Instant::now();
-        let cookie = Some(household.cookie());
-        self.phone.send(&self.phone_reach.post(&path, cookie, &decision)).await?.ok()?;
+        if household.rule().is_none() {
+            self.phone_ear.wait_for("order", &about).await?;
+            let decision = household.decision(&order, bill, strike)?;
+            let path = format!("/api/guardian/orders/{id}/decision");
+            tapped = Instant::now();
+            let cookie = Some(household.cookie());
+            self.phone.send(&self.phone_reach.post(&path, cookie, &decision)).await?.ok()?;
+        }
         let heard = self.watch_ear.wait_for("decision", &about).await?;
         let told: Told<'_> = serde_json::from_str(&heard)?;
-        let wire = told.decision.ok_or("an event without its decision")?;
-        let (decision, ..) = verify_decision(wire, household.book(), &order, bill, None)?;
-
-        let payment = household.payment(&order, &decision)?;
+        let payment = match (told.decision, told.mandate) {
+            (Some(wire), None) => {
+                let (decision, ..) = verify_decision(wire, household.book(), &order, bill, None, shop.certificate())?;
+                household.payment(&order, &decision)?
+            }
+            (None, Some(entry)) if household.rule() == Some(entry) => household.payment_by_rule(&order, bill, entry)?,
+            _ => return Err("an event without its decision".into()),
+        };
         let path = format!("{orders}/{id}/payment");
         self.watch.send(&self.watch_reach.post(&path, None, payment.wire())).await?.ok()?;
         self.acknowledged.push(Acknowledged {
@@ -201,8 +209,8 @@ pub async fn run(drivers: Vec<Driver>, stock: &Arc<Stock>, pace: Pace, length: D
                 if due >= started + length {
                     break;
                 }
-                let Some((number, bill)) = stock.take() else { break };
-                match driver.order(bill, number % STRIKE_EVERY == 0, due).await {
+                let Some((number, shop, bill)) = stock.take() else { break };
+                match driver.order(shop, bill, number % STRIKE_EVERY == 0, due).await {
                     Ok(times) => served.push(times),
                     Err(what) => {
                         error = Some(what.to_string());

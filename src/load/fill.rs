@@ -50,7 +50,7 @@ async fn pay(
     let asked = Asked::new(&order, &bill, shop.certificate());
     store.place_order(PlaceOrder { order: Order::clone(&order), message: message(&order), asked }, now()).await?;
     let wire = household.decision(&order, &bill, strike)?;
-    let (decision, _, counter) = verify_decision(&wire, household.book(), &order, &bill, None)?;
+    let (decision, _, counter) = verify_decision(&wire, household.book(), &order, &bill, None, shop.certificate())?;
     let payment = household.payment(&order, &decision)?;
     let message_of = message(&decision);
     store.decide(Decide { order: id, decision: decision.into_payload(), message: message_of, counter }, now()).await?;

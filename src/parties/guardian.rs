@@ -3,8 +3,8 @@
 
 use nodpay_core::{
     Amount, Bill, CredentialId, Currency, Decision, Digest, EnrolledWatch, Entry, Guardian as Person, GuardianId,
-    HouseholdId, LineId, LogEntry, MerchantCertificate, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Order, PairingId,
-    PersonName, PinCommand, PinConsent, PinReport, PublicKey, Salt, Text, V1, Verdict, WatchId, WearerId,
+    HouseholdId, LineId, LogEntry, MerchantCertificate, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Note, Order,
+    PairingId, PersonName, PinCommand, PinConsent, PinReport, PublicKey, Salt, Text, V1, Verdict, WatchId, WearerId,
 };
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, RelyingParty, Signer as _,
@@ -50,7 +50,7 @@ pub struct OrderView {
 pub enum Approval {
     /// Approve without these lines.
     Without(Vec<LineId>),
-    Refuse(Option<Text<60>>),
+    Refuse(Option<Note>),
 }
 
 impl Guardian {
@@ -70,6 +70,7 @@ impl Guardian {
             credential: CredentialId::try_from(random::<32>()?.to_vec())?,
             key: key.public_key(),
             backup_eligible: false,
+            shown_payments: false,
             name: Some(name_digest(name.salt, name.name.as_str())),
         };
         let household = HouseholdId::from_bytes(random()?);
@@ -238,12 +239,14 @@ impl Guardian {
             payee: view.certificate.digest(),
             total,
             verdict,
+            first: None,
             guardian: self.person.guardian,
             credential: self.person.credential.clone(),
             log_head: self.book.head(),
             at,
             pay_by: at.plus_ms(PAY_WITHIN_MS),
             reason,
+            suggest: None,
         };
         self.sign(AssertionKind::Decision, &decision)
     }

@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
+use crate::axe::assert_accessible;
 use crate::stripe_double::{CONFIRM, CONFIRM_HOST, CUSTOMER, Double, KEY};
 use crate::table::program;
 
@@ -30,7 +31,7 @@ pub(crate) struct Window {
     pub(crate) client: Client,
     downloads: std::path::PathBuf,
     video: std::path::PathBuf,
-    address: String,
+    pub(crate) address: String,
     /// Killed when dropped, in this order.
     _processes: Vec<Killed>,
     folder: tempfile::TempDir,
@@ -67,8 +68,36 @@ impl WebDriverCompatibleCommand for AddAuthenticator {
     }
 }
 
+/// A command of the DevTools protocol, as Chromium's driver passes it on.
+#[derive(Debug)]
+struct DevTools(&'static str, Value);
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "cmd": self.0, "params": self.1 }).to_string()))
+    }
+}
+
+/// What the driver noted since it was asked last: `browser` for the console, `performance` for the DevTools protocol's events.
+#[derive(Debug)]
+struct Notes(&'static str);
+
+impl WebDriverCompatibleCommand for Notes {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "type": self.0 }).to_string()))
+    }
+}
+
 impl Window {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::open_with(&[], &[]).await
     }
 
@@ -120,7 +149,10 @@ impl Window {
             "args": arguments,
             "prefs": { "download.default_directory": downloads, "download.prompt_for_download": false, "intl.accept_languages": "en-US" },
         });
-        let capabilities = serde_json::Map::from_iter([("goog:chromeOptions".to_owned(), options)]);
+        let capabilities = serde_json::Map::from_iter([
+            ("goog:chromeOptions".to_owned(), options),
+            ("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL", "performance": "ALL" })),
+        ]);
         let client = ClientBuilder::new(hyper_util_connector())
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{port}"))
@@ -136,11 +168,11 @@ impl Window {
         self.folder.path().join("demo")
     }
 
-    async fn phone(&self) {
+    pub(crate) async fn phone(&self) {
         self.enter(PHONE).await;
     }
 
-    async fn till(&self) {
+    pub(crate) async fn till(&self) {
         self.enter(TILL).await;
     }
 
@@ -150,18 +182,26 @@ impl Window {
         self.client.clone().enter_frame(frame).await.expect("a frame");
     }
 
-    async fn page(&self) {
+    pub(crate) async fn page(&self) {
         self.client.clone().enter_parent_frame().await.expect("the page");
     }
 
-    /// Waits until the element is there and gives its text.
+    /// Waits until the element is there and gives its text. A page that is drawn anew meanwhile is asked again.
     pub(crate) async fn text(&self, css: &str) -> String {
-        let found = self.client.wait().at_most(PATIENCE).every(GLANCE).for_element(Locator::Css(css)).await;
-        let element = match found {
-            Ok(element) => element,
-            Err(error) => panic!("{css}: {error}; the page says: {}", self.whole_text().await),
-        };
-        element.text().await.expect("text")
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.client.wait().at_most(PATIENCE).every(GLANCE).for_element(Locator::Css(css)).await;
+            let element = match found {
+                Ok(element) => element,
+                Err(error) => panic!("{css}: {error}; the page says: {}", self.whole_text().await),
+            };
+            match element.text().await {
+                Ok(text) => return text,
+                Err(error) => {
+                    assert!(error.is_stale_element_reference() && Instant::now() < deadline, "{css}: {error}")
+                }
+            }
+        }
     }
 
     async fn whole_text(&self) -> String {
@@ -199,7 +239,7 @@ impl Window {
     }
 
     /// Taps a button on the watch's face.
-    async fn tap(&self, label: &str) {
+    pub(crate) async fn tap(&self, label: &str) {
         self.page().await;
         let xpath = format!("//*[@class='touches']//button[normalize-space()='{label}' and not(@disabled)]");
         let deadline = Instant::now() + PATIENCE;
@@ -248,13 +288,13 @@ impl Window {
         self.click("[data-testid=real-camera]").await;
     }
 
-    async fn watch_says(&self, text: &str) {
+    pub(crate) async fn watch_says(&self, text: &str) {
         self.page().await;
         let script = format!("document.querySelector('.touches')?.textContent.includes({})", json!(text));
         self.until(&format!("the watch says {text}"), &script).await;
     }
 
-    async fn type_pin(&self, pin: &str) {
+    pub(crate) async fn type_pin(&self, pin: &str) {
         for digit in pin.chars() {
             self.tap(&digit.to_string()).await;
         }
@@ -271,7 +311,31 @@ impl Window {
             .expect("a picture")
     }
 
-    /// Keeps what the window shows, for the README: `NODPAY_PICTURES` names the folder.
+    /// A command of the DevTools protocol.
+    pub(crate) async fn devtools(&self, command: &'static str, parameters: Value) -> Value {
+        let done = self.client.issue_cmd(DevTools(command, parameters)).await;
+        done.unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    /// What the browser told its console since it was asked last.
+    pub(crate) async fn console(&self) -> Vec<String> {
+        let notes = self.client.issue_cmd(Notes("browser")).await.expect("the console");
+        let notes = notes.as_array().expect("a list").iter().map(|note| note["message"].to_string());
+        notes.collect()
+    }
+
+    /// The DevTools protocol's events since they were asked for last: name and parameters.
+    pub(crate) async fn devtools_events(&self) -> Vec<(String, Value)> {
+        let notes = self.client.issue_cmd(Notes("performance")).await.expect("the events");
+        let event = |note: &Value| -> (String, Value) {
+            let mut event: Value = serde_json::from_str(note["message"].as_str().expect("text")).expect("JSON");
+            let name = event["message"]["method"].as_str().expect("a name").to_owned();
+            (name, event["message"]["params"].take())
+        };
+        notes.as_array().expect("a list").iter().map(event).collect()
+    }
+
+    /// Keeps what the window shows, to look at: `NODPAY_PICTURES` names the folder.
     pub(crate) async fn picture(&self, name: &str) {
         if let Some(folder) = std::env::var_os("NODPAY_PICTURES") {
             let picture = self.client.screenshot().await.expect("a picture");
@@ -280,7 +344,7 @@ impl Window {
     }
 
     /// A file that the browser has downloaded.
-    async fn downloaded(&self, ending: &str) -> Vec<u8> {
+    pub(crate) async fn downloaded(&self, ending: &str) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let files = std::fs::read_dir(&self.downloads).expect("the folder");
@@ -333,7 +397,7 @@ fn write_video(path: &Path, code: &Frame) {
 }
 
 /// The guardian founds the household with a real passkey, and pairs the watch.
-async fn settled() -> Window {
+pub(crate) async fn settled() -> Window {
     let window = Window::open().await;
     window.client.goto(&window.address).await.expect("the demo page");
     window.founds().await;
@@ -343,7 +407,7 @@ async fn settled() -> Window {
 }
 
 /// The till charges a loaf of bread, ¥8.50, and the child orders it.
-async fn order_bread(window: &Window, first: bool) {
+pub(crate) async fn order_bread(window: &Window, first: bool) {
     window.till().await;
     // The demo starts with a few things in the basket.
     window.click(if first { "[data-testid=clear]" } else { "[data-testid=next-customer]" }).await;
@@ -393,9 +457,7 @@ async fn a_rule_pays_without_a_nod_and_asks_beyond_its_cap() {
     window.click("[data-testid=rule-shops-option]").await;
     let words = window.text("[data-testid=rule-words]").await;
     assert!(words.contains("up to ¥10.00 without asking") && words.contains("At most ¥15.00 a day"), "{words}");
-    window.page().await;
-    window.picture("rule").await;
-    window.phone().await;
+    assert_accessible(&window, "rule of a known shop, in the demo").await;
     window.click("[data-testid=rule-sign]").await;
     window.text("[data-testid=rule]").await;
     window.watch_says("Looser rule: Snacks").await;
@@ -419,6 +481,8 @@ async fn a_rule_pays_without_a_nod_and_asks_beyond_its_cap() {
     }
     let note = window.text("[data-testid=rule-note]").await;
     assert!(note.contains("Snacks") && note.contains("over the day's cap"), "{note}");
+    let over = "document.querySelector('[data-testid=spent-day]')?.textContent.includes('over the cap of ¥15.00')";
+    window.until("the day's spending", over).await;
 
     // What would have happened last month.
     go("rules").await;
@@ -431,7 +495,6 @@ async fn a_rule_pays_without_a_nod_and_asks_beyond_its_cap() {
     let narrow = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
     assert_eq!(window.client.execute(narrow, vec![]).await.expect("a width"), true, "nothing sticks out");
     window.page().await;
-    window.picture("rule-test").await;
     window.client.clone().close().await.expect("closes");
 }
 
@@ -453,9 +516,7 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     assert!(window.text("[data-testid=pin-report]").await.contains("5 wrong PINs"));
     window.click("[data-testid=pin-report]").await;
     window.click("[data-testid=pin-unlock]").await;
-    window.page().await;
-    window.picture("pin").await;
-    window.phone().await;
+    assert_accessible(&window, "PIN report, in the demo").await;
     window.click("[data-testid=pin-sign]").await;
     window.watch_says("Your PIN").await;
     window.phone().await;
@@ -486,9 +547,7 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     let strike = window.client.execute(&format!("return {strike}"), vec![]).await.expect("a strike button");
     window.click(&format!("[data-testid='{}']", strike.as_str().expect("an id"))).await;
     window.until("the new total", "document.querySelector('[data-testid=total]').textContent.includes('13.50')").await;
-    window.page().await;
-    window.picture("nod").await;
-    window.phone().await;
+    assert_accessible(&window, "order, in the demo").await;
     let tapped = Instant::now();
     window.click("[data-testid=approve]").await;
 
@@ -500,10 +559,11 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     window.text("[data-testid=result]").await;
     let outcome = window.text("[data-testid=outcome]").await;
     assert!(outcome.contains("13.50"), "{outcome}");
+    assert_accessible(&window, "outcome, in the demo").await;
     window.till().await;
     window.until("the till", "document.querySelector('[data-testid=till-status]')?.dataset.status === 'paid'").await;
     window.page().await;
-    window.picture("demo").await;
+    assert_accessible(&window, "demo").await;
 
     // The shop gives a part back, and the phone says so.
     window.till().await;
@@ -529,6 +589,21 @@ async fn a_family_does_the_whole_job_in_a_real_browser() {
     let report = nodpay_protocol::verify_evidence(&evidence, &anchor).expect("sound evidence");
     assert_eq!((report.outcome, report.total.minor()), (nodpay_core::OutcomeKind::Paid, 1350));
     assert_eq!(report.struck.len(), 1);
+
+    // Till and phone in windows of their own size.
+    window.page().await;
+    window.client.goto(&window.address.replace("/demo", "/till")).await.expect("the till");
+    window.click("[data-testid=good-bread]").await;
+    assert_accessible(&window, "till, basket").await;
+    window.click("[data-testid=charge]").await;
+    window.text("[data-testid=till-code] canvas").await;
+    assert_accessible(&window, "till, code").await;
+    window.client.goto(&window.address.replace("/demo", "/app")).await.expect("the phone");
+    window.text("[data-testid=past-order]").await;
+    assert_accessible(&window, "home with a history").await;
+    window.click("[data-testid=past-order]").await;
+    window.text("[data-testid=outcome]").await;
+    assert_accessible(&window, "outcome").await;
     window.client.clone().close().await.expect("closes");
 }
 
@@ -648,22 +723,96 @@ async fn a_guardian_confirms_with_the_bank_in_a_real_browser() {
     let failed = window.text("[data-testid=refund-failed]").await;
     assert!(failed.contains("58.00") && failed.contains("The bank said no."), "{failed}");
     double.fail_refunds(false);
+    // The list that is asked for at once comes back only after the word that the refund is done.
+    window.client.execute(LATE_REFUNDS, vec![]).await.expect("holds the list back");
     window.click("[data-testid=refund-send]").await;
     let back = "document.querySelector('[data-testid=refund-open]').textContent.includes('58.00')";
     window.until("the refund", back).await;
+    window.until("none is on its way", "!document.querySelector('[data-testid=refund-asked]')").await;
     window.phone().await;
     window.until("it is told", "document.querySelector('[data-testid=refunded]')?.textContent.includes('58.00')").await;
     assert_eq!(double.money(), [("succeeded", 5_800, 5_800)]);
     window.client.clone().close().await.expect("closes");
 }
 
+/// The browser as it is where it shows payments itself; on Linux that is behind a switch.
+const SHOWS_PAYMENTS: &str = "--enable-features=SecurePaymentConfirmationBrowser,SecurePaymentConfirmation";
+
+/// `POST /session/{id}/secure-payment-confirmation/set-mode` (Secure Payment Confirmation, section 11.2): what the person does
+/// with the browser's dialog.
+#[derive(Debug)]
+struct AnswerDialog(&'static str);
+
+impl WebDriverCompatibleCommand for AnswerDialog {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/secure-payment-confirmation/set-mode", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "mode": self.0 }).to_string()))
+    }
+}
+
+/// The client data that the guardian's browser signed for the order on the page.
+const CLIENT_DATA: &str = r"
+const [done] = arguments;
+fetch(`/api/guardian/orders/${location.hash.split('/')[2]}`).then((answer) => answer.json()).then((view) => {
+  const encoded = view.decision.split('.')[3].replaceAll('-', '+').replaceAll('_', '/');
+  done(new TextDecoder().decode(Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0))));
+});";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guardian_approves_a_payment_that_the_browser_shows() {
+    let window = Window::open_with(&[], &[SHOWS_PAYMENTS.to_owned()]).await;
+    window.client.issue_cmd(AnswerDialog("autoReject")).await.expect("a person who says no");
+    window.client.goto(&window.address).await.expect("the demo's page");
+    window.founds().await;
+    window.pairs().await;
+    order_bread(&window, true).await;
+    window.watch_says("Waiting for a nod").await;
+
+    window.phone().await;
+    window.click("[data-testid=approve]").await;
+    window.until("nothing is signed", "document.body.textContent.includes('Nothing was signed')").await;
+    window.client.issue_cmd(AnswerDialog("autoAccept")).await.expect("a person who says yes");
+    window.click("[data-testid=approve]").await;
+    window.watch_says("Paid!").await;
+    window.phone().await;
+    let client_data = window.client.execute_async(CLIENT_DATA, vec![]).await.expect("an answer");
+    let client_data: Value = serde_json::from_str(client_data.as_str().expect("text")).expect("JSON");
+    assert_eq!(client_data["type"], "payment.get");
+    let payment = &client_data["payment"];
+    assert_eq!(payment["payeeName"], "阳光小卖部 Sunny Shop");
+    assert_eq!(payment["total"], json!({ "currency": "CNY", "value": "8.50" }));
+
+    // Nobody gets this guardian's approval by a bare passkey prompt, and the household page says so.
+    window.client.execute("location.hash = '#/guardians'", vec![]).await.expect("goes");
+    window
+        .until("it is said", "document.body.textContent.includes('Nods only where the browser shows the payment')")
+        .await;
+    window.client.clone().close().await.expect("closes");
+}
+
+/// The till's next list of refunds reaches it after the refund itself was told.
+const LATE_REFUNDS: &str = r"
+const real = window.fetch;
+window.fetch = async (path, options) => {
+  const answer = await real(path, options);
+  if (options.method === 'GET' && path.endsWith('/refunds')) {
+    window.fetch = real;
+    const told = () => document.querySelector('[data-testid=refund-open]').textContent.includes('58.00');
+    while (!told()) await new Promise(requestAnimationFrame);
+  }
+  return answer;
+};";
+
 /// What the order page shows of the vectors' order over a printed code; `code_says` stands in for the code's own payee.
 const PRINTED: &str = r"
 const [vectors, codeSays, done] = arguments;
 (async () => {
   const [{ LogBook, verifyMerchantCertificate, verifyOrderOfAnyWatch }, { orderPage }, { startTexts }] = await Promise.all(
-    ['verify', 'order', 'texts'].map((name) => import(`/static/js/${name}.js`)));
-  await startTexts();
+    ['verify', 'order', 'texts'].map((name) => import(new URL(`${name}.js`, document.querySelector('script[type=module]').src))));
+  await startTexts('order');
   const { messages, trust } = vectors;
   const rp = { rp_id: trust.rp_id, origins: trust.origins, demo_keys: false };
   const book = await LogBook.found(messages.log[0], trust.founding, rp);

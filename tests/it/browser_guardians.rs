@@ -5,12 +5,14 @@ use nodpay_core::{GUARDIAN_COOLING_OFF_MS, PairingId, RECOVERY_DELAY_MS, Transfe
 use nodpay_protocol::{
     Kind, LogBook, PairingClaim, PairingCode, RelyingParty, Signer as _, sha256, sign, sign_request,
 };
-use nodpay_service::{App, Clock, Config, ManualClock, ServiceKeys, rails::Rails};
+use nodpay_service::rails::{RailFiles, Rails};
+use nodpay_service::{App, Clock, Config, ManualClock, PushConfig, ServiceKeys};
 use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
 use nodpay_testkit::{Cast, START, cny};
 use nodpay_watch::reader::read_code;
 use serde_json::{Value, json};
 
+use crate::axe::assert_accessible;
 use crate::browser::Window;
 
 const API_KEY: [u8; 32] = [0x42; 32];
@@ -18,7 +20,7 @@ const API_KEY: [u8; 32] = [0x42; 32];
 /// The service in this process, the shop, and the household's watch.
 pub(crate) struct Stage {
     pub(crate) app: App,
-    clock: ManualClock,
+    pub(crate) clock: ManualClock,
     pub(crate) address: String,
     pub(crate) cast: Cast,
     server: tokio::task::JoinHandle<()>,
@@ -32,11 +34,11 @@ impl Drop for Stage {
 }
 
 impl Stage {
-    async fn open() -> Self {
-        Self::open_with(nodpay_service::PushConfig::default()).await
+    pub(crate) async fn open() -> Self {
+        Self::open_with(RailFiles::default(), PushConfig::default()).await
     }
 
-    pub(crate) async fn open_with(push: nodpay_service::PushConfig) -> Self {
+    pub(crate) async fn open_with(rails: RailFiles, push: PushConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut cast = Cast::new(0);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -53,7 +55,7 @@ impl Stage {
             root_key: None,
             tls: None,
             behind_proxy: false,
-            rails: nodpay_service::rails::RailFiles::default(),
+            rails,
             push,
             demo: false,
         };
@@ -104,7 +106,7 @@ impl Stage {
         token.to_string()
     }
 
-    async fn post(&self, path: &str, headers: &[(&str, &str)], kind: &str, body: String) -> Value {
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], kind: &str, body: String) -> Value {
         let address = format!("{}{path}", self.address);
         let headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -136,10 +138,34 @@ impl Stage {
     }
 
     /// The log as everybody folds it.
-    async fn book(&mut self) -> LogBook {
+    pub(crate) async fn book(&mut self) -> LogBook {
         let log = self.app.store().log(self.cast.household, 0).await.unwrap();
         self.cast.log = log.into_iter().map(|entry| entry.wire).collect();
         self.cast.book()
+    }
+
+    /// In this window a guardian founds the household, pairs the watch, and finds ¥200.00 in the wallet.
+    pub(crate) async fn found(&mut self, window: &Window) {
+        let invitation = self.invitation(InvitationKind::Guardian, 2).await;
+        window.client.goto(&format!("{}/join#{invitation}", self.address)).await.unwrap();
+        type_into(window, "guardian-name", "Ma").await;
+        assert_accessible(window, "joining").await;
+        window.click("[data-testid=join]").await;
+        window.text("[data-testid=pair-first-watch]").await;
+        assert_accessible(window, "joined").await;
+        window.click("[data-testid=pair-first-watch]").await;
+        let picture = window.canvas("[data-testid=pairing-code] canvas").await;
+        assert_accessible(window, "pairing code").await;
+        let code = PairingCode::parse(&read_code(&picture).expect("a code")).expect("a pairing code");
+        self.claim(&code).await;
+        type_into(window, "wearer-name", "Ming").await;
+        assert_accessible(window, "pairing digits").await;
+        window.click("[data-testid=pair-confirm]").await;
+        window.text("[data-testid=paired]").await;
+        assert_accessible(window, "paired").await;
+        let transfer = TransferId::from_bytes([7; 16]);
+        let top_up = TopUp { household: self.cast.household, transfer, amount: cny(20_000) };
+        self.app.store().top_up(top_up, START).await.unwrap();
     }
 
     /// The shop sells, the watch orders.
@@ -154,7 +180,7 @@ impl Stage {
     }
 }
 
-fn base64_url(bytes: &[u8]) -> String {
+pub(crate) fn base64_url(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
@@ -174,7 +200,7 @@ pub(crate) async fn type_into(window: &Window, testid: &str, text: &str) {
 }
 
 /// Some time later they have logged in again: sessions are shorter.
-async fn time_passes(stage: &Stage, ms: i64, windows: &[&Window]) {
+pub(crate) async fn time_passes(stage: &Stage, ms: i64, windows: &[&Window]) {
     stage.clock.advance_ms(ms + 5 * 60 * 1000);
     for window in windows {
         window.client.goto(&format!("{}/app", stage.address)).await.unwrap();
@@ -192,30 +218,19 @@ async fn two_guardians_share_a_household_in_two_browsers() {
     let (ma, ba) = (open().await, open().await);
 
     // Mama founds the household and pairs the watch.
-    let invitation = stage.invitation(InvitationKind::Guardian, 2).await;
-    ma.client.goto(&format!("{}/join#{invitation}", stage.address)).await.unwrap();
-    type_into(&ma, "guardian-name", "Ma").await;
-    ma.click("[data-testid=join]").await;
-    ma.click("[data-testid=pair-first-watch]").await;
-    let picture = ma.canvas("[data-testid=pairing-code] canvas").await;
-    let code = PairingCode::parse(&read_code(&picture).expect("a code")).expect("a pairing code");
-    stage.claim(&code).await;
-    type_into(&ma, "wearer-name", "Ming").await;
-    ma.click("[data-testid=pair-confirm]").await;
-    ma.text("[data-testid=paired]").await;
-    let amount = cny(20_000);
-    let top_up = TopUp { household: stage.cast.household, transfer: TransferId::from_bytes([7; 16]), amount };
-    stage.app.store().top_up(top_up, START).await.unwrap();
+    stage.found(&ma).await;
 
     let founder = stage.book().await.members().next().expect("the founder").guardian.guardian;
 
     // She is reminded of the codes until they are made.
     go(&ma, "#/").await;
     ma.click("[data-testid=codes-reminder]").await;
+    ma.text("[data-testid=codes-make]").await;
+    assert_accessible(&ma, "codes").await;
     ma.click("[data-testid=codes-make]").await;
     let codes = ma.text("[data-testid=code-list]").await;
     assert_eq!(codes.lines().filter(|line| line.contains('-')).count(), 6, "{codes}");
-    ma.picture("codes").await;
+    assert_accessible(&ma, "new codes").await;
     ma.click("[data-testid=codes-sign]").await;
     ma.until("they are good", "document.querySelector('.notice.good')").await;
     go(&ma, "#/").await;
@@ -224,17 +239,23 @@ async fn two_guardians_share_a_household_in_two_browsers() {
     // Baba is invited: both compare the digits, she signs.
     go(&ma, "#/invite").await;
     ma.canvas("[data-testid=invitation-code] canvas").await;
+    assert_accessible(&ma, "invitation").await;
     let link = ma.client.execute("return document.querySelector('[data-testid=invitation-link]').value", vec![]).await;
     ba.client.goto(link.unwrap().as_str().expect("a link")).await.unwrap();
     type_into(&ba, "guardian-name", "Ba").await;
+    assert_accessible(&ba, "newcomer").await;
     ba.click("[data-testid=claim]").await;
     let digits = ba.text("[data-testid=check-digits]").await;
     assert_eq!(ma.text("[data-testid=check-digits]").await, digits);
     assert!(ma.text("[data-testid=newcomer-name]").await.contains("Ba"));
-    ma.picture("invite").await;
+    assert_accessible(&ma, "invitation digits").await;
+    assert_accessible(&ba, "newcomer digits").await;
     ma.click("[data-testid=invite-confirm]").await;
     ma.text("[data-testid=invited]").await;
+    assert_accessible(&ma, "invited").await;
     ba.click("[data-testid=to-app]").await;
+    ba.text("[data-testid=login]").await;
+    assert_accessible(&ba, "login").await;
     ba.click("[data-testid=login]").await;
     ba.text("[data-testid=balance]").await;
 
@@ -242,17 +263,26 @@ async fn two_guardians_share_a_household_in_two_browsers() {
     stage.order(1).await;
     for window in [&ma, &ba] {
         go(window, "#/").await;
+        window.text("[data-testid=waiting-order]").await;
+        assert_accessible(window, "home with an order").await;
         window.click("[data-testid=waiting-order]").await;
         window.text("[data-testid=approve]").await;
     }
+    assert_accessible(&ba, "order").await;
+    ma.click("[data-testid^=strike-]").await;
+    assert_accessible(&ma, "order with a strike").await;
+    ma.click("[data-testid=refuse]").await;
+    assert_accessible(&ma, "refusal").await;
     ba.click("[data-testid=approve]").await;
     ba.text("[data-testid=decided-by], [data-testid=outcome]").await;
     let told = ma.text("[data-testid=decided-by]").await;
     assert!(told.starts_with("Ba answered") && told.ends_with("approved"), "{told}");
+    assert_accessible(&ma, "order that another answered").await;
 
     // He is new: he removes no watch, and says so much himself.
     go(&ba, "#/household").await;
     ba.click("[data-testid=remove-watch]").await;
+    assert_accessible(&ba, "household").await;
     ba.click("[data-testid=remove-confirm]").await;
     ba.until("it is refused", "document.querySelector('.notice.bad')?.textContent.includes('You are new here')").await;
     assert!(stage.cast.book().watch(stage.cast.watch).is_some());
@@ -262,6 +292,7 @@ async fn two_guardians_share_a_household_in_two_browsers() {
     assert!(ba.text("[data-testid=frozen]").await.contains("You stopped"));
     let frozen = ma.text("[data-testid=frozen]").await;
     assert!(frozen.contains("Ba stopped all payments"), "{frozen}");
+    assert_accessible(&ma, "frozen").await;
 
     // A day later he counts: to let payments go on takes both.
     time_passes(&stage, GUARDIAN_COOLING_OFF_MS, &[&ma, &ba]).await;
@@ -271,7 +302,7 @@ async fn two_guardians_share_a_household_in_two_browsers() {
     ma.until("it is proposed", "document.querySelector('[data-testid=frozen] a')").await;
     ba.click("[data-testid=proposal-card]").await;
     ba.text("[data-testid=second]").await;
-    ba.picture("guardians").await;
+    assert_accessible(&ba, "guardians").await;
     ba.click("[data-testid=second]").await;
     ba.click("[data-testid=guardians-sign]").await;
     for window in [&ma, &ba] {
@@ -284,6 +315,21 @@ async fn two_guardians_share_a_household_in_two_browsers() {
     }
     assert_eq!(stage.app.store().household(stage.cast.household).await.unwrap().unwrap().freeze, None);
 
+    // The pages of rules and the doors to all pages are for everybody too.
+    go(&ma, "#/rules").await;
+    ma.text("[data-testid=rule-new]").await;
+    assert_accessible(&ma, "rules").await;
+    ma.click("[data-testid=rule-new]").await;
+    type_into(&ma, "rule-name", "Snacks").await;
+    type_into(&ma, "rule-approve", "10").await;
+    ma.click("[data-testid=rule-hours-add]").await;
+    ma.text("[data-testid=rule-words]").await;
+    assert_accessible(&ma, "rule").await;
+    ma.client.goto(&stage.address).await.unwrap();
+    ma.text("nav.doors a").await;
+    assert_accessible(&ma, "start").await;
+    ma.client.goto(&format!("{}/app", stage.address)).await.unwrap();
+
     // Now he may remove the watch.
     go(&ba, "#/household").await;
     ba.click("[data-testid=remove-watch]").await;
@@ -293,12 +339,15 @@ async fn two_guardians_share_a_household_in_two_browsers() {
     // A lost phone comes back by a printed code, after two days in which she is told.
     let new = open().await;
     new.client.goto(&format!("{}/recover", stage.address)).await.unwrap();
+    new.text("[data-testid=recovery-code]").await;
+    assert_accessible(&new, "recover").await;
     let code = codes.lines().find(|line| line.contains('-')).expect("a code").to_lowercase().replace('-', " ");
     type_into(&new, "recovery-code", &code.replace('1', "l")).await;
     new.click("[data-testid=recovery-start]").await;
     type_into(&new, "guardian-name", "Nai").await;
     new.click("[data-testid=recover]").await;
     new.text("[data-testid=recovering]").await;
+    assert_accessible(&new, "recovering").await;
     go(&ma, "#/").await;
     let told = ma.text("[data-testid^=recovery-]").await;
     assert!(told.contains("Nai becomes a guardian"), "{told}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fantoccini::wd::WebDriverCompatibleCommand;
 use nodpay_service::PushConfig;
+use nodpay_service::rails::RailFiles;
 use nodpay_store::InvitationKind;
 use nodpay_watch::reader::read_code;
 use serde_json::{Value, json};
@@ -128,7 +129,8 @@ async fn shows(window: &Window, expected: Value) {
 async fn a_phone_keeps_the_app_and_is_woken_by_it() {
     let folder = tempfile::tempdir().unwrap();
     let key = Some(folder.path().join("push.key"));
-    let mut stage = Stage::open_with(PushConfig { key, contact: None, private_endpoints: true }).await;
+    let mut stage =
+        Stage::open_with(RailFiles::default(), PushConfig { key, contact: None, private_endpoints: true }).await;
     let window = Window::with(tempfile::tempdir().unwrap(), stage.address.clone(), None, &[]).await;
     let granted = json!({ "origin": stage.address, "permissions": ["notifications"] });
     devtools(&window, "Browser.grantPermissions", granted).await;

@@ -2,11 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod axe;
 mod bench;
 mod bindings;
 mod browser;
+mod browser_deciding;
 mod browser_guardians;
+mod browser_nods;
 mod browser_push;
+mod browser_seeing;
+mod browser_speed;
+mod browser_wallet;
 mod claims;
 mod cli;
 mod faults;
@@ -14,7 +20,10 @@ mod kill;
 mod operations;
 mod operator;
 mod packaging;
+mod pictures;
 mod printed;
+#[path = "../../crates/service/tests/api/python.rs"]
+mod python;
 #[path = "../../crates/service/tests/api/stripe_double.rs"]
 #[expect(dead_code, reason = "the service's own tests use the rest")]
 mod stripe_double;

@@ -7,15 +7,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nodpay_core::{
-    Amount, Bill, CredentialId, Decision, Digest, EnrolledWatch, Entry, Guardian, GuardianId, LineId, LogEntry,
-    MAX_DECISION_AGE_MS, MerchantCertificate, NewWatchCap, Occasion, Order, OutcomeKind, PublicKey, Salt, Text,
-    Timestamp, V1, Verdict, WatchId, WearerId, WearerMethod,
+    Amount, Bill, CredentialId, Decision, Digest, EnrolledWatch, Entry, Guardian, GuardianId, Hint, LineId, LogEntry,
+    MAX_DECISION_AGE_MS, MerchantCertificate, NewWatchCap, Occasion, Order, OutcomeKind, PublicKey, Salt, StrikeError,
+    SuggestedLine, Suggestion, Text, Timestamp, V1, Verdict, WatchId, WearerId, WearerMethod,
 };
 use nodpay_protocol::{
     Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, Verified, VerifyError, challenge, check_digits,
-    name_digest, verify_cancel, verify_decision, verify_mandate, verify_mandate_payment, verify_merchant_certificate,
-    verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate, verify_pairing_claim,
-    verify_payment, verify_requote,
+    name_digest, verify_cancel, verify_decision, verify_first_nod, verify_mandate, verify_mandate_payment,
+    verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate,
+    verify_pairing_claim, verify_payment, verify_requote,
 };
 
 use crate::keys::SoftwareKey;
@@ -153,6 +153,7 @@ pub fn draft_founding(household: String, founder: GuardianKey, name: PersonName,
         credential: credential(founder.credential)?,
         key: PublicKey::try_from(founder.key.as_slice()).map_err(|why| Failure::malformed("the key", why))?,
         backup_eligible: founder.backup_eligible,
+        shown_payments: false,
         name: Some(name.digest()?),
     };
     let entry = LogEntry {
@@ -211,6 +212,9 @@ pub struct OrderMessages {
     #[uniffi(default = None)]
     pub requote: Option<String>,
     pub order: String,
+    /// Another guardian's approval that waits for a second one (`first` of an order that is waiting).
+    #[uniffi(default = None)]
+    pub first: Option<String>,
 }
 
 /// How it ended, with the messages that the outcome names.
@@ -220,6 +224,9 @@ pub struct OutcomeMessages {
     pub outcome: String,
     #[uniffi(default = None)]
     pub decision: Option<String>,
+    /// Another guardian's approval that the decision names.
+    #[uniffi(default = None)]
+    pub first: Option<String>,
     #[uniffi(default = None)]
     pub payment: Option<String>,
     #[uniffi(default = None)]
@@ -262,19 +269,51 @@ pub struct OrderLine {
     pub min_age: Option<u8>,
     /// In the newest requote this line is left out.
     pub requoted_away: bool,
+    /// The wearer does not ask for it: it must be struck.
+    pub not_asked: bool,
 }
 
 /// What the guardian wants.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Answer {
     /// Approve without these lines.
-    Approve {
-        struck: Vec<String>,
-        words: Option<String>,
-    },
+    Approve { struck: Vec<String>, words: Option<String> },
     Refuse {
         words: Option<String>,
+        /// What they would rather nod to.
+        suggestion: Option<Counter>,
     },
+}
+
+/// What a guardian would rather nod to; at least one part is there.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Counter {
+    /// Only these of the bill's lines, in its order.
+    pub lines: Vec<CounterLine>,
+    pub hint: Option<Hint>,
+    /// Below the bill's total.
+    pub up_to: Option<Amount>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct CounterLine {
+    pub id: String,
+    /// 1 to as many as were asked.
+    pub quantity: u32,
+}
+
+impl TryFrom<Counter> for Suggestion {
+    type Error = Failure;
+
+    fn try_from(counter: Counter) -> Result<Self, Failure> {
+        let line = |CounterLine { id, quantity }| Ok(SuggestedLine { id: line_id(&id)?, quantity });
+        let lines = counter.lines.into_iter().map(line).collect::<Result<_, Failure>>()?;
+        Ok(Self { lines, hint: counter.hint, up_to: counter.up_to })
+    }
+}
+
+fn line_id(id: &str) -> Result<LineId, Failure> {
+    LineId::new(id).ok_or_else(|| Failure::malformed("the line", id))
 }
 
 /// How an order ended, verified.
@@ -387,6 +426,7 @@ impl HouseholdLog {
             amount_minor: line.amount.get(),
             min_age: line.min_age,
             requoted_away: !newest.lines.iter().any(|kept| kept.id == line.id),
+            not_asked: held.order.without.contains(&line.id),
         });
         let order = &held.order;
         Ok(VerifiedOrder {
@@ -427,14 +467,35 @@ impl HouseholdLog {
         let guardian: GuardianId = parse("the guardian", &guardian)?;
         let credential = book.guardian(guardian).ok_or(VerifyError::UnknownGuardian)?.credential.clone();
         let newest = held.newest();
-        let (verdict, struck, total, words) = match answer {
+        let (verdict, struck, total, words, suggest) = match answer {
             Answer::Approve { struck, words } => {
-                let line = |id: &String| LineId::new(id).ok_or_else(|| Failure::malformed("the line", id));
-                let struck = struck.iter().map(line).collect::<Result<Vec<LineId>, Failure>>()?;
+                let struck = struck.iter().map(|id| line_id(id)).collect::<Result<Vec<LineId>, Failure>>()?;
                 let terms = held.bill.terms(&struck, held.requote.as_deref()).map_err(VerifyError::from)?;
-                (Verdict::Approve, struck, terms.total, words)
+                if !held.order.without.iter().all(|line| struck.contains(line)) {
+                    return Err(VerifyError::from(StrikeError::NotAsked).into());
+                }
+                (Verdict::Approve, struck, terms.total, words, None)
             }
-            Answer::Refuse { words } => (Verdict::Refuse, Vec::new(), newest.total(), words),
+            Answer::Refuse { words, suggestion } => {
+                let suggestion = suggestion.map(Suggestion::try_from).transpose()?;
+                let check = suggestion.as_ref().map(|one| one.check(&held.bill, &held.order.without));
+                check.transpose().map_err(VerifyError::from)?;
+                (Verdict::Refuse, Vec::new(), newest.total(), words, suggestion)
+            }
+        };
+        // It seconds what another guardian approved: the same, or nothing.
+        let first = match (&messages.first, verdict) {
+            (Some(wire), Verdict::Approve) => {
+                let requote = held.requote.as_ref();
+                let (first, ..) = verify_decision(wire, &book, &held.order, &held.bill, requote, &held.certificate)?;
+                let same = first.verdict == Verdict::Approve && first.struck == struck;
+                match first.guardian == guardian {
+                    true => None,
+                    false if same => Some(first.digest()),
+                    false => return Err(VerifyError::FirstNod.into()),
+                }
+            }
+            (Some(_) | None, _) => None,
         };
         let at = Timestamp::from_unix_ms(at_ms);
         let decision = Decision {
@@ -448,12 +509,14 @@ impl HouseholdLog {
             payee: held.certificate.digest(),
             total,
             verdict,
+            first,
             guardian,
             credential,
             log_head: book.head(),
             at,
             pay_by: at.plus_ms(MAX_DECISION_AGE_MS),
             reason: words.map(|words| text("the words", &words)).transpose()?,
+            suggest,
         };
         Ok(draft(Purpose::Decision, json(&decision)?))
     }
@@ -475,10 +538,14 @@ impl HouseholdLog {
         let decision = match &ended.decision {
             Some(wire) => {
                 let requote = held.requote.as_ref();
-                Some(verify_decision(wire, &book, &held.order, &held.bill, requote)?.0)
+                Some(verify_decision(wire, &book, &held.order, &held.bill, requote, &held.certificate)?.0)
             }
             None => None,
         };
+        if let Some(decision) = &decision {
+            let (first, requote) = (ended.first.as_deref(), held.requote.as_ref());
+            verify_first_nod(decision, first, &book, &held.order, &held.bill, requote, &held.certificate)?;
+        }
         if outcome.decision != decision.as_ref().map(Verified::digest) {
             return Err(VerifyError::OtherDecision.into());
         }

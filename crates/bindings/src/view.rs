@@ -1,9 +1,9 @@
 //! What the watch shows, field by field as `nodpay_watch::view` has it: facts, no sentences.
 
-use nodpay_core::{Amount, Occasion, Timestamp, Why};
+use nodpay_core::{Amount, Hint, Occasion, Timestamp, Why};
 use nodpay_watch::view::{
     About, AmountPad, Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, PastOrder, PinGate, ScanFor, Screen,
-    UserAction, View,
+    Suggested, SuggestedLine, UserAction, View,
 };
 
 uniffi::custom_type!(usize, u32, {
@@ -128,6 +128,7 @@ pub struct Basket {
     pub place: String,
     pub lines: Vec<BasketLine>,
     pub total: Amount,
+    pub at_most: bool,
     pub occasion: Option<Occasion>,
 }
 
@@ -146,7 +147,31 @@ pub struct Ending {
     pub struck: Vec<String>,
     pub guardian: Option<String>,
     pub reason: Option<Notice>,
+    pub suggestion: Option<Suggested>,
     pub balance: Option<Amount>,
+}
+
+#[uniffi::remote(Record)]
+pub struct Suggested {
+    pub lines: Vec<SuggestedLine>,
+    pub hint: Option<Hint>,
+    pub up_to: Option<Amount>,
+    pub same_bill: bool,
+}
+
+#[uniffi::remote(Record)]
+pub struct SuggestedLine {
+    pub name: String,
+    pub quantity: u32,
+    pub asked: u32,
+}
+
+#[uniffi::remote(Enum)]
+pub enum Hint {
+    Smaller,
+    Cheaper,
+    One,
+    Healthier,
 }
 
 #[uniffi::remote(Enum)]
@@ -212,7 +237,12 @@ pub enum Why {
     OverMonth,
     OverApproval,
     PrintedCode,
+    Reduced,
     Clock,
+    TwoNods,
+    HouseDay,
+    HouseWeek,
+    HouseMonth,
 }
 
 // `alipay`, `wechat`, `bank-app`, `bank-transfer`, `web-address`, or the scheme's own name: `PayNow`. Never handed in.

@@ -191,6 +191,8 @@ pub enum StrikeError {
     NothingLeft,
     #[error("the requoted bill does not leave out exactly the struck lines")]
     NotThisStrike,
+    #[error("a line is approved that the wearer did not ask for")]
+    NotAsked,
     #[error(transparent)]
     Money(#[from] MoneyError),
 }

@@ -14,7 +14,7 @@ use crate::{Digest, Entry, Guardian, GuardianId, HouseholdError, PublicKey, Time
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// How long a new guardian does not count, unless the entry says longer: 24 hours.
+/// How long a new guardian does not count, unless the entry or the household's rules say longer: 24 hours.
 pub const GUARDIAN_COOLING_OFF_MS: i64 = DAY_MS;
 /// How long another guardian's removal can be objected to before it takes effect: 24 hours.
 pub const REMOVAL_DELAY_MS: i64 = DAY_MS;
@@ -34,7 +34,7 @@ const AT_ONCE: Timestamp = Timestamp::from_unix_ms(i64::MIN);
 #[serde(deny_unknown_fields)]
 pub struct NewGuardian {
     pub guardian: Guardian,
-    /// At least [`GUARDIAN_COOLING_OFF_MS`] after the entry. Before it they see and answer orders, and neither sign entries
+    /// At least [`GUARDIAN_COOLING_OFF_MS`], or what the household's rules say, after the entry. Before it they see and answer orders, and neither sign entries
     /// nor count for two.
     pub counts_from: Timestamp,
 }
@@ -90,6 +90,12 @@ impl Member {
     #[must_use]
     pub fn counts(&self, now: Timestamp) -> bool {
         self.acts(now) && self.counts_from <= now
+    }
+
+    /// As [`Member::acted`], and counted by then.
+    #[must_use]
+    pub fn counted(&self, seq: u64, at: Timestamp) -> bool {
+        self.acted(seq, at) && self.counts_from <= at
     }
 
     /// Whether what they signed at `at`, knowing the entries up to number `seq`, was theirs to sign.
@@ -181,8 +187,8 @@ impl Guardians {
     }
 
     /// What can be said of a new guardian when they are proposed.
-    pub(crate) fn check_new(&self, new: &NewGuardian, at: Timestamp) -> Result<(), HouseholdError> {
-        if new.counts_from < at.plus_ms(GUARDIAN_COOLING_OFF_MS) {
+    pub(crate) fn check_new(&self, new: &NewGuardian, at: Timestamp, cooling_ms: i64) -> Result<(), HouseholdError> {
+        if new.counts_from < at.plus_ms(cooling_ms) {
             return Err(HouseholdError::CoolingOff);
         }
         self.check_person(&new.guardian)
@@ -198,9 +204,9 @@ impl Guardians {
     }
 
     /// Seconded late, they do not count sooner.
-    pub(crate) fn add(&mut self, new: &NewGuardian, place: Place) -> Result<(), HouseholdError> {
+    pub(crate) fn add(&mut self, new: &NewGuardian, place: Place, cooling_ms: i64) -> Result<(), HouseholdError> {
         self.check_person(&new.guardian)?;
-        let counts_from = new.counts_from.max(place.at.plus_ms(GUARDIAN_COOLING_OFF_MS));
+        let counts_from = new.counts_from.max(place.at.plus_ms(cooling_ms));
         self.insert(Member {
             guardian: new.guardian.clone(),
             since: place.seq,

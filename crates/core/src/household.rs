@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::guardians::{Guardians, Place};
 use crate::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, Mandate, MandateError, MandateId, Member, NewGuardian,
-    Nonce, Proposal, PublicKey, RecoveryKeys, Salt, Standing, Text, Timestamp, Unfreeze, V1, WatchId, WearerId,
-    mandate,
+    Amount, CredentialId, Digest, GuardianId, HouseRules, HouseRulesError, HouseholdId, Mandate, MandateError,
+    MandateId, Member, NewGuardian, Nonce, Proposal, PublicKey, RecoveryKeys, Salt, Standing, Text, Timestamp,
+    Unfreeze, V1, WatchId, WearerId, mandate,
 };
 
 /// How long a new watch has a lower cap, unless the household tightens it: 24 hours.
@@ -69,6 +69,8 @@ pub enum Entry {
     /// Makes a standing rule, or replaces it by its next version.
     SetMandate(Box<Mandate>),
     EndMandate(MandateId),
+    /// Replaces the household's rules of deciding as a whole.
+    SetHouseRules(HouseRules),
 }
 
 impl Entry {
@@ -81,6 +83,7 @@ impl Entry {
             Self::EnrolRecovery(_) | Self::Unfreeze(_) => true,
             Self::SetMandate(set) => set.is_looser_than(log.mandate(set.mandate).map(|standing| &standing.mandate)),
             Self::EndMandate(ended) => log.mandate(*ended).is_some_and(|standing| standing.mandate.refuses()),
+            Self::SetHouseRules(set) => set.is_looser_than(&log.house_rules(u64::MAX)),
             Self::Found(_)
             | Self::EnrolWatch(_)
             | Self::RemoveWatch(_)
@@ -139,6 +142,10 @@ pub struct Guardian {
     pub key: PublicKey,
     /// Whether the passkey may be copied to other devices of its owner (WebAuthn flag BE); never changes.
     pub backup_eligible: bool,
+    /// Whether an approval counts only where the browser itself showed payee and total before the passkey signed (Secure
+    /// Payment Confirmation); never changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shown_payments: bool,
     /// Salted digest of the name that the wearers call them by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Digest>,
@@ -203,6 +210,10 @@ pub enum HouseholdError {
     SessionLength,
     #[error("the rule is wrong: {0}")]
     Mandate(#[from] MandateError),
+    #[error("the household's rules are wrong: {0}")]
+    HouseRules(#[from] HouseRulesError),
+    #[error("the new watch would have a higher cap, or for a shorter time, than the household's rules allow")]
+    NewWatch,
     #[error("the log has reached its {MAX_ENTRIES} entries")]
     Full,
     #[error("the entry's signer is new and does not count yet")]
@@ -249,6 +260,8 @@ pub struct HouseholdLog {
     sessions: BTreeMap<WatchId, Vec<(u64, i64)>>,
     /// Every version of every standing rule, oldest first: what one vouched for stays checkable.
     mandates: Vec<Standing>,
+    /// From which entry on which hold, oldest first.
+    house_rules: Vec<(u64, HouseRules)>,
 }
 
 impl HouseholdLog {
@@ -272,6 +285,7 @@ impl HouseholdLog {
             removed: BTreeMap::new(),
             sessions: BTreeMap::new(),
             mandates: Vec::new(),
+            house_rules: Vec::new(),
         })
     }
 
@@ -287,7 +301,7 @@ impl HouseholdLog {
                 return Err(HouseholdError::OneIsEnough);
             }
             if let Entry::AddGuardian(new) = &**change {
-                self.guardians.check_new(new, entry.at)?;
+                self.guardians.check_new(new, entry.at, self.cooling_off_ms())?;
             }
             self.guardians.propose(change, entry.guardian, place);
         } else if let Entry::Second(proposal) = &entry.entry {
@@ -298,7 +312,7 @@ impl HouseholdLog {
             return Err(HouseholdError::NeedsTwo);
         } else {
             if let Entry::AddGuardian(new) = &entry.entry {
-                self.guardians.check_new(new, entry.at)?;
+                self.guardians.check_new(new, entry.at, self.cooling_off_ms())?;
             }
             self.apply(&entry.entry, entry.guardian, place)?;
         }
@@ -354,6 +368,9 @@ impl HouseholdLog {
                 if known {
                     return Err(HouseholdError::WatchExists);
                 }
+                if !self.house_rules(place.seq).allows_new_watch(&watch.new_watch_cap, place.at) {
+                    return Err(HouseholdError::NewWatch);
+                }
                 self.watches.insert(watch.watch, watch.clone());
             }
             Entry::RemoveWatch(watch) => {
@@ -370,7 +387,7 @@ impl HouseholdLog {
                 }
                 self.sessions.entry(*watch).or_default().push((place.seq, *session_ms));
             }
-            Entry::AddGuardian(new) => self.guardians.add(new, place)?,
+            Entry::AddGuardian(new) => self.guardians.add(new, place, self.cooling_off_ms())?,
             Entry::RemoveGuardian(gone) => self.guardians.remove(*gone, signer, place)?,
             Entry::Object(to) => self.guardians.object(*to, signer, place.at)?,
             Entry::Withdraw(proposal) => self.guardians.withdraw(*proposal, place.at)?,
@@ -384,8 +401,20 @@ impl HouseholdLog {
                 mandate::set(&mut self.mandates, set, signer, place)?;
             }
             Entry::EndMandate(ended) => mandate::end(&mut self.mandates, *ended, place.seq)?,
+            Entry::SetHouseRules(set) => {
+                set.check()?;
+                let more = set.asks_two_more_often_than(&self.house_rules(place.seq));
+                if more && !self.guardians.need_two(place.at) {
+                    return Err(HouseRulesError::NoSecondGuardian.into());
+                }
+                self.house_rules.push((place.seq, *set));
+            }
         }
         Ok(())
+    }
+
+    fn cooling_off_ms(&self) -> i64 {
+        self.house_rules(u64::MAX).guardian_cooling_off_ms()
     }
 
     /// What the entry, which was folded or comes next, makes effective: the change it seconds, itself, or nothing yet.
@@ -471,6 +500,13 @@ impl HouseholdLog {
     pub fn session_ms(&self, watch: WatchId, seq: u64) -> i64 {
         let set = self.sessions.get(&watch).into_iter().flatten();
         set.take_while(|(from, _)| *from <= seq).last().map_or(0, |(_, session_ms)| *session_ms)
+    }
+
+    /// The household's rules of deciding by the entries up to number `seq`.
+    #[must_use]
+    pub fn house_rules(&self, seq: u64) -> HouseRules {
+        let set = self.house_rules.iter().take_while(|(from, _)| *from <= seq).last();
+        set.map_or_else(HouseRules::default, |(_, rules)| *rules)
     }
 
     /// The rule as its newest version says, if it was not ended. Its time may be over.

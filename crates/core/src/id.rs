@@ -106,6 +106,8 @@ fixed_bytes! {
     PaymentId: 16;
     /// A household's pocket money.
     ScheduleId: 16;
+    /// Of a sign-in, over all tokens it has had.
+    SessionId: 16;
     TransferId: 16;
     WatchId: 16;
     WearerId: 16;

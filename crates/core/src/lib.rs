@@ -7,7 +7,9 @@
 
 mod bill;
 mod calendar;
+mod category;
 mod guardians;
+mod house_rules;
 mod household;
 mod iban;
 mod id;
@@ -18,6 +20,7 @@ mod merchant;
 mod messages;
 mod money;
 mod rail;
+mod suggestion;
 mod text;
 mod time;
 
@@ -26,10 +29,12 @@ pub use bill::{
     Reduction, RequoteError, StrikeError,
 };
 pub use calendar::{Day, DayError, Every};
+pub use category::Category;
 pub use guardians::{
     GUARDIAN_COOLING_OFF_MS, Leaving, MAX_RECOVERY_KEYS, Member, NewGuardian, PROPOSAL_LIFE_MS, Proposal,
     RECOVERY_DELAY_MS, REMOVAL_DELAY_MS, RecoveryKeys, Unfreeze,
 };
+pub use house_rules::{HouseCaps, HouseRules, HouseRulesError, MAX_AWAY_MS, MAX_COOLING_OFF_MS, Newcomers, to_ask};
 pub use household::{
     EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, MAX_SESSION_MS, NEW_WATCH_COOLING_OFF_MS,
     NewWatchCap, PersonName, PinCommand, PinConsent, WatchSession,
@@ -37,7 +42,7 @@ pub use household::{
 pub use iban::{Iban, IbanError, check_digits_fit};
 pub use id::{
     AskId, BillId, Bytes, CredentialId, Digest, GuardianId, HouseholdId, IdError, MandateId, MerchantId, Nonce,
-    OrderId, PairingId, PaymentId, PublicKey, Salt, ScheduleId, TransferId, WatchId, WearerId,
+    OrderId, PairingId, PaymentId, PublicKey, Salt, ScheduleId, SessionId, TransferId, WatchId, WearerId,
 };
 pub use ledger::{BasisPoints, LedgerError, Wallet, fee_left};
 pub use lifecycle::{Event, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Money, OrderState, StateError, Step};
@@ -47,10 +52,11 @@ pub use mandate::{
 };
 pub use merchant::{Country, Mcc, MerchantCertificate, OutcomeCertificate};
 pub use messages::{
-    Cancel, CancelReason, Decision, FailReason, Occasion, Order, Outcome, OutcomeKind, Payment, PinReport, PinState,
-    ResultReport, V1, Verdict, Voucher, WearerCheck, WearerMethod,
+    Cancel, CancelReason, Decision, FailReason, MAX_NOTE_CHARS, Note, Occasion, Order, Outcome, OutcomeKind, Payment,
+    PinReport, PinState, ResultReport, V1, Verdict, Voucher, WearerCheck, WearerMethod,
 };
 pub use money::{Amount, Currency, MAX_MINOR, Minor, MoneyError};
 pub use rail::{BankAccount, Decline, Movement, Payer, Rail, RailAnswer, RailKind, RailReply, RailStep};
+pub use suggestion::{Hint, SuggestedLine, Suggestion, SuggestionError};
 pub use text::{CodeText, MAX_CODE_CHARS, Text, TextError};
 pub use time::Timestamp;

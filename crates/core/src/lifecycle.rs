@@ -10,7 +10,8 @@
 //! ended     error (ended)     error          error        error     –           –        –         –          –
 //! ```
 //!
-//! What decides is a guardian's decision or, as the order comes, a mandate; either way it is named by its digest.
+//! What decides is a guardian's decision or, as the order comes, a mandate; either way it is named by its digest. The first of two
+//! nods decides nothing yet: the order waits on, with the same deadline.
 //!
 //! Held, posted and declined are the rail's answers. The wallet answers in the transaction that asks it, so with it no order
 //! is seen holding or paying; where it cannot hold, the order ends `failed` without having left `waiting`. A rail outside

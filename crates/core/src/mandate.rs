@@ -181,6 +181,8 @@ pub struct Asked {
     pub age: Option<u8>,
     /// Made of a printed code: no merchant signed the amount.
     pub printed: bool,
+    /// Lines of the bill were left out: a rule approves whole bills.
+    pub reduced: bool,
     pub total: Amount,
     /// When the watch made the order.
     pub at: Timestamp,
@@ -198,6 +200,7 @@ impl Asked {
             country: certificate.country,
             age: bill.lines.iter().filter_map(|line| line.min_age).max(),
             printed: bill.code.is_some(),
+            reduced: !order.without.is_empty(),
             total: bill.total(),
             at: order.created,
         }
@@ -249,8 +252,16 @@ pub enum Why {
     OverApproval,
     /// The amount of a printed code is the child's own word.
     PrintedCode,
+    /// The wearer asks for a part of the bill only.
+    Reduced,
     /// The watch's clock is too far from the service's.
     Clock,
+    /// The household wants two guardians to nod to so much.
+    TwoNods,
+    /// The rules of all watches would approve too much together.
+    HouseDay,
+    HouseWeek,
+    HouseMonth,
 }
 
 impl Why {
@@ -269,7 +280,12 @@ impl Why {
             Self::OverMonth => "over-month",
             Self::OverApproval => "over-approval",
             Self::PrintedCode => "printed-code",
+            Self::Reduced => "reduced",
             Self::Clock => "clock",
+            Self::TwoNods => "two-nods",
+            Self::HouseDay => "house-day",
+            Self::HouseWeek => "house-week",
+            Self::HouseMonth => "house-month",
         }
     }
 
@@ -289,7 +305,12 @@ impl Why {
             | Self::OverPayment
             | Self::OverApproval
             | Self::PrintedCode
-            | Self::Clock => None,
+            | Self::Reduced
+            | Self::Clock
+            | Self::TwoNods
+            | Self::HouseDay
+            | Self::HouseWeek
+            | Self::HouseMonth => None,
         }
     }
 }
@@ -378,6 +399,7 @@ impl Mandate {
             (Some(why), Outside::Refuse, _) => Answer::Refuse(why),
             (Some(why), Outside::Ask, _) => Answer::Ask(why),
             (None, _, Some(_)) if asked.printed => Answer::Ask(Why::PrintedCode),
+            (None, _, Some(_)) if asked.reduced => Answer::Ask(Why::Reduced),
             (None, _, Some(approve)) if !is_over(asked.total, approve) => Answer::Approve,
             (None, ..) => Answer::Ask(Why::OverApproval),
         }
@@ -553,7 +575,7 @@ impl Window {
 }
 
 /// Over, or not of the same currency.
-fn is_over(amount: Amount, cap: Amount) -> bool {
+pub(crate) fn is_over(amount: Amount, cap: Amount) -> bool {
     amount.exceeds(cap).unwrap_or(true)
 }
 

@@ -40,6 +40,10 @@ impl Mcc {
         let bytes: [u8; 4] = text.as_bytes().try_into().ok()?;
         bytes.iter().all(u8::is_ascii_digit).then_some(Self(bytes))
     }
+
+    pub(crate) fn number(self) -> u32 {
+        self.0.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
+    }
 }
 
 impl std::fmt::Display for Mcc {

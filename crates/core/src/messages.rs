@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
-    Amount, CredentialId, Digest, GuardianId, HouseholdId, LineId, Nonce, OrderId, PaymentId, Text, Timestamp,
-    TransferId, WatchId, WearerId, Why,
+    Amount, CredentialId, Digest, GuardianId, HouseholdId, LineId, Nonce, OrderId, PaymentId, Suggestion, Text,
+    Timestamp, TransferId, WatchId, WearerId, Why,
 };
 
 /// Version 1 of a message; any other number is refused.
@@ -49,6 +49,10 @@ pub struct Order {
     /// The same, chosen from pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occasion: Option<Occasion>,
+    /// Lines of the bill that the wearer does not ask for, in its order: as a guardian suggested before. They stay out of what
+    /// is approved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<LineId>,
 }
 
 /// Why a child asks: one of a few pictures, so that each side reads it in its own language.
@@ -103,6 +107,9 @@ pub struct Decision {
     /// What may be paid. When refused: what was asked.
     pub total: Amount,
     pub verdict: Verdict,
+    /// Digest of another guardian's approval of the same, which this one seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Digest>,
     pub guardian: GuardianId,
     pub credential: CredentialId,
     pub log_head: Digest,
@@ -111,8 +118,17 @@ pub struct Decision {
     pub pay_by: Timestamp,
     /// The guardian's words to the child.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Text<60>>,
+    pub reason: Option<Note>,
+    /// What the guardian would rather nod to; only with a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggest: Option<Suggestion>,
 }
+
+/// Longest note of a guardian's to the child, in characters.
+pub const MAX_NOTE_CHARS: usize = 80;
+
+/// The guardian's words to the child.
+pub type Note = Text<MAX_NOTE_CHARS>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

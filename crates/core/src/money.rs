@@ -139,6 +139,22 @@ impl Amount {
         self.currency
     }
 
+    /// Plain digits of the major unit with all of the currency's decimal places, a point and a minus: `-12.50`.
+    #[must_use]
+    pub fn decimal(self) -> String {
+        let exponent = self.currency.exponent();
+        let scale = 10_i64.pow(exponent);
+        let minor = self.minor.get();
+        let sign = if minor < 0 { "-" } else { "" };
+        let (whole, rest) = (minor.abs() / scale, minor.abs() % scale);
+        if exponent == 0 {
+            format!("{sign}{whole}")
+        } else {
+            let width = usize::try_from(exponent).unwrap_or(0);
+            format!("{sign}{whole}.{rest:0width$}")
+        }
+    }
+
     pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
         Ok(Self::new(self.minor.plus(self.same_currency(other)?)?, self.currency))
     }
@@ -160,17 +176,7 @@ impl Amount {
 /// Plain digits with the currency's code, for logs and terminals: `12.50 CNY`.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exponent = self.currency.exponent();
-        let scale = 10_i64.pow(exponent);
-        let minor = self.minor.get();
-        let sign = if minor < 0 { "-" } else { "" };
-        let (whole, rest) = (minor.abs() / scale, minor.abs() % scale);
-        if exponent == 0 {
-            write!(f, "{sign}{whole} {}", self.currency)
-        } else {
-            let width = usize::try_from(exponent).unwrap_or(0);
-            write!(f, "{sign}{whole}.{rest:0width$} {}", self.currency)
-        }
+        write!(f, "{} {}", self.decimal(), self.currency)
     }
 }
 

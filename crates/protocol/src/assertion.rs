@@ -6,8 +6,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use nodpay_core::{CredentialId, Digest, Guardian};
+use nodpay_core::{Amount, CredentialId, Digest, Guardian};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::digest::labelled;
 use crate::key::{from_der, sha256, to_der, verify_fixed};
@@ -15,10 +16,14 @@ use crate::{SignError, Signer, VerifyError};
 
 /// Longest assertion-signed message taken, in bytes.
 pub const MAX_ASSERTION_LEN: usize = 16_384;
-const MAX_CLIENT_DATA_LEN: usize = 1_024;
+const MAX_CLIENT_DATA_LEN: usize = 2_048;
 
 /// `type` of a WebAuthn assertion's client data.
 const TYPE_GET: &str = "webauthn.get";
+/// `type` where the browser showed a payment first (Secure Payment Confirmation).
+const TYPE_PAYMENT: &str = "payment.get";
+/// What the pages have the browser show as the means of payment; nothing else may be written there.
+pub const PAYMENT_INSTRUMENT: &str = "Nodpay 点头付";
 /// `type` that the demo's software keys use instead, so that nothing but a demo can mistake one for a passkey.
 const TYPE_DEMO: &str = "nodpay.demo";
 
@@ -95,6 +100,61 @@ struct ClientData {
     cross_origin: Option<bool>,
     #[serde(rename = "topOrigin")]
     top_origin: Option<String>,
+    payment: Option<ClientPayment>,
+}
+
+/// What the browser showed (Secure Payment Confirmation, `CollectedClientAdditionalPaymentData`).
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientPayment {
+    rp_id: String,
+    top_origin: String,
+    payee_name: Option<String>,
+    payee_origin: Option<String>,
+    #[serde(default)]
+    payment_entities_logos: Vec<Value>,
+    total: PaymentTotal,
+    instrument: PaymentInstrument,
+}
+
+#[derive(Deserialize)]
+struct PaymentTotal {
+    currency: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PaymentInstrument {
+    icon: String,
+    display_name: String,
+    details: Option<String>,
+}
+
+/// The payment that a browser showed to the guardian, with nothing beside it that could say something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownPayment {
+    payee: String,
+    currency: String,
+    value: String,
+}
+
+impl ShownPayment {
+    /// Whether it is this payment: the payee's name letter for letter, all of the currency's decimal places.
+    #[must_use]
+    pub fn is(&self, payee: &str, total: Amount) -> bool {
+        self.payee == payee && self.currency == total.currency().code() && self.value == total.decimal()
+    }
+}
+
+/// What an assertion says beside its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asserted {
+    /// The authenticator's signature counter: the service refuses one that does not rise (unless both are 0); other
+    /// verifiers ignore it.
+    pub counter: u32,
+    /// Where a browser showed a payment. Only decisions have one.
+    pub shown: Option<ShownPayment>,
 }
 
 impl Assertion {
@@ -125,15 +185,54 @@ impl Assertion {
         rp: &RelyingParty,
         demo: bool,
     ) -> Result<Self, SignError> {
-        let mut authenticator_data = sha256(rp.rp_id.as_bytes()).to_vec();
-        authenticator_data.push(FLAG_USER_PRESENT | FLAG_USER_VERIFIED);
-        authenticator_data.extend_from_slice(&[0; 4]);
-        let client_data = serde_json::json!({
+        let client_data = json!({
             "type": if demo { TYPE_DEMO } else { TYPE_GET },
             "challenge": challenge(kind, &payload).to_string(),
             "origin": rp.origins.first(),
             "crossOrigin": false,
         });
+        Self::over(&client_data, payload, credential, signer, rp)
+    }
+
+    /// What an authenticator would return for a decision after the browser showed the payment; for tests.
+    pub fn by_shown_payment(
+        payload: Vec<u8>,
+        credential: CredentialId,
+        signer: &(impl Signer + ?Sized),
+        rp: &RelyingParty,
+        (payee, total): (&str, Amount),
+    ) -> Result<Self, SignError> {
+        let origin = rp.origins.first();
+        let client_data = json!({
+            "type": TYPE_PAYMENT,
+            "challenge": challenge(AssertionKind::Decision, &payload).to_string(),
+            "origin": origin,
+            "crossOrigin": false,
+            "payment": {
+                "rpId": rp.rp_id,
+                "topOrigin": origin,
+                "payeeName": payee,
+                "paymentEntitiesLogos": [],
+                "total": { "value": total.decimal(), "currency": total.currency() },
+                "instrument": {
+                    "icon": format!("{}/static/img/logo.svg", origin.map_or("", String::as_str)),
+                    "displayName": PAYMENT_INSTRUMENT,
+                },
+            },
+        });
+        Self::over(&client_data, payload, credential, signer, rp)
+    }
+
+    fn over(
+        client_data: &Value,
+        payload: Vec<u8>,
+        credential: CredentialId,
+        signer: &(impl Signer + ?Sized),
+        rp: &RelyingParty,
+    ) -> Result<Self, SignError> {
+        let mut authenticator_data = sha256(rp.rp_id.as_bytes()).to_vec();
+        authenticator_data.push(FLAG_USER_PRESENT | FLAG_USER_VERIFIED);
+        authenticator_data.extend_from_slice(&[0; 4]);
         let client_data = client_data.to_string().into_bytes();
         let mut signed = authenticator_data.clone();
         signed.extend_from_slice(&sha256(&client_data));
@@ -148,9 +247,8 @@ impl Assertion {
         parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
     }
 
-    /// Checks everything but the payload's meaning. Returns the authenticator's signature counter: the service refuses
-    /// one that does not rise (unless both are 0); other verifiers ignore it.
-    pub fn verify(&self, kind: AssertionKind, guardian: &Guardian, rp: &RelyingParty) -> Result<u32, VerifyError> {
+    /// Checks everything but the payload's meaning, and that a shown payment is the payload's.
+    pub fn verify(&self, kind: AssertionKind, guardian: &Guardian, rp: &RelyingParty) -> Result<Asserted, VerifyError> {
         if self.credential != guardian.credential {
             return Err(VerifyError::UnknownGuardian);
         }
@@ -164,8 +262,8 @@ impl Assertion {
             return Err(VerifyError::Signature);
         }
         let counter = self.check_authenticator_data(guardian, rp)?;
-        self.check_client_data(kind, rp)?;
-        Ok(counter)
+        let shown = self.check_client_data(kind, rp)?;
+        Ok(Asserted { counter, shown })
     }
 
     fn check_authenticator_data(&self, guardian: &Guardian, rp: &RelyingParty) -> Result<u32, VerifyError> {
@@ -189,12 +287,13 @@ impl Assertion {
         Ok(u32::from_be_bytes([*c0, *c1, *c2, *c3]))
     }
 
-    fn check_client_data(&self, kind: AssertionKind, rp: &RelyingParty) -> Result<(), VerifyError> {
+    fn check_client_data(&self, kind: AssertionKind, rp: &RelyingParty) -> Result<Option<ShownPayment>, VerifyError> {
         let client: ClientData = serde_json::from_slice(&self.client_data).map_err(|_| VerifyError::ClientData)?;
-        match client.kind.as_str() {
-            TYPE_GET => {}
-            TYPE_DEMO if rp.demo_keys => {}
-            TYPE_DEMO => return Err(VerifyError::DemoKey),
+        match (client.kind.as_str(), &client.payment) {
+            (TYPE_GET, None) => {}
+            (TYPE_PAYMENT, Some(_)) if kind == AssertionKind::Decision => {}
+            (TYPE_DEMO, None) if rp.demo_keys => {}
+            (TYPE_DEMO, None) => return Err(VerifyError::DemoKey),
             _ => return Err(VerifyError::ClientData),
         }
         if client.challenge != challenge(kind, &self.payload).to_string() {
@@ -206,6 +305,27 @@ impl Assertion {
         if client.cross_origin == Some(true) || client.top_origin.is_some() {
             return Err(VerifyError::CrossOrigin);
         }
-        Ok(())
+        client.payment.map(|payment| payment.check(&client.origin, rp)).transpose()
+    }
+}
+
+impl ClientPayment {
+    /// Secure Payment Confirmation, section 7: for this rp id, in a page of our own and not inside another's, and no words
+    /// on it but the payee's name, the total and our instrument.
+    fn check(self, origin: &str, rp: &RelyingParty) -> Result<ShownPayment, VerifyError> {
+        if self.rp_id != rp.rp_id {
+            return Err(VerifyError::WrongRpId);
+        }
+        if self.top_origin != origin {
+            return Err(VerifyError::CrossOrigin);
+        }
+        let PaymentInstrument { icon, display_name, details } = self.instrument;
+        let own_icon = icon.strip_prefix(origin).is_some_and(|path| path.starts_with('/'));
+        let silent = self.payee_origin.is_none() && self.payment_entities_logos.is_empty() && details.is_none();
+        if !own_icon || !silent || display_name != PAYMENT_INSTRUMENT {
+            return Err(VerifyError::ClientData);
+        }
+        let payee = self.payee_name.ok_or(VerifyError::ClientData)?;
+        Ok(ShownPayment { payee, currency: self.total.currency, value: self.total.value })
     }
 }

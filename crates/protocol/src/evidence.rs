@@ -5,15 +5,16 @@
 //! a later signed message or be the last one, and nothing may be left over.
 
 use nodpay_core::{
-    Amount, Answer, Bill, CodeText, CredentialId, Digest, Every, GuardianId, HouseholdId, MerchantCertificate, Order,
-    OutcomeKind, Payment, PersonName, PublicKey, Standing, Timestamp, TransferId, V1, Verdict, Why,
+    Amount, Answer, Bill, CodeText, CredentialId, Decision, Digest, Every, GuardianId, HouseholdId, Line, LineId,
+    MerchantCertificate, Order, OutcomeKind, Payment, PersonName, PublicKey, Standing, Suggestion, Timestamp,
+    TransferId, V1, Verdict, Why,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LogBook, RelyingParty, Verified, VerifyError, code, name_digest, verify_cancel, verify_decision, verify_mandate,
-    verify_mandate_payment, verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome,
-    verify_outcome_certificate, verify_payment, verify_requote, verify_result,
+    LogBook, RelyingParty, Verified, VerifyError, code, name_digest, verify_cancel, verify_decision, verify_first_nod,
+    verify_mandate, verify_mandate_payment, verify_merchant_certificate, verify_order, verify_ordered_bill,
+    verify_outcome, verify_outcome_certificate, verify_payment, verify_requote, verify_result,
 };
 
 /// Longest evidence file taken, in bytes.
@@ -36,6 +37,9 @@ pub struct Evidence {
     pub order: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
+    /// The other guardian's approval that the decision names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -171,9 +175,16 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
     let decision = evidence
         .decision
         .as_deref()
-        .map(|wire| verify_decision(wire, &book, &order, &bill, requote.as_ref()))
+        .map(|wire| verify_decision(wire, &book, &order, &bill, requote.as_ref(), &certificate))
         .transpose();
     let decision = link("decision", decision)?;
+    let first = match (&decision, evidence.first.as_deref()) {
+        (Some((decision, ..)), first) => {
+            link("first nod", verify_first_nod(decision, first, &book, &order, &bill, requote.as_ref(), &certificate))?
+        }
+        (None, None) => None,
+        (None, Some(_)) => return Err(broken("first nod", "no decision names it")),
+    };
     if requote.is_some() && decision.is_none() {
         return Err(broken("requote", "no decision names it"));
     }
@@ -255,15 +266,23 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
             Some(code) => from_sticker(&bill, code, &certificate),
         },
     );
-    tell(
-        order.created,
-        format!("{child}'s watch {}", order.watch),
-        format!("ordered it, {} s after the right PIN", order.created.ms_since(order.wearer_check.at) / 1000),
-    );
+    tell(order.created, format!("{child}'s watch {}", order.watch), ordered(&bill, &order));
     if let Some(requote) = &requote {
         tell(requote.issued, format!("merchant {}", certificate.name), format!("requoted it at {}", requote.total()));
     }
     let mut struck = Vec::new();
+    let signer = |decision: &Decision| {
+        let admitted = match book.member(decision.guardian).map(|member| member.since) {
+            Some(since) if !anchor.guardians.iter().any(|known| known.guardian == decision.guardian) => {
+                format!(", admitted by entry {since} of the household log")
+            }
+            _ => String::new(),
+        };
+        format!("guardian {} with passkey {}{admitted}", decision.guardian, decision.credential)
+    };
+    if let Some(first) = &first {
+        tell(first.at, signer(first), format!("approved {} as the first of two", first.total));
+    }
     if let Some((decision, terms, _)) = &decision {
         let what = match (decision.verdict, terms) {
             (Verdict::Approve, Some(terms)) => {
@@ -274,16 +293,13 @@ pub fn verify_evidence(file: &[u8], anchor: &[u8]) -> Result<Report, EvidenceErr
                     false => format!("struck {} and approved {}", names.join(", "), terms.total),
                 }
             }
-            (Verdict::Approve | Verdict::Refuse, _) => "refused".to_owned(),
+            (Verdict::Approve | Verdict::Refuse, _) => match &decision.suggest {
+                None => "refused".to_owned(),
+                Some(suggestion) => format!("refused and suggested {}", suggested(suggestion, &bill, &order)),
+            },
         };
-        let admitted = match book.member(decision.guardian).map(|member| member.since) {
-            Some(since) if !anchor.guardians.iter().any(|known| known.guardian == decision.guardian) => {
-                format!(", admitted by entry {since} of the household log")
-            }
-            _ => String::new(),
-        };
-        let who = format!("guardian {} with passkey {}{admitted}", decision.guardian, decision.credential);
-        tell(decision.at, who, what);
+        let said = decision.reason.as_ref().map_or_else(String::new, |note| format!(", saying {:?}", note.as_str()));
+        tell(decision.at, signer(decision), what + &said);
     }
     if let Some(standing) = mandate {
         let who = format!("mandate {:?} that guardian {} signed", standing.mandate.name.as_str(), standing.guardian);
@@ -329,6 +345,29 @@ fn check_log(evidence: &Evidence, anchor: &Anchor) -> Result<LogBook, EvidenceEr
         }
     }
     Ok(book)
+}
+
+/// Of what the watch asked for, and how the wearer was made sure of.
+fn ordered(bill: &Bill, order: &Order) -> String {
+    let seconds = order.created.ms_since(order.wearer_check.at) / 1000;
+    match names_of(bill, &order.without) {
+        names if names.is_empty() => format!("ordered it, {seconds} s after the right PIN"),
+        names => format!("ordered it without {}, {seconds} s after the right PIN", names.join(", ")),
+    }
+}
+
+fn names_of(bill: &Bill, ids: &[LineId]) -> Vec<String> {
+    bill.lines.iter().filter(|line| ids.contains(&line.id)).map(|line| line.name.to_string()).collect()
+}
+
+/// What the guardian would rather nod to.
+fn suggested(suggestion: &Suggestion, bill: &Bill, order: &Order) -> String {
+    let line = |(line, quantity): (&Line, u32)| format!("{quantity} × {}", line.name);
+    let lines: Vec<String> = suggestion.named(bill, &order.without).unwrap_or_default().into_iter().map(line).collect();
+    let only = (!lines.is_empty()).then(|| format!("only {}", lines.join(", ")));
+    let hint = suggestion.hint.map(|hint| format!("{:?}", hint.as_str()));
+    let most = suggestion.up_to.map(|most| format!("at most {most}"));
+    [only, hint, most].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Which of the two vouched: no guardian looked at this order. The service alone counts what was spent before.

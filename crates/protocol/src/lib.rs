@@ -17,7 +17,9 @@ mod proof;
 mod recovery;
 mod verify;
 
-pub use assertion::{Assertion, AssertionKind, MAX_ASSERTION_LEN, RelyingParty, challenge};
+pub use assertion::{
+    Asserted, Assertion, AssertionKind, MAX_ASSERTION_LEN, PAYMENT_INSTRUMENT, RelyingParty, ShownPayment, challenge,
+};
 pub use digest::{name_digest, payment_id};
 pub use evidence::{Anchor, AnchorGuardian, Evidence, EvidenceError, Report, verify_evidence};
 pub use joining::{GuardianClaim, verify_guardian_claim};
@@ -27,8 +29,8 @@ pub use pairing::{PairingClaim, PairingCode, PairingSecret, check_digits, verify
 pub use proof::{MAX_PROOF_AGE_MS, RequestProof, sign_request, verify_request};
 pub use recovery::{RECOVERY_SYMBOLS, RecoveryCode};
 pub use verify::{
-    LogBook, MAX_WEARER_CHECK_AGE_MS, VerifyError, bill_of_order, code_of_static_bill, entry_said, signed_outcome,
-    verify_bill, verify_cancel, verify_decision, verify_mandate, verify_mandate_payment, verify_merchant_certificate,
-    verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate, verify_payment, verify_pin_report,
-    verify_requote, verify_result, verify_static_bill,
+    LogBook, MAX_WEARER_CHECK_AGE_MS, VerifyError, bill_of_order, bill_said, check_nods, code_of_static_bill,
+    entry_said, signed_outcome, verify_bill, verify_cancel, verify_decision, verify_first_nod, verify_mandate,
+    verify_mandate_payment, verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome,
+    verify_outcome_certificate, verify_payment, verify_pin_report, verify_requote, verify_result, verify_static_bill,
 };

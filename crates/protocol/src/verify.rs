@@ -8,14 +8,15 @@ use std::ops::Deref;
 
 use nodpay_core::{
     Answer, Asked, Bill, BillError, BillTerms, Cancel, CodeText, Decision, Digest, EnrolledWatch, Entry, Guardian,
-    GuardianId, HouseholdError, HouseholdLog, LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Member,
-    MerchantCertificate, Order, Outcome, OutcomeCertificate, OutcomeKind, Payment, PinReport, PinState, PublicKey,
-    Reduction, RequoteError, ResultReport, Standing, StrikeError, Timestamp, Verdict, Voucher, WatchId,
+    GuardianId, HouseholdError, HouseholdLog, Judgement, LogEntry, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, Member,
+    MerchantCertificate, Minor, Order, Outcome, OutcomeCertificate, OutcomeKind, Payment, PinReport, PinState,
+    PublicKey, Reduction, RequoteError, ResultReport, Standing, StrikeError, SuggestionError, Timestamp, Verdict,
+    Voucher, WatchId,
 };
 
 use crate::joining::open_recovery;
 use crate::jws::{open, said};
-use crate::{Assertion, AssertionKind, Kind, RelyingParty, Verified, code, payment_id};
+use crate::{Asserted, Assertion, AssertionKind, Kind, RelyingParty, Verified, code, payment_id};
 
 /// An order follows its wearer check within this time, or within the watch's on-wrist session where that is longer.
 pub const MAX_WEARER_CHECK_AGE_MS: i64 = 120_000;
@@ -56,6 +57,10 @@ pub enum VerifyError {
     UserNotVerified,
     #[error("a software key of the demo signed this")]
     DemoKey,
+    #[error("this guardian's approval counts only where the browser showed the payment")]
+    PaymentNotShown,
+    #[error("the browser showed another payment than the one that is approved")]
+    OtherPaymentShown,
 
     #[error("the certificate is not for this merchant")]
     OtherMerchant,
@@ -69,6 +74,8 @@ pub enum VerifyError {
     Requote(#[from] RequoteError),
     #[error("the strike is wrong: {0}")]
     Strike(#[from] StrikeError),
+    #[error("the suggestion is wrong: {0}")]
+    Suggestion(#[from] SuggestionError),
     #[error("the household log is wrong: {0}")]
     Household(#[from] HouseholdError),
 
@@ -100,6 +107,10 @@ pub enum VerifyError {
     WrongTotal,
     #[error("the decision refuses")]
     NotApproved,
+    #[error("two guardians must approve so much in this household")]
+    NeedsTwoNods,
+    #[error("the other guardian's approval is not there, or not over the same")]
+    FirstNod,
     #[error("the message names a rule that is not in the household log this verifier knows")]
     UnknownMandate,
     #[error("the rule was changed or ended, or its time was over")]
@@ -146,6 +157,8 @@ impl VerifyError {
             Self::WrongChallenge => "wrong-challenge",
             Self::UserNotVerified => "user-not-verified",
             Self::DemoKey => "demo-key-refused",
+            Self::PaymentNotShown => "payment-not-shown",
+            Self::OtherPaymentShown => "other-payment-shown",
             Self::OtherMerchant => "other-merchant",
             Self::CertificateTime => "certificate-not-valid",
             Self::ScannedCode(_) => "bad-scanned-code",
@@ -154,6 +167,7 @@ impl VerifyError {
             Self::Strike(StrikeError::Everything) => "everything-struck",
             Self::Strike(StrikeError::NotThere) => "line-not-there",
             Self::Strike(_) => "bad-strike",
+            Self::Suggestion(_) => "bad-suggestion",
             Self::Household(HouseholdError::NeedsTwo) => "needs-two-guardians",
             Self::Household(HouseholdError::NotCounting) => "guardian-not-counting",
             Self::Household(HouseholdError::LastGuardian) => "last-guardian",
@@ -174,6 +188,8 @@ impl VerifyError {
             Self::OtherOutcome => "other-outcome",
             Self::WrongTotal => "wrong-total",
             Self::NotApproved => "not-approved",
+            Self::NeedsTwoNods => "needs-two-nods",
+            Self::FirstNod => "bad-first-nod",
             Self::UnknownMandate => "unknown-mandate",
             Self::MandateOver => "mandate-over",
             Self::OutsideMandate => "outside-mandate",
@@ -234,8 +250,8 @@ impl LogBook {
         &self.rp
     }
 
-    /// Verifies an assertion of any of the household's guardians. Also gives the authenticator's signature counter.
-    pub fn assertion(&self, kind: AssertionKind, wire: &str) -> Result<(Assertion, Guardian, u32), VerifyError> {
+    /// Verifies an assertion of any of the household's guardians.
+    pub fn assertion(&self, kind: AssertionKind, wire: &str) -> Result<(Assertion, Guardian, Asserted), VerifyError> {
         let assertion = Assertion::parse(wire)?;
         let guardian = self
             .log
@@ -243,8 +259,8 @@ impl LogBook {
             .find(|guardian| guardian.credential == assertion.credential)
             .ok_or(VerifyError::UnknownGuardian)?
             .clone();
-        let counter = assertion.verify(kind, &guardian, &self.rp)?;
-        Ok((assertion, guardian, counter))
+        let asserted = assertion.verify(kind, &guardian, &self.rp)?;
+        Ok((assertion, guardian, asserted))
     }
 
     /// The guardian, if they may answer orders at `now`. Whoever acts on a decision checks this as well; old signatures stay
@@ -274,6 +290,14 @@ pub fn entry_said(wire: &str) -> Result<LogEntry, VerifyError> {
         return said(Kind::Recovery, wire);
     }
     parse(&Assertion::parse(wire)?.payload)
+}
+
+/// What a bill says, without believing any of it: to look for words in bills that were verified when they came in.
+pub fn bill_said(wire: &str) -> Result<Bill, VerifyError> {
+    match said(Kind::Bill, wire) {
+        Err(VerifyError::WrongKind) => said(Kind::StaticBill, wire),
+        bill => bill,
+    }
 }
 
 /// Whether a log entry is signed as a recovery: JWS has three parts, an assertion five.
@@ -403,6 +427,7 @@ pub fn verify_order(
     if bill.revision != 1 || order.bill != bill.digest() {
         return Err(VerifyError::OtherBill);
     }
+    bill.check_without(&order.without)?;
     let Some(ordered_at) = book.seq_of(order.log_head) else {
         return Err(VerifyError::UnknownLogHead);
     };
@@ -423,15 +448,16 @@ pub fn bill_of_order(wire: &str, book: &LogBook, watch: WatchId) -> Result<Diges
 }
 
 /// A guardian's decision on `order`, and what it lets be paid (`None` for a refusal). `requote` is the newest revision
-/// the verifier knows; a decision over an older one is stale. The counter is the authenticator's.
+/// the verifier knows; a decision over an older one is stale. `certificate` is the payee's. The counter is the authenticator's.
 pub fn verify_decision(
     wire: &str,
     book: &LogBook,
     order: &Verified<Order>,
     bill: &Verified<Bill>,
     requote: Option<&Verified<Bill>>,
+    certificate: &Verified<MerchantCertificate>,
 ) -> Result<(Verified<Decision>, Option<BillTerms>, u32), VerifyError> {
-    let (assertion, guardian, counter) = book.assertion(AssertionKind::Decision, wire)?;
+    let (assertion, guardian, asserted) = book.assertion(AssertionKind::Decision, wire)?;
     let decision: Decision = parse(&assertion.payload)?;
     if decision.guardian != guardian.guardian || decision.credential != guardian.credential {
         return Err(VerifyError::UnknownGuardian);
@@ -448,7 +474,7 @@ pub fn verify_decision(
     if decision.wearer != order.wearer {
         return Err(VerifyError::OtherWearer);
     }
-    if decision.payee != bill.certificate {
+    if decision.payee != bill.certificate || decision.payee != certificate.digest() {
         return Err(VerifyError::OtherPayee);
     }
     let current = requote.unwrap_or(bill);
@@ -470,26 +496,88 @@ pub fn verify_decision(
     let terms = match decision.verdict {
         Verdict::Approve => {
             let terms = bill.terms(&decision.struck, requote.map(Deref::deref))?;
+            if !order.without.iter().all(|line| decision.struck.contains(line)) {
+                return Err(StrikeError::NotAsked.into());
+            }
+            if decision.suggest.is_some() {
+                return Err(SuggestionError::WithApproval.into());
+            }
             if decision.total != terms.total {
                 return Err(VerifyError::WrongTotal);
+            }
+            match &asserted.shown {
+                Some(shown) if !shown.is(certificate.name.as_str(), terms.total) => {
+                    return Err(VerifyError::OtherPaymentShown);
+                }
+                None if guardian.shown_payments => return Err(VerifyError::PaymentNotShown),
+                Some(_) | None => {}
             }
             Some(terms)
         }
         Verdict::Refuse => {
+            if asserted.shown.is_some() {
+                return Err(VerifyError::OtherPaymentShown);
+            }
             if !decision.struck.is_empty() {
                 return Err(StrikeError::NotThisStrike.into());
             }
             if decision.total != current.total() {
                 return Err(VerifyError::WrongTotal);
             }
+            if decision.first.is_some() {
+                return Err(VerifyError::FirstNod);
+            }
+            if let Some(suggestion) = &decision.suggest {
+                suggestion.check(bill, &order.without)?;
+            }
             None
         }
     };
     let digest = AssertionKind::Decision.digest(wire);
-    Ok((Verified::new(decision, wire.to_owned(), digest), terms, counter))
+    Ok((Verified::new(decision, wire.to_owned(), digest), terms, asserted.counter))
 }
 
-/// The watch's instruction to pay what `decision` approves.
+/// The two nods of an approval: whether the one that it names as its `first` is there, another guardian's, and over the same.
+/// Gives that one. Whether one nod is enough is [`check_nods`]'s question.
+pub fn verify_first_nod(
+    decision: &Verified<Decision>,
+    first: Option<&str>,
+    book: &LogBook,
+    order: &Verified<Order>,
+    bill: &Verified<Bill>,
+    requote: Option<&Verified<Bill>>,
+    certificate: &Verified<MerchantCertificate>,
+) -> Result<Option<Verified<Decision>>, VerifyError> {
+    let (named, wire) = match (decision.first, first) {
+        (None, None) => return Ok(None),
+        (Some(named), Some(wire)) => (named, wire),
+        (None, Some(_)) | (Some(_), None) => return Err(VerifyError::FirstNod),
+    };
+    let (first, terms, _) = verify_decision(wire, book, order, bill, requote, certificate)?;
+    let same = first.struck == decision.struck && first.total == decision.total;
+    if first.digest() != named || terms.is_none() || first.first.is_some() || !same {
+        return Err(VerifyError::FirstNod);
+    }
+    if first.guardian == decision.guardian {
+        return Err(HouseholdError::SamePerson.into());
+    }
+    for nod in [decision, &first] {
+        let seq = book.seq_of(nod.log_head).ok_or(VerifyError::UnknownLogHead)?;
+        if !book.member(nod.guardian).is_some_and(|member| member.counted(seq, nod.at)) {
+            return Err(HouseholdError::NotCounting.into());
+        }
+    }
+    Ok(Some(first))
+}
+
+/// Checks an approval that is to be paid by the household's rules at `log_head`.
+pub fn check_nods(decision: &Decision, book: &LogBook, log_head: Digest) -> Result<(), VerifyError> {
+    let seq = book.seq_of(log_head).ok_or(VerifyError::UnknownLogHead)?;
+    let enough = decision.first.is_some() || !book.house_rules(seq).wants_two_nods(decision.total);
+    if enough { Ok(()) } else { Err(VerifyError::NeedsTwoNods) }
+}
+
+/// The watch's instruction to pay what `decision` approves; where that names a first nod, the caller has verified it.
 pub fn verify_payment(
     wire: &str,
     book: &LogBook,
@@ -525,6 +613,7 @@ pub fn verify_payment(
     if paid_at.is_none() || paid_at < decided_at {
         return Err(VerifyError::UnknownLogHead);
     }
+    check_nods(decision, book, payment.log_head)?;
     Ok(payment)
 }
 
@@ -588,6 +677,11 @@ pub fn verify_mandate_payment(
     }
     if !standing.holds_at(paid_at) {
         return Err(VerifyError::MandateOver);
+    }
+    let said = Judgement { entry, answer: Answer::Approve };
+    let asked = Asked::new(order, bill, certificate);
+    if book.house_rules(paid_at).bound(said, &asked, |_| Minor::ZERO) != said {
+        return Err(VerifyError::OutsideMandate);
     }
     Ok(payment)
 }

@@ -1,18 +1,19 @@
 //! Every message is believed only whole: honest ones verify, bent ones do not, each for its own reason.
 
 use nodpay_core::{
-    Adjustment, AdjustmentKind, Bill, Cancel, Choice, Currency, Decision, Digest, Entry, GUARDIAN_COOLING_OFF_MS,
-    HouseholdId, MAX_SESSION_MS, Mandate, MerchantId, NewGuardian, Nonce, Order, OrderId, Outcome, OutcomeKind,
-    Outside, Payment, PaymentId, PinCommand, PinConsent, PinReport, PinState, Reduction, ResultReport, Text,
-    TransferId, Verdict, WatchId, WatchSession, WearerId, Why,
+    Adjustment, AdjustmentKind, Amount, Bill, Cancel, Choice, Currency, Decision, Digest, Entry,
+    GUARDIAN_COOLING_OFF_MS, HouseCaps, HouseRules, HouseholdId, MAX_SESSION_MS, Mandate, MandateId, MerchantId,
+    NewGuardian, Nonce, Order, OrderId, Outcome, OutcomeKind, Outside, Payment, PaymentId, PinCommand, PinConsent,
+    PinReport, PinState, Reduction, ResultReport, Text, TransferId, Verdict, WatchId, WatchSession, WearerId, Why,
 };
 use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::{
-    Anchor, AnchorGuardian, AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Signer as _, Verified,
-    VerifyError, challenge, code_of_static_bill, payment_id, sign, sign_request, verify_bill, verify_cancel,
-    verify_decision, verify_evidence, verify_mandate_payment, verify_merchant_certificate, verify_order,
-    verify_ordered_bill, verify_outcome, verify_outcome_certificate, verify_pairing_claim, verify_payment,
-    verify_pin_report, verify_request, verify_requote, verify_result, verify_static_bill,
+    Anchor, AnchorGuardian, Assertion, AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Signer as _,
+    Verified, VerifyError, challenge, code_of_static_bill, payment_id, sha256, sign, sign_request, verify_bill,
+    verify_cancel, verify_decision, verify_evidence, verify_first_nod, verify_mandate_payment,
+    verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate,
+    verify_pairing_claim, verify_payment, verify_pin_report, verify_request, verify_requote, verify_result,
+    verify_static_bill,
 };
 use nodpay_testkit::{Cast, START, SoftPasskey, Story, cny, key, line_id, minor, rp, some_digest};
 
@@ -35,7 +36,8 @@ fn an_honest_order_verifies_from_bill_to_result() {
     let bill = verify_bill(story.bill.wire(), &certificate).expect("bill");
     let order = verify_order(story.order.wire(), &book, cast.watch, &bill).expect("order");
     let decision = story.decision.as_ref().expect("decided");
-    let (decision, terms, counter) = verify_decision(decision.wire(), &book, &order, &bill, None).expect("decision");
+    let (decision, terms, counter) =
+        verify_decision(decision.wire(), &book, &order, &bill, None, &cast.certificate).expect("decision");
     let terms = terms.expect("approved");
     assert_eq!((terms.total, terms.struck.len(), counter), (cny(2950), 1, 0));
     let payment = story.payment.as_ref().expect("paid");
@@ -56,16 +58,17 @@ fn a_requote_stands_in_and_makes_older_decisions_stale() {
 
     let decision = cast.decision_payload(&order, &bill, Some(&requote), &struck, Verdict::Approve);
     let wire = cast.sign_decision(&decision);
-    let (_, terms, _) = verify_decision(&wire, &book, &order, &bill, Some(&requote)).expect("decision");
+    let (_, terms, _) =
+        verify_decision(&wire, &book, &order, &bill, Some(&requote), &cast.certificate).expect("decision");
     assert_eq!(terms.expect("approved").total, cny(2650));
 
     let over_original = cast.sign_decision(&cast.decision_payload(&order, &bill, None, &[], Verdict::Approve));
-    let stale = verify_decision(&over_original, &book, &order, &bill, Some(&requote));
+    let stale = verify_decision(&over_original, &book, &order, &bill, Some(&requote), &cast.certificate);
     assert_eq!(stale.err(), Some(VerifyError::StaleBill));
     let third = cast.requote(&bill, &struck[..1], 3);
-    let older = verify_decision(&wire, &book, &order, &bill, Some(&third));
+    let older = verify_decision(&wire, &book, &order, &bill, Some(&third), &cast.certificate);
     assert_eq!(older.err(), Some(VerifyError::OtherBill));
-    let unknown = verify_decision(&wire, &book, &order, &bill, None);
+    let unknown = verify_decision(&wire, &book, &order, &bill, None, &cast.certificate);
     assert_eq!(unknown.err(), Some(VerifyError::OtherBill));
 }
 
@@ -234,7 +237,7 @@ fn every_bent_decision_is_refused_for_its_own_reason() {
     for (index, (bend, code)) in cases.into_iter().enumerate() {
         let mut decision = cast.decision_payload(&order, &bill, None, &[line_id("3")], Verdict::Approve);
         bend(&mut decision);
-        let refused = verify_decision(&cast.sign_decision(&decision), &book, &order, &bill, None);
+        let refused = verify_decision(&cast.sign_decision(&decision), &book, &order, &bill, None, &cast.certificate);
         assert_eq!(refused.map_err(|error| error.code()).err(), Some(code), "case {index}");
     }
 }
@@ -246,7 +249,9 @@ fn every_bent_assertion_is_refused_for_its_own_reason() {
     let order = cast.order(&bill, 1);
     let decision = cast.decision_payload(&order, &bill, None, &[], Verdict::Approve);
     let payload = serde_json::to_vec(&decision).expect("serialises");
-    let check = |wire: &str| verify_decision(wire, &book, &order, &bill, None).map_err(|error| error.code()).err();
+    let check = |wire: &str| {
+        verify_decision(wire, &book, &order, &bill, None, &cast.certificate).map_err(|error| error.code()).err()
+    };
 
     let with = |change: &dyn Fn(&mut SoftPasskey)| {
         let mut passkey = SoftPasskey::new(5, rp());
@@ -265,15 +270,10 @@ fn every_bent_assertion_is_refused_for_its_own_reason() {
     assert_eq!(check(&with(&|p| p.demo = true)), Some("demo-key-refused"));
 
     // Bent before signing: the signature is right, the content is not.
-    let resign = |change: &dyn Fn(&mut nodpay_protocol::Assertion)| {
-        use nodpay_protocol::{Signer as _, sha256};
+    let resign = |change: &dyn Fn(&mut Assertion)| {
         let mut assertion = cast.passkey.assert_bytes(AssertionKind::Decision, payload.clone());
         change(&mut assertion);
-        let signed = [assertion.authenticator_data.clone(), sha256(&assertion.client_data).to_vec()].concat();
-        let signature = cast.passkey.key.sign(&signed).expect("signs");
-        let signature = p256::ecdsa::Signature::from_slice(&signature).expect("a signature");
-        assertion.signature = signature.to_der().as_bytes().to_vec();
-        assertion.to_wire()
+        signed_anew(&cast.passkey, assertion)
     };
     let flags = |flags: u8| resign(&|a| a.authenticator_data[32] = flags);
     assert_eq!(check(&flags(0x05)), None);
@@ -299,6 +299,99 @@ fn every_bent_assertion_is_refused_for_its_own_reason() {
     let log = cast.passkey.assert(AssertionKind::Log, &decision);
     assert_eq!(check(&log), Some("wrong-challenge"));
     assert_eq!(check(&format!("{}.AA", cast.sign_decision(&decision))), Some("malformed-message"));
+}
+
+/// Signs an assertion as it is now.
+fn signed_anew(passkey: &SoftPasskey, mut assertion: Assertion) -> String {
+    let signed = [assertion.authenticator_data.clone(), sha256(&assertion.client_data).to_vec()].concat();
+    let signature = passkey.key.sign(&signed).expect("signs");
+    let signature = p256::ecdsa::Signature::from_slice(&signature).expect("a signature");
+    assertion.signature = signature.to_der().as_bytes().to_vec();
+    assertion.to_wire()
+}
+
+#[test]
+fn a_payment_that_the_browser_showed_is_the_one_approved() {
+    let cast = Cast::default();
+    let (book, bill) = (cast.book(), cast.bill(1));
+    let order = cast.order(&bill, 1);
+    let decision = cast.decision_payload(&order, &bill, None, &[line_id("3")], Verdict::Approve);
+    let (name, total) = (cast.certificate.name.as_str(), decision.total);
+    let check = |wire: &str| {
+        verify_decision(wire, &book, &order, &bill, None, &cast.certificate).map_err(|error| error.code()).err()
+    };
+    let shown = |payment| cast.passkey.assert_shown(&decision, payment).to_wire();
+    assert_eq!(check(&shown((name, total))), None);
+    assert_eq!(check(&shown(("Sunny Shop", total))), Some("other-payment-shown"));
+    assert_eq!(check(&shown((name, cny(total.minor() - 1)))), Some("other-payment-shown"));
+    let euros = Amount::new(total.units(), Currency::EUR);
+    assert_eq!(check(&shown((name, euros))), Some("other-payment-shown"));
+    let refusal = cast.decision_payload(&order, &bill, None, &[], Verdict::Refuse);
+    let refusal = cast.passkey.assert_shown(&refusal, (name, refusal.total)).to_wire();
+    assert_eq!(check(&refusal), Some("other-payment-shown"), "a refusal is no payment");
+
+    let bent = |from: &str, to: &str| {
+        let mut assertion = cast.passkey.assert_shown(&decision, (name, total));
+        let text = String::from_utf8(assertion.client_data).expect("text");
+        assert!(text.contains(from), "{from} in {text}");
+        assertion.client_data = text.replace(from, to).into_bytes();
+        check(&signed_anew(&cast.passkey, assertion))
+    };
+    let icon = "\"icon\":\"http://localhost:8080";
+    let cases = [
+        ("payment.get", "webauthn.get", "bad-client-data"),
+        ("\"rpId\":\"localhost\"", "\"rpId\":\"evil.example\"", "wrong-rp-id"),
+        ("\"topOrigin\":\"http://localhost:8080\"", "\"topOrigin\":\"https://evil.example\"", "cross-origin"),
+        ("\"origin\":\"http://localhost:8080\"", "\"origin\":\"https://evil.example\"", "wrong-origin"),
+        ("\"crossOrigin\":false", "\"crossOrigin\":true", "cross-origin"),
+        ("\"payeeName\"", "\"payeeOrigin\":\"https://shop.example\",\"payeeName\"", "bad-client-data"),
+        ("\"payeeName\"", "\"payee\"", "bad-client-data"),
+        ("Nodpay 点头付", "A refund to you", "bad-client-data"),
+        ("\"displayName\"", "\"details\":\"A refund\",\"displayName\"", "bad-client-data"),
+        ("Logos\":[]", "Logos\":[{\"url\":\"https://bank.example/logo.png\",\"label\":\"Bank\"}]", "bad-client-data"),
+        (icon, "\"icon\":\"https://evil.example", "bad-client-data"),
+        (icon, "\"icon\":\"http://localhost:80801", "bad-client-data"),
+        ("\"value\":\"", "\"value\":\"0", "other-payment-shown"),
+    ];
+    for (from, to, code) in cases {
+        assert_eq!(bent(from, to), Some(code), "{to}");
+    }
+    // Where only decisions are shown, nothing else is signed that way.
+    let entry = cast.next_entry_by(&cast.passkey, START, Entry::EndMandate(MandateId::from_bytes([1; 16])));
+    let mut assertion = cast.passkey.assert_bytes(AssertionKind::Log, serde_json::to_vec(&entry).expect("serialises"));
+    let payment = cast.passkey.assert_shown(&decision, (name, total));
+    let (asked, mine) =
+        (challenge(AssertionKind::Log, &assertion.payload), challenge(AssertionKind::Decision, &payment.payload));
+    let text = String::from_utf8(payment.client_data).expect("text");
+    assertion.client_data = text.replace(&mine.to_string(), &asked.to_string()).into_bytes();
+    let refused = book.assertion(AssertionKind::Log, &signed_anew(&cast.passkey, assertion));
+    assert_eq!(refused.map_err(|error| error.code()).err(), Some("bad-client-data"));
+}
+
+#[test]
+fn whoever_enrolled_for_shown_payments_approves_no_other_way() {
+    let mut cast = Cast::default();
+    let (founder, mut second) = (Cast::default().passkey, SoftPasskey::new(201, rp()));
+    second.guardian.shown_payments = true;
+    let came = START.plus_ms(-20 * 60_000);
+    let counts_from = came.plus_ms(GUARDIAN_COOLING_OFF_MS);
+    cast.append_by(&founder, came, Entry::AddGuardian(NewGuardian { guardian: second.guardian.clone(), counts_from }));
+    let (book, bill) = (cast.book(), cast.bill(1));
+    let order = cast.order(&bill, 1);
+    let said = |verdict| {
+        let mut decision = cast.decision_payload(&order, &bill, None, &[], verdict);
+        decision.guardian = second.guardian.guardian;
+        decision.credential = second.guardian.credential.clone();
+        decision
+    };
+    let check = |wire: &str| {
+        verify_decision(wire, &book, &order, &bill, None, &cast.certificate).map_err(|error| error.code()).err()
+    };
+    let approval = said(Verdict::Approve);
+    assert_eq!(check(&second.assert(AssertionKind::Decision, &approval)), Some("payment-not-shown"));
+    let payment = (cast.certificate.name.as_str(), approval.total);
+    assert_eq!(check(&second.assert_shown(&approval, payment).to_wire()), None);
+    assert_eq!(check(&second.assert(AssertionKind::Decision, &said(Verdict::Refuse))), None, "refusing pays nothing");
 }
 
 #[test]
@@ -329,7 +422,8 @@ fn every_bent_payment_is_refused_for_its_own_reason() {
     }
     let refusal = cast.decision_payload(&story.order, &story.bill, None, &[], Verdict::Refuse);
     let wire = cast.sign_decision(&refusal);
-    let (refusal, terms, _) = verify_decision(&wire, &book, &story.order, &story.bill, None).expect("a refusal");
+    let (refusal, terms, _) =
+        verify_decision(&wire, &book, &story.order, &story.bill, None, &cast.certificate).expect("a refusal");
     assert_eq!(terms, None);
     let payment = cast.payment(&story.order, &refusal);
     let refused = verify_payment(payment.wire(), &book, &story.order, &refusal);
@@ -433,7 +527,11 @@ fn one_changed_character_breaks_any_message() {
     let messages: [(&str, &str, Check<'_>); 6] = [
         ("bill", story.bill.wire(), Box::new(|w| verify_bill(w, &cast.certificate).is_ok())),
         ("order", story.order.wire(), Box::new(|w| verify_order(w, &book, cast.watch, &story.bill).is_ok())),
-        ("decision", decision.wire(), Box::new(|w| verify_decision(w, &book, &story.order, &story.bill, None).is_ok())),
+        (
+            "decision",
+            decision.wire(),
+            Box::new(|w| verify_decision(w, &book, &story.order, &story.bill, None, &cast.certificate).is_ok()),
+        ),
         (
             "payment",
             story.payment.as_ref().expect("paid").wire(),
@@ -760,13 +858,22 @@ fn evidence_of_refusals_and_requotes_checks_too() {
     let order = cast.order(&bill, 4);
     let refusal = cast.decision_payload(&order, &bill, None, &[], Verdict::Refuse);
     let wire = cast.sign_decision(&refusal);
-    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None).expect("sound");
+    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None, &cast.certificate).expect("sound");
     let mut outcome = cast.outcome_payload(&order, OutcomeKind::Refused, bill.total());
     outcome.decision = Some(decision.digest());
     let outcome = cast.sign_outcome(outcome);
     let result = cast.result(&order, &outcome);
-    let story =
-        Story { bill, requote: None, order, decision: Some(decision), cancel: None, payment: None, outcome, result };
+    let story = Story {
+        bill,
+        requote: None,
+        order,
+        decision: Some(decision),
+        first: None,
+        cancel: None,
+        payment: None,
+        outcome,
+        result,
+    };
     let file = cast.evidence(&story).to_file().expect("serialises");
     let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).expect("sound");
     assert_eq!((report.outcome, report.total), (OutcomeKind::Refused, cny(3650)));
@@ -914,7 +1021,8 @@ fn a_mandate_refuses_for_the_reason_it_has() {
     (outcome.mandate, outcome.rule) = (Some(entry), Some(Why::Hour));
     let outcome = cast.sign_outcome(outcome);
     let result = cast.result(&order, &outcome);
-    let story = Story { bill, requote: None, order, decision: None, cancel: None, payment: None, outcome, result };
+    let story =
+        Story { bill, requote: None, order, decision: None, first: None, cancel: None, payment: None, outcome, result };
     let (file, anchor) = files(&cast, &story);
     match verify_evidence(file.as_bytes(), anchor.as_bytes()) {
         Err(EvidenceError::Broken { link, .. }) => assert_eq!(link, "mandate"),
@@ -955,7 +1063,8 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
     decision.guardian = second.guardian.guardian;
     decision.credential = second.guardian.credential.clone();
     let wire = second.assert(AssertionKind::Decision, &decision);
-    let (verified, ..) = verify_decision(&wire, &book, &order, &bill, None).expect("they answer at once");
+    let (verified, ..) =
+        verify_decision(&wire, &book, &order, &bill, None, &cast.certificate).expect("they answer at once");
 
     // Nobody decides by a log that does not know them yet.
     let mut earlier = cast.order_payload(&bill, 1);
@@ -965,7 +1074,7 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
     bent.order = earlier.digest();
     bent.log_head = before;
     let bent = second.assert(AssertionKind::Decision, &bent);
-    let refused = verify_decision(&bent, &book, &earlier, &bill, None);
+    let refused = verify_decision(&bent, &book, &earlier, &bill, None, &cast.certificate);
     assert_eq!(refused.map_err(|error| error.code()).err(), Some("revoked-guardian"));
 
     let payment = cast.payment(&order, &verified);
@@ -980,6 +1089,7 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
         requote: None,
         order,
         decision: Some(verified),
+        first: None,
         cancel: None,
         payment: Some(payment),
         outcome,
@@ -1005,4 +1115,103 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
     assert!(report.story.iter().all(|step| !step.who.contains("admitted")), "{report:?}");
     anchor.guardians.remove(0);
     assert!(check(&anchor).is_err(), "the founder is not in the anchor");
+}
+
+/// Above the household's amount one nod pays nothing, nor does a rule; two must be two persons', who count, over the same.
+#[test]
+fn two_nods_are_two_persons_over_the_same() {
+    let mut cast = Cast::default();
+    let rules = HouseRules { two_nods_above: Some(cny(3_000)), ..HouseRules::default() };
+    let second = cast.add_second(rules);
+    let story = cast.nodded_story(cast.bill(1), 1, &second);
+    let (book, order, bill) = (cast.book(), &story.order, &story.bill);
+    let (decision, first) = (story.decision.as_ref().expect("decided"), story.first.as_ref().expect("two"));
+    let nods = |decision: &Verified<Decision>, first: Option<&str>| {
+        verify_first_nod(decision, first, &book, order, bill, None, &cast.certificate)
+            .map_err(|error| error.code())
+            .err()
+    };
+    assert_eq!(nods(decision, Some(first.wire())), None);
+    assert_eq!(nods(decision, None), Some("bad-first-nod"), "it is not there");
+    assert_eq!(nods(first, Some(first.wire())), Some("bad-first-nod"), "nobody named it");
+    assert_eq!(nods(decision, Some(decision.wire())), Some("bad-first-nod"), "itself");
+
+    let bent = |bend: &dyn Fn(&mut Decision)| {
+        let [_, mut two] = cast.two_nods(order, bill, &second);
+        bend(&mut two);
+        let wire = second.assert(AssertionKind::Decision, &two);
+        let (two, ..) =
+            verify_decision(&wire, &book, order, bill, None, &cast.certificate).expect("a decision of its own");
+        nods(&two, Some(first.wire()))
+    };
+    let struck = [line_id("3")];
+    let total = bill.terms(&struck, None).expect("strikes").total;
+    assert_eq!(bent(&|two| (two.struck, two.total) = (struck.to_vec(), total)), Some("bad-first-nod"));
+    assert_eq!(bent(&|two| two.first = Some(some_digest(1))), Some("bad-first-nod"));
+    let early = |two: &mut Decision| {
+        let before = book.member(two.guardian).expect("there").counts_from.plus_ms(-1);
+        (two.at, two.pay_by) = (before, before.plus_ms(1));
+    };
+    assert_eq!(bent(&early), Some("guardian-not-counting"));
+    let [_, mut own] = cast.two_nods(order, bill, &second);
+    own.guardian = cast.passkey.guardian.guardian;
+    own.credential = cast.passkey.guardian.credential.clone();
+    let (own, ..) =
+        verify_decision(&cast.sign_decision(&own), &book, order, bill, None, &cast.certificate).expect("a decision");
+    assert_eq!(nods(&own, Some(first.wire())), Some("bad-log-entry"), "one person twice");
+    let mut refusal = cast.decision_payload(order, bill, None, &[], Verdict::Refuse);
+    refusal.first = Some(first.digest());
+    let refused = verify_decision(&cast.sign_decision(&refusal), &book, order, bill, None, &cast.certificate);
+    assert_eq!(refused.map_err(|error| error.code()).err(), Some("bad-first-nod"));
+
+    // One nod is not enough, from the entry on that says so.
+    let payment = cast.payment(order, first);
+    let refused = verify_payment(payment.wire(), &book, order, first);
+    assert_eq!(refused.map_err(|error| error.code()).err(), Some("needs-two-nods"));
+    verify_payment(story.payment.as_ref().expect("paid").wire(), &book, order, decision).expect("two are");
+    let below = cast.paid_story(cast.bill(2), 2, &struck);
+    assert!(below.payment.is_some(), "below the amount one is enough");
+
+    // Evidence holds both, or is not believed.
+    let anchor = cast.anchor().to_file().expect("serialises");
+    let check = |story: &Story| {
+        let file = cast.evidence(story).to_file().expect("serialises");
+        verify_evidence(file.as_bytes(), anchor.as_bytes())
+    };
+    let report = check(&story).expect("sound");
+    assert!(report.story.iter().any(|step| step.what.ends_with("as the first of two")), "{report:?}");
+    for wrong in [Story { first: None, ..story.clone() }, Story { first: story.decision.clone(), ..story.clone() }] {
+        assert!(matches!(check(&wrong), Err(EvidenceError::Broken { link: "first nod", .. })));
+    }
+    let single = Story { decision: Some(first.clone()), first: None, payment: Some(payment), ..story.clone() };
+    assert!(matches!(check(&single), Err(EvidenceError::Broken { link: "payment", .. })));
+}
+
+/// No rule pays what two must nod to, nor more than the caps of the whole household, whatever was spent.
+#[test]
+fn the_household_bounds_its_rules() {
+    for (above, per_day, code) in [
+        (None, None, None),
+        (Some(3_649), None, Some("outside-mandate")),
+        (None, Some(3_649), Some("outside-mandate")),
+        (Some(3_650), Some(3_650), None),
+    ] {
+        let mut cast = Cast::default();
+        cast.append(Entry::SetMandate(Box::new(cast.snacks())));
+        let entry = cast.book().head();
+        let caps = per_day.map(|minor| HouseCaps {
+            utc_minutes: 480,
+            per_day: Some(cny(minor)),
+            per_week: None,
+            per_month: None,
+        });
+        cast.add_second(HouseRules { two_nods_above: above.map(cny), caps, newcomers: None });
+        let bill = cast.bill(1);
+        assert_eq!(bill.total(), cny(3_650));
+        let order = cast.order(&bill, 1);
+        let payment = cast.mandate_payment_payload(&order, &bill, entry);
+        let payment = sign(Kind::Payment, payment, &cast.watch_key).expect("signs");
+        let said = verify_mandate_payment(payment.wire(), &cast.book(), &order, &bill, &cast.certificate);
+        assert_eq!(said.map_err(|error| error.code()).err(), code, "{above:?} {per_day:?}");
+    }
 }

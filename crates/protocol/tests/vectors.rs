@@ -1,10 +1,14 @@
 //! `docs/vectors.json`: one signed message of each kind, and forgeries with the code each is refused with. Other
 //! implementations (the phone page is one) check themselves against it. `UPDATE_VECTORS=1` writes it anew.
 
+// One JSON value of so many messages.
+#![recursion_limit = "256"]
+
 use nodpay_core::{
-    Adjustment, AdjustmentKind, Amount, Choice, Country, Currency, Digest, Entry, GUARDIAN_COOLING_OFF_MS, Mandate,
-    MerchantId, NewGuardian, Nonce, Outside, PinCommand, PinConsent, PinState, Place, RecoveryKeys, Reduction, Text,
-    Unfreeze, V1, Verdict, WatchSession, Weekday, Why, Window,
+    Adjustment, AdjustmentKind, Amount, Choice, Country, Currency, Digest, Entry, GUARDIAN_COOLING_OFF_MS, HouseCaps,
+    HouseRules, LineId, Mandate, MerchantId, NewGuardian, NewWatchCap, Newcomers, Nonce, Order, Outside, PinCommand,
+    PinConsent, PinState, Place, RecoveryKeys, Reduction, Suggestion, Text, Unfreeze, V1, Verdict, WatchSession,
+    Weekday, Why, Window,
 };
 use nodpay_protocol::{
     AssertionKind, GuardianClaim, Kind, RecoveryCode, Signer as _, challenge, check_digits, sign, sign_request,
@@ -15,6 +19,8 @@ use serde_json::{Value, json};
 
 /// A printed code of another system: PayNow in its layout, with an amount.
 const FIXED_CODE: &str = "00020101021126340009SG.PAYNOW010120212201403121W0352045411530315654038.55802SG5907Łakocie6009Singapore62090505MENSA6304085C";
+
+const DAY_MS: i64 = GUARDIAN_COOLING_OFF_MS;
 
 /// The same household with a second guardian: one entry of each kind at least, and what is refused after the last.
 struct Guardians {
@@ -220,7 +226,30 @@ fn vectors() -> Value {
 
     let refusal = cast.decision_payload(&story.order, &story.bill, None, &[], Verdict::Refuse);
     let refusal = cast.sign_decision(&refusal);
-    let (refusal, ..) = verify_decision(&refusal, &cast.book(), &story.order, &story.bill, None).expect("sound");
+    let (refusal, ..) =
+        verify_decision(&refusal, &cast.book(), &story.order, &story.bill, None, &cast.certificate).expect("sound");
+
+    let (payee, approved) = (cast.certificate.name.as_str(), nodpay_core::Decision::clone(decision));
+    let shown = cast.passkey.assert_shown(&approved, (payee, approved.total)).to_wire();
+    let (shown, ..) =
+        verify_decision(&shown, &cast.book(), &story.order, &story.bill, None, &cast.certificate).expect("sound");
+    let shown_otherwise = cast.passkey.assert_shown(&approved, (payee, cny(1))).to_wire();
+
+    // A guardian refused with a suggestion, and the wearer asked again for just that.
+    let suggested = cast.refused_order(story.bill.clone(), cast.order(&story.bill, 8), Some(cast.only(&["1", "2"])));
+    let without = cast.only(&["1", "2"]).without(&suggested.bill, &[]).expect("whole lines");
+    let again = Order { without: without.clone(), ..cast.order_payload(&story.bill, 9) };
+    let again = cast.paid_order(story.bill.clone(), cast.sign_order(again), &without);
+    let bent_order = |without: Vec<LineId>| {
+        let order = Order { without, ..cast.order_payload(&story.bill, 9) };
+        cast.sign_order(order).wire().to_owned()
+    };
+    let bent_refusal = |verdict, suggest| {
+        let mut decision = cast.decision_payload(&story.order, &story.bill, None, &[], verdict);
+        decision.suggest = Some(suggest);
+        cast.sign_decision(&decision)
+    };
+    let more = cast.decision_payload(&again.order, &again.bill, None, &without[1..], Verdict::Approve);
 
     let mut wrong_total = cast.decision_payload(&story.order, &story.bill, None, &struck, Verdict::Approve);
     wrong_total.total = cny(1);
@@ -292,6 +321,39 @@ fn vectors() -> Value {
     };
     let other_why = outcome(Why::Shop);
 
+    // And one with a second guardian, where two must nod; what one of them alone does about deciding.
+    let mut both_nod = Cast::default();
+    let caps = HouseCaps { utc_minutes: 480, per_day: Some(cny(9_000)), per_week: None, per_month: Some(cny(50_000)) };
+    let newcomers = Newcomers { watch_ms: 3 * DAY_MS, per_payment: Some(cny(5_000)), guardian_ms: 7 * DAY_MS };
+    let rules = HouseRules { two_nods_above: Some(cny(3_000)), caps: Some(caps), newcomers: Some(newcomers) };
+    let second = both_nod.add_second(rules);
+    let nodded = both_nod.nodded_story(story.bill.clone(), 8, &second);
+    let (nod, first) = (nodded.decision.as_ref().expect("decided"), nodded.first.as_ref().expect("two"));
+    let alone = both_nod.payment(&nodded.order, first);
+    let [own, two] = both_nod.two_nods(&nodded.order, &story.bill, &second);
+    let own = both_nod.sign_decision(&nodpay_core::Decision { first: Some(first.digest()), ..own });
+    let other_lines = nodpay_core::Decision {
+        struck: struck.to_vec(),
+        total: story.bill.terms(&struck, None).expect("strikes").total,
+        ..two.clone()
+    };
+    let other_lines = second.assert(AssertionKind::Decision, &other_lines);
+    let of_refusal = nodpay_core::Decision { verdict: Verdict::Refuse, ..two };
+    let of_refusal = second.assert(AssertionKind::Decision, &of_refusal);
+    let later_entry = |entry: Entry| {
+        let at = START.plus_ms(2 * DAY_MS);
+        second.assert(AssertionKind::Log, &both_nod.next_entry_by(&second, at, entry))
+    };
+    let looser_house = |bend: &dyn Fn(&mut HouseRules)| {
+        let mut looser = rules;
+        bend(&mut looser);
+        later_entry(Entry::SetHouseRules(looser))
+    };
+    let mut short = both_nod.enrolled_watch();
+    short.watch = nodpay_core::WatchId::from_bytes([77; 16]);
+    short.key = key(77).public_key();
+    short.new_watch_cap = NewWatchCap { until: START.plus_ms(5 * DAY_MS - 1), per_payment: cny(5_000) };
+
     let message = |wire: &str, digest: String| json!({ "wire": wire, "digest": digest });
     json!({
         "about": "Nodpay protocol version 1: one message of each kind. See PROTOCOL.md.",
@@ -317,7 +379,16 @@ fn vectors() -> Value {
             "bill": message(story.bill.wire(), story.bill.digest().to_string()),
             "order": message(story.order.wire(), story.order.digest().to_string()),
             "decision": message(decision.wire(), decision.digest().to_string()),
+            "shown-decision": message(shown.wire(), shown.digest().to_string()),
             "refusal": message(refusal.wire(), refusal.digest().to_string()),
+            "suggesting-order": message(suggested.order.wire(), suggested.order.digest().to_string()),
+            "suggestion": message(
+                suggested.decision.as_ref().expect("decided").wire(),
+                suggested.decision.as_ref().expect("decided").digest().to_string()),
+            "again-order": message(again.order.wire(), again.order.digest().to_string()),
+            "again-decision": message(
+                again.decision.as_ref().expect("decided").wire(),
+                again.decision.as_ref().expect("decided").digest().to_string()),
             "payment": message(payment.wire(), payment.digest().to_string()),
             "cancel": message(cast.cancel(&story.order).wire(), cast.cancel(&story.order).digest().to_string()),
             "outcome": message(story.outcome.wire(), story.outcome.digest().to_string()),
@@ -337,6 +408,13 @@ fn vectors() -> Value {
             "mandate-outcome": message(allowed.outcome.wire(), allowed.outcome.digest().to_string()),
             "mandate-refused-order": message(early.order.wire(), early.order.digest().to_string()),
             "mandate-refusal": message(early.outcome.wire(), early.outcome.digest().to_string()),
+            "nods-log": both_nod.log[cast.log.len()..],
+            "nods-order": message(nodded.order.wire(), nodded.order.digest().to_string()),
+            "first-nod": message(first.wire(), first.digest().to_string()),
+            "second-nod": message(nod.wire(), nod.digest().to_string()),
+            "nods-payment": message(
+                nodded.payment.as_ref().expect("paid").wire(), nodded.payment.as_ref().expect("paid").digest().to_string()),
+            "nods-outcome": message(nodded.outcome.wire(), nodded.outcome.digest().to_string()),
             "pin-report": message(report.wire(), report.digest().to_string()),
             "static-bill": message(static_story.bill.wire(), static_story.bill.digest().to_string()),
             "static-order": message(static_story.order.wire(), static_story.order.digest().to_string()),
@@ -390,11 +468,43 @@ fn vectors() -> Value {
             { "as": "mandate-payment", "why": "of an order outside of the rule's hours", "code": "outside-mandate",
               "order": early.order.wire(), "wire": at_noon },
             { "as": "mandate-refusal", "why": "the rule has another reason", "code": "outside-mandate", "wire": other_why },
+            { "as": "nods-payment", "why": "one nod where two are needed", "code": "needs-two-nods", "decision": first.wire(), "wire": alone.wire() },
+            { "as": "second-nod", "why": "the same person", "code": "bad-log-entry", "wire": own },
+            { "as": "second-nod", "why": "over other lines", "code": "bad-first-nod", "wire": other_lines },
+            { "as": "second-nod", "why": "a refusal that seconds", "code": "bad-first-nod", "wire": of_refusal },
+            { "as": "nods-entry", "why": "more without a second nod", "code": "needs-two-guardians",
+              "wire": looser_house(&|rules| rules.two_nods_above = Some(cny(3_001))) },
+            { "as": "nods-entry", "why": "a higher cap of the household", "code": "needs-two-guardians",
+              "wire": looser_house(&|rules| rules.caps = Some(HouseCaps { per_day: Some(cny(9_001)), ..caps })) },
+            { "as": "nods-entry", "why": "another midnight", "code": "needs-two-guardians",
+              "wire": looser_house(&|rules| rules.caps = Some(HouseCaps { utc_minutes: 0, ..caps })) },
+            { "as": "nods-entry", "why": "newcomers kept short for less long", "code": "needs-two-guardians",
+              "wire": looser_house(&|rules| rules.newcomers = None) },
+            { "as": "nods-entry", "why": "newcomers kept short for longer than a month", "code": "bad-log-entry",
+              "wire": looser_house(&|rules| rules.newcomers = Some(Newcomers { guardian_ms: 31 * DAY_MS, ..newcomers })) },
+            { "as": "nods-entry", "why": "a new watch that is not kept short for long enough", "code": "bad-log-entry",
+              "wire": later_entry(Entry::EnrolWatch(short)) },
             { "as": "decision", "why": "another total", "code": "wrong-total", "wire": cast.sign_decision(&wrong_total) },
+            { "as": "decision", "why": "the browser showed another total", "code": "other-payment-shown", "wire": shown_otherwise },
+            { "as": "decision", "why": "a suggestion with an approval", "code": "bad-suggestion",
+              "wire": bent_refusal(Verdict::Approve, cast.less_milk()) },
+            { "as": "decision", "why": "a suggestion of nothing", "code": "bad-suggestion",
+              "wire": bent_refusal(Verdict::Refuse, Suggestion::default()) },
+            { "as": "decision", "why": "a suggestion of all that was asked for", "code": "bad-suggestion",
+              "wire": bent_refusal(Verdict::Refuse, cast.only(&["1", "2", "3", "4", "5"])) },
+            { "as": "decision", "why": "a suggestion of more money than was asked for", "code": "bad-suggestion",
+              "wire": bent_refusal(Verdict::Refuse, Suggestion { up_to: Some(cny(3_650)), ..Suggestion::default() }) },
+            { "as": "order", "why": "every line is left out", "code": "everything-struck",
+              "wire": bent_order(["1", "2", "3", "4", "5"].map(line_id).to_vec()) },
+            { "as": "order", "why": "a line left out that is not on the bill", "code": "line-not-there",
+              "wire": bent_order(vec![line_id("9")]) },
+            { "as": "again-decision", "why": "a line is approved that was not asked for", "code": "bad-strike",
+              "wire": cast.sign_decision(&more) },
             { "as": "outcome", "why": "signed by the watch", "code": "bad-signature",
               "wire": sign(Kind::Outcome, nodpay_core::Outcome::clone(&story.outcome), &cast.watch_key).expect("signs").wire() },
         ],
         "evidence": cast.evidence(&story).to_file().expect("serialises"),
+        "nods-evidence": both_nod.evidence(&nodded).to_file().expect("serialises"),
         "mandate-evidence": ruled.evidence(&allowed).to_file().expect("serialises"),
         "anchor": cast.anchor().to_file().expect("serialises"),
     })

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use nodpay_core::{
-    Amount, BillId, CodeText, Country, Currency, Digest, Mcc, MerchantCertificate, MerchantId, Minor,
+    Amount, BillId, CodeText, Country, Currency, Digest, HouseholdId, Mcc, MerchantCertificate, MerchantId, Minor,
     OutcomeCertificate, ScheduleId, Text, Timestamp, TransferId,
 };
 use nodpay_protocol::code::{self, CodeError};
@@ -310,4 +310,17 @@ pub async fn refund(
 ) -> Result<RefundRow, AdminError> {
     let merchant = store.bill(bill).await?.ok_or(StoreError::BillUnknown)?.merchant;
     Ok(store.refund(Refund { merchant, bill, refund, amount, reason }, now).await?)
+}
+
+/// A household by its id, or by the reference that a guardian wrote on a transfer.
+///
+/// # Errors
+/// When it is neither, or nobody's.
+pub async fn household_named(store: &Store, text: &str) -> Result<HouseholdId, StoreError> {
+    let range = match text.parse::<HouseholdId>() {
+        Ok(id) => Some((id, id)),
+        Err(_) => crate::reference::range(text),
+    };
+    let (first, last) = range.ok_or(StoreError::HouseholdUnknown)?;
+    store.household_between(first, last).await?.ok_or(StoreError::HouseholdUnknown)
 }

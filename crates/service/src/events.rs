@@ -8,7 +8,7 @@
 //! Bounds: [`MAX_STREAMS`] altogether; a household, watch or merchant has its own few, and a new stream there ends the
 //! oldest (a device that lost its network would otherwise lock itself out).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -18,14 +18,14 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
-use nodpay_core::{GuardianId, HouseholdId, MerchantId, Timestamp, WatchId};
+use nodpay_core::{HouseholdId, MerchantId, SessionId, Timestamp, WatchId};
 use nodpay_store::Topic;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{oneshot, watch};
 
 use crate::App;
 use crate::problem::ApiError;
-use crate::sessions::Standing;
+use crate::sessions::{GuardianSession, Standing};
 use nodpay_store::recent::lock;
 
 /// A comment is sent when nothing else was for this long, so that both sides notice a dead connection.
@@ -220,11 +220,11 @@ pub(crate) fn resume_from(headers: &HeaderMap, after: Option<u64>) -> Result<Opt
 }
 
 /// The response that sends `audience`'s events after `after`; from now on when that is `None`.
-/// `guardian` is who follows a household's: the stream ends with their time.
+/// `session` is who follows a household's: the stream ends with their time, and when they are signed out.
 pub(crate) async fn stream(
     app: App,
     audience: Audience,
-    guardian: Option<GuardianId>,
+    session: Option<GuardianSession>,
     after: Option<u64>,
 ) -> Result<Response, ApiError> {
     let (id, ended) = app.hub().open(audience)?;
@@ -242,9 +242,11 @@ pub(crate) async fn stream(
         since,
         told_to_return: false,
         standing: Standing::Pending,
-        guardian,
+        session,
+        known: BTreeSet::new(),
         leaves: None,
     };
+    follower.look_at_sessions().await?;
     follower.look_when_they_leave().await?;
     let app = &follower.registration.app;
     let newest = crate::api::compose::newest(app, audience).await?;
@@ -280,19 +282,34 @@ struct Follower {
     /// Of the watch that follows, when its log was last seen to change.
     standing: Standing,
     /// Who follows, where that is a guardian.
-    guardian: Option<GuardianId>,
+    session: Option<GuardianSession>,
+    /// The guardian's sessions, when they were last looked at.
+    known: BTreeSet<SessionId>,
     /// When their time ends, by the log as it was last seen to change.
     leaves: Option<Timestamp>,
 }
 
 impl Follower {
     async fn look_when_they_leave(&mut self) -> Result<(), ApiError> {
-        let Registration { app, audience, .. } = &self.registration;
-        if let (Some(guardian), Audience::Guardian(household)) = (self.guardian, audience) {
-            let book = crate::households::book(app, *household).await?;
-            self.leaves = book.member(guardian).and_then(|member| member.leaving).map(|leaving| leaving.at);
+        if let Some(session) = self.session {
+            let book = crate::households::book(&self.registration.app, session.household).await?;
+            self.leaves = book.member(session.guardian).and_then(|member| member.leaving).map(|leaving| leaving.at);
         }
         Ok(())
+    }
+
+    /// Whether the guardian has signed in elsewhere since the last look. Signed out here, they hear no more: an error.
+    async fn look_at_sessions(&mut self) -> Result<bool, ApiError> {
+        let Some(session) = self.session else { return Ok(false) };
+        let app = &self.registration.app;
+        let rows = app.store().sessions(session.household, session.guardian, app.now()).await?;
+        let now: BTreeSet<SessionId> = rows.into_iter().map(|row| row.session).collect();
+        if !now.contains(&session.session) {
+            return Err(ApiError::NoGuardian);
+        }
+        let more = !now.is_subset(&self.known);
+        self.known = now;
+        Ok(more)
     }
 
     /// The next event, a heartbeat after a while without one, or `None` when the stream ends.
@@ -324,7 +341,7 @@ impl Follower {
                     () = tokio::time::sleep(HEARTBEAT) => {
                         // A replica may have died between a commit and its announcement.
                         self.behind = app.store().is_shared();
-                        return Some(Event::default().comment(""));
+                        return self.look_at_sessions().await.ok().map(heartbeat);
                     }
                     _ = &mut self.ended => return None,
                     () = app.leaving() => return self.farewell(),
@@ -340,6 +357,10 @@ impl Follower {
                     let log_changed = self.ready.iter().any(|sent| sent.kind == "log");
                     if log_changed && self.look_when_they_leave().await.is_err() {
                         return None;
+                    }
+                    // Woken by something else than an event.
+                    if self.ready.is_empty() && self.look_at_sessions().await.ok()? {
+                        return Some(heartbeat(true));
                     }
                 }
                 Err(error) => {
@@ -357,6 +378,11 @@ impl Follower {
         let spread = u32::try_from(self.registration.id % RETURN_STEPS).unwrap_or(0);
         Some(Event::default().comment("stopping").retry(RETURN_AFTER * (1 + spread)))
     }
+}
+
+/// What a client hears when nothing happened, or that its guardian signed in elsewhere, which is no numbered event.
+fn heartbeat(elsewhere: bool) -> Event {
+    if elsewhere { Event::default().event("session").data("{}") } else { Event::default().comment("") }
 }
 
 /// Takes a stream out of the books when its connection is gone.

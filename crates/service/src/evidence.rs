@@ -1,8 +1,8 @@
 //! Evidence files out of what the store keeps, and the proof that all of them hold.
 
-use nodpay_core::{HouseholdId, OutcomeCertificate, V1};
+use nodpay_core::{Decision, HouseholdId, OutcomeCertificate, V1};
 use nodpay_protocol::{
-    Anchor, AnchorGuardian, Evidence, LogBook, RelyingParty, Verified, signed_outcome, verify_evidence,
+    Anchor, AnchorGuardian, Assertion, Evidence, LogBook, RelyingParty, Verified, signed_outcome, verify_evidence,
     verify_outcome_certificate,
 };
 use nodpay_store::{
@@ -19,6 +19,7 @@ pub(crate) fn assemble(
     let row = parts.order;
     let outcome = row.outcome.ok_or(StoreError::OrderNotEnded)?;
     let wire = |message: Option<Message>| message.map(|message| message.wire);
+    let names_first = row.decision.as_ref().is_some_and(|decision| names_first(&decision.wire));
     Ok(Evidence {
         v: V1,
         merchant_certificate: row.merchant_certificate.wire,
@@ -29,11 +30,19 @@ pub(crate) fn assemble(
         requote: row.requote.map(|requote| requote.message.wire),
         order: row.message.wire,
         decision: wire(row.decision),
+        first: wire(row.first).filter(|_| names_first),
         cancel: wire(row.cancel),
         payment: wire(row.payment),
         outcome: outcome.message.wire,
         result: wire(row.result),
     })
+}
+
+/// A refusal names no other guardian's approval, though there may have been one.
+fn names_first(decision: &str) -> bool {
+    let assertion = Assertion::parse(decision).ok();
+    let said = assertion.and_then(|assertion| serde_json::from_slice::<Decision>(&assertion.payload).ok());
+    said.is_some_and(|decision| decision.first.is_some())
 }
 
 /// Verifies the evidence of every ended order, as a stranger would who trusts the root key and each household's own log, and
@@ -68,7 +77,7 @@ pub async fn check_evidence(
 }
 
 /// The keys that the household's log names, as an anchor file; what is wrong with the log.
-async fn anchor(
+pub(crate) async fn anchor(
     store: &Store,
     keys: &ServiceKeys,
     relying_party: &RelyingParty,
@@ -76,6 +85,7 @@ async fn anchor(
 ) -> Result<Result<String, String>, StoreError> {
     let log = store.log(household, 0).await?;
     let rules = store.mandate_entries(household).await?;
+    let house_rules = store.household(household).await?.map(|row| row.house_rules);
     let book = || {
         let (founding, rest) = log.split_first().ok_or("it is empty")?;
         let mut book = LogBook::found(&founding.wire, Some(founding.digest), relying_party.clone())
@@ -85,6 +95,9 @@ async fn anchor(
         }
         if rules != book.mandates().map(|standing| standing.entry).collect::<Vec<_>>() {
             return Err("the rules that payments are judged by are not those of the log".to_owned());
+        }
+        if house_rules != Some(book.house_rules(u64::MAX)) {
+            return Err("the household's rules of deciding are not those of the log".to_owned());
         }
         let guardians = book.guardians().map(|guardian| AnchorGuardian {
             guardian: guardian.guardian,

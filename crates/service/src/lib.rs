@@ -11,10 +11,13 @@
 
 pub mod admin;
 mod api;
+mod archive;
 mod clock;
 mod config;
+mod device;
 mod events;
 mod evidence;
+mod export;
 mod extract;
 mod households;
 mod jobs;
@@ -24,7 +27,9 @@ mod metrics;
 mod problem;
 mod push;
 pub mod rails;
+pub mod reference;
 mod secrets;
+mod seeing;
 mod sessions;
 pub mod statement;
 mod tls;
@@ -38,7 +43,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, COOKIE, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Version};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -59,7 +64,10 @@ pub use keys::{
 };
 pub use problem::{ApiError, ProofError};
 pub use secrets::RandomError;
-pub use sessions::{GUARDIAN_COOKIE, SESSION_LIFE_MS, TILL_COOKIE};
+pub use sessions::{
+    GRACE_MS, GUARDIAN_COOKIE, ROTATE_AFTER_MS, SESSION_IDLE_MS, SESSION_LIFE_MS, TILL_COOKIE, TILL_LIFE_MS,
+    cookie_name,
+};
 
 use crate::problem::ApiError as Error;
 use crate::rails::{RailError, Rails};
@@ -75,7 +83,7 @@ const NOTICE_TIME: Duration = Duration::from_secs(3);
 /// Requests that run when the service stops listening have this long to end.
 const STOP_TIME: Duration = Duration::from_secs(10);
 /// What browsers ask for and must not keep. Watches pay for every byte and keep nothing by themselves.
-const PRIVATE: [&str; 2] = ["/api/guardian", "/api/merchant"];
+const PRIVATE: [&str; 3] = ["/api/guardian", "/api/merchant", "/app/month"];
 /// The longest a bill may ask to be valid.
 const MAX_BILL_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
 /// Decisions whose payment is timed.
@@ -353,11 +361,15 @@ fn finish(app: App, more: Router<App>) -> Router {
 }
 
 /// Counts and times each request and ends those that take too long.
-async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = method_name(request.method());
     let version = request.version();
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let new_cookie = request.headers().contains_key(COOKIE).then(sessions::NewCookie::default);
+    if let Some(new_cookie) = &new_cookie {
+        request.extensions_mut().insert(new_cookie.clone());
+    }
     let answer = async {
         match read_whole(request).await {
             Ok(request) => next.run(request).await,
@@ -368,6 +380,10 @@ async fn observe(State(app): State<App>, request: Request, next: Next) -> Respon
         Ok(response) => response,
         Err(_) => Error::Timeout.into_response(),
     };
+    // Logging out sets its own.
+    if let Some(cookie) = new_cookie.and_then(|cookie| cookie.take()) {
+        response.headers_mut().entry(SET_COOKIE).or_insert(cookie);
+    }
     if PRIVATE.iter().any(|prefix| route.starts_with(prefix)) {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -445,7 +461,7 @@ pub async fn serve_routes(app: App, routes: Router, listener: TcpListener) -> Re
     // Small answers must leave at once: no Nagle.
     let plain = axum_server::accept::NoDelayAcceptor::new();
     let server = axum_server::from_tcp(listener).map_err(failed)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
-    let routes = routes.into_make_service();
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let served = match tls {
         None => {
             let mut server = server.acceptor(plain);

@@ -23,6 +23,14 @@ const MAX_PROOFS: usize = 240_000;
 /// What is limited, and how much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
+    /// Whatever comes from one address and has proved nothing.
+    Stranger,
+    /// Everything that one guardian asks for.
+    Guardian,
+    /// What takes long: evidence, archives, rules that are tried, statements.
+    Heavy,
+    /// Taking everything of one household along.
+    Archive,
     /// Using one invitation.
     Invitation,
     /// Asking for login challenges: everybody together.
@@ -47,6 +55,11 @@ impl Purpose {
     /// How many at once, and milliseconds until one more is allowed.
     const fn rate(self) -> (u32, i64) {
         match self {
+            // A school's families may share one address.
+            Self::Stranger => (600, 100),
+            Self::Guardian => (1_000, 5),
+            Self::Heavy => (60, 1_000),
+            Self::Archive => (6, 60_000),
             Self::Invitation => (10, 6_000),
             Self::LoginChallenge => (200, 20),
             Self::Login => (10, 3_000),

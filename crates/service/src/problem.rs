@@ -13,6 +13,9 @@ use serde::Serialize;
 use crate::rails::stripe::WebhookError;
 use crate::secrets::RandomError;
 
+/// Said where too much runs at once and nobody knows for how long.
+const RETRY_LATER_MS: i64 = 60_000;
+
 /// Everything that can go wrong with a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -43,6 +46,9 @@ pub enum ApiError {
     /// The body or query is not in its form.
     #[error("the request is not in its form: {0}")]
     Form(String),
+    /// Not a time zone of the IANA database.
+    #[error("{0} is not a time zone as in Europe/Berlin")]
+    TimeZone(String),
     /// Longer than [`crate::MAX_BODY_LEN`].
     #[error("the body is too long")]
     BodyTooLarge,
@@ -221,6 +227,7 @@ impl ApiError {
             Self::Method => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Not that way"),
             Self::MediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Wrong media type"),
             Self::Form(_) => (S::BAD_REQUEST, "malformed-request", "Not understood"),
+            Self::TimeZone(_) => (S::BAD_REQUEST, "time-zone-unknown", "Time zone unknown"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body-too-large", "Too long"),
             Self::ForeignOrigin => (S::FORBIDDEN, "foreign-origin", "Not from here"),
             Self::NoGuardian => (S::UNAUTHORIZED, "not-logged-in", "Not logged in"),
@@ -281,8 +288,9 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::UnknownWatch
         | VerifyError::RevokedWatch
         | VerifyError::DemoKey
+        | VerifyError::PaymentNotShown
         | VerifyError::UserNotVerified => StatusCode::FORBIDDEN,
-        VerifyError::StaleBill => StatusCode::CONFLICT,
+        VerifyError::StaleBill | VerifyError::FirstNod => StatusCode::CONFLICT,
         VerifyError::Signature
         | VerifyError::AuthenticatorData
         | VerifyError::ClientData
@@ -296,6 +304,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::Bill(_)
         | VerifyError::Requote(_)
         | VerifyError::Strike(_)
+        | VerifyError::Suggestion(_)
         | VerifyError::Household(_)
         | VerifyError::OtherHousehold
         | VerifyError::OtherWatch
@@ -307,7 +316,9 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::OtherPayment
         | VerifyError::OtherOutcome
         | VerifyError::WrongTotal
+        | VerifyError::OtherPaymentShown
         | VerifyError::NotApproved
+        | VerifyError::NeedsTwoNods
         | VerifyError::UnknownMandate
         | VerifyError::MandateOver
         | VerifyError::OutsideMandate
@@ -329,6 +340,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         StoreError::HouseholdUnknown
         | StoreError::WatchUnknown
         | StoreError::PairingUnknown
+        | StoreError::SessionUnknown
         | StoreError::MerchantUnknown
         | StoreError::PayeeUnknown
         | StoreError::BillUnknown
@@ -364,6 +376,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::BalanceTooLarge
         | StoreError::RefundTooLarge
         | StoreError::ScheduleTime
+        | StoreError::AwayTime
         | StoreError::TooManySchedules
         | StoreError::TooManyApiKeys => (S::UNPROCESSABLE_ENTITY, "Does not fit"),
         StoreError::HouseholdExists
@@ -390,6 +403,7 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::OrderNotApproved
         | StoreError::AlreadyDecided
         | StoreError::StaleBill
+        | StoreError::FirstNod
         | StoreError::AskExists
         | StoreError::AskClosed
         | StoreError::OrderPaying
@@ -428,7 +442,8 @@ impl IntoResponse for ApiError {
             _ => self.to_string(),
         };
         let now = if let Self::Proof { now, .. } = &self { Some(*now) } else { None };
-        let retry_ms = if let Self::TooManyTries { retry_ms } = &self { Some(*retry_ms) } else { None };
+        let later_ms = (status == StatusCode::TOO_MANY_REQUESTS).then_some(RETRY_LATER_MS);
+        let retry_ms = if let Self::TooManyTries { retry_ms } = &self { Some(*retry_ms) } else { later_ms };
         let status_number = status.as_u16();
         let r#type = format!("urn:nodpay:problem:{code}");
         let first =

@@ -1,15 +1,24 @@
 //! Who is asking: a guardian's or till's session cookie, a merchant's API key, a watch's proof.
 //!
-//! Cookies are 32 random bytes, `HttpOnly`, `SameSite=Strict`, good for 12 hours; whoever uses one for more than
-//! reading must also come from one of our own pages. Guardian and till have cookies of different names, so that both
-//! can be open in one browser.
+//! A cookie holds 32 random bytes, the database their digest. While a session is used its token changes every
+//! [`ROTATE_AFTER_MS`]. The token before it stays good until the new one was shown, because the answer that brought that may
+//! be lost, and [`GRACE_MS`] longer, for requests that were under way; whoever shows it later has a copy, and the session ends.
+//!
+//! Cookies are `HttpOnly`, `SameSite=Strict` (our pages fetch everything themselves, so a link that leads to them from
+//! elsewhere needs none), and on HTTPS `Secure` with the prefix `__Host-`, which no other host and no plain HTTP can set.
+//! Whoever uses one for more than reading must also come from one of our own pages. Guardian and till have cookies of
+//! different names, so that both can be open in one browser.
 
-use axum::extract::FromRequestParts;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
-use nodpay_core::{Digest, GuardianId, HouseholdId, MerchantId, PublicKey, WatchId};
-use nodpay_protocol::verify_request;
-use nodpay_store::{NewSession, PairingState, SessionOf, StoreError, TokenHash};
+use nodpay_core::{Digest, GuardianId, HouseholdId, MerchantId, PublicKey, SessionId, Timestamp, WatchId};
+use nodpay_protocol::{sha256, verify_request};
+use nodpay_store::recent::lock;
+use nodpay_store::{Device, NewSession, NewToken, PairingState, SessionOf, SessionRow, Shown, StoreError};
 
 use crate::App;
 use crate::extract::{OwnPage, Path, bearer, cookie, is_unsafe, text};
@@ -17,33 +26,46 @@ use crate::limits::{ProofRefusal, Purpose};
 use crate::problem::{ApiError, ProofError};
 use crate::secrets::Token;
 
-/// How long a session is good.
-pub const SESSION_LIFE_MS: i64 = 12 * 60 * 60 * 1000;
+/// How long a guardian's session is good without being used: a day.
+pub const SESSION_IDLE_MS: i64 = 24 * 60 * 60 * 1000;
+/// How long it is good at all: two weeks.
+pub const SESSION_LIFE_MS: i64 = 14 * SESSION_IDLE_MS;
+/// How long a till's session is good, used or not: a shop's day.
+pub const TILL_LIFE_MS: i64 = 12 * 60 * 60 * 1000;
+/// A token that is used after this time is changed.
+pub const ROTATE_AFTER_MS: i64 = 10 * 60 * 1000;
+/// How long the token before it is good after the new one was shown: longer than a request may take.
+pub const GRACE_MS: i64 = 30_000;
 
-/// The guardian's cookie.
+/// The guardian's cookie; [`cookie_name`] says how it is called where.
 pub const GUARDIAN_COOKIE: &str = "nodpay_session";
 /// The till's cookie.
 pub const TILL_COOKIE: &str = "nodpay_till";
+
+/// A cookie's whole name.
+#[must_use]
+pub fn cookie_name(name: &'static str, https: bool) -> String {
+    format!("{}{name}", if https { "__Host-" } else { "" })
+}
 
 /// A guardian who is logged in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GuardianSession {
     pub(crate) household: HouseholdId,
     pub(crate) guardian: GuardianId,
-    pub(crate) token: TokenHash,
+    pub(crate) session: SessionId,
 }
 
 impl FromRequestParts<App> for GuardianSession {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let token = session_token(parts, GUARDIAN_COOKIE).ok_or(ApiError::NoGuardian)?;
-        if is_unsafe(&parts.method) {
-            OwnPage::from_request_parts(parts, app).await?;
-        }
-        match app.store().session(token, app.now()).await? {
-            Some(SessionOf::Guardian { household, guardian }) => Ok(Self { household, guardian, token }),
-            Some(SessionOf::Till { .. }) | None => Err(ApiError::NoGuardian),
+        match shown(parts, app, GUARDIAN_COOKIE, ApiError::NoGuardian).await? {
+            SessionRow { of: SessionOf::Guardian { household, guardian }, session, .. } => {
+                limit(app, Purpose::Guardian, Digest::from_bytes(sha256(guardian.as_bytes())))?;
+                Ok(Self { household, guardian, session })
+            }
+            SessionRow { of: SessionOf::Till { .. }, .. } => Err(ApiError::NoGuardian),
         }
     }
 }
@@ -63,48 +85,167 @@ impl FromRequestParts<App> for MerchantSession {
             let merchant = app.store().merchant_by_api_key(key.stored()).await?;
             return merchant.map(|row| Self { merchant: row.merchant }).ok_or(ApiError::NoMerchant);
         }
-        let token = session_token(parts, TILL_COOKIE).ok_or(ApiError::NoMerchant)?;
-        if is_unsafe(&parts.method) {
-            OwnPage::from_request_parts(parts, app).await?;
-        }
-        match app.store().session(token, app.now()).await? {
-            Some(SessionOf::Till { merchant }) => Ok(Self { merchant }),
-            Some(SessionOf::Guardian { .. }) | None => Err(ApiError::NoMerchant),
+        match shown(parts, app, TILL_COOKIE, ApiError::NoMerchant).await? {
+            SessionRow { of: SessionOf::Till { merchant }, .. } => Ok(Self { merchant }),
+            SessionRow { of: SessionOf::Guardian { .. }, .. } => Err(ApiError::NoMerchant),
         }
     }
 }
 
-fn session_token(parts: &Parts, name: &str) -> Option<TokenHash> {
-    cookie(&parts.headers, name)?.parse::<Token>().ok().map(|token| token.stored())
+/// The session whose cookie a request shows. Its token may be changed by that.
+async fn shown(parts: &mut Parts, app: &App, name: &'static str, nobody: ApiError) -> Result<SessionRow, ApiError> {
+    let cookie = cookie(&parts.headers, &cookie_name(name, app.config().is_https()));
+    let Some(token) = cookie.and_then(|cookie| cookie.parse::<Token>().ok()) else { return Err(nobody) };
+    if is_unsafe(&parts.method) {
+        OwnPage::from_request_parts(parts, app).await?;
+    }
+    let now = app.now();
+    let Some(row) = app.store().session(token.stored(), now).await? else { return Err(nobody) };
+    match next(&row, now) {
+        Next::GoOn => {}
+        Next::Confirm => kept(app.store().confirm_session(row.clone(), now.plus_ms(GRACE_MS)).await),
+        Next::Rotate => rotate(parts, app, name, &row, now).await?,
+        Next::End => {
+            tracing::warn!("a session ended: a token of it that had been changed was shown again");
+            app.store().end_session(row.session).await?;
+            return Err(nobody);
+        }
+    }
+    Ok(row)
+}
+
+/// What a session's use leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    /// The newest token has come to its holder.
+    Confirm,
+    /// It is time for another, or the last one got lost.
+    Rotate,
+    /// Somebody has a copy of an old one.
+    End,
+}
+
+fn next(row: &SessionRow, now: Timestamp) -> Next {
+    let age_ms = now.ms_since(row.rotated);
+    match row.shown {
+        Shown::Present { first: true, .. } => Next::Confirm,
+        Shown::Present { .. } if age_ms >= ROTATE_AFTER_MS => Next::Rotate,
+        Shown::Earlier { until: Some(until), .. } if now >= until => Next::End,
+        Shown::Earlier { until: None, .. } if age_ms >= GRACE_MS => Next::Rotate,
+        Shown::Present { .. } | Shown::Earlier { .. } => Next::GoOn,
+    }
+}
+
+async fn rotate(
+    parts: &Parts,
+    app: &App,
+    name: &'static str,
+    row: &SessionRow,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let Some(answer) = parts.extensions.get::<NewCookie>() else { return Ok(()) };
+    let (token, (idle_ms, _)) = (Token::new()?, life_ms(row.of));
+    let to = NewToken { token: token.stored(), expires: now.plus_ms(idle_ms) };
+    match app.store().rotate_session(row.clone(), to, now).await {
+        Ok(true) => answer.set(set_cookie(app, name, &token.to_text(), idle_ms / 1_000)?),
+        // Another request was first, or the database takes nothing in now: the present token goes on.
+        Ok(false) => {}
+        Err(error) => kept(Err(error)),
+    }
+    Ok(())
+}
+
+/// A session that could not be changed is still one.
+fn kept(done: Result<(), StoreError>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "a session's token was not changed");
+    }
+}
+
+/// The cookie that the answer to a request is to set, where its session's token changed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NewCookie(Arc<Mutex<Option<HeaderValue>>>);
+
+impl NewCookie {
+    fn set(&self, cookie: HeaderValue) {
+        *lock(&self.0) = Some(cookie);
+    }
+
+    pub(crate) fn take(&self) -> Option<HeaderValue> {
+        lock(&self.0).take()
+    }
+}
+
+/// Without a use, and at all.
+const fn life_ms(of: SessionOf) -> (i64, i64) {
+    match of {
+        SessionOf::Guardian { .. } => (SESSION_IDLE_MS, SESSION_LIFE_MS),
+        SessionOf::Till { .. } => (TILL_LIFE_MS, TILL_LIFE_MS),
+    }
 }
 
 /// Opens a session and gives the cookie that holds it.
-pub(crate) async fn open(app: &App, of: SessionOf) -> Result<HeaderValue, ApiError> {
-    let now = app.now();
-    let token = Token::new()?;
-    let session = NewSession { token: token.stored(), of, expires: now.plus_ms(SESSION_LIFE_MS) };
+pub(crate) async fn open(app: &App, of: SessionOf, stranger: Stranger) -> Result<HeaderValue, ApiError> {
+    let (now, token, (idle_ms, all_ms)) = (app.now(), Token::new()?, life_ms(of));
+    let session = NewSession {
+        session: SessionId::from_bytes(crate::secrets::random()?),
+        token: token.stored(),
+        of,
+        device: stranger.device,
+        expires: now.plus_ms(idle_ms),
+        ends: now.plus_ms(all_ms),
+    };
     app.store().create_session(session, now).await?;
-    set_cookie(app, name_for(of), &token.to_text(), SESSION_LIFE_MS / 1_000)
-}
-
-/// The cookie that takes a session's cookie away.
-pub(crate) fn clear(app: &App, name: &str) -> Result<HeaderValue, ApiError> {
-    set_cookie(app, name, "", 0)
-}
-
-const fn name_for(of: SessionOf) -> &'static str {
-    match of {
+    let name = match of {
         SessionOf::Guardian { .. } => GUARDIAN_COOKIE,
         SessionOf::Till { .. } => TILL_COOKIE,
-    }
+    };
+    set_cookie(app, name, &token.to_text(), idle_ms / 1_000)
 }
 
-fn set_cookie(app: &App, name: &str, value: &str, max_age_s: i64) -> Result<HeaderValue, ApiError> {
-    let secure = if app.config().is_https() { "; Secure" } else { "" };
+/// The cookie that a guardian's cookie goes away with.
+pub(crate) fn clear(app: &App) -> Result<HeaderValue, ApiError> {
+    set_cookie(app, GUARDIAN_COOKIE, "", 0)
+}
+
+fn set_cookie(app: &App, name: &'static str, value: &str, max_age_s: i64) -> Result<HeaderValue, ApiError> {
+    let https = app.config().is_https();
+    let (name, secure) = (cookie_name(name, https), if https { "; Secure" } else { "" });
     let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_s}{secure}");
     let mut cookie = HeaderValue::try_from(cookie).map_err(|error| ApiError::Internal(error.to_string()))?;
     cookie.set_sensitive(true);
     Ok(cookie)
+}
+
+/// Somebody who has proved nothing yet. They are limited by where they come from: an address, or a network of IPv6.
+#[derive(Clone, Debug)]
+pub(crate) struct Stranger {
+    device: Device,
+}
+
+impl FromRequestParts<App> for Stranger {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        // What the proxy in front of us added comes last; what is before it anybody may have written.
+        let forwarded = app.config().behind_proxy.then(|| parts.headers.get_all("x-forwarded-for").iter().next_back());
+        let forwarded =
+            forwarded.flatten().and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+        if let Some(address) = forwarded.or(peer) {
+            limit(app, Purpose::Stranger, Digest::from_bytes(sha256(&network(address))))?;
+        }
+        Ok(Self { device: crate::device::of(&parts.headers)? })
+    }
+}
+
+/// An IPv4 address, or the first 64 bits of an IPv6 one: whoever has one of those has them all.
+fn network(address: IpAddr) -> Vec<u8> {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),
+    }
 }
 
 /// What a watch is to its household.
@@ -179,7 +320,58 @@ pub(crate) async fn standing(app: &App, watch: WatchId) -> Result<Standing, ApiE
     })
 }
 
+/// Takes one of the tries that a household or merchant has at what takes long.
+pub(crate) fn limit_heavy(app: &App, who: &[u8; 16]) -> Result<(), ApiError> {
+    limit(app, Purpose::Heavy, Digest::from_bytes(sha256(who)))
+}
+
 /// Takes one of `who`'s tries.
 pub(crate) fn limit(app: &App, purpose: Purpose, who: Digest) -> Result<(), ApiError> {
     app.limits().take(purpose, who, app.now()).map_err(|retry_ms| ApiError::TooManyTries { retry_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use nodpay_core::Text;
+    use nodpay_store::TokenHash;
+
+    use super::*;
+
+    #[test]
+    fn tokens_change_and_copies_end_a_session() {
+        let token = TokenHash([1; 32]);
+        let at = |ms| Timestamp::from_unix_ms(1_000_000 + ms);
+        let row = |shown| SessionRow {
+            session: SessionId::from_bytes([2; 16]),
+            of: SessionOf::Till { merchant: MerchantId::from_bytes([3; 16]) },
+            device: Text::new("other/other").expect("a device"),
+            created: at(0),
+            seen: at(0),
+            rotated: at(0),
+            expires: at(TILL_LIFE_MS),
+            shown,
+        };
+        let present = |first| row(Shown::Present { token, first });
+        let earlier = |until: Option<i64>| row(Shown::Earlier { token, until: until.map(at) });
+        for (row, ms, then) in [
+            (present(false), ROTATE_AFTER_MS - 1, Next::GoOn),
+            (present(false), ROTATE_AFTER_MS, Next::Rotate),
+            (present(true), ROTATE_AFTER_MS, Next::Confirm),
+            (earlier(None), GRACE_MS - 1, Next::GoOn),
+            (earlier(None), GRACE_MS, Next::Rotate),
+            (earlier(Some(GRACE_MS)), GRACE_MS - 1, Next::GoOn),
+            (earlier(Some(GRACE_MS)), GRACE_MS, Next::End),
+        ] {
+            assert_eq!(next(&row, at(ms)), then, "{row:?} after {ms} ms");
+        }
+    }
+
+    #[test]
+    fn addresses_are_limited_by_their_network() {
+        let network = |text: &str| network(text.parse().expect("an address"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:1:ffff::2"));
+        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
+    }
 }

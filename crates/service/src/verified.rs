@@ -64,6 +64,8 @@ fn keep<T>(memory: &Recent<Digest, Arc<Verified<T>>>, message: Verified<T>) -> A
 /// An order and what it is about, all verified.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
+    /// The payee's.
+    pub(crate) certificate: Arc<Verified<MerchantCertificate>>,
     pub(crate) bill: Arc<Verified<Bill>>,
     /// The revision that stands in for the bill.
     pub(crate) requote: Option<Arc<Verified<Bill>>>,
@@ -101,10 +103,10 @@ pub(crate) fn ordered_bill(
 /// Everything an order's later messages are checked against.
 pub(crate) fn order(app: &App, book: &LogBook, row: &OrderRow) -> Result<Known, ApiError> {
     let bill = ordered_bill(app, book, row.watch, &row.merchant_certificate, &row.bill_message)?;
+    let certificate = certificate(app, &row.merchant_certificate)?;
     let requote = match &row.requote {
         None => None,
         Some(requote) => {
-            let certificate = certificate(app, &row.merchant_certificate)?;
             let stored = &requote.message;
             let memory = &app.remembered().bills;
             Some(recall(memory, stored, || verify_requote(&stored.wire, &certificate, &bill))?)
@@ -113,7 +115,16 @@ pub(crate) fn order(app: &App, book: &LogBook, row: &OrderRow) -> Result<Known, 
     let watch: WatchId = row.watch;
     let memory = &app.remembered().orders;
     let order = recall(memory, &row.message, || verify_order(&row.message.wire, book, watch, &bill))?;
-    Ok(Known { bill, requote, order })
+    Ok(Known { certificate, bill, requote, order })
+}
+
+impl Known {
+    /// A guardian's decision on it, and the authenticator's counter.
+    pub(crate) fn decision(&self, wire: &str, book: &LogBook) -> Result<(Verified<Decision>, u32), VerifyError> {
+        let requote = self.requote.as_deref();
+        let (decision, _, counter) = verify_decision(wire, book, &self.order, &self.bill, requote, &self.certificate)?;
+        Ok((decision, counter))
+    }
 }
 
 /// The decision that was taken in for an order.
@@ -123,10 +134,7 @@ pub(crate) fn decision(
     known: &Known,
     stored: &Message,
 ) -> Result<Arc<Verified<Decision>>, ApiError> {
-    recall(&app.remembered().decisions, stored, || {
-        let requote = known.requote.as_deref();
-        verify_decision(&stored.wire, book, &known.order, &known.bill, requote).map(|(decision, ..)| decision)
-    })
+    recall(&app.remembered().decisions, stored, || known.decision(&stored.wire, book).map(|(decision, _)| decision))
 }
 
 /// The certificate that an outcome of ours verifies under: outcomes outlive the key that signed them, and another replica may

@@ -1,4 +1,4 @@
-//! Who may come in: pairings, invitations, sessions and login challenges. Tokens are known by their hash only.
+//! Who may come in: pairings, invitations and login challenges. Tokens are known by their hash only.
 
 use nodpay_core::{HouseholdId, MerchantId, PairingId, PublicKey, Timestamp, WatchId};
 
@@ -7,8 +7,8 @@ use crate::events::{To, tell};
 use crate::households::{self, Books};
 use crate::tx::{Fault, Tx};
 use crate::{
-    Claim, ClaimPairing, HouseholdEvent, InvitationKind, MAX_LOGINS, NewInvitation, NewPairing, NewSession, PairingRow,
-    PairingState, SessionOf, StoreError, TokenHash, merchants, push,
+    Claim, ClaimPairing, HouseholdEvent, InvitationKind, MAX_LOGINS, NewInvitation, NewPairing, PairingRow,
+    PairingState, StoreError, TokenHash, merchants,
 };
 
 pub(crate) fn create_pairing(tx: &mut Tx<'_>, new: &NewPairing, _now: Timestamp) -> Result<(), Fault> {
@@ -233,68 +233,6 @@ pub(crate) fn use_invitation(tx: &mut Tx<'_>, token: TokenHash, now: Timestamp) 
         "UPDATE invitations SET used = ?2 WHERE token = ?1 AND used IS NULL",
         params![token.0, now.unix_ms()],
     )
-}
-
-fn find_session(db: Db<'_>, token: TokenHash) -> Result<Option<(SessionOf, Timestamp)>, StoreError> {
-    one(
-        db,
-        "sessions",
-        "(hidden)",
-        "SELECT kind, household, guardian, merchant, expires FROM sessions WHERE token = ?1",
-        params![token.0],
-        |cells| {
-            let kind = cells.string()?;
-            let of = match (kind.as_str(), cells.opt_id()?, cells.opt_id()?, cells.opt_id()?) {
-                ("guardian", Some(household), Some(guardian), None) => SessionOf::Guardian { household, guardian },
-                ("till", None, None, Some(merchant)) => SessionOf::Till { merchant },
-                _ => return Err(cells.wrong("kind and owner do not fit")),
-            };
-            Ok((of, cells.time()?))
-        },
-    )
-}
-
-pub(crate) fn create_session(tx: &mut Tx<'_>, new: &NewSession, now: Timestamp) -> Result<(), Fault> {
-    run(tx.db, "DELETE FROM sessions WHERE expires <= ?1", params![now.unix_ms()])?;
-    if let Some(before) = find_session(tx.db, new.token)? {
-        return if before == (new.of, new.expires) { Ok(()) } else { Err(StoreError::TokenExists.into()) };
-    }
-    let (kind, household, guardian, merchant) = match new.of {
-        SessionOf::Guardian { household, guardian } => {
-            let seat = households::seat(tx.db, household, guardian)?;
-            seat.filter(|seat| seat.acts(now)).ok_or(StoreError::GuardianUnknown)?;
-            ("guardian", Some(*household.as_bytes()), Some(*guardian.as_bytes()), None)
-        }
-        SessionOf::Till { merchant } => {
-            merchants::merchant(tx.db, merchant)?.ok_or(StoreError::MerchantUnknown)?;
-            ("till", None, None, Some(*merchant.as_bytes()))
-        }
-    };
-    run_one(
-        tx.db,
-        "sessions",
-        "(hidden)",
-        "INSERT INTO sessions (token, kind, household, guardian, merchant, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![new.token.0, kind, household, guardian, merchant, new.expires.unix_ms()],
-    )?;
-    Ok(())
-}
-
-pub(crate) fn session(db: Db<'_>, token: TokenHash, now: Timestamp) -> Result<Option<SessionOf>, StoreError> {
-    let found = find_session(db, token)?.filter(|(_, expires)| now < *expires).map(|(of, _)| of);
-    // A guardian's sessions end with their time.
-    if let Some(SessionOf::Guardian { household, guardian }) = found
-        && !households::seat(db, household, guardian)?.is_some_and(|seat| seat.acts(now))
-    {
-        return Ok(None);
-    }
-    Ok(found)
-}
-
-pub(crate) fn end_session(tx: &mut Tx<'_>, token: TokenHash) -> Result<(), Fault> {
-    run(tx.db, "DELETE FROM sessions WHERE token = ?1", params![token.0])?;
-    push::end_session(tx, token)?;
-    Ok(())
 }
 
 pub(crate) fn create_login(

@@ -389,7 +389,7 @@ fn check_orders(
     let mut told = outcome_events(db, household, report)?;
     let mut steps = Steps::read(db, household, report)?;
     let mut held = 0;
-    let mut sums: BTreeMap<(WatchId, Period), i64> = BTreeMap::new();
+    let mut sums: BTreeMap<(Option<WatchId>, Period), i64> = BTreeMap::new();
     let mut after = i64::MIN;
     loop {
         let page = many(
@@ -417,8 +417,12 @@ fn check_orders(
                         report.add("open_orders", order, format!("an order that is {:?}", row.state));
                     }
                     if hold.is_some_and(|hold| transfers.get(&hold).is_some_and(|held| held.settled != Some(None))) {
-                        for period in row.judged.iter().flat_map(|judged| &judged.counts) {
-                            *sums.entry((row.watch, *period)).or_insert(0) += row.total.minor();
+                        let judged = row.judged.iter();
+                        let of_watch =
+                            judged.clone().flat_map(|judged| &judged.counts).map(|period| (Some(row.watch), *period));
+                        let of_house = judged.flat_map(|judged| &judged.house).map(|period| (None, *period));
+                        for sum in of_watch.chain(of_house) {
+                            *sums.entry(sum).or_insert(0) += row.total.minor();
                         }
                     }
                     check_order(&row, (hold, watch_removed), (transfers, backs, &told), report);
@@ -433,19 +437,24 @@ fn check_orders(
         report.add("events", order, "the outcome of no order");
     }
     steps.end(report);
+    let named = |watch: Option<WatchId>| watch.map_or_else(|| household.to_string(), |watch| watch.to_string());
     for (watch, period, spent) in report.sort(mandates::all_sums(db, household))?.unwrap_or_default() {
         let paid = sums.remove(&(watch, period)).unwrap_or(0);
         if paid != spent.get() {
             let (every, first) = (period.every.as_str(), period.first);
             report.add(
                 "mandate_sums",
-                watch,
+                named(watch),
                 format!("its {every} of {first} is {}, its payments are {paid}", spent.get()),
             );
         }
     }
     for (watch, period) in sums.into_keys() {
-        report.add("mandate_sums", watch, format!("its {} of {} is not there", period.every.as_str(), period.first));
+        report.add(
+            "mandate_sums",
+            named(watch),
+            format!("its {} of {} is not there", period.every.as_str(), period.first),
+        );
     }
     if held
         != transfers.values().filter(|transfer| matches!(transfer.kind, Kind::Payment(_) | Kind::Outside(_))).count()

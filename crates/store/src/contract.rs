@@ -4,29 +4,35 @@
 
 mod access;
 mod cast;
+mod deciding;
 mod guardians;
 mod ledger;
 mod mandates;
 mod money;
+mod nods;
 mod orders;
 mod push;
 mod races;
 mod rails;
 mod random;
 mod requotes;
+mod seeing;
 
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
+pub use deciding::*;
 pub use guardians::*;
 pub use ledger::*;
 pub use mandates::*;
 pub use money::*;
+pub use nods::*;
 pub use orders::*;
 pub use push::*;
 pub use races::*;
 pub use rails::*;
 pub use random::*;
 pub use requotes::*;
+pub use seeing::*;
 
 /// Makes one test of each contract function; `$open` gives an empty store and something that keeps it alive.
 #[macro_export]
@@ -40,6 +46,8 @@ macro_rules! store_contract {
             pairing_a_watch
             invitations_and_tills
             sessions_and_logins
+            sessions_change_their_token
+            sessions_are_listed_and_ended
             merchants_and_their_goods
             bills
             printed_codes
@@ -65,6 +73,7 @@ macro_rules! store_contract {
             freezing_a_household
             closing_a_household_out
             pocket_money_comes_by_itself
+            wallets_have_statements
             statements_and_closings
             payouts_leave_once
             payouts_at_once
@@ -106,6 +115,16 @@ macro_rules! store_contract {
             phones_subscribe_and_leave
             pushes_are_queued_and_claimed_once
             the_first_push_key_stays
+            two_guardians_nod
+            a_requote_ends_the_first_nod
+            nods_at_once
+            rules_ask_where_two_must_nod
+            a_household_has_caps
+            household_caps_hold_whatever_comes_at_once
+            a_guardian_is_away
+            what_a_wearer_spent
+            history_is_found
+            history_comes_in_pages
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

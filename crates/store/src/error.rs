@@ -24,6 +24,10 @@ pub enum StoreError {
     GuardianUnknown,
     #[error("the guardian is new and does not count yet")]
     GuardianNotCounting,
+    #[error("another guardian's nod to this order is not the one that was seen")]
+    FirstNod,
+    #[error("a guardian is away for at most 60 days")]
+    AwayTime,
     #[error("the household is not frozen, or by another freeze")]
     NotFrozen,
     #[error("the passkey's signature counter did not go up: there may be a copy of it")]
@@ -58,6 +62,8 @@ pub enum StoreError {
 
     #[error("the token or challenge is in use")]
     TokenExists,
+    #[error("the session is not known")]
+    SessionUnknown,
     #[error("the login challenge is not known, was used or is too old")]
     LoginUnknown,
     #[error("too many logins are running; try again in a minute")]
@@ -226,6 +232,8 @@ impl StoreError {
             Self::CredentialExists => "credential-exists",
             Self::GuardianUnknown => "unknown-guardian",
             Self::GuardianNotCounting => "guardian-not-counting",
+            Self::FirstNod => "bad-first-nod",
+            Self::AwayTime => "away-time",
             Self::NotFrozen => "not-frozen",
             Self::CounterReplayed => "counter-replayed",
             Self::LogMoved { .. } => "log-conflict",
@@ -242,6 +250,7 @@ impl StoreError {
             Self::PairingClosed => "pairing-closed",
             Self::PairingMismatch => "pairing-mismatch",
             Self::TokenExists => "token-exists",
+            Self::SessionUnknown => "session-unknown",
             Self::LoginUnknown => "login-unknown",
             Self::TooManyLogins => "too-many-logins",
             Self::MerchantUnknown => "merchant-unknown",
@@ -326,6 +335,8 @@ impl StoreError {
             | Self::GuardianUnknown
             | Self::CounterReplayed
             | Self::GuardianNotCounting
+            | Self::FirstNod
+            | Self::AwayTime
             | Self::NotFrozen
             | Self::LogMoved { .. }
             | Self::WatchExists
@@ -341,6 +352,7 @@ impl StoreError {
             | Self::PairingClosed
             | Self::PairingMismatch
             | Self::TokenExists
+            | Self::SessionUnknown
             | Self::LoginUnknown
             | Self::MerchantUnknown
             | Self::MerchantExists

@@ -1,8 +1,9 @@
 //! Households: the log, guardians, watches and wearers, and the row that holds wallet and event counter.
 
 use nodpay_core::{
-    CredentialId, Currency, Digest, EnrolledWatch, Entry, FailReason, GuardianId, HouseholdId, NewWatchCap, PersonName,
-    PinCommand, PublicKey, RecoveryKeys, Timestamp, TransferId, Unfreeze, Wallet, WatchId, WatchSession, WearerId,
+    CredentialId, Currency, Digest, EnrolledWatch, Entry, FailReason, GuardianId, HouseRules, HouseholdId, NewWatchCap,
+    PersonName, PinCommand, PublicKey, RecoveryKeys, Timestamp, TransferId, Unfreeze, Wallet, WatchId, WatchSession,
+    WearerId,
 };
 
 use crate::db::{Cells, Db, insert_message, many, one, params, run, run_one, sql_int};
@@ -10,7 +11,7 @@ use crate::events::{To, tell};
 use crate::tx::{Fault, Tx};
 use crate::{
     AppendLog, Balance, Freeze, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind,
-    MAX_HOUSEHOLDS_PAGE, Message, NewHousehold, StoreError, WatchRow, access, joins, mandates, orders,
+    MAX_HOUSEHOLDS_PAGE, Message, NewHousehold, StoreError, WatchRow, access, away, joins, mandates, orders,
 };
 
 /// A household's row while a transaction works on it. Load it once, save it last.
@@ -29,13 +30,16 @@ pub(crate) struct Books {
     freeze: Option<Freeze>,
     /// The transfer that closed it.
     pub(crate) close_out: Option<TransferId>,
+    /// Of deciding.
+    pub(crate) house_rules: HouseRules,
 }
 
 /// Completed by a lock.
 macro_rules! select_books {
     ($lock:literal) => {
         concat!(
-            "SELECT currency, head, next_seq, posted, held, last_event, frozen, close_out, frozen_by, frozen_at
+            "SELECT currency, head, next_seq, posted, held, last_event, frozen, close_out, frozen_by, frozen_at,
+                    house_rules
              FROM households WHERE household = ?1",
             $lock
         )
@@ -69,6 +73,7 @@ impl Books {
             (None, None) => None,
             _ => return Err(cells.wrong("half a freeze")),
         };
+        let house_rules = cells.opt_json()?.unwrap_or_default();
         let frozen = frozen_by_operator || freeze.is_some();
         Ok(Self {
             household,
@@ -81,6 +86,7 @@ impl Books {
             frozen_by_operator,
             freeze,
             close_out,
+            house_rules,
         })
     }
 
@@ -191,6 +197,7 @@ pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) ->
         Entry::Unfreeze(Unfreeze { frozen_at }) => unfreeze(tx.db, &books, *frozen_at)?,
         Entry::SetMandate(mandate) => enrolled(tx.db, entry.household, mandate.watch)?,
         Entry::EndMandate(mandate) => mandates::end(tx.db, entry.household, *mandate)?,
+        Entry::SetHouseRules(rules) => set_house_rules(tx.db, &books, rules)?,
         Entry::RemoveGuardian(_) | Entry::Object(_) | Entry::Propose(_) | Entry::Second(_) | Entry::Withdraw(_) => {}
     }
     let message = insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
@@ -352,6 +359,14 @@ pub(crate) fn freeze(
     Ok(Freeze { by: guardian, at: now })
 }
 
+fn set_house_rules(db: Db<'_>, books: &Books, rules: &HouseRules) -> Result<(), StoreError> {
+    if rules.amounts().any(|amount| amount.currency() != books.currency) {
+        return Err(StoreError::CurrencyNotSupported);
+    }
+    let sql = "UPDATE households SET house_rules = ?2 WHERE household = ?1";
+    run_one(db, "households", books.household, sql, params![books.household.as_bytes(), mandates::json(rules)?])
+}
+
 fn unfreeze(db: Db<'_>, books: &Books, frozen_at: Timestamp) -> Result<(), StoreError> {
     books.freeze.filter(|freeze| freeze.at == frozen_at).ok_or(StoreError::NotFrozen)?;
     set_freeze(db, books.household, None)
@@ -426,6 +441,11 @@ impl Seat {
     /// Whether they may see and answer orders.
     pub(crate) fn acts(&self, now: Timestamp) -> bool {
         self.joins <= now && self.leaves.is_none_or(|leaves| now < leaves)
+    }
+
+    /// Whether they may sign entries, and are one of two.
+    pub(crate) fn counts(&self, now: Timestamp) -> bool {
+        self.acts(now) && self.counts_from <= now
     }
 }
 
@@ -523,6 +543,8 @@ pub(crate) fn household(db: Db<'_>, household: HouseholdId) -> Result<Option<Hou
         frozen: books.frozen_by_operator,
         freeze: books.freeze,
         closed: books.close_out.is_some(),
+        house_rules: books.house_rules,
+        away: away::of(db, household)?,
     }))
 }
 
@@ -531,6 +553,13 @@ pub(crate) fn ids(db: Db<'_>, after: Option<HouseholdId>, limit: u32) -> Result<
     let after: &[u8] = after.as_ref().map_or(&[], |after| after.as_bytes());
     let sql = "SELECT household FROM households WHERE household > ?1 ORDER BY household LIMIT ?2";
     many(db, "households", "(list)", sql, params![after, limit.min(MAX_HOUSEHOLDS_PAGE)], |cells| cells.id())
+}
+
+/// The one household from `from` to `to`; `None` where there is none, or more.
+pub(crate) fn between(db: Db<'_>, from: HouseholdId, to: HouseholdId) -> Result<Option<HouseholdId>, StoreError> {
+    let sql = "SELECT household FROM households WHERE household >= ?1 AND household <= ?2 ORDER BY household LIMIT 2";
+    let found = many(db, "households", from, sql, params![from.as_bytes(), to.as_bytes()], |cells| cells.id())?;
+    Ok(found.first().copied().filter(|_| found.len() == 1))
 }
 
 pub(crate) fn set_frozen(tx: &mut Tx<'_>, household: HouseholdId, frozen: bool) -> Result<(), Fault> {

@@ -24,6 +24,7 @@
 mod access;
 mod address;
 mod announce;
+mod away;
 mod backup;
 mod check;
 mod check_rails;
@@ -32,6 +33,7 @@ mod codes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod db;
+mod deciding;
 mod disputes;
 mod error;
 mod events;
@@ -53,11 +55,14 @@ pub mod recent;
 mod refunds;
 mod requotes;
 mod schedules;
+mod seeing;
+mod sessions;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod tx;
 mod types;
+mod wallet;
 mod writer;
 
 use std::path::PathBuf;
@@ -65,7 +70,8 @@ use std::sync::Arc;
 
 use nodpay_core::{
     Amount, AskId, BasisPoints, BillId, CredentialId, Day, Digest, GuardianId, HouseholdId, Iban, MerchantId, OrderId,
-    Outcome, PairingId, Payer, PublicKey, RailKind, RailReply, ScheduleId, Text, Timestamp, TransferId, WatchId,
+    Outcome, PairingId, Payer, PublicKey, RailKind, RailReply, ScheduleId, SessionId, Text, Timestamp, TransferId,
+    WatchId, WearerId,
 };
 use tokio::sync::broadcast;
 
@@ -77,6 +83,7 @@ use crate::sqlite::Sqlite;
 use crate::tx::{Fault, Tx};
 
 pub use address::{Address, AddressError};
+pub use deciding::Spent;
 pub use error::{Blame, StoreError};
 pub use ledger::hold_id;
 pub use push::{
@@ -84,17 +91,23 @@ pub use push::{
     QueuePush, Subscription,
 };
 pub use rails::LEASE_MS as RAIL_LEASE_MS;
+pub use seeing::{
+    Ending, HistoryAsked, HistoryPage, HistoryRow, MAX_HISTORY_PAGE, MAX_LOOKED_AT, MAX_MOVES, Moves, RefundMove,
+    WalletMove,
+};
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
-    BillState, BillStatus, CancelOrder, Claim, ClaimJoin, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide,
-    DisputeNews, DisputeRow, DisputeState, Ended, EventRow, EventsPage, EvidenceParts, Finding, Freeze, Good,
-    GuardianChange, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim, JoinRow,
-    JoinState, Judged, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind,
-    NewBill, NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule, NewSession, OrderRow,
-    PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow,
-    RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, Statement, Ticked, TokenHash, TopUp, Topic,
-    Totals, WatchRow,
+    BillState, BillStatus, CancelOrder, Claim, ClaimJoin, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Device,
+    DisputeNews, DisputeRow, DisputeState, EndSessions, Ended, EventRow, EventsPage, EvidenceParts, Finding, Freeze,
+    Good, GuardianChange, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim,
+    JoinRow, JoinState, Judged, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement,
+    MovementKind, NewBill, NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule,
+    NewSession, NewToken, OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder,
+    RailWork, Refund, RefundRow, RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, SessionRow,
+    Shown, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
 };
+
+pub use wallet::{MAX_WALLET_PAGE, Purchase, WalletHold, WalletKind, WalletMovement, WalletPage};
 
 /// How long a merchant has to answer an ask: 30 seconds.
 pub const ASK_LIFE_MS: i64 = 30_000;
@@ -106,6 +119,8 @@ pub const MAX_ASKS: u32 = 20;
 pub const MAX_GOODS: usize = 500;
 /// Printed codes a merchant may have.
 pub const MAX_CODES: usize = 100;
+/// Sessions a guardian may have at once.
+pub const MAX_SESSIONS: usize = 20;
 /// Logins that may run at once, over all guardians.
 pub const MAX_LOGINS: u32 = 10_000;
 /// Orders [`Store::orders`] gives at once.
@@ -286,11 +301,11 @@ impl Store {
         self.read(move |db| mandates::entries(db, household)).await
     }
 
-    /// What the watches of a household have spent in each period that their rules know.
+    /// What the watches of a household have spent in each period that their rules know, and (`None`) all together.
     pub async fn mandate_sums(
         &self,
         household: HouseholdId,
-    ) -> Result<Vec<(WatchId, nodpay_core::Period, nodpay_core::Minor)>, StoreError> {
+    ) -> Result<Vec<(Option<WatchId>, nodpay_core::Period, nodpay_core::Minor)>, StoreError> {
         self.read(move |db| mandates::all_sums(db, household)).await
     }
 
@@ -334,6 +349,19 @@ impl Store {
     /// The household that a recovery key, not yet used, belongs to.
     pub async fn household_of_recovery_key(&self, key: PublicKey) -> Result<Option<HouseholdId>, StoreError> {
         self.read(move |db| households::household_of_recovery_key(db, &key)).await
+    }
+
+    /// A guardian is away until then (at most 60 days), or back. Event: `log`, of the newest entry, for guardians.
+    ///
+    /// Errors: `HouseholdUnknown`, `GuardianUnknown`, `AwayTime`.
+    pub async fn set_away(
+        &self,
+        household: HouseholdId,
+        guardian: GuardianId,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| away::set(tx, household, guardian, until, now)).await
     }
 
     /// A guardian stops the household's payments, as [`Store::set_frozen`] does; only an `Unfreeze` entry lets them go on. Frozen
@@ -439,6 +467,27 @@ impl Store {
         self.read(move |db| schedules::list(db, household)).await
     }
 
+    /// A household's statement, the newest first, from the movement before `before`; at most [`MAX_WALLET_PAGE`] movements.
+    ///
+    /// Errors: `HouseholdUnknown`.
+    pub async fn wallet_page(
+        &self,
+        household: HouseholdId,
+        before: Option<Place>,
+        limit: u32,
+    ) -> Result<WalletPage, StoreError> {
+        self.read(move |db| wallet::page(db, household, before, limit)).await
+    }
+
+    /// The household whose id lies in this range, where it is one alone.
+    pub async fn household_between(
+        &self,
+        from: HouseholdId,
+        to: HouseholdId,
+    ) -> Result<Option<HouseholdId>, StoreError> {
+        self.read(move |db| households::between(db, from, to)).await
+    }
+
     // Pairing, invitations, sessions, logins
 
     /// Errors: `HouseholdUnknown`, `PairingExists`.
@@ -488,19 +537,58 @@ impl Store {
         self.read(move |db| access::invitation(db, token, now)).await
     }
 
-    /// Errors: `TokenExists`, `HouseholdUnknown`, `MerchantUnknown`.
+    /// Opens a session. Beyond [`MAX_SESSIONS`] of a guardian the one that was not seen for longest ends.
+    ///
+    /// Errors: `TokenExists`, `GuardianUnknown` (also one whose time is over), `MerchantUnknown`.
     pub async fn create_session(&self, new: NewSession, now: Timestamp) -> Result<(), StoreError> {
-        self.write(move |tx| access::create_session(tx, &new, now)).await
+        self.write(move |tx| sessions::create(tx, &new, now)).await
     }
 
-    /// `None` when unknown, ended or expired.
-    pub async fn session(&self, token: TokenHash, now: Timestamp) -> Result<Option<SessionOf>, StoreError> {
-        self.read(move |db| access::session(db, token, now)).await
+    /// The session that a token shows, the present one or the one before it; `None` when unknown, ended or expired.
+    pub async fn session(&self, token: TokenHash, now: Timestamp) -> Result<Option<SessionRow>, StoreError> {
+        self.read(move |db| sessions::by_token(db, token, now)).await
+    }
+
+    /// The same by its id.
+    pub async fn session_by_id(&self, session: SessionId, now: Timestamp) -> Result<Option<SessionRow>, StoreError> {
+        self.read(move |db| sessions::by_id(db, session, now)).await
+    }
+
+    /// Gives a session another token, unless somebody else did since `row` was read: then `false`, and nothing is changed.
+    pub async fn rotate_session(&self, row: SessionRow, to: NewToken, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |tx| sessions::rotate(tx, &row, &to, now)).await
+    }
+
+    /// The newest token was shown: the one before it is good until `until`, for requests that are under way.
+    pub async fn confirm_session(&self, row: SessionRow, until: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tx| sessions::confirm(tx, &row, until)).await
     }
 
     /// Unknown ones count as ended.
-    pub async fn end_session(&self, token: TokenHash) -> Result<(), StoreError> {
-        self.write(move |tx| access::end_session(tx, token)).await
+    pub async fn end_session(&self, session: SessionId) -> Result<(), StoreError> {
+        self.write(move |tx| sessions::end(tx, session)).await
+    }
+
+    /// A guardian's sessions, the one that was seen last first; at most [`MAX_SESSIONS`].
+    pub async fn sessions(
+        &self,
+        household: HouseholdId,
+        guardian: GuardianId,
+        now: Timestamp,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        self.read(move |db| sessions::of_guardian(db, household, guardian, now)).await
+    }
+
+    /// A guardian signs out elsewhere: one session of their own, or all but one.
+    ///
+    /// Errors: `SessionUnknown` (also for another guardian's).
+    pub async fn end_sessions(
+        &self,
+        household: HouseholdId,
+        guardian: GuardianId,
+        which: EndSessions,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| sessions::end_of_guardian(tx, household, guardian, which)).await
     }
 
     /// Remembers a login challenge (random) until `expires`.
@@ -709,12 +797,13 @@ impl Store {
         self.write(move |tx| requotes::refuse(tx, merchant, ask, &reason, now)).await
     }
 
-    /// Takes a decision in. Approved: holds the total, the order is approved until now + `pay_by` − `at`, at most ten minutes.
+    /// Takes a decision in. Approved, and above what one guardian may approve: it waits as the order's `first` for the decision
+    /// that names it. Event: `decision`, for guardians. Else, approved: holds the total, the order is approved until now + `pay_by` − `at`, at most ten minutes.
     /// The order ends instead: refused; `failed` with the decision named when the wallet, the bill or the watch no longer
     /// allows it. So `Ok` means taken in: look at `state`. Events: `decision` (guardians, watch) or `outcome`.
     ///
     /// Errors, in this order: `OrderUnknown`, `OtherOrder`, `OrderExpired`, `OrderEnded`, `AlreadyDecided`, `StaleBill`,
-    /// `GuardianUnknown`, `CounterReplayed`.
+    /// `GuardianUnknown`, `CounterReplayed`, `FirstNod`, `GuardianNotCounting`.
     pub async fn decide(&self, decide: Decide, now: Timestamp) -> Result<OrderRow, StoreError> {
         self.write_of(decide.decision.household, move |tx| orders::decide(tx, &decide, now)).await
     }
@@ -827,6 +916,17 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<OrderRow>, StoreError> {
         self.read(move |db| orders::orders(db, household, before, limit)).await
+    }
+
+    /// What a wearer's orders that came from `day` on, and from `month` on, have paid. `month` is not after `day`.
+    pub async fn spent(
+        &self,
+        household: HouseholdId,
+        wearer: WearerId,
+        day: Timestamp,
+        month: Timestamp,
+    ) -> Result<Spent, StoreError> {
+        self.read(move |db| deciding::spent(db, household, wearer, day, month)).await
     }
 
     /// What the evidence file of an ended order is made of.

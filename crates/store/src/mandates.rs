@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use nodpay_core::{
-    Answer, Asked, Day, Digest, Every, HouseholdId, Judgement, Mandate, MandateId, Minor, Period, Timestamp, WatchId,
-    Why, judge,
+    Amount, Answer, Asked, Day, Digest, Every, HouseholdId, Judgement, Mandate, MandateId, Minor, Period, Timestamp,
+    WatchId, Why, judge,
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,64 +88,85 @@ pub(crate) fn entries(db: Db<'_>, household: HouseholdId) -> Result<Vec<Digest>,
 
 // Orders
 
-/// What the rules say to an order that is being placed, and the rule that says it.
+/// What the rules say to an order that is being placed, and the rule that says it; nothing where neither its watch has rules
+/// nor the household caps.
 pub(crate) fn judge_order(
     tx: &Tx<'_>,
-    household: HouseholdId,
+    books: &Books,
     asked: &Asked,
     now: Timestamp,
-) -> Result<Option<(Judged, Rule)>, StoreError> {
+) -> Result<(Option<Judged>, Option<Rule>), StoreError> {
+    let (household, house) = (books.household, books.house_rules);
     let mut rules = of_watch(tx.db, household, asked.watch)?;
     rules.retain(|rule| rule.mandate.is_for(asked));
-    if rules.is_empty() {
-        return Ok(None);
+    if rules.is_empty() && house.caps.is_none() {
+        return Ok((None, None));
     }
     // A clock that is wrong neither opens a rule's hours nor another day's sums.
     let is_right = asked.at.ms_since(now).abs() <= MAX_CLOCK_ERROR_MS;
     let at = if is_right { asked.at } else { now };
     let periods = |rule: &Rule| Every::ALL.map(|every| rule.mandate.period(every, at));
     let counts: BTreeSet<Period> = rules.iter().flat_map(periods).collect();
-    let sums = sums(tx.db, household, asked.watch, &counts)?;
-    let spent =
-        |period: Period| sums.iter().find(|(known, _)| *known == period).map_or(Minor::ZERO, |(_, spent)| *spent);
-    for period in counts.iter().filter(|period| !sums.iter().any(|(known, _)| known == *period)) {
-        begin(tx, household, asked.watch, *period)?;
-    }
+    let in_house = house.caps.map(|caps| Every::ALL.map(|every| caps.period(every, at)));
+    let in_house: BTreeSet<Period> = in_house.into_iter().flatten().collect();
+    let of_watch = sums(tx, household, asked.watch.as_bytes(), &counts)?;
+    let of_house = sums(tx, household, household.as_bytes(), &in_house)?;
     let asked = Asked { at, ..asked.clone() };
-    let said = judge(rules.iter().map(|rule| (&rule.mandate, rule.message.digest)), &asked, spent);
+    let said =
+        judge(rules.iter().map(|rule| (&rule.mandate, rule.message.digest)), &asked, |period| spent(&of_watch, period));
+    let said = said.map(|said| house.bound(said, &asked, |period| spent(&of_house, period)));
     let answer =
         said.map_or(Answer::Ask(Why::Clock), |said| if is_right { said.answer } else { Answer::Ask(Why::Clock) });
     let entry = said.map(|said| said.entry);
     let index = rules.iter().position(|rule| Some(rule.message.digest) == entry).unwrap_or(0);
-    let rule = rules.swap_remove(index);
-    let said = Judgement { entry: rule.message.digest, answer };
-    Ok(Some((Judged { said, counts: counts.into_iter().collect() }, rule)))
+    let rule = (!rules.is_empty()).then(|| rules.swap_remove(index));
+    let said = rule.as_ref().map(|rule| Judgement { entry: rule.message.digest, answer });
+    let judged = Judged { said, counts: counts.into_iter().collect(), house: in_house.into_iter().collect() };
+    Ok((Some(judged), rule))
 }
 
-/// What was spent in these periods, where it was counted at all.
+fn spent(sums: &[(Period, Minor)], period: Period) -> Minor {
+    sums.iter().find(|(known, _)| *known == period).map_or(Minor::ZERO, |(_, spent)| *spent)
+}
+
+/// What was spent in these periods by a watch, or (under the household's own id) by all of them. Where nothing was counted yet it
+/// begins now.
 fn sums(
-    db: Db<'_>,
+    tx: &Tx<'_>,
     household: HouseholdId,
-    watch: WatchId,
+    whose: &[u8],
     periods: &BTreeSet<Period>,
 ) -> Result<Vec<(Period, Minor)>, StoreError> {
-    let first = periods.iter().map(|period| period.first.number()).min().unwrap_or(0);
-    many(
-        db,
+    let Some(first) = periods.iter().map(|period| period.first.number()).min() else { return Ok(Vec::new()) };
+    let sums = many(
+        tx.db,
         "mandate_sums",
-        watch,
+        household,
         "SELECT period, first, spent FROM mandate_sums WHERE household = ?1 AND watch = ?2 AND first >= ?3",
-        params![household.as_bytes(), watch.as_bytes(), first],
+        params![household.as_bytes(), whose, first],
         |cells| {
             let (every, first) = (cells.string()?, cells.int()?);
             let period = period(&every, first).ok_or_else(|| cells.wrong(format!("{every} {first}")))?;
             Ok((period, cells.minor()?))
         },
-    )
+    )?;
+    for period in periods.iter().filter(|period| !sums.iter().any(|(known, _)| known == *period)) {
+        run_one(
+            tx.db,
+            "mandate_sums",
+            household,
+            "INSERT INTO mandate_sums (household, watch, first, period, spent) VALUES (?1, ?2, ?3, ?4, 0)",
+            params![household.as_bytes(), whose, period.first.number(), period.every.as_str()],
+        )?;
+    }
+    Ok(sums)
 }
 
-/// Every sum of a household's.
-pub(crate) fn all_sums(db: Db<'_>, household: HouseholdId) -> Result<Vec<(WatchId, Period, Minor)>, StoreError> {
+/// Every sum of a household's: of a watch, or of all of them together.
+pub(crate) fn all_sums(
+    db: Db<'_>,
+    household: HouseholdId,
+) -> Result<Vec<(Option<WatchId>, Period, Minor)>, StoreError> {
     many(
         db,
         "mandate_sums",
@@ -153,63 +174,58 @@ pub(crate) fn all_sums(db: Db<'_>, household: HouseholdId) -> Result<Vec<(WatchI
         "SELECT watch, period, first, spent FROM mandate_sums WHERE household = ?1",
         params![household.as_bytes()],
         |cells| {
-            let (watch, every, first) = (cells.id()?, cells.string()?, cells.int()?);
+            let (whose, every, first) = (cells.id::<WatchId>()?, cells.string()?, cells.int()?);
             let period = period(&every, first).ok_or_else(|| cells.wrong(format!("{every} {first}")))?;
-            Ok((watch, period, cells.minor()?))
+            Ok(((whose.as_bytes() != household.as_bytes()).then_some(whose), period, cells.minor()?))
         },
     )
 }
 
-fn begin(tx: &Tx<'_>, household: HouseholdId, watch: WatchId, period: Period) -> Result<(), StoreError> {
+/// An order's money is held: it counts. Under `rule`, where that approved it, else by a guardian's nod.
+pub(crate) fn count(tx: &Tx<'_>, books: &Books, row: &OrderRow, rule: Option<&Rule>) -> Result<(), StoreError> {
+    let Some(judged) = &row.judged else { return Ok(()) };
+    for period in &judged.counts {
+        let cap = rule.and_then(|rule| rule.mandate.cap(period.every));
+        raise(tx, row, row.watch.as_bytes(), *period, cap)?;
+    }
+    for period in &judged.house {
+        let cap = rule.and(books.house_rules.caps).and_then(|caps| caps.cap(period.every));
+        raise(tx, row, row.household.as_bytes(), *period, cap)?;
+    }
+    Ok(())
+}
+
+/// `cap` is the one that this was approved under.
+fn raise(tx: &Tx<'_>, row: &OrderRow, whose: &[u8], period: Period, cap: Option<Amount>) -> Result<(), StoreError> {
     run_one(
         tx.db,
         "mandate_sums",
-        watch,
-        "INSERT INTO mandate_sums (household, watch, first, period, spent) VALUES (?1, ?2, ?3, ?4, 0)",
-        params![household.as_bytes(), watch.as_bytes(), period.first.number(), period.every.as_str()],
+        row.watch,
+        "UPDATE mandate_sums SET spent = spent + ?5, cap = ?6
+         WHERE household = ?1 AND watch = ?2 AND first = ?3 AND period = ?4",
+        params![
+            row.household.as_bytes(),
+            whose,
+            period.first.number(),
+            period.every.as_str(),
+            row.total.minor(),
+            cap.map(Amount::minor),
+        ],
     )
-}
-
-/// An order's money is held: it counts. Under `rule`, where that approved it, else by a guardian's nod.
-pub(crate) fn count(tx: &Tx<'_>, row: &OrderRow, rule: Option<&Rule>) -> Result<(), StoreError> {
-    let Some(judged) = &row.judged else { return Ok(()) };
-    for period in &judged.counts {
-        let cap = rule.map(|rule| &rule.mandate).and_then(|mandate| mandate.cap(period.every));
-        run_one(
-            tx.db,
-            "mandate_sums",
-            row.watch,
-            "UPDATE mandate_sums SET spent = spent + ?5, cap = ?6
-             WHERE household = ?1 AND watch = ?2 AND first = ?3 AND period = ?4",
-            params![
-                row.household.as_bytes(),
-                row.watch.as_bytes(),
-                period.first.number(),
-                period.every.as_str(),
-                row.total.minor(),
-                cap.map(nodpay_core::Amount::minor),
-            ],
-        )?;
-    }
-    Ok(())
 }
 
 /// An order's hold was voided.
 pub(crate) fn give_back(tx: &Tx<'_>, row: &OrderRow) -> Result<(), StoreError> {
     let Some(judged) = &row.judged else { return Ok(()) };
-    for period in &judged.counts {
+    let of_watch = judged.counts.iter().map(|period| (row.watch.as_bytes(), period));
+    let of_house = judged.house.iter().map(|period| (row.household.as_bytes(), period));
+    for (whose, period) in of_watch.chain(of_house) {
         run_one(
             tx.db,
             "mandate_sums",
             row.watch,
             "UPDATE mandate_sums SET spent = spent - ?5 WHERE household = ?1 AND watch = ?2 AND first = ?3 AND period = ?4",
-            params![
-                row.household.as_bytes(),
-                row.watch.as_bytes(),
-                period.first.number(),
-                period.every.as_str(),
-                row.total.minor(),
-            ],
+            params![row.household.as_bytes(), whose, period.first.number(), period.every.as_str(), row.total.minor(),],
         )?;
     }
     Ok(())
@@ -221,15 +237,26 @@ pub(crate) fn give_back(tx: &Tx<'_>, row: &OrderRow) -> Result<(), StoreError> {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JudgedRow {
-    entry: Digest,
-    answer: Answer,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entry: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<Answer>,
     counts: Vec<(String, i64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    house: Vec<(String, i64)>,
 }
 
 impl From<&Judged> for JudgedRow {
     fn from(judged: &Judged) -> Self {
-        let counts = judged.counts.iter().map(|period| (period.every.as_str().to_owned(), period.first.number()));
-        Self { entry: judged.said.entry, answer: judged.said.answer, counts: counts.collect() }
+        let named = |periods: &[Period]| {
+            periods.iter().map(|period| (period.every.as_str().to_owned(), period.first.number())).collect()
+        };
+        Self {
+            entry: judged.said.map(|said| said.entry),
+            answer: judged.answer(),
+            counts: named(&judged.counts),
+            house: named(&judged.house),
+        }
     }
 }
 
@@ -239,8 +266,14 @@ impl TryFrom<JudgedRow> for Judged {
     fn try_from(row: JudgedRow) -> Result<Self, String> {
         let named =
             |(every, first): (String, i64)| period(&every, first).ok_or(format!("it counts in {every} {first}"));
+        let said = match (row.entry, row.answer) {
+            (Some(entry), Some(answer)) => Some(Judgement { entry, answer }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return Err("half a judgement".to_owned()),
+        };
         let counts = row.counts.into_iter().map(named).collect::<Result<_, _>>()?;
-        Ok(Self { said: Judgement { entry: row.entry, answer: row.answer }, counts })
+        let house = row.house.into_iter().map(named).collect::<Result<_, _>>()?;
+        Ok(Self { said, counts, house })
     }
 }
 

@@ -5,14 +5,14 @@
 //! compare-and-swap on the state it was loaded in.
 
 use nodpay_core::{
-    Amount, Answer, Asked, BasisPoints, BillId, Cancel, Decision, Decline, Digest, Event, FailReason, HouseholdId,
-    LineId, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState, Outcome,
-    OutcomeKind, RailAnswer, RailKind, StateError, Step, Timestamp, TransferId, V1, Verdict, WatchId,
+    Amount, Answer, Asked, BasisPoints, BillId, Cancel, Decision, Decline, Digest, Event, FailReason, GuardianId,
+    HouseholdId, LineId, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState,
+    Outcome, OutcomeKind, RailAnswer, RailKind, StateError, Step, Timestamp, TransferId, V1, Verdict, WatchId,
 };
 
 use crate::db::{Cells, Db, insert_message, lines_json, many, one, params, put_numbered, run_one, sql_int};
 use crate::events::{To, tell, tell_merchant};
-use crate::households::{self, Books};
+use crate::households::{self, Books, Seat};
 use crate::ledger::{self, Held};
 use crate::mandates::{self, JudgedRow, Rule};
 use crate::tx::{Fault, Tx};
@@ -36,6 +36,8 @@ pub(crate) struct Live {
     /// State, as it lies in the row, and when it is due by itself.
     loaded: (&'static str, Option<Timestamp>),
     pub(crate) hold: Option<TransferId>,
+    /// Whose the first nod is.
+    first_by: Option<GuardianId>,
     /// Of the merchant's payments.
     fee: BasisPoints,
     keys: Keys,
@@ -46,6 +48,7 @@ pub(crate) struct Live {
 struct Keys {
     requote: Option<i64>,
     decision: Option<i64>,
+    first: Option<i64>,
     cancel: Option<i64>,
     payment: Option<i64>,
     outcome: Option<i64>,
@@ -111,7 +114,7 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         expire(tx, &mut books, &mut open, now)?;
     }
     let asked = Asked { watch: order.watch, merchant: bill.merchant, total: bill.total, ..place.asked.clone() };
-    let (judged, rule) = mandates::judge_order(tx, order.household, &asked, now)?.unzip();
+    let (judged, rule) = mandates::judge_order(tx, &books, &asked, now)?;
     let mut live = insert(tx, place, bill, bill_no, judged, now)?;
     let rail = live.row.rail;
     if books.frozen {
@@ -134,7 +137,7 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
 fn ruled(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, rule: &Rule, now: Timestamp) -> Result<(), Fault> {
     live.keys.decision = Some(rule.key);
     live.row.mandate = Some(rule.message.clone());
-    let approves = live.row.judged.as_ref().is_some_and(|judged| judged.said.answer == Answer::Approve);
+    let approves = live.row.judged.as_ref().is_some_and(|judged| judged.answer() == Some(Answer::Approve));
     let event = Event::Decided {
         decision: rule.message.digest,
         verdict: if approves { Verdict::Approve } else { Verdict::Refuse },
@@ -162,7 +165,7 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
     if decision.order != live.row.message.digest {
         return Err(StoreError::OtherOrder.into());
     }
-    if is(live.row.decision.as_ref(), &decide.message) {
+    if is(live.row.decision.as_ref(), &decide.message) || is(live.row.first.as_ref(), &decide.message) {
         return Ok(live.row);
     }
     let event = Event::Decided {
@@ -179,7 +182,18 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
     if !live.is_within_bill(decision.total) {
         return Err(StoreError::WrongTotal.into());
     }
-    households::bump_guardian(tx.db, decision.household, decision.guardian, decide.counter, now)?;
+    let seat = households::bump_guardian(tx.db, decision.household, decision.guardian, decide.counter, now)?;
+    if !is_enough(tx, &books, &live, decision, &seat, now)? {
+        match live.obstacle(&books, now) {
+            Some(reason) => fail(tx, &mut books, &mut live, reason, now)?,
+            None => {
+                live.take_first(tx, decision, &decide.message)?;
+                tell(tx, &mut books, To::Guardians, HouseholdEvent::Decision(decide.order), now)?;
+            }
+        }
+        books.save(tx)?;
+        return Ok(live.told(tx));
+    }
     live.take_decision(tx, decision, &decide.message)?;
     match step {
         Step::End { outcome, reason, money } => end(tx, &mut books, &mut live, outcome, reason, money, now)?,
@@ -191,6 +205,31 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
     }
     books.save(tx)?;
     Ok(live.told(tx))
+}
+
+/// Whether the order can go on by this decision, or it is the first of two. The one that it names must be the order's, and still
+/// a counting guardian's: what both say was compared when their signatures were verified.
+fn is_enough(
+    tx: &Tx<'_>,
+    books: &Books,
+    live: &Live,
+    decision: &Decision,
+    seat: &Seat,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let two = decision.first.is_some() || books.house_rules.wants_two_nods(decision.total);
+    if decision.verdict == Verdict::Refuse || !two {
+        return Ok(true);
+    }
+    if !seat.counts(now) {
+        return Err(StoreError::GuardianNotCounting);
+    }
+    let other = match live.first_by.filter(|by| *by != decision.guardian) {
+        Some(by) => households::seat(tx.db, books.household, by)?.filter(|seat| seat.counts(now)),
+        None => None,
+    };
+    let standing = other.and(live.row.first.as_ref()).map(|first| first.digest);
+    if standing == decision.first { Ok(standing.is_some()) } else { Err(StoreError::FirstNod) }
 }
 
 /// Asks the order's rail for its hold: for a guardian, or for the rule that approved. The wallet answers at once, others when
@@ -220,7 +259,7 @@ fn hold(
     }
     live.hold = Some(hold);
     live.row.state = next;
-    mandates::count(tx, &live.row, rule)?;
+    mandates::count(tx, books, &live.row, rule)?;
     requotes::close_open(tx, live)?;
     if answer == RailAnswer::Done {
         return approve(tx, books, live, now);
@@ -578,7 +617,7 @@ fn end(
         reason,
         decision: digest(&live.row.decision),
         mandate: digest(&live.row.mandate),
-        rule: live.row.mandate.as_ref().and(live.row.judged.as_ref()).and_then(|judged| judged.said.answer.why()),
+        rule: live.row.mandate.as_ref().and(live.row.judged.as_ref()).and_then(|judged| judged.answer()?.why()),
         cancel: digest(&live.row.cancel),
         payment: digest(&live.row.payment),
         transfer,
@@ -620,7 +659,7 @@ impl Live {
 
     /// The rules leave it to a guardian.
     fn is_asked(&self) -> bool {
-        matches!(self.row.judged.as_ref().map(|judged| judged.said.answer), Some(Answer::Ask(_)) | None)
+        matches!(self.row.judged.as_ref().and_then(Judged::answer), Some(Answer::Ask(_)) | None)
     }
 
     /// When the order or its bill ends by itself.
@@ -678,7 +717,24 @@ impl Live {
         self.row.decision = Some(message.clone());
         self.row.total = decision.total;
         self.row.struck.clone_from(&decision.struck);
+        if decision.verdict == Verdict::Approve && decision.first.is_none() {
+            self.drop_first();
+        }
         Ok(())
+    }
+
+    fn take_first(&mut self, tx: &Tx<'_>, decision: &Decision, message: &Message) -> Result<(), StoreError> {
+        self.keys.first = Some(insert_message(tx.db, self.row.household.as_bytes(), message)?);
+        self.row.first = Some(message.clone());
+        self.first_by = Some(decision.guardian);
+        self.save(tx)
+    }
+
+    /// It is over something else than what is decided on.
+    fn drop_first(&mut self) {
+        self.keys.first = None;
+        self.row.first = None;
+        self.first_by = None;
     }
 
     /// Gives the key of the requote's message.
@@ -686,6 +742,7 @@ impl Live {
         let message = insert_message(tx.db, self.row.household.as_bytes(), &requote.message)?;
         self.keys.requote = Some(message);
         self.row.requote = Some(requote);
+        self.drop_first();
         self.save(tx)?;
         Ok(message)
     }
@@ -706,7 +763,7 @@ impl Live {
             "UPDATE orders SET state = ?3, deadline = ?4, total = ?5, struck = ?6, asks = ?7, requote = ?8,
                     requote_revision = ?9, requote_total = ?10, requote_struck = ?11, decision = ?12, hold = ?13,
                     cancel = ?14, payment = ?15, outcome = ?16, outcome_kind = ?17, outcome_reason = ?18,
-                    log_len = ?19, result = ?20
+                    log_len = ?19, result = ?20, first_nod = ?21, first_by = ?22
              WHERE no = ?1 AND state = ?2",
             params![
                 self.no,
@@ -729,6 +786,8 @@ impl Live {
                 ended.and_then(|ended| ended.reason).map(FailReason::as_str),
                 ended.map(|ended| sql_int(ended.log_len)).transpose()?,
                 self.keys.result,
+                self.keys.first,
+                self.first_by.as_ref().map(GuardianId::as_bytes),
             ],
         )?;
         match (loaded_due, due) {
@@ -840,6 +899,7 @@ fn insert(
         struck: Vec::new(),
         requote: None,
         decision: None,
+        first: None,
         mandate: None,
         judged,
         cancel: None,
@@ -861,6 +921,7 @@ fn insert(
         watch_removed: false,
         loaded: ("waiting", Some(due)),
         hold: None,
+        first_by: None,
         // Read with the order; nothing is posted of one that was only placed.
         fee: BasisPoints::ZERO,
         keys: Keys::default(),
@@ -912,7 +973,7 @@ const fn state_name(state: &OrderState) -> &'static str {
     }
 }
 
-fn outcome_kind(text: &str) -> Option<OutcomeKind> {
+pub(crate) fn outcome_kind(text: &str) -> Option<OutcomeKind> {
     use OutcomeKind::{Cancelled, Expired, Failed, Paid, Refused};
     [Paid, Failed, Refused, Expired, Cancelled].into_iter().find(|kind| kind.as_str() == text)
 }
@@ -939,7 +1000,7 @@ macro_rules! select_order {
                     em.wire, em.digest, o.outcome_kind, o.outcome_reason, o.log_len, rm.wire, rm.digest,
                     o.bill_no, o.asks, b.state, b.deadline, y.household, y.order_id, w.removed, o.hold,
                     o.requote, o.decision, o.cancel, o.payment, o.outcome, o.result, o.refunded,
-                    o.rail, s.fee, o.judged
+                    o.rail, s.fee, o.judged, o.first_nod, o.first_by, fm.wire, fm.digest
              FROM orders o
              JOIN bills b ON b.no = o.bill_no
              JOIN messages bm ON bm.id = b.message
@@ -950,6 +1011,7 @@ macro_rules! select_order {
              JOIN merchants s ON s.merchant = b.merchant
              LEFT JOIN messages qm ON qm.id = o.requote
              LEFT JOIN messages dm ON dm.id = o.decision
+             LEFT JOIN messages fm ON fm.id = o.first_nod
              LEFT JOIN messages xm ON xm.id = o.cancel
              LEFT JOIN messages pm ON pm.id = o.payment
              LEFT JOIN messages em ON em.id = o.outcome
@@ -977,9 +1039,10 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
     let (bill_no, asks, bill_is, bill_deadline) = (cells.int()?, cells.number()?, cells.string()?, cells.time()?);
     let paid_by = (cells.opt_id()?, cells.opt_id()?);
     let (watch_removed, hold) = (cells.flag()?, cells.opt_id()?);
-    let keys = Keys {
+    let mut keys = Keys {
         requote: cells.opt_int()?,
         decision: cells.opt_int()?,
+        first: None,
         cancel: cells.opt_int()?,
         payment: cells.opt_int()?,
         outcome: cells.opt_int()?,
@@ -990,6 +1053,8 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
     let rail = RailKind::from_text(&rail).ok_or_else(|| cells.wrong(format!("rail {rail}")))?;
     let judged = cells.opt_json::<JudgedRow>()?.map(Judged::try_from).transpose();
     let judged = judged.map_err(|why| cells.wrong(why))?;
+    keys.first = cells.opt_int()?;
+    let (first_by, first) = (cells.opt_id()?, cells.opt_message()?);
 
     let columns = StateColumns {
         state: &state,
@@ -1001,9 +1066,10 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
     };
     let state = OrderState::try_from(&columns).map_err(|why| cells.wrong(why))?;
     // Where the rules left it to a guardian, or there were none, it is a guardian's.
-    let by_rule = judged.as_ref().is_some_and(|judged| !matches!(judged.said.answer, Answer::Ask(_)));
+    let said = judged.as_ref().and_then(|judged| judged.said);
+    let by_rule = said.is_some_and(|said| !matches!(said.answer, Answer::Ask(_)));
     let (decision, mandate) = if by_rule { (None, decision) } else { (decision, None) };
-    if judged.as_ref().zip(mandate.as_ref()).is_some_and(|(judged, mandate)| judged.said.entry != mandate.digest) {
+    if said.zip(mandate.as_ref()).is_some_and(|(said, mandate)| said.entry != mandate.digest) {
         return Err(cells.wrong("another rule decided it than the one that spoke"));
     }
     let reason = reason
@@ -1038,6 +1104,7 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         struck,
         requote,
         decision,
+        first,
         mandate,
         judged,
         cancel,
@@ -1050,7 +1117,20 @@ fn build(cells: &Cells<'_>) -> Result<Live, StoreError> {
         ask: None,
     };
     let loaded = (state_name(&row.state), due(&row.state, bill_deadline));
-    Ok(Live { no, row, bill_no, asks, bill: bill_state, bill_deadline, watch_removed, loaded, hold, fee, keys })
+    Ok(Live {
+        no,
+        row,
+        bill_no,
+        asks,
+        bill: bill_state,
+        bill_deadline,
+        watch_removed,
+        loaded,
+        hold,
+        first_by,
+        fee,
+        keys,
+    })
 }
 
 fn build_requote(cells: &Cells<'_>, currency: nodpay_core::Currency) -> Result<Option<Requote>, StoreError> {

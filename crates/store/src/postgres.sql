@@ -25,6 +25,7 @@ CREATE TABLE households (
     close_out BYTEA CHECK (octet_length(close_out) = 16),
     frozen_by BYTEA CHECK (octet_length(frozen_by) = 16),
     frozen_at BIGINT,
+    house_rules TEXT,
     CHECK (0 <= held AND held <= posted),
     CHECK ((frozen_at IS NULL) = (frozen_by IS NULL))
 ) WITH (fillfactor = 50);
@@ -55,6 +56,7 @@ CREATE TABLE guardians (
     joins BIGINT NOT NULL DEFAULT 0,
     counts_from BIGINT NOT NULL DEFAULT 0,
     leaves BIGINT,
+    away_until BIGINT,
     PRIMARY KEY (household, guardian),
     CHECK ((name IS NULL) = (salt IS NULL))
 ) WITH (fillfactor = 70);
@@ -147,17 +149,28 @@ CREATE TABLE invitations (
 );
 
 CREATE TABLE sessions (
-    token BYTEA PRIMARY KEY CHECK (octet_length(token) = 32),
+    session BYTEA PRIMARY KEY CHECK (octet_length(session) = 16),
+    token BYTEA NOT NULL UNIQUE CHECK (octet_length(token) = 32),
+    rotated BIGINT NOT NULL,
+    earlier BYTEA UNIQUE CHECK (octet_length(earlier) = 32),
+    earlier_until BIGINT,
     kind TEXT NOT NULL CHECK (kind IN ('guardian', 'till')),
     household BYTEA,
     guardian BYTEA,
     merchant BYTEA REFERENCES merchants (merchant),
+    device TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    seen BIGINT NOT NULL,
     expires BIGINT NOT NULL,
+    ends BIGINT NOT NULL,
     FOREIGN KEY (household, guardian) REFERENCES guardians (household, guardian),
     CHECK ((kind = 'guardian') = (household IS NOT NULL) AND (kind = 'guardian') = (guardian IS NOT NULL)),
-    CHECK ((kind = 'till') = (merchant IS NOT NULL))
+    CHECK ((kind = 'till') = (merchant IS NOT NULL)),
+    CHECK (earlier IS NOT NULL OR earlier_until IS NULL),
+    CHECK (expires <= ends)
 );
 CREATE INDEX sessions_by_end ON sessions (expires);
+CREATE INDEX sessions_of_guardian ON sessions (household, guardian);
 
 CREATE TABLE logins (
     challenge BYTEA PRIMARY KEY CHECK (octet_length(challenge) = 32),
@@ -240,6 +253,8 @@ CREATE TABLE orders (
     refunded BIGINT NOT NULL DEFAULT 0,
     rail TEXT NOT NULL DEFAULT 'wallet' CHECK (rail IN ('wallet', 'stripe', 'bank')),
     judged TEXT,
+    first_nod BIGINT,
+    first_by BYTEA CHECK ((first_by IS NULL) = (first_nod IS NULL)),
     UNIQUE (household, order_id),
     UNIQUE (watch, nonce),
     CHECK ((state = 'ended') = (outcome IS NOT NULL)),
@@ -548,7 +563,7 @@ CREATE TABLE push_subscriptions (
     household BYTEA NOT NULL,
     subscription BYTEA NOT NULL UNIQUE CHECK (octet_length(subscription) = 32),
     guardian BYTEA NOT NULL,
-    session BYTEA NOT NULL CHECK (octet_length(session) = 32),
+    session BYTEA NOT NULL CHECK (octet_length(session) = 16),
     endpoint TEXT NOT NULL,
     key BYTEA NOT NULL CHECK (octet_length(key) = 65),
     auth BYTEA NOT NULL CHECK (octet_length(auth) = 16),

@@ -4,11 +4,11 @@
 //! holds no household's lock: each statement here stands for itself. A queued message is sent by whoever claims it; a claim is
 //! good for [`LEASE_MS`], so that what a dead replica claimed is sent by another.
 
-use nodpay_core::{Digest, GuardianId, HouseholdId, PublicKey, Timestamp};
+use nodpay_core::{Digest, GuardianId, HouseholdId, PublicKey, SessionId, Timestamp};
 
 use crate::db::{Cells, Db, many, one, params, run, sql_int};
 use crate::tx::{Fault, Tx};
-use crate::{Audience, EventRow, HouseholdEvent, StoreError, TokenHash, Topic, events, households};
+use crate::{Audience, EventRow, HouseholdEvent, StoreError, Topic, events, households};
 
 /// Phones of one guardian; one more ends the subscription that was used longest ago.
 pub const MAX_SUBSCRIPTIONS: usize = 8;
@@ -93,7 +93,7 @@ impl std::fmt::Debug for Subscription {
 pub struct NewSubscription {
     /// With what it shows where nothing was chosen yet.
     pub subscription: Subscription,
-    pub session: TokenHash,
+    pub session: SessionId,
     /// Whether `subscription.detail` is a choice; else an earlier one stays.
     pub chosen: bool,
 }
@@ -106,13 +106,13 @@ pub struct Alert {
 }
 
 /// An event to be queued for a household's phones.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct QueuePush {
     pub alert: Alert,
     /// Worth nothing after this.
     pub expires: Timestamp,
-    /// Who did it themselves.
-    pub except: Option<GuardianId>,
+    /// Who is not woken: they did it themselves, or are away.
+    pub except: Vec<GuardianId>,
 }
 
 /// A message that the caller claimed.
@@ -196,7 +196,7 @@ pub(crate) fn subscribe(tx: &mut Tx<'_>, new: &NewSubscription, now: Timestamp) 
         household.as_bytes(),
         id.as_bytes(),
         guardian.as_bytes(),
-        new.session.0,
+        new.session.as_bytes(),
         wanted.endpoint.as_str(),
         wanted.key.as_bytes(),
         wanted.auth.0,
@@ -256,17 +256,35 @@ pub(crate) fn unsubscribe(
     Ok(())
 }
 
-/// Somebody logged out: their phone is not woken any more.
-pub(crate) fn end_session(tx: &mut Tx<'_>, session: TokenHash) -> Result<(), StoreError> {
+/// A session was ended by somebody: its phone is not woken any more.
+pub(crate) fn end_session(tx: &mut Tx<'_>, session: SessionId) -> Result<(), StoreError> {
     let own: Vec<(HouseholdId, Digest)> = many(
         tx.db,
         "push_subscriptions",
-        "(hidden)",
+        session,
         "SELECT household, subscription FROM push_subscriptions WHERE session = ?1",
-        params![session.0],
+        params![session.as_bytes()],
         |cells| Ok((cells.id()?, cells.id()?)),
     )?;
     own.into_iter().try_for_each(|(household, id)| forget(tx, household, id))
+}
+
+/// A guardian ended all their sessions but this one.
+pub(crate) fn end_other_sessions(
+    tx: &mut Tx<'_>,
+    household: HouseholdId,
+    guardian: GuardianId,
+    session: SessionId,
+) -> Result<(), StoreError> {
+    let others: Vec<Digest> = many(
+        tx.db,
+        "push_subscriptions",
+        guardian,
+        "SELECT subscription FROM push_subscriptions WHERE household = ?1 AND guardian = ?2 AND session <> ?3",
+        params![household.as_bytes(), guardian.as_bytes(), session.as_bytes()],
+        |cells| cells.id(),
+    )?;
+    others.into_iter().try_for_each(|id| forget(tx, household, id))
 }
 
 /// Whether anybody of the household wants to be woken.
@@ -334,7 +352,7 @@ pub(crate) fn queue(tx: &mut Tx<'_>, new: &QueuePush, now: Timestamp) -> Result<
             forget(tx, household, subscription.id)?;
             continue;
         }
-        if new.except == Some(subscription.guardian) {
+        if new.except.contains(&subscription.guardian) {
             continue;
         }
         let seq = sql_int(row.seq)?;

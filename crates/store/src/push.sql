@@ -1,4 +1,4 @@
--- Version 7: phones that are woken by push messages.
+-- Version 10: phones that are woken by push messages.
 
 -- The public key that the operator's push messages are signed with (RFC 8292): every phone's subscription is bound to it.
 CREATE TABLE push_keys (
@@ -12,7 +12,7 @@ CREATE TABLE push_subscriptions (
     household BLOB NOT NULL,
     subscription BLOB NOT NULL UNIQUE CHECK (length(subscription) = 32),
     guardian BLOB NOT NULL,
-    session BLOB NOT NULL CHECK (length(session) = 32),
+    session BLOB NOT NULL CHECK (length(session) = 16),
     endpoint TEXT NOT NULL,
     key BLOB NOT NULL CHECK (length(key) = 65),
     auth BLOB NOT NULL CHECK (length(auth) = 16),

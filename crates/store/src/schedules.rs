@@ -165,6 +165,12 @@ fn transfer_of(schedule: ScheduleId, due: Timestamp) -> TransferId {
     TransferId::from_bytes(id.to_be_bytes())
 }
 
+/// Whether a top-up is one of the schedule's dues.
+pub(crate) fn is_due_of(schedule: ScheduleId, transfer: TransferId) -> bool {
+    let due = u128::from_be_bytes(*schedule.as_bytes()) ^ u128::from_be_bytes(*transfer.as_bytes());
+    i64::try_from(due).is_ok()
+}
+
 /// Completed by a condition.
 macro_rules! select_schedule {
     ($rest:literal) => {

@@ -19,7 +19,7 @@ use crate::writer::Writer;
 use crate::{Migrated, OutcomeSigner, StoreError};
 
 /// One step a version, in order; `PRAGMA user_version` counts those done. Never change a released one.
-pub(crate) const MIGRATIONS: [&str; 8] = [
+pub(crate) const MIGRATIONS: [&str; 10] = [
     include_str!("schema.sql"),
     include_str!("printed_codes.sql"),
     include_str!("ledger.sql"),
@@ -27,6 +27,8 @@ pub(crate) const MIGRATIONS: [&str; 8] = [
     include_str!("outcome_keys.sql"),
     include_str!("guardians.sql"),
     include_str!("mandates.sql"),
+    include_str!("nods.sql"),
+    include_str!("sessions.sql"),
     include_str!("push.sql"),
 ];
 /// Pages (4 KiB) in the write-ahead log from which on they are brought into the file: 8 MiB. With more of them fewer are written,
@@ -186,7 +188,7 @@ impl Readers {
     }
 }
 
-fn set_up(db: &Connection) -> Result<(), StoreError> {
+pub(crate) fn set_up(db: &Connection) -> Result<(), StoreError> {
     db.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
     db.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     // Else a statement may be planned again whenever other values are bound to it, which costs more than to run it.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use nodpay_core::{
     Amount, AskId, Asked, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency,
-    Day, Decision, Decline, Digest, EnrolledWatch, Entry, Every, FailReason, GuardianId, HouseholdId, Iban, Judgement,
-    LineId, LogEntry, Mcc, Member, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId, Payer,
-    Payment, PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId, Text, Timestamp,
-    TransferId, Wallet, WatchId, WearerId,
+    Day, Decision, Decline, Digest, EnrolledWatch, Entry, Every, FailReason, GuardianId, HouseRules, HouseholdId, Iban,
+    Judgement, LineId, LogEntry, Mcc, Member, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId,
+    Payer, Payment, PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId, SessionId, Text,
+    Timestamp, TransferId, Wallet, WatchId, WearerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +126,10 @@ pub struct HouseholdRow {
     pub freeze: Option<Freeze>,
     /// It was closed out: no order, top-up or pocket money any more.
     pub closed: bool,
+    /// Of deciding, as the log says them.
+    pub house_rules: HouseRules,
+    /// Guardians who said to be away, and until when. That time may be over.
+    pub away: Vec<(GuardianId, Timestamp)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -409,11 +413,58 @@ pub enum SessionOf {
     Till { merchant: MerchantId },
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What somebody signed in with, in a few coarse words: `iphone/safari`.
+pub type Device = Text<32>;
+
+#[derive(Clone, Debug)]
 pub struct NewSession {
+    pub session: SessionId,
     pub token: TokenHash,
     pub of: SessionOf,
+    pub device: Device,
+    /// When it ends unless it is used.
     pub expires: Timestamp,
+    /// When it ends at the latest.
+    pub ends: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct NewToken {
+    pub token: TokenHash,
+    /// When the session ends unless it is used; its end stays.
+    pub expires: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    pub session: SessionId,
+    pub of: SessionOf,
+    pub device: Device,
+    pub created: Timestamp,
+    pub seen: Timestamp,
+    /// Since when it has its present token.
+    pub rotated: Timestamp,
+    pub expires: Timestamp,
+    pub shown: Shown,
+}
+
+/// Which of a session's tokens it was found by; by its id counts as by the present one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The present one.
+    Present {
+        token: TokenHash,
+        /// For the first time.
+        first: bool,
+    },
+    /// The one before it: good until a time once the present one was shown.
+    Earlier { token: TokenHash, until: Option<Timestamp> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndSessions {
+    One(SessionId),
+    AllBut(SessionId),
 }
 
 // Merchants and bills
@@ -826,6 +877,8 @@ pub struct OrderRow {
     /// The bill that stands in for revision 1.
     pub requote: Option<Requote>,
     pub decision: Option<Message>,
+    /// A guardian's approval that waits for another one's, or that the decision names; of a refused order, that was there before.
+    pub first: Option<Message>,
     /// The log entry of the rule that approved or refused it in place of a decision.
     pub mandate: Option<Message>,
     /// What the rules said when it came; `None` where its watch had none.
@@ -847,9 +900,20 @@ pub struct OrderRow {
 /// What a watch's rules said to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
-    pub said: Judgement,
+    /// `None` where its watch had no rule: only the household's caps count it.
+    pub said: Option<Judgement>,
     /// In which sums of its watch it counts, once its money is held.
     pub counts: Vec<nodpay_core::Period>,
+    /// In which sums of all watches together.
+    pub house: Vec<nodpay_core::Period>,
+}
+
+impl Judged {
+    /// What the rules answered, where there were any.
+    #[must_use]
+    pub fn answer(&self) -> Option<nodpay_core::Answer> {
+        self.said.map(|said| said.answer)
+    }
 }
 
 /// What an order waits for from its rail.

@@ -6,11 +6,12 @@ pub mod postgres;
 
 use nodpay_core::{
     Adjustment, Amount, Bill, BillId, Cancel, CancelReason, Choice, CodeText, Country, CredentialId, Currency,
-    Decision, Digest, EnrolledWatch, Entry, FailReason, Guardian, GuardianId, HouseholdId, Line, LineId, LogEntry,
-    Mandate, MandateId, Mcc, MerchantCertificate, MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Nonce,
-    Occasion, Offset, Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Outside, PairingId, Payment,
-    PersonName, PinReport, PinState, Reduction, ResultReport, Salt, Text, Timestamp, TransferId, V1, Verdict, WatchId,
-    WearerCheck, WearerId, WearerMethod, Weekday, Why, Window,
+    Decision, Digest, EnrolledWatch, Entry, FailReason, GUARDIAN_COOLING_OFF_MS, Guardian, GuardianId, Hint,
+    HouseRules, HouseholdId, Line, LineId, LogEntry, Mandate, MandateId, Mcc, MerchantCertificate, MerchantId, Minor,
+    NEW_WATCH_COOLING_OFF_MS, NewGuardian, NewWatchCap, Nonce, Occasion, Offset, Order, OrderId, Outcome,
+    OutcomeCertificate, OutcomeKind, Outside, PairingId, Payment, PersonName, PinReport, PinState, Reduction,
+    ResultReport, Salt, SuggestedLine, Suggestion, Text, Timestamp, TransferId, V1, Verdict, WatchId, WearerCheck,
+    WearerId, WearerMethod, Weekday, Why, Window,
 };
 use nodpay_protocol::code::{ShopCode, write_shop_code};
 use nodpay_protocol::{
@@ -48,6 +49,7 @@ impl SoftPasskey {
             credential: CredentialId::try_from(vec![seed; 20]).expect("a credential id"),
             key: key.public_key(),
             backup_eligible: false,
+            shown_payments: false,
             name: Some(name_digest(name.salt, name.name.as_str())),
         };
         Self { guardian, name, key, rp, demo: false }
@@ -63,6 +65,14 @@ impl SoftPasskey {
     #[must_use]
     pub fn assert(&self, kind: AssertionKind, payload: &impl Serialize) -> String {
         self.assert_bytes(kind, serde_json::to_vec(payload).expect("serialises")).to_wire()
+    }
+
+    /// The decision, after a browser showed this payment.
+    #[must_use]
+    pub fn assert_shown(&self, decision: &Decision, payment: (&str, Amount)) -> Assertion {
+        let payload = serde_json::to_vec(decision).expect("serialises");
+        let credential = self.guardian.credential.clone();
+        Assertion::by_shown_payment(payload, credential, &self.key, &self.rp, payment).expect("signs")
     }
 }
 
@@ -372,6 +382,7 @@ impl Cast {
             nonce: Nonce::from_bytes([number; 16]),
             reason: None,
             occasion: Some(Occasion::School),
+            without: Vec::new(),
         }
     }
 
@@ -411,12 +422,14 @@ impl Cast {
             payee: bill.certificate,
             total,
             verdict,
+            first: None,
             guardian: self.passkey.guardian.guardian,
             credential: self.passkey.guardian.credential.clone(),
             log_head: self.book().head(),
             at: START.plus_ms(2 * MINUTE_MS),
             pay_by: START.plus_ms(7 * MINUTE_MS),
             reason: None,
+            suggest: None,
         }
     }
 
@@ -505,7 +518,7 @@ impl Cast {
         outcome.transfer = payment.is_some().then(|| TransferId::from_bytes([9; 16]));
         let outcome = self.sign_outcome(outcome);
         let result = self.result(&order, &outcome);
-        Story { bill, requote: None, order, decision: None, cancel: None, payment, outcome, result }
+        Story { bill, requote: None, order, decision: None, first: None, cancel: None, payment, outcome, result }
     }
 
     #[must_use]
@@ -587,12 +600,67 @@ impl Cast {
     /// A whole paid order with these lines struck, through the merchant's requote if the bill needs one.
     #[must_use]
     pub fn paid_story(&self, bill: Verified<Bill>, number: u8, struck: &[LineId]) -> Story {
+        let order = self.order(&bill, number);
+        self.paid_order(bill, order, struck)
+    }
+
+    /// The same of an order that is signed already.
+    #[must_use]
+    pub fn paid_order(&self, bill: Verified<Bill>, order: Verified<Order>, struck: &[LineId]) -> Story {
         let requote =
             (bill.reduction == Reduction::Requote && !struck.is_empty()).then(|| self.requote(&bill, struck, 2));
-        let order = self.order(&bill, number);
         let decision = self.decision_payload(&order, &bill, requote.as_ref(), struck, Verdict::Approve);
         let wire = self.sign_decision(&decision);
-        let (decision, ..) = verify_decision(&wire, &self.book(), &order, &bill, requote.as_ref()).expect("sound");
+        let (decision, ..) =
+            verify_decision(&wire, &self.book(), &order, &bill, requote.as_ref(), &self.certificate).expect("sound");
+        let payment = self.payment(&order, &decision);
+        let mut outcome = self.outcome_payload(&order, OutcomeKind::Paid, decision.total);
+        outcome.decision = Some(decision.digest());
+        outcome.payment = Some(payment.digest());
+        outcome.transfer = Some(TransferId::from_bytes(*order.order.as_bytes()));
+        let outcome = self.sign_outcome(outcome);
+        let result = self.result(&order, &outcome);
+        let payment = Some(payment);
+        Story { bill, requote, order, decision: Some(decision), first: None, cancel: None, payment, outcome, result }
+    }
+
+    /// A second guardian, and what the household decides about deciding a day later, when they count.
+    pub fn add_second(&mut self, rules: HouseRules) -> SoftPasskey {
+        let second = SoftPasskey::new(201, rp());
+        let came = self.next_entry(Entry::Found(second.guardian.clone())).at;
+        let counts_from = came.plus_ms(GUARDIAN_COOLING_OFF_MS);
+        self.append(Entry::AddGuardian(NewGuardian { guardian: second.guardian.clone(), counts_from }));
+        let entry = LogEntry { at: counts_from, ..self.next_entry(Entry::SetHouseRules(rules)) };
+        self.log.push(self.passkey.assert(AssertionKind::Log, &entry));
+        second
+    }
+
+    /// The founder's approval once the second guardian counts, and the second's of the same, which names it.
+    #[must_use]
+    pub fn two_nods(&self, order: &Verified<Order>, bill: &Verified<Bill>, second: &SoftPasskey) -> [Decision; 2] {
+        let late = |mut decision: Decision| {
+            decision.at = decision.at.plus_ms(2 * GUARDIAN_COOLING_OFF_MS);
+            decision.pay_by = decision.pay_by.plus_ms(2 * GUARDIAN_COOLING_OFF_MS);
+            decision
+        };
+        let first = late(self.decision_payload(order, bill, None, &[], Verdict::Approve));
+        let signed = self.sign_decision(&first);
+        let (signed, ..) = verify_decision(&signed, &self.book(), order, bill, None, &self.certificate).expect("sound");
+        let guardian = &second.guardian;
+        let (guardian, credential) = (guardian.guardian, guardian.credential.clone());
+        [first.clone(), Decision { first: Some(signed.digest()), guardian, credential, ..first }]
+    }
+
+    /// A whole paid order with the nods of two.
+    #[must_use]
+    pub fn nodded_story(&self, bill: Verified<Bill>, number: u8, second: &SoftPasskey) -> Story {
+        let order = self.order(&bill, number);
+        let [one, two] = self.two_nods(&order, &bill, second);
+        let book = self.book();
+        let verified =
+            |wire: String| verify_decision(&wire, &book, &order, &bill, None, &self.certificate).expect("sound").0;
+        let first = verified(self.sign_decision(&one));
+        let decision = verified(second.assert(AssertionKind::Decision, &two));
         let payment = self.payment(&order, &decision);
         let mut outcome = self.outcome_payload(&order, OutcomeKind::Paid, decision.total);
         outcome.decision = Some(decision.digest());
@@ -600,7 +668,50 @@ impl Cast {
         outcome.transfer = Some(TransferId::from_bytes([number; 16]));
         let outcome = self.sign_outcome(outcome);
         let result = self.result(&order, &outcome);
-        Story { bill, requote, order, decision: Some(decision), cancel: None, payment: Some(payment), outcome, result }
+        let (decision, first, payment) = (Some(decision), Some(first), Some(payment));
+        Story { bill, requote: None, order, decision, first, cancel: None, payment, outcome, result }
+    }
+
+    /// A whole order that a guardian refused, with a suggestion or without.
+    #[must_use]
+    pub fn refused_order(&self, bill: Verified<Bill>, order: Verified<Order>, suggest: Option<Suggestion>) -> Story {
+        let mut refusal = self.decision_payload(&order, &bill, None, &[], Verdict::Refuse);
+        refusal.suggest = suggest;
+        refusal.reason = Some(Text::new("先吃饭 Eat first").expect("a note"));
+        let wire = self.sign_decision(&refusal);
+        let (decision, ..) =
+            verify_decision(&wire, &self.book(), &order, &bill, None, &self.certificate).expect("sound");
+        let mut outcome = self.outcome_payload(&order, OutcomeKind::Refused, bill.total());
+        outcome.decision = Some(decision.digest());
+        let outcome = self.sign_outcome(outcome);
+        let result = self.result(&order, &outcome);
+        Story {
+            bill,
+            requote: None,
+            order,
+            decision: Some(decision),
+            first: None,
+            cancel: None,
+            payment: None,
+            outcome,
+            result,
+        }
+    }
+
+    /// Only one milk of two, a small one, for at most ¥5.
+    #[must_use]
+    pub fn less_milk(&self) -> Suggestion {
+        let lines = vec![SuggestedLine { id: line_id("2"), quantity: 1 }];
+        Suggestion { lines, hint: Some(Hint::Smaller), up_to: Some(cny(500)) }
+    }
+
+    /// Only these lines of the cast's bill, whole.
+    #[must_use]
+    pub fn only(&self, ids: &[&str]) -> Suggestion {
+        let bill = self.bill_payload(1, Reduction::LinesSum, Vec::new());
+        let named = bill.lines.iter().filter(|line| ids.contains(&line.id.as_str()));
+        let lines = named.map(|line| SuggestedLine { id: line.id.clone(), quantity: line.quantity }).collect();
+        Suggestion { lines, ..Suggestion::default() }
     }
 
     #[must_use]
@@ -615,6 +726,7 @@ impl Cast {
             requote: story.requote.as_ref().map(|requote| requote.wire().to_owned()),
             order: story.order.wire().to_owned(),
             decision: story.decision.as_ref().map(|decision| decision.wire().to_owned()),
+            first: story.first.as_ref().map(|first| first.wire().to_owned()),
             cancel: story.cancel.as_ref().map(|cancel| cancel.wire().to_owned()),
             payment: story.payment.as_ref().map(|payment| payment.wire().to_owned()),
             outcome: story.outcome.wire().to_owned(),
@@ -648,6 +760,8 @@ pub struct Story {
     pub requote: Option<Verified<Bill>>,
     pub order: Verified<Order>,
     pub decision: Option<Verified<Decision>>,
+    /// The other guardian's approval that the decision names.
+    pub first: Option<Verified<Decision>>,
     pub cancel: Option<Verified<Cancel>>,
     pub payment: Option<Verified<Payment>>,
     pub outcome: Verified<Outcome>,

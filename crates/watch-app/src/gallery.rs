@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use image::{ImageResult, Rgb, RgbImage};
-use nodpay_core::{Amount, Currency, Minor, Occasion, Timestamp, Why};
+use nodpay_core::{Amount, Currency, Hint, Minor, Occasion, Timestamp, Why};
 use nodpay_watch::view::{
     About, AmountPad, Basket, BasketLine, EndKind, Ending, Notice, OtherSystem, PastOrder, PinGate, ScanFor, Screen,
-    View,
+    Suggested, SuggestedLine, View,
 };
 
 use crate::screens::{Picture, Screens, Shape, caption};
@@ -101,6 +101,7 @@ pub fn gallery() -> Vec<Entry> {
             .then(|words| if words.why == Language::English.words().why { "Thirsty" } else { "渴了" }),
         entry("review-long", Screen::Review(supermarket())),
         entry("review-one", Screen::Review(canteen())),
+        entry("review-at-most", Screen::Review(Basket { at_most: true, ..stationer() })),
         entry("pin", pin(0, open(None), false)),
         entry("pin-typed", pin(4, open(None), false)),
         entry("pin-wrong", pin(0, open(Some(2)), false)),
@@ -133,6 +134,13 @@ pub fn gallery() -> Vec<Entry> {
             "refused-long-name",
             ended(EndKind::Refused, &[], Some("Бабушка Екатерина Александровна"), None, balance),
         ),
+        entry("refused-only", suggested(words_of_mother(), &[("2B 铅笔", 3), ("橡皮", 1)], None, None, true)),
+        entry("refused-hint", suggested(words_of_mother(), &[], Some(Hint::Smaller), None, false)),
+        entry(
+            "refused-all",
+            suggested(words_of_mother(), &[("Łódź Żurek", 1)], Some(Hint::Healthier), Some(yuan(1200)), false),
+        ),
+        entry("paid-words", ended(EndKind::Paid, &[], mama, Some(words_of_mother()), balance)),
         entry(
             "failed",
             ended(EndKind::Failed, &[], None, Some(Notice::NotEnoughMoney { balance: Some(yuan(640)) }), None),
@@ -206,6 +214,7 @@ pub fn notices() -> Vec<Notice> {
         Notice::Rule(Why::OverWeek),
         Notice::Rule(Why::OverMonth),
         Notice::Rule(Why::PrintedCode),
+        Notice::Rule(Why::Reduced),
         Notice::Rule(Why::Clock),
         Notice::RuleOver,
         Notice::RuleLooser { name: "零食".to_owned() },
@@ -222,9 +231,12 @@ pub(crate) fn extremes() -> Vec<(&'static str, Screen)> {
         let name: String = letter.repeat(LONGEST_NAME).chars().take(LONGEST_NAME).collect();
         let name = name.trim();
         let lines = vec![line(name, 999_999, total.minor()); 64];
-        let basket = Basket { shop: name.to_owned(), place: name.to_owned(), lines, total, occasion: None };
+        let basket =
+            Basket { shop: name.to_owned(), place: name.to_owned(), lines, total, at_most: true, occasion: None };
         let struck = vec![name; 64];
-        let said = Notice::Words(name.to_owned());
+        let note: String =
+            letter.repeat(nodpay_core::MAX_NOTE_CHARS).chars().take(nodpay_core::MAX_NOTE_CHARS).collect();
+        let said = Notice::Words(note.trim().to_owned());
         let past = PastOrder { kind: EndKind::Failed, shop: name.to_owned(), total, at: Timestamp::from_unix_ms(0) };
         let home = Screen::Home { wearer: name.to_owned(), balance: Some(total), notice: None };
         let end = |kind, struck: &[&str], guardian| Ending {
@@ -234,6 +246,12 @@ pub(crate) fn extremes() -> Vec<(&'static str, Screen)> {
             struck: names(struck),
             guardian,
             reason: Some(said.clone()),
+            suggestion: (kind == EndKind::Refused).then(|| Suggested {
+                lines: vec![SuggestedLine { name: name.to_owned(), quantity: 9_999, asked: 9_999 }; 64],
+                hint: Some(Hint::Healthier),
+                up_to: Some(total),
+                same_bill: true,
+            }),
             balance: Some(total),
         };
         let too_large = Some(Notice::AmountTooLarge { most: total });
@@ -406,6 +424,7 @@ fn canteen() -> Basket {
         place: "上海".to_owned(),
         lines: vec![line("番茄炒蛋盖浇饭", 1, 1200)],
         total: yuan(1200),
+        at_most: false,
         occasion: None,
     }
 }
@@ -421,6 +440,7 @@ fn stationer() -> Basket {
             line("会员优惠", 0, -300),
         ],
         total: yuan(2350),
+        at_most: false,
         occasion: None,
     }
 }
@@ -442,6 +462,7 @@ fn supermarket() -> Basket {
             line("满减", 0, -1000),
         ],
         total: yuan(256_610),
+        at_most: false,
         occasion: None,
     }
 }
@@ -469,7 +490,27 @@ fn ended(
     balance: Option<Amount>,
 ) -> Screen {
     let (shop, total, guardian) = ("晨光文具店".to_owned(), yuan(2350), guardian.map(str::to_owned));
-    Screen::Ended(Ending { kind, shop, total, struck: names(struck), guardian, reason, balance })
+    Screen::Ended(Ending { kind, shop, total, struck: names(struck), guardian, reason, suggestion: None, balance })
+}
+
+/// Refused by "妈妈", with a suggestion.
+fn suggested(
+    said: Notice,
+    lines: &[(&str, u32)],
+    hint: Option<Hint>,
+    up_to: Option<Amount>,
+    same_bill: bool,
+) -> Screen {
+    let Screen::Ended(ending) = ended(EndKind::Refused, &[], Some("妈妈"), Some(said), Some(yuan(8640))) else {
+        unreachable!("as made")
+    };
+    let line = |(name, quantity): &(&str, u32)| SuggestedLine {
+        name: (*name).to_owned(),
+        quantity: *quantity,
+        asked: *quantity,
+    };
+    let lines = lines.iter().map(line).collect();
+    Screen::Ended(Ending { suggestion: Some(Suggested { lines, hint, up_to, same_bill }), ..ending })
 }
 
 fn pad(typed_minor: i64, notice: Option<Notice>) -> AmountPad {

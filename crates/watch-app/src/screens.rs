@@ -261,6 +261,8 @@ impl Screens {
         say.set_camera(words.camera.into());
         say.set_no_network(words.no_network.into());
         say.set_total(words.total.into());
+        say.set_at_most(words.at_most.into());
+        say.set_suggestion(words.suggestion.into());
         say.set_time_left(words.time_left.into());
         say.set_locked(words.locked.into());
         say.set_balance(words.balance.into());
@@ -487,6 +489,7 @@ impl Screens {
         state.set_body(Default::default());
         state.set_struck(Default::default());
         state.set_said(Default::default());
+        state.set_suggested(Default::default());
         state.set_guardian(Default::default());
         state.set_balance(Default::default());
         state.set_gate(ui::Gate::Open);
@@ -653,6 +656,7 @@ impl Screens {
     fn fill_basket(&self, basket: &Basket) {
         let state = self.watch.global::<ui::State>();
         self.fill_order(&basket.shop, basket.total);
+        state.set_at_most(basket.at_most);
         let chosen = basket.occasion.and_then(|chosen| Occasion::ALL.iter().position(|&one| one == chosen));
         state.set_occasion(chosen.and_then(|place| i32::try_from(place).ok()).unwrap_or(-1));
         let shop = displayable(&basket.shop);
@@ -688,6 +692,13 @@ impl Screens {
             state.set_said(words::quoted(&displayable(said)).into());
         } else {
             self.fill_notice(ending.reason.as_ref());
+        }
+        if let Some(suggestion) = &ending.suggestion {
+            let words = self.language.words();
+            let sentences = words::suggested(self.language, suggestion).into_iter();
+            let sentences: Vec<SharedString> = sentences.map(|sentence| displayable(&sentence).into()).collect();
+            state.set_suggested(ModelRc::new(VecModel::from(sentences)));
+            state.set_again(if suggestion.same_bill { words.ask_again } else { words.scan_again }.into());
         }
         state.set_balance(ending.balance.map(words::amount).unwrap_or_default().into());
     }

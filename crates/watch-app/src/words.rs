@@ -7,8 +7,8 @@
 //! names, which guardians choose, are bold in a heading: 妈妈、爸爸、爷爷、奶奶、外公、外婆、姥姥、姥爷、哥哥、姐姐、叔叔、阿姨、老师.
 
 use jiff::tz::TimeZone;
-use nodpay_core::{Amount, Occasion, Timestamp, Why};
-use nodpay_watch::view::{EndKind, Notice, OtherSystem, ScanFor};
+use nodpay_core::{Amount, Hint, Occasion, Timestamp, Why};
+use nodpay_watch::view::{EndKind, Notice, OtherSystem, ScanFor, Suggested, SuggestedLine};
 
 /// The language the watch speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -72,6 +72,8 @@ pub struct Words {
     pub use_pin: &'static str,
     pub change_pin: &'static str,
     pub why: &'static str,
+    pub ask_again: &'static str,
+    pub scan_again: &'static str,
     // Welcome
     pub welcome: &'static str,
     pub welcome_hint: &'static str,
@@ -107,10 +109,12 @@ pub struct Words {
     pub time_left: &'static str,
     // Bill
     pub total: &'static str,
+    pub at_most: &'static str,
     pub why_title: &'static str,
     // End
     pub balance_left: &'static str,
     pub nothing_paid: &'static str,
+    pub suggestion: &'static str,
     // History
     pub history_empty: &'static str,
     pub history_empty_hint: &'static str,
@@ -135,6 +139,8 @@ const ENGLISH: Words = Words {
     use_pin: "Use PIN",
     change_pin: "Change PIN",
     why: "Why?",
+    ask_again: "Ask again",
+    scan_again: "Scan again",
     welcome: "Hello!",
     welcome_hint: "Scan the code on your parent's phone.",
     scan_to_pay: "Scan the shop's code",
@@ -163,9 +169,11 @@ const ENGLISH: Words = Words {
     bank_silent_hint: "We keep asking.",
     time_left: "Time left",
     total: "Total",
+    at_most: "Up to",
     why_title: "What is it for?",
     balance_left: "You have left",
     nothing_paid: "Nothing was paid.",
+    suggestion: "This would be fine:",
     history_empty: "Nothing yet",
     history_empty_hint: "What you pay shows up here.",
     service: "Service",
@@ -188,6 +196,8 @@ const CHINESE: Words = Words {
     use_pin: "用密码",
     change_pin: "改密码",
     why: "为什么买",
+    ask_again: "再问一次",
+    scan_again: "再扫一次",
     welcome: "你好！",
     welcome_hint: "扫一扫家长手机上的码",
     scan_to_pay: "对准商店的付款码",
@@ -216,9 +226,11 @@ const CHINESE: Words = Words {
     bank_silent_hint: "我会继续问",
     time_left: "还剩",
     total: "一共",
+    at_most: "最多",
     why_title: "为什么要买？",
     balance_left: "余额还有",
     nothing_paid: "没有付钱",
+    suggestion: "这样就可以：",
     history_empty: "还没有记录",
     history_empty_hint: "付过的钱会记在这里",
     service: "服务地址",
@@ -475,7 +487,12 @@ const fn rule(why: Why) -> (&'static str, &'static str) {
         Why::OverWeek => ("Enough spent this week.", "Try again next week."),
         Why::OverMonth => ("Enough spent this month.", "Try again next month."),
         Why::PrintedCode => ("Not with a printed code.", "Ask the shop for a bill."),
+        Why::Reduced => ("Not for a part of the bill.", "Ask your parent about it."),
         Why::Clock => ("My clock is wrong.", "Try again in a moment."),
+        Why::TwoNods => ("Two parents must nod to this.", "Ask them about it."),
+        Why::HouseDay | Why::HouseWeek | Why::HouseMonth => {
+            ("Enough spent by all of you.", "Ask your parent about it.")
+        }
     }
 }
 
@@ -492,7 +509,10 @@ const fn rule_in_chinese(why: Why) -> (&'static str, &'static str) {
         Why::OverWeek => ("这周的钱用完了", "下周再来吧"),
         Why::OverMonth => ("这个月的钱用完了", "下个月再来吧"),
         Why::PrintedCode => ("贴着的码不可以", "请商店给一张账单"),
+        Why::Reduced => ("只买一点不可以", "问问家长"),
         Why::Clock => ("我的钟不准", "过一会儿再试试"),
+        Why::TwoNods => ("这个要两位家长点头", "问问他们"),
+        Why::HouseDay | Why::HouseWeek | Why::HouseMonth => ("全家的钱用得够多了", "问问家长"),
     }
 }
 
@@ -566,6 +586,39 @@ pub fn took_out(language: Language, guardian: Option<&str>, names: &[String]) ->
     match language {
         Language::English => format!("{who} took out: {}", names.join(", ")),
         Language::Chinese => format!("{who}去掉了：{}", names.join("、")),
+    }
+}
+
+/// What the guardian would rather nod to, a sentence each.
+#[must_use]
+pub fn suggested(language: Language, suggestion: &Suggested) -> Vec<String> {
+    let Suggested { lines, hint, up_to, same_bill: _ } = suggestion;
+    let line = |SuggestedLine { name, quantity, asked }: &SuggestedLine| match asked {
+        1 => name.clone(),
+        _ => format!("{name} × {quantity}"),
+    };
+    let names: Vec<String> = lines.iter().map(line).collect();
+    let only = (!names.is_empty()).then(|| match language {
+        Language::English => format!("just {}", names.join(", ")),
+        Language::Chinese => format!("只买{}", names.join("、")),
+    });
+    let most = up_to.map(|most| match language {
+        Language::English => format!("at most {}", amount(most)),
+        Language::Chinese => format!("最多 {}", amount(most)),
+    });
+    [only, hint.map(|hinted| hint_words(language, hinted).to_owned()), most].into_iter().flatten().collect()
+}
+
+const fn hint_words(language: Language, hint: Hint) -> &'static str {
+    match (language, hint) {
+        (Language::English, Hint::Smaller) => "the small one",
+        (Language::English, Hint::Cheaper) => "a cheaper one",
+        (Language::English, Hint::One) => "just one of them",
+        (Language::English, Hint::Healthier) => "something healthier",
+        (Language::Chinese, Hint::Smaller) => "换一个小一点的",
+        (Language::Chinese, Hint::Cheaper) => "换一个钱少一点的",
+        (Language::Chinese, Hint::One) => "只买一个",
+        (Language::Chinese, Hint::Healthier) => "换一个对你好一点的",
     }
 }
 

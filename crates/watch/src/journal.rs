@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use nodpay_core::{
-    Amount, Digest, GuardianId, HouseholdId, OrderId, OutcomeKind, PairingId, PublicKey, Text, Timestamp, V1, WatchId,
-    Why,
+    Amount, Digest, GuardianId, Hint, HouseholdId, LineId, Note, OrderId, OutcomeKind, PairingId, PublicKey, Text,
+    Timestamp, V1, WatchId, Why,
 };
 use nodpay_protocol::VerifyError;
 use serde::{Deserialize, Serialize};
@@ -180,12 +180,39 @@ pub(crate) struct Ended {
     pub(crate) guardian: Option<Text<40>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<EndReason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) suggestion: Option<SuggestionRecord>,
+}
+
+/// What the guardian would rather nod to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SuggestionRecord {
+    /// Names of the goods, how many of each, and how many were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lines: Vec<(Text<60>, u32, u32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<Hint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) up_to: Option<Amount>,
+    /// Where a new order of the same bill can be just that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) again: Option<AgainRecord>,
+}
+
+/// The bill that was refused, and what another order of it leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AgainRecord {
+    pub(crate) certificate: String,
+    pub(crate) bill: String,
+    pub(crate) without: Vec<LineId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum EndReason {
-    Words(Text<60>),
+    Words(Note),
     NotEnoughMoney,
     BillAlreadyPaid,
     BillCancelled,

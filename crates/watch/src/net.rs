@@ -246,6 +246,9 @@ pub(crate) struct StateOrder {
     pub(crate) order_id: OrderId,
     #[serde(default)]
     pub(crate) decision: Option<String>,
+    /// Another guardian's approval that the decision names.
+    #[serde(default)]
+    pub(crate) first: Option<String>,
     /// In its place: the log entry of a standing rule.
     #[serde(default)]
     pub(crate) mandate: Option<Digest>,
@@ -291,6 +294,9 @@ pub(crate) struct DecisionEvent {
     pub(crate) order: OrderId,
     #[serde(default)]
     pub(crate) decision: Option<String>,
+    /// Another guardian's approval that the decision names.
+    #[serde(default)]
+    pub(crate) first: Option<String>,
     /// In its place: the log entry of a standing rule.
     #[serde(default)]
     pub(crate) mandate: Option<Digest>,

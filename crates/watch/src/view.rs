@@ -4,7 +4,7 @@
 //! their currency, times are milliseconds left, and every text that came from a merchant or a guardian has already
 //! been checked by `nodpay-core` (NFC, bounded, no control or invisible characters).
 
-use nodpay_core::{Amount, Occasion, OutcomeKind, Timestamp, Why};
+use nodpay_core::{Amount, Hint, Occasion, OutcomeKind, Timestamp, Why};
 
 /// One screen, whole: drawing it needs nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +122,8 @@ pub struct Basket {
     pub place: String,
     pub lines: Vec<BasketLine>,
     pub total: Amount,
+    /// Only the shop can say what its part of the bill comes to: not more than `total`.
+    pub at_most: bool,
     /// What the wearer chose to tell the guardian.
     pub occasion: Option<Occasion>,
 }
@@ -145,7 +147,29 @@ pub struct Ending {
     /// The guardian who decided, by the name they chose.
     pub guardian: Option<String>,
     pub reason: Option<Notice>,
+    /// What the guardian would rather nod to.
+    pub suggestion: Option<Suggested>,
     pub balance: Option<Amount>,
+}
+
+/// Shown, and nothing more: what the wearer makes of it needs a nod of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggested {
+    /// Only these of what was asked; empty: none are named.
+    pub lines: Vec<SuggestedLine>,
+    pub hint: Option<Hint>,
+    /// For at most so much.
+    pub up_to: Option<Amount>,
+    /// [`UserAction::Start`] asks again for just these lines of the same bill; else it scans another code.
+    pub same_bill: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuggestedLine {
+    pub name: String,
+    /// 1 to `asked`.
+    pub quantity: u32,
+    pub asked: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,7 +279,7 @@ pub enum OtherSystem {
 /// What the wearer can do. Screens turn touches into these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserAction {
-    /// Home: start to pay. Welcome: scan the pairing code.
+    /// Home: start to pay. Welcome: scan the pairing code. Ended with a suggestion: try again with it.
     Start,
     /// One digit, 0 to 9.
     Digit(u8),

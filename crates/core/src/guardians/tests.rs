@@ -25,6 +25,7 @@ fn person(seed: u8) -> Guardian {
         credential: crate::CredentialId::try_from(vec![seed; 20]).expect("an id"),
         key: key(seed),
         backup_eligible: false,
+        shown_payments: false,
         name: None,
     }
 }
@@ -368,4 +369,70 @@ proptest! {
             }
         }
     }
+}
+
+fn house_rules(rules: crate::HouseRules) -> Entry {
+    Entry::SetHouseRules(rules)
+}
+
+fn cny(minor: i64) -> crate::Amount {
+    crate::Amount::new(Minor::new(minor).expect("in range"), Currency::CNY)
+}
+
+/// One guardian makes the rules of deciding tighter, two make them looser; a second nod needs a second guardian.
+#[test]
+fn house_rules_tighten_alone() {
+    let above =
+        |minor: Option<i64>| crate::HouseRules { two_nods_above: minor.map(cny), ..crate::HouseRules::default() };
+    let mut alone = Home::found();
+    let no_second = Err(HouseholdError::HouseRules(crate::HouseRulesError::NoSecondGuardian));
+    assert_eq!(alone.take(1, house_rules(above(Some(100)))), no_second);
+
+    let mut home = Home::of_two();
+    home.take(2, house_rules(above(Some(100)))).expect("tighter");
+    home.take(1, house_rules(above(Some(50)))).expect("tighter still");
+    let before = home.log.next_seq() - 1;
+    for looser in [above(Some(51)), above(None)] {
+        assert_eq!(home.take(1, house_rules(looser)), Err(HouseholdError::NeedsTwo));
+    }
+    let proposal = home.take(1, Entry::Propose(Box::new(house_rules(above(None))))).expect("proposed");
+    assert!(home.log.house_rules(u64::MAX).wants_two_nods(cny(51)));
+    home.take(2, Entry::Second(proposal)).expect("seconded");
+    assert!(!home.log.house_rules(u64::MAX).wants_two_nods(cny(51)));
+    assert!(home.log.house_rules(before).wants_two_nods(cny(51)), "what held then stays known");
+}
+
+/// Newcomers are kept short for longer where the household says so, and nobody who is there already for less long.
+#[test]
+fn newcomers_are_kept_short_for_longer() {
+    let newcomers = crate::Newcomers { watch_ms: 3 * DAY_MS, per_payment: Some(cny(500)), guardian_ms: 4 * DAY_MS };
+    let rules = crate::HouseRules { newcomers: Some(newcomers), ..crate::HouseRules::default() };
+    let mut home = Home::of_two();
+    let (before, early) = (home.log.watch(watch()).expect("enrolled").new_watch_cap, home.newcomer(3));
+    home.take(1, house_rules(rules)).expect("tighter");
+    assert_eq!(home.log.watch(watch()).expect("enrolled").new_watch_cap, before);
+    let seconds = home.take(1, Entry::Propose(Box::new(early)));
+    assert_eq!(seconds, Err(HouseholdError::CoolingOff));
+
+    let enrol = |until: Timestamp, minor: i64| {
+        Entry::EnrolWatch(EnrolledWatch {
+            watch: WatchId::from_bytes([2; 16]),
+            key: key(98),
+            wearer: WearerId::from_bytes([1; 16]),
+            wearer_name: digest(9),
+            new_watch_cap: NewWatchCap { until, per_payment: cny(minor) },
+        })
+    };
+    let late = home.now.plus_ms(3 * DAY_MS);
+    assert_eq!(home.take(1, enrol(late.plus_ms(-1), 500)), Err(HouseholdError::NewWatch));
+    assert_eq!(home.take(1, enrol(late, 501)), Err(HouseholdError::NewWatch));
+    home.take(1, enrol(late, 500)).expect("short enough");
+
+    let counts_from = home.now.plus_ms(4 * DAY_MS);
+    let third = Entry::AddGuardian(NewGuardian { guardian: person(3), counts_from });
+    let proposal = home.take(1, Entry::Propose(Box::new(third))).expect("proposed");
+    home.pass(DAY_MS);
+    home.take(2, Entry::Second(proposal)).expect("seconded late");
+    assert_eq!(home.log.member(id(3)).expect("there").counts_from, counts_from.plus_ms(DAY_MS));
+    assert_eq!(home.take(1, house_rules(crate::HouseRules::default())), Err(HouseholdError::NeedsTwo));
 }

@@ -57,6 +57,7 @@ fn asked(minor: i64) -> Asked {
         country: country("CN"),
         age: None,
         printed: false,
+        reduced: false,
         total: cny(minor),
         at: NOON,
     }
@@ -75,7 +76,7 @@ fn nothing(_: Period) -> Minor {
 fn each_answer_says_why() {
     type Bend = fn(&mut Mandate, &mut Asked);
     let at = |asked: &mut Asked, minutes: i64| asked.at = NOON.plus_ms(minutes * MINUTE_MS);
-    let cases: [(Bend, Answer); 24] = [
+    let cases: [(Bend, Answer); 25] = [
         (|_, _| {}, Answer::Approve),
         (|_, a| a.total = cny(1_001), Answer::Ask(Why::OverApproval)),
         (|_, a| a.total = cny(2_001), Answer::Ask(Why::OverPayment)),
@@ -84,6 +85,7 @@ fn each_answer_says_why() {
         (|r, _| r.per_month = Some(cny(999)), Answer::Ask(Why::OverMonth)),
         (|r, _| r.approve = None, Answer::Ask(Why::OverApproval)),
         (|_, a| a.printed = true, Answer::Ask(Why::PrintedCode)),
+        (|_, a| a.reduced = true, Answer::Ask(Why::Reduced)),
         (|r, _| r.per_payment = Some(Amount::new(Minor::new(9_999).expect("in range"), Currency::EUR)), {
             Answer::Ask(Why::OverPayment)
         }),

@@ -1,39 +1,57 @@
-// /app: the guardian's pages. Starts by checking the household log against what this browser pinned; then follows the
-// household's events. Pages: #/ (home), #/order/ID, #/pair, #/household, #/guardians, #/invite, #/codes, #/rules.
+// The guardian's pages, for whoever is logged in (login.js). Starts by checking the household log against what this browser
+// pinned; then follows the household's events. Pages: #/ (home), #/order/ID, #/household, #/guardians, #/settings,
+// and those of `FETCHED`.
 
-import { Problem, get, post, serviceNow } from "./api.js";
+import { get, post, serviceNow } from "./api.js";
 import { announce, download, focusHeading, h, patch } from "./dom.js";
 import { follow } from "./events.js";
 import { avatar, busyButton, icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
 import {
-  codesPage, freezeButton, freezeNotice, guardianCards, guardianEntryWords, guardianName, guardiansPage, invitationChanged, invitePage,
-  leaveGuardians,
+  freezeButton, freezeNotice, guardianCards, guardianEntryWords, guardiansPage, leaveGuardians,
 } from "./guardians.js";
-import { VerifyError, fromBase64Url, parseAssertion, readEntry, utf8 } from "./messages.js";
+import { VerifyError, readEntry, utf8 } from "./messages.js";
 import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { acts } from "./members.js";
-import { leavePairing, pairingChanged, pairingPage } from "./pairing.js";
+import { leavingCard } from "./leaving.js";
+import { guardianName } from "./people.js";
+import { ruleLogWords, ruleNote } from "./rule-words.js";
+import { awayCard, firstNodSaid, forgetSettings, hasNodded, settingsPage } from "./settings.js";
+import { refreshSessions, sessionNotices, sessionsCard } from "./sessions.js";
+import { signWithPasskey } from "./passkey.js";
 import { endPush, pushCard, pushPrompt, startPush } from "./push.js";
-import { forgetRules, ruleLogWords, ruleNote, rulesPage } from "./rules.js";
-import { signWithPasskey, softwareKeys, support } from "./passkey.js";
-import { day, exponentOf, money, onLanguage, problemText, startTexts, t, timeLeft, when } from "./texts.js";
-import { anchorFile, believe, readPin } from "./trust.js";
-import { verifyOrderView } from "./verify.js";
+import { day, exponentOf, money, onLanguage, problemText, t, timeLeft, when, withTexts } from "./texts.js";
+import { anchorFile, believe } from "./trust.js";
+import { askedTotal as askedOf, verifyOrderView } from "./verify.js";
 
-const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin"];
+const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin", "session"];
 const ASK_MS = 30_000;
+/** Earlier orders that the home page lists; the history has all. */
+const RECENT = 5;
+/**
+ * Pages that are fetched when somebody first goes there, each a script of its own: `page(ctx, id)` gives its elements, `left(next)`
+ * forgets what was half done, `changed(ctx, kind)` hears of events.
+ */
+const FETCHED = {
+  pair: () => withTexts("pairing", import("./pairing.js")),
+  invite: () => withTexts("invite", import("./invite.js")),
+  codes: () => withTexts("codes", import("./codes.js")),
+  rules: () => withTexts("rules", import("./rules.js")),
+  history: () => withTexts("history", import("./history.js")),
+  wallet: () => withTexts("wallet", import("./wallet.js")),
+};
+/** Pages that show time running; the others are drawn anew only when something happened, so that a form keeps still. */
+const TICKING = ["home", "order", "pair", "invite"];
 
 const state = {
-  /** starting, login, ready, or broken (what the service says does not verify). */
-  phase: "starting",
+  /** starting, closed (login.js has the page), ready, unreachable, or broken (what the service says does not verify). */
+  phase: "closed",
   service: null,
   can: null,
   /** The verified household: book, trust, names, guardian, balance. */
   home: null,
   /** By order id: {view, order (verified) or error, ends, askEnds}. */
   orders: new Map(),
-  more: null,
   live: null,
   liveLostAt: null,
   busy: false,
@@ -41,29 +59,42 @@ const state = {
   loadingOrder: false,
   removing: null,
 };
-let root;
+/** The fetched pages, by name. */
+const fetched = new Map();
 let stopFollowing = null;
 let usedCredential = null;
+/** Where an order's page leads back to. */
+let listPage = "#/";
+let closed = null;
 
-const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf, mustPropose };
+const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf, mustPropose, take, historyRow };
 
-// ---- start, login --------------------------------------------------------------------------------------------------------------
+// ---- start, end ----------------------------------------------------------------------------------------------------------------
 
-async function start() {
-  root = document.getElementById("page");
-  await startTexts();
-  onLanguage(render);
-  addEventListener("hashchange", onRoute);
-  setInterval(tick, 1000);
-  await enter();
+/**
+ * Takes the page; `door` is {service, can, usedCredential, closed}, and {household, order} where these have been asked for. `closed()`
+ * gives the page back when the session has ended.
+ */
+export async function open(door) {
+  const first = closed === null;
+  ({ closed, usedCredential } = door);
+  Object.assign(state, { service: door.service, can: door.can, phase: "starting" });
+  if (first) {
+    onLanguage(render);
+    addEventListener("hashchange", onRoute);
+    setInterval(tick, 1000);
+  }
+  await enter(door);
 }
 
-async function enter() {
+async function enter({ household, order } = {}) {
+  const { page, id } = route();
   try {
-    state.service ??= await get("/api/service");
-    state.can ??= await support(state.service);
-    if (!readPin() && !usedCredential) state.phase = "login";
-    else await refreshHome();
+    const wanted = page === "order" ? (order ?? get(`/api/guardian/orders/${id}`)).catch(() => null) : null;
+    await refreshHome(household);
+    const view = await wanted;
+    if (view) await take(view);
+    await fetchPage(page);
   } catch (error) {
     trouble(error);
   }
@@ -76,9 +107,7 @@ async function enter() {
 
 function trouble(error) {
   if (error.code === "not-logged-in" || error.code === "not-pinned") {
-    state.phase = "login";
-    stopFollowing?.();
-    stopFollowing = null;
+    end();
   } else if (error instanceof VerifyError) {
     Object.assign(state, { phase: "broken", problem: error });
   } else {
@@ -87,30 +116,11 @@ function trouble(error) {
   }
 }
 
-async function logIn(software) {
-  if (state.busy) return;
-  Object.assign(state, { busy: true, problem: null });
-  render();
-  try {
-    const { challenge } = await post("/api/guardian/login-challenge");
-    const keys = software ? await softwareKeys(state.service) : [];
-    const pinned = readPin()?.credential;
-    const credential = software ? (keys.includes(pinned) ? pinned : keys.at(-1)) : null;
-    if (software && !credential) throw new Problem("passkey-none");
-    const wire = await signWithPasskey(state.service, "login", fromBase64Url(challenge), credential);
-    await post("/api/guardian/login", { assertion: wire });
-    usedCredential = parseAssertion(wire).credential;
-    state.phase = "starting";
-    state.busy = false;
-    await enter();
-    if (location.hash === "" || location.hash === "#/") focusHeading();
-    return;
-  } catch (error) {
-    trouble(error);
-    state.problem = error;
-  }
-  state.busy = false;
-  render();
+function end() {
+  stopFollowing?.();
+  stopFollowing = null;
+  state.phase = "closed";
+  closed();
 }
 
 async function logOut() {
@@ -119,9 +129,9 @@ async function logOut() {
   await endPush().catch(() => {});
   await post("/api/guardian/logout").catch(() => {});
   state.orders.clear();
-  Object.assign(state, { phase: "login", home: null });
+  state.home = null;
   location.hash = "#/";
-  render();
+  end();
 }
 
 // ---- what the service says, verified before it is kept --------------------------------------------------------------------------
@@ -145,8 +155,8 @@ async function refreshAll() {
     await refreshOrders();
     const { page, id } = route();
     if (page === "order" && !state.orders.has(id)) await refreshOrder(id);
-    if (page === "pair") await pairingChanged(ctx);
-    if (page === "invite") await invitationChanged(ctx);
+    await refreshSessions();
+    await fetched.get(page)?.changed?.(ctx, null);
   } catch (error) {
     trouble(error);
   }
@@ -156,12 +166,14 @@ async function refreshAll() {
 async function onEvent(kind, data) {
   try {
     if (["log", "balance", "pin"].includes(kind)) await refreshHome();
+    if (kind === "session") await refreshSessions();
     if (kind === "pin") tellPin(data.watch);
-    if (kind === "pairing") await Promise.all([pairingChanged(ctx), invitationChanged(ctx)]);
+    await fetched.get(route().page)?.changed?.(ctx, kind);
     if (data.order) {
       await refreshOrder(data.order);
       if (kind === "order") tellOrder(data.order);
       if (kind === "decision") tellRule(data.order);
+      if (kind === "decision") announce(firstNodSaid(state, state.orders.get(data.order)?.order));
       if (kind === "outcome") await refreshHome();
       if (kind === "decision") tellDecision(data.order);
       if (kind === "outcome" || kind === "result") announce(endingSaid(state.orders.get(data.order), kind, state.home.names));
@@ -174,7 +186,7 @@ async function onEvent(kind, data) {
 
 function tellOrder(id) {
   const entry = state.orders.get(id);
-  if (!entry?.order || entry.view.state !== "waiting") return;
+  if (!entry?.order || entry.view.state !== "waiting" || !(entry.view.asked ?? []).includes(state.home.guardian.guardian)) return;
   announce(t("home.asks-said", { name: nameOf(entry.order), total: money(askedTotal(entry.order)) }));
   if (inDemo() && ["home", "pair"].includes(route().page)) location.hash = `#/order/${id}`;
 }
@@ -188,7 +200,7 @@ function tellDecision(id) {
 /** Paid or to be paid without anybody's nod. */
 function tellRule(id) {
   const entry = state.orders.get(id);
-  if (entry?.order && !entry.order.decision) announce(ruleNote(state, entry)?.text);
+  if (entry?.order && !entry.order.decision && !entry.order.first) announce(ruleNote(state, entry)?.text);
 }
 
 function tellPin(watch) {
@@ -197,8 +209,8 @@ function tellPin(watch) {
   if (report && !report.answer) announce(reportWords(report, state.home.names.get(wearer)?.name ?? t("wearer.unknown")));
 }
 
-async function refreshHome() {
-  const household = await get("/api/guardian/household");
+async function refreshHome(asked = get("/api/guardian/household")) {
+  const household = await asked;
   const believed = await believe(household, usedCredential);
   const { balance } = household;
   state.home = {
@@ -208,6 +220,8 @@ async function refreshHome() {
     stopped: household.closed ? "closed" : household.frozen ? "frozen" : null,
     /** A guardian's freeze: {by, at}. The service's word, like the balance. */
     freeze: household.freeze ?? null,
+    /** By guardian, until when they are away. The service's word too. */
+    away: new Map(household.away.map(({ guardian, until }) => [guardian, until])),
     balance: typeof balance === "number" ? { minor: balance, currency: household.currency } : { minor: balance.minor, currency: balance.currency },
   };
   state.phase = "ready";
@@ -215,20 +229,8 @@ async function refreshHome() {
 }
 
 async function refreshOrders() {
-  const { orders, next } = await get("/api/guardian/orders");
+  const { orders } = await get("/api/guardian/orders");
   for (const view of orders) await take(view);
-  state.more = next ?? null;
-}
-
-async function loadMore() {
-  try {
-    const { orders, next } = await get(`/api/guardian/orders?before=${encodeURIComponent(state.more)}`);
-    for (const view of orders) await take(view);
-    state.more = next ?? null;
-  } catch (error) {
-    trouble(error);
-  }
-  render();
 }
 
 async function refreshOrder(id) {
@@ -316,18 +318,20 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  return { page: ["order", "pair", "household", "guardians", "invite", "codes", "rules"].includes(page) ? page : "home", id };
+  return { page: page in FETCHED || ["order", "household", "guardians", "settings"].includes(page) ? page : "home", id };
 }
 
 async function onRoute() {
   const { page, id } = route();
-  if (page !== "pair") leavePairing();
-  leaveGuardians(page);
+  for (const [name, script] of fetched) if (name !== page) script.left(page);
+  leaveGuardians();
   state.removing = null;
   forgetPinAsk();
-  if (page !== "rules") forgetRules();
+  if (page !== "settings") forgetSettings();
+  if (page !== "order") listPage = page === "history" ? "#/history" : "#/";
   state.problem = null;
   render();
+  await fetchPage(page).catch(trouble);
   focusHeading();
   if (page === "order" && state.phase === "ready" && !state.orders.has(id)) {
     state.loadingOrder = true;
@@ -337,28 +341,37 @@ async function onRoute() {
   }
 }
 
+/** Fetches the page's script and words where it has its own. */
+async function fetchPage(page) {
+  if (!(page in FETCHED) || fetched.has(page)) return;
+  try {
+    fetched.set(page, await FETCHED[page]());
+  } finally {
+    render();
+  }
+}
+
 function tick() {
-  const { page } = route();
   const { activeElement } = document;
-  if (state.phase !== "ready" || ["household", "guardians", "codes", "rules"].includes(page)) return;
+  if (state.phase !== "ready" || !TICKING.includes(route().page)) return;
   if (activeElement?.nodeName === "SELECT") return; // an open list must not be touched
   render();
 }
 
 function render() {
-  if (!root) return;
+  if (state.phase === "closed") return;
   const { page, id } = route();
   const ready = state.phase === "ready";
   const waiting = ready ? waitingOrders().length : 0;
   document.title = `${waiting && page !== "order" ? `(${waiting}) ` : ""}${t("app.title")} · ${t("brand")}`;
-  const back = ready && page !== "home" ? { href: "#/", label: t("back") } : null;
+  const back = ready && page !== "home" ? { href: page === "order" ? listPage : "#/", label: t("back") } : null;
   const next = h("div.page", { id: "page", "data-view": ready ? page : state.phase },
     topBar({ live: ready ? state.live ?? "connecting" : null, back, more: ready && freezeButton(ctx) }),
     ready && freezeNotice(ctx),
     ready && offlineBar(state.live, state.liveLostAt),
     h(`main.narrow.${page}`, { key: `${state.phase}-${page}-${id}` }, ...content(page, id)),
     ready && page !== "order" && !inDemo() && bottomBar(page));
-  root = patch(root, next);
+  patch(document.getElementById("page"), next);
 }
 
 function content(page, id) {
@@ -369,16 +382,13 @@ function content(page, id) {
       h("button.main", { type: "button", onclick: () => { state.phase = "starting"; enter(); } }, icon("undo"), t("again")),
     ];
     case "broken": return brokenPage();
-    case "login": return loginPage();
     default: break;
   }
   if (page === "order") return orderPage(ctx, id);
-  if (page === "pair") return pairingPage(ctx);
   if (page === "household") return householdPage();
   if (page === "guardians") return guardiansPage(ctx);
-  if (page === "invite") return invitePage(ctx);
-  if (page === "codes") return codesPage(ctx);
-  if (page === "rules") return rulesPage(ctx, id);
+  if (page === "settings") return settingsPage(ctx);
+  if (page in FETCHED) return fetched.get(page)?.page(ctx, id) ?? [unfetched()];
   return homePage();
 }
 
@@ -392,21 +402,17 @@ function brokenPage() {
   ];
 }
 
-function loginPage() {
-  const software = state.service?.demo && !state.can?.passkey;
-  return [
-    h("div.hero", {}, logo(), h("h1", {}, t("login.title")), h("p.lead", {}, t("login.lead"))),
-    state.problem && notice("bad", problemText(state.problem)),
-    software && notice("wait", t("passkey.software-note")),
-    busyButton("button.main", { type: "button", testid: "login", onclick: () => logIn(software) }, state.busy, icon("key"), software ? t("login.start-software") : t("login.start")),
-    state.service?.demo && !software && h("button.plain", { type: "button", testid: "login-software", onclick: () => logIn(true) }, t("login.start-software")),
-    h("p.soft", {}, t("login.new")),
-    h("a.plain", { href: "/recover" }, t("recover.title")),
-  ];
+/** A page whose script has not come: it may be of an edition that the service no longer has. */
+function unfetched() {
+  return state.problem
+    ? h("section.card.center", {}, notice("bad", problemText(state.problem)),
+      h("button.main", { type: "button", onclick: () => location.reload() }, icon("undo"), t("again")))
+    : h("p.lead", {}, t("loading"));
 }
 
 const nameOf = (order) => state.home.names.get(order.order.payload.wearer)?.name ?? t("wearer.unknown");
-const askedTotal = (order) => ({ minor: (order.requote ?? order.bill).payload.total, currency: order.bill.payload.currency });
+const askedTotal = ({ bill, order, requote }) =>
+  requote ? { minor: requote.payload.total, currency: requote.payload.currency } : askedOf(bill.payload, order.payload.without);
 const entries = () => [...state.orders.values()].sort((one, other) => startOf(other) - startOf(one));
 const startOf = (entry) => entry.order?.order.payload.created ?? Infinity;
 const waitingOrders = () => entries().filter((entry) => entry.error || entry.view.state === "waiting");
@@ -414,13 +420,15 @@ const waitingOrders = () => entries().filter((entry) => entry.error || entry.vie
 function homePage() {
   const { balance, book } = state.home;
   const waiting = waitingOrders();
-  const past = entries().filter((entry) => !entry.error && entry.view.state !== "waiting");
+  const past = entries().filter((entry) => !entry.error && entry.view.state !== "waiting").slice(0, RECENT);
   const watches = [...book.watches.values()];
   return [
     h("h1.unseen", {}, t("home.title")),
     state.problem && notice("bad", problemText(state.problem)),
     state.home.stopped && notice("bad", t(state.home.stopped === "closed" ? "home.closed" : "home.frozen")),
+    awayCard(ctx),
     ...waiting.map(waitingCard),
+    ...sessionNotices(ctx),
     ...guardianCards(ctx),
     pushPrompt(ctx),
     ...watches.map((watch) => reportCard(state.home, watch)),
@@ -437,8 +445,9 @@ function homePage() {
     h("section.card", {},
       h("h2", {}, t("home.history")),
       past.length === 0 ? h("p.soft", {}, t("home.no-history")) : h("ul.history", {}, ...past.map(historyRow)),
-      state.more !== null && h("button.plain", { type: "button", onclick: loadMore }, t("home.more"))),
+      past.length > 0 && h("a.plain", { href: "#/history", testid: "history" }, icon("clock"), t("home.all"))),
     watches.length > 0 && inDemo() && h("a.plain", { href: "#/rules", testid: "rules" }, icon("list"), t("home.rules")),
+    watches.length > 0 && inDemo() && h("a.plain", { href: "#/wallet" }, icon("wallet"), t("nav.wallet")),
     watches.length > 0 && inDemo() && h("a.plain", { href: "#/household" }, icon("person"), t("nav.household")),
   ];
 }
@@ -460,8 +469,9 @@ function waitingCard(entry) {
     avatar(name),
     h("div", {},
       h("p.name", {}, t("home.asks", { name })),
+      entry.order.first && h("p.nodded", { testid: "waiting-nod" }, hasNodded(state, entry.order) ? t("nods.one-more") : firstNodSaid(state, entry.order)),
       h("p.soft", {}, h("bdi", {}, entry.order.certificate.payload.name), " · ", t("order.time-left", { time: timeLeft(entry.ends - performance.now()) }))),
-    h("strong.amount", {}, money(askedTotal(entry.order))),
+    h("strong.amount", {}, money(entry.order.first?.payload.total ?? askedTotal(entry.order))),
     icon("next"));
 }
 
@@ -477,7 +487,8 @@ function historyRow(entry) {
       h("span.what", {},
         h("span.name", {}, h("bdi", {}, order.certificate.payload.name)),
         h("span.soft", {}, `${nameOf(order)} · ${when(order.order.payload.created)} · ${t(`outcome.${kind}`)}`),
-        order.mandate && h("span.soft", { testid: "past-rule" }, ruleNote(state, entry).text)),
+        order.mandate && h("span.soft", { testid: "past-rule" }, ruleNote(state, entry).text),
+        view.refunded && h("span.soft", { testid: "past-refunded" }, t("history.refunded", { total: money(view.refunded) }))),
       h(`span.amount${kind === "paid" ? "" : ".soft"}`, {}, money(total))));
 }
 
@@ -498,10 +509,12 @@ function householdPage() {
       h("ul.plain-list", {}, ...[...book.watches.values()].map((watch) => watchRow(watch, names.get(watch.wearer)?.name ?? t("wearer.unknown")))),
       h("a.plain", { href: "#/pair", testid: "pair" }, icon("plus"), t("home.add-watch"))),
     pushCard(),
+    sessionsCard(ctx),
     h("section.card", {},
       h("h2", {}, t("files.anchor-title")),
       h("p.soft", {}, t("files.anchor-more")),
       h("button.plain", { type: "button", testid: "anchor", onclick: () => download("nodpay-anchor.json", anchorFile(book, trust)) }, icon("download"), t("files.anchor"))),
+    leavingCard(),
     h("section.card", {},
       h("h2", {}, t("household.log")),
       h("ol.log", {}, ...book.entries.map((entry) => h("li", {}, h("span", {}, logWords(entry)), h("time.soft", {}, when(entry.at)))))),
@@ -544,9 +557,8 @@ function bottomBar(page) {
     h("a", { href, "aria-current": page === target ? "page" : null }, icon(symbol), h("span", {}, label));
   return h("nav.bottom", { "aria-label": t("nav.label") },
     link("home", "#/", "home", t("nav.home")),
-    link("pair", "#/pair", "watch", t("nav.watch")),
+    link("history", "#/history", "clock", t("nav.history")),
+    link("wallet", "#/wallet", "wallet", t("nav.wallet")),
     link("rules", "#/rules", "list", t("nav.rules")),
     link("household", "#/household", "person", t("nav.household")));
 }
-
-start();

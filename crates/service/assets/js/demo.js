@@ -33,7 +33,7 @@ Object.assign(eye, CAMERA);
 
 async function start() {
   root = document.getElementById("page");
-  await startTexts();
+  await startTexts("demo");
   onLanguage(() => {
     send("L", new TextEncoder().encode(language()));
     render();

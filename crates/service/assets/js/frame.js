@@ -26,12 +26,20 @@ const ICONS = {
   camera: "M4 8h3.5L9 5.5h6L16.5 8H20v11H4zM12 16.5a3.5 3.5 0 1 1 0-7 3.5 3.5 0 0 1 0 7z",
   key: "M14.5 13a4.5 4.5 0 1 0-4-2.5L3 18v3h3l1-1v-2h2v-2h2l1.5-1.600M15.800 8.200v.1",
   out: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",
+  wallet: "M4 7.5V18a2 2 0 0 0 2 2h14V8H6a2 2 0 0 1 0-4h12v4M16.5 14h.1",
+  phone: "M8 3h8a1.500 1.500 0 0 1 1.500 1.500v15A1.500 1.500 0 0 1 16 21H8a1.500 1.500 0 0 1-1.500-1.500v-15A1.500 1.500 0 0 1 8 3zM11 18h2",
+  copy: "M9 9h10v11H9zM15 9V4H5v11h4",
   pause: "M9 6v12M15 6v12",
+  chart: "M4 20h16M7 16v-5M12 16V6M17 16v-8",
+  wallet: "M4 7h15v12H4zM4 7l11-3v3M15 13h4",
 };
 
-export function icon(name, size = "") {
+export const icon = (name, size = "") => shape(ICONS[name], size);
+
+/** A picture drawn with one line. */
+export function shape(path, size = "") {
   const svg = h(`svg.icon${size ? `.${size}` : ""}`, { viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" });
-  svg.append(h("path", { d: ICONS[name] }));
+  svg.append(h("path", { d: path }));
   return svg;
 }
 

@@ -6,7 +6,8 @@ import { busyButton, icon, inDemo, logo, notice, topBar, withDemo } from "./fram
 import { randomId, textProblem, typedText, utf8 } from "./messages.js";
 import { createPasskey, createSoftwareKey, signWithPasskey, support } from "./passkey.js";
 import { currencyName, day, onLanguage, problemText, startTexts, t } from "./texts.js";
-import { relyingParty, writePin } from "./trust.js";
+import { writePin } from "./pinned.js";
+import { relyingParty } from "./trust.js";
 import { LogBook, nameDigest } from "./verify.js";
 
 const CURRENCIES = ["CNY", "EUR", "USD", "GBP", "HKD", "JPY", "KRW", "SGD", "TWD", "AUD", "CAD", "CHF", "INR", "BRL"];
@@ -19,7 +20,7 @@ let root;
 
 async function start() {
   root = document.getElementById("page");
-  await startTexts();
+  await startTexts("join");
   onLanguage(render);
   try {
     state.service = await get("/api/service");
@@ -97,12 +98,12 @@ async function found(software) {
       guardian, ...(software ? await createSoftwareKey(service) : await createPasskey(service, guardian, label)),
     };
     state.made = made;
-    const { credential, key, backup_eligible } = made;
+    const { credential } = made;
     const household = randomId();
     const name = { name: said, salt: randomId() };
     const entry = {
       v: 1, household, seq: 0, guardian, at: serviceNow(), 
-      entry: { found: { guardian, credential, key, backup_eligible, name: await nameDigest(name.salt, name.name) } },
+      entry: { found: { ...made, name: await nameDigest(name.salt, name.name) } },
     };
     const wire = await signWithPasskey(service, "log", utf8(JSON.stringify(entry)), credential);
     const book = await LogBook.found(wire, null, rp);

@@ -117,6 +117,7 @@ export function askedOf(order, bill, certificate) {
     place: { city: certificate.payload.city, country: certificate.payload.country },
     age: ages.length ? Math.max(...ages) : null,
     printed: bill.payload.code !== undefined,
+    reduced: order.payload.without.length > 0,
     total: { minor: bill.payload.total, currency: bill.payload.currency },
     at: order.payload.created,
   };
@@ -137,6 +138,7 @@ function answerTo(mandate, asked, spentOver) {
   const why = outsideOf(mandate, asked) ?? over(mandate, asked, spentOver);
   if (why) return { answer: mandate.outside, why };
   if (mandate.approve && asked.printed) return { answer: "ask", why: "printed-code" };
+  if (mandate.approve && asked.reduced) return { answer: "ask", why: "reduced" };
   return mandate.approve && !isOver(asked.total, mandate.approve) ? { answer: "approve" } : { answer: "ask", why: "over-approval" };
 }
 

@@ -4,7 +4,6 @@
 // Whether an entry is taken is judged by the time the entry names; what holds now by the time the caller gives.
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-export const GUARDIAN_COOLING_OFF_MS = DAY_MS;
 export const REMOVAL_DELAY_MS = DAY_MS;
 export const RECOVERY_DELAY_MS = 2 * DAY_MS;
 export const PROPOSAL_LIFE_MS = 7 * DAY_MS;
@@ -14,6 +13,8 @@ export const MAX_RECOVERY_KEYS = 8;
 export const acts = (member, now) => member.joins <= now && (!member.leaving || now < member.leaving.at);
 /** Whether they may sign entries at `now`, and count for two. */
 export const counts = (member, now) => acts(member, now) && member.countsFrom <= now;
+/** As `acted`, and counted by then. */
+export const counted = (member, seq, at) => acted(member, seq, at) && member.countsFrom <= at;
 /** Whether what they signed at `at`, knowing the entries up to number `seq`, was theirs to sign. */
 export const acted = (member, seq, at) =>
   member.since <= seq && member.joins <= at && (!member.leaving || seq < member.leaving.seq || at < member.leaving.at);
@@ -51,8 +52,8 @@ export class Members {
     this.need(false, "not a guardian any more");
   }
 
-  checkNew({ guardian, counts_from: from }, at) {
-    this.need(from >= at + GUARDIAN_COOLING_OFF_MS, "counts too early");
+  checkNew({ guardian, counts_from: from }, at, coolingMs) {
+    this.need(from >= at + coolingMs, "counts too early");
     this.checkPerson(guardian);
   }
 
@@ -61,9 +62,9 @@ export class Members {
     this.need(![...this.members.values()].some(same), "known already", "guardian-exists");
   }
 
-  add({ guardian, counts_from: from }, { seq, at }) {
+  add({ guardian, counts_from: from }, { seq, at }, coolingMs) {
     this.checkPerson(guardian);
-    const countsFrom = Math.max(from, at + GUARDIAN_COOLING_OFF_MS);
+    const countsFrom = Math.max(from, at + coolingMs);
     this.members.set(guardian.guardian, { guardian, since: seq, joins: -Infinity, countsFrom, leaving: null, recovery: null });
   }
 

@@ -18,7 +18,9 @@ export class VerifyError extends Error {
 
 export const MAX_JWS_LEN = 65_536;
 export const MAX_ASSERTION_LEN = 16_384;
-const MAX_CLIENT_DATA_LEN = 1_024;
+const MAX_CLIENT_DATA_LEN = 2_048;
+/** What the browser shows as the means of payment where it shows payments itself. */
+export const PAYMENT_INSTRUMENT = "Nodpay 点头付";
 export const MAX_MINOR = 100_000_000_000;
 
 // ---- bytes ------------------------------------------------------------------------------------------------------------
@@ -223,7 +225,7 @@ export function parseAssertion(wire) {
 
 /**
  * Checks everything but the payload's meaning, for `guardian {credential, key, backup_eligible}` and
- * `rp {rp_id, origins, demo_keys}`.
+ * `rp {rp_id, origins, demo_keys}`. Gives the payment that the browser showed, `{payee, currency, value}`, or null.
  */
 export async function verifyAssertion(assertion, kind, guardian, rp) {
   if (assertion.credential !== guardian.credential) throw new VerifyError("unknown-guardian");
@@ -233,7 +235,7 @@ export async function verifyAssertion(assertion, kind, guardian, rp) {
   const signed = concat(assertion.authenticatorData, await sha256(assertion.clientData));
   if (!(await verifyFixed(guardian.key, signed, signature))) throw new VerifyError("bad-signature");
   await checkAuthenticatorData(assertion.authenticatorData, guardian, rp);
-  await checkClientData(assertion, kind, rp);
+  return checkClientData(assertion, kind, rp);
 }
 
 async function checkAuthenticatorData(data, guardian, rp) {
@@ -264,13 +266,34 @@ async function checkClientData(assertion, kind, rp) {
     && typeof cross === "boolean" && (top === null || typeof top === "string");
   if (!shaped) throw new VerifyError("bad-client-data");
   const type = client.get("type");
+  const payment = client.get("payment") ?? null;
+  const known = type === "payment.get" ? kind === "decision" && payment instanceof Map : payment === null;
+  if (!known || !["webauthn.get", "payment.get", "nodpay.demo"].includes(type)) throw new VerifyError("bad-client-data");
   if (type === "nodpay.demo" && !rp.demo_keys) throw new VerifyError("demo-key-refused");
-  if (type !== "webauthn.get" && type !== "nodpay.demo") throw new VerifyError("bad-client-data");
   if (client.get("challenge") !== (await assertionChallenge(kind, assertion.payload))) {
     throw new VerifyError("wrong-challenge");
   }
   if (!rp.origins.includes(client.get("origin"))) throw new VerifyError("wrong-origin");
   if (cross || top !== null) throw new VerifyError("cross-origin");
+  return payment && shownPayment(payment, client.get("origin"), rp);
+}
+
+/** Secure Payment Confirmation, section 7: no words on it but the payee's name, the total and our instrument. */
+function shownPayment(payment, origin, rp) {
+  const [total, instrument] = [payment.get("total"), payment.get("instrument")];
+  const icon = instrument instanceof Map && instrument.get("icon");
+  const texts = [payment.get("rpId"), payment.get("topOrigin"), payment.get("payeeName"), icon];
+  const shaped = total instanceof Map && [...texts, total.get("currency"), total.get("value")].every((one) => typeof one === "string");
+  if (!shaped) throw new VerifyError("bad-client-data");
+  if (payment.get("rpId") !== rp.rp_id) throw new VerifyError("wrong-rp-id");
+  if (payment.get("topOrigin") !== origin) throw new VerifyError("cross-origin");
+  const logos = payment.get("paymentEntitiesLogos") ?? [];
+  const silent = (payment.get("payeeOrigin") ?? null) === null && (instrument.get("details") ?? null) === null
+    && Array.isArray(logos) && logos.length === 0;
+  if (!silent || !icon.startsWith(`${origin}/`) || instrument.get("displayName") !== PAYMENT_INSTRUMENT) {
+    throw new VerifyError("bad-client-data");
+  }
+  return { payee: payment.get("payeeName"), currency: total.get("currency"), value: total.get("value") };
 }
 
 // ---- texts that people decide by ------------------------------------------------------------------------------------------
@@ -359,7 +382,7 @@ const line = fields({
 });
 const adjustment = fields({ kind: oneOf("discount", "tax", "fee"), name: text(60), amount: minor });
 
-const guardian = fields({ guardian: id, credential, key, backup_eligible: flag, name: maybe(digest) });
+const guardian = fields({ guardian: id, credential, key, backup_eligible: flag, shown_payments: maybe(flag), name: maybe(digest) });
 const enrolledWatch = fields({
   watch: id,
   key,
@@ -382,7 +405,12 @@ const mandate = fields({
   offsets: list(fields({ from: at, minutes: whole(-0x8000, 0x7fff) })),
 });
 const WHYS = ["shop", "category", "place", "age", "weekday", "hour", "over-payment", "over-day", "over-week", "over-month",
-  "over-approval", "printed-code", "clock"];
+  "over-approval", "printed-code", "reduced", "clock", "two-nods", "house-day", "house-week", "house-month"];
+const houseRules = fields({
+  two_nods_above: maybe(amount),
+  caps: maybe(fields({ utc_minutes: whole(-0x8000, 0x7fff), per_day: maybe(amount), per_week: maybe(amount), per_month: maybe(amount) })),
+  newcomers: maybe(fields({ watch_ms: at, per_payment: maybe(amount), guardian_ms: at })),
+});
 
 const entry = (value) => {
   if (!(value instanceof Map) || value.size !== 1) bad("not an entry");
@@ -394,10 +422,18 @@ const entry = (value) => {
     "add-guardian": fields({ guardian, counts_from: at }), "remove-guardian": id, object: digest, propose: entry,
     second: digest, withdraw: digest, "enrol-recovery": fields({ keys: list(key) }), recover: guardian,
     unfreeze: fields({ frozen_at: at }),
-    "set-mandate": mandate, "end-mandate": id,
+    "set-mandate": mandate, "end-mandate": id, "set-house-rules": houseRules,
   };
   return Object.hasOwn(readers, kind) ? { kind, content: readers[kind](content) } : bad("an unknown kind of entry");
 };
+
+/** What a guardian would rather nod to; `quantity` is checked against the bill. */
+export const HINTS = ["smaller", "cheaper", "one", "healthier"];
+const suggestion = fields({
+  lines: orNone(list(fields({ id: lineId, quantity: whole(0, 0xffffffff) }))), hint: maybe(oneOf(...HINTS)), up_to: maybe(amount),
+});
+/** Longest note of a guardian's, in characters. */
+export const MAX_NOTE = 80;
 
 const OCCASIONS = ["school", "hungry", "thirsty", "birthday", "present", "journey"];
 /** The text of a scanned code, as it was read: line ends and wide spaces may stand in it, and it need not be normalised. */
@@ -431,7 +467,7 @@ const FORMS = {
   order: fields({
     v: v1, order: id, bill: digest, household: id, watch: id, wearer: id,
     wearer_check: fields({ method: oneOf("pin", "biometric"), at }), log_head: digest, created: at, expires: at, nonce: id,
-    reason: maybe(text(60)), occasion: maybe(oneOf(...OCCASIONS)),
+    reason: maybe(text(60)), occasion: maybe(oneOf(...OCCASIONS)), without: orNone(list(lineId)),
   }),
   payment: fields({
     v: v1, payment: id, order: digest, decision: maybe(digest), mandate: maybe(digest), bill: digest, payee: digest,
@@ -454,8 +490,8 @@ const FORMS = {
   "guardian-claim": fields({ v: v1, pairing: id, household: id, guardian, proof: digest }),
   decision: fields({
     v: v1, order: digest, bill: digest, struck: list(lineId), household: id, watch: id, wearer: id, payee: digest,
-    total: amount, verdict: oneOf("approve", "refuse"), guardian: id, credential, log_head: digest, at, pay_by: at,
-    reason: maybe(text(60)),
+    total: amount, verdict: oneOf("approve", "refuse"), first: maybe(digest), guardian: id, credential, log_head: digest, at, pay_by: at,
+    reason: maybe(text(MAX_NOTE)), suggest: maybe(suggestion),
   }),
 };
 

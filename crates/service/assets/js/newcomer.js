@@ -7,7 +7,8 @@ import { busyButton, icon, logo, notice, topBar } from "./frame.js";
 import { fromBase64Url, randomId, textProblem, typedText, utf8 } from "./messages.js";
 import { createPasskey, createSoftwareKey, signWithPasskey, support } from "./passkey.js";
 import { day, onLanguage, problemText, startTexts, t } from "./texts.js";
-import { relyingParty, writePin } from "./trust.js";
+import { writePin } from "./pinned.js";
+import { relyingParty } from "./trust.js";
 import { checkDigits, nameDigest, proveGuardian, verifyGuardianClaim } from "./verify.js";
 
 const MAX_NAME = 40;
@@ -31,7 +32,7 @@ function readCode(fragment) {
 
 async function start() {
   root = document.getElementById("page");
-  await startTexts();
+  await startTexts("newcomer");
   onLanguage(render);
   try {
     state.service = await get("/api/service");
@@ -104,12 +105,12 @@ async function claim(software) {
     const label = `${t("brand")} · ${day(Date.now())}`;
     const made = state.made ?? { guardian, ...(software ? await createSoftwareKey(service) : await createPasskey(service, guardian, label)) };
     state.made = made;
-    const { credential, key, backup_eligible } = made;
+    const { credential } = made;
     const name = { name: said, salt: randomId() };
     const { pairing, household, founding } = code;
     const asked = {
       v: 1, pairing, household,
-      guardian: { guardian, credential, key, backup_eligible, name: await nameDigest(name.salt, name.name) },
+      guardian: { ...made, name: await nameDigest(name.salt, name.name) },
     };
     const secret = fromBase64Url(code.secret);
     asked.proof = await proveGuardian(secret, asked);

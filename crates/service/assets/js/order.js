@@ -6,25 +6,29 @@
 
 import { post, postMessage, serviceNow } from "./api.js";
 import { announce, focusHeading, h } from "./dom.js";
+import { addNote, askedAgain, newSaying, nodNote, noteField, readyNotes, spendingCard, suggestionForm, suggestionNote, suggestionOf } from "./deciding.js";
 import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
-import { guardianName } from "./guardians.js";
-import { VerifyError, textProblem, typedText, utf8 } from "./messages.js";
-import { signWithPasskey } from "./passkey.js";
-import { ruleNote } from "./rules.js";
-import { clock, day, money, number, problemText, t, timeLeft, when } from "./texts.js";
+import { goodsIcon } from "./goods.js";
+import { MAX_NOTE, VerifyError, textProblem, typedText, utf8 } from "./messages.js";
+import { showsPayments, signShownPayment, signWithPasskey } from "./passkey.js";
+import { guardianName } from "./people.js";
+import { ruleNote } from "./rule-words.js";
+import { hasNodded, nodsNote, othersNod } from "./settings.js";
+import { storyCard } from "./story.js";
+import { day, money, number, problemText, t, timeLeft, when } from "./texts.js";
 import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
 
 const ASK_MS = 30_000;
 const ASK_DELAY_MS = 700;
-const MAX_REASON = 60;
+const LAST_MINUTE_MS = 60_000;
 
 const drafts = new Map();
 
 function draftOf(id) {
   if (!drafts.has(id)) {
     drafts.set(id, {
-      struck: null, refusing: false, reason: "", busy: false, problem: null, signed: null, asking: false, askTimer: 0, askProblem: null,
-      mine: false,
+      ...newSaying(), struck: null, refusing: false, busy: false, problem: null, signed: null, asking: false, askTimer: 0,
+      askProblem: null, mine: false, warned: false,
     });
   }
   return drafts.get(id);
@@ -39,17 +43,25 @@ function agreedStruck(order) {
   return order.bill.payload.lines.map((line) => line.id).filter((id) => !kept.has(id));
 }
 
+/** The same lines, and those that the wearer does not ask for. */
+const withLeftOut = (order, struck) =>
+  order.bill.payload.lines.map((line) => line.id).filter((id) => struck.includes(id) || order.order.payload.without.includes(id));
+
 const sameLines = (one, other) => one.length === other.length && one.every((id, at) => id === other[at]);
 
 /**
  * The order as the person sees it now: `struck` (wanted), `terms` (what approving would pay, or null), and for bills that
  * only the shop can reduce, how asking stands: `ask` is null, "due", "asking", "refused" or "silent".
  */
-function current(entry, draft) {
+function current(state, entry, draft) {
   const { order, view } = entry;
   const agreed = agreedStruck(order);
+  // Whoever nods second nods to the same.
+  const other = othersNod(state, order);
+  if (other) return { struck: other.payload.struck, agreed, all: false, terms: other.terms, ask: null, seconds: other };
   const asked = view.ask && view.ask.state === "asked" ? view.ask.struck : null;
-  const struck = draft.struck ?? asked ?? agreed;
+  const own = hasNodded(state, order) ? order.first.payload.struck : null;
+  const struck = withLeftOut(order, draft.struck ?? own ?? asked ?? agreed);
   const all = struck.length === order.bill.payload.lines.length;
   const bySum = order.bill.payload.reduction === "lines-sum";
   let ask = null;
@@ -65,12 +77,13 @@ function current(entry, draft) {
     ask = { asked: "asking", refused: "refused", "timed-out": "silent" }[answered] ?? (draft.askProblem ? "failed" : "due");
     if (draft.asking) ask = "asking";
   }
-  return { struck, agreed, all, terms, ask };
+  const nodded = own !== null && sameLines(own, struck);
+  return { struck, agreed, all, terms, ask, nodded };
 }
 
 function toggle(ctx, entry, line) {
   const draft = draftOf(entry.view.order_id);
-  const { struck } = current(entry, draft);
+  const { struck } = current(ctx.state, entry, draft);
   const wanted = new Set(struck);
   if (!wanted.delete(line.id)) wanted.add(line.id);
   setStruck(ctx, entry, entry.order.bill.payload.lines.map((other) => other.id).filter((id) => wanted.has(id)));
@@ -81,14 +94,14 @@ function setStruck(ctx, entry, struck) {
   const draft = draftOf(entry.view.order_id);
   Object.assign(draft, { struck, problem: null, askProblem: null, signed: null });
   clearTimeout(draft.askTimer);
-  if (current(entry, draft).ask === "due") draft.askTimer = setTimeout(() => askShop(ctx, entry.view.order_id), ASK_DELAY_MS);
+  if (current(ctx.state, entry, draft).ask === "due") draft.askTimer = setTimeout(() => askShop(ctx, entry.view.order_id), ASK_DELAY_MS);
   ctx.render();
 }
 
 /** Asks the shop for the reduced bill; the answer comes as an event, and this page verifies it like everything else. */
 async function askShop(ctx, id) {
   const draft = draftOf(id);
-  const { struck } = current(ctx.state.orders.get(id), draft);
+  const { struck } = current(ctx.state, ctx.state.orders.get(id), draft);
   Object.assign(draft, { asking: true, askProblem: null });
   ctx.render();
   try {
@@ -109,37 +122,40 @@ async function decide(ctx, entry, verdict) {
   const { view, order } = entry;
   const draft = draftOf(view.order_id);
   if (draft.busy) return;
-  const { terms } = current(entry, draft);
+  const { terms, seconds } = current(state, entry, draft);
   const reason = typedText(draft.reason);
-  if (reason && textProblem(reason, MAX_REASON)) {
-    draft.problem = { code: `text-${textProblem(reason, MAX_REASON)}` };
+  if (reason && textProblem(reason, MAX_NOTE)) {
+    draft.problem = { code: `text-${textProblem(reason, MAX_NOTE)}` };
     ctx.render();
     return;
   }
+  const suggest = verdict === "refuse" ? suggestionOf(draft, order) : null;
   Object.assign(draft, { busy: true, problem: null });
   ctx.render();
   let decided = false;
   try {
-    if (draft.signed?.verdict !== verdict) {
-      const wire = await signDecision(state, order, verdict, terms, reason);
-      draft.signed = { verdict, wire };
+    if (draft.signed?.verdict !== verdict || draft.signed.first !== seconds?.digest) {
+      const noted = verdict === "refuse" || terms.struck.length > 0 || draft.noting;
+      const wire = await signDecision(state, order, verdict, { terms, reason: noted && reason, suggest, seconds });
+      draft.signed = { verdict, wire, first: seconds?.digest };
     }
     await postMessage(`/api/guardian/orders/${view.order_id}/decision`, draft.signed.wire);
     draft.mine = true;
     draft.refusing = false;
     decided = true;
-    announce(verdict === "approve" ? t("order.approved-said") : t("order.refused-said"));
+    if (verdict === "refuse") announce(t("order.refused-said"));
   } catch (error) {
     draft.problem = error;
     if (error.status && error.status < 500) draft.signed = null; // answered: sending it again would not help
   }
   await ctx.refreshOrder(view.order_id).catch(() => {}); // without a connection; the next event stream reloads it
   draft.busy = false;
+  if (decided && verdict === "approve") announce(t(hasNodded(state, state.orders.get(view.order_id)?.order ?? {}) ? "nods.one-more" : "order.approved-said"));
   ctx.render();
   if (decided) focusHeading(); // the buttons are gone
 }
 
-async function signDecision(state, order, verdict, terms, reason) {
+async function signDecision(state, order, verdict, { terms, reason, suggest, seconds }) {
   const { book, guardian } = state.home;
   const now = serviceNow();
   const bill = order.requote ?? order.bill;
@@ -161,9 +177,14 @@ async function signDecision(state, order, verdict, terms, reason) {
     at: now,
     pay_by: now + MAX_DECISION_AGE_MS,
   };
-  if (reason && (!approve || terms.struck.length > 0)) said.reason = reason;
-  const wire = await signWithPasskey(state.service, "decision", utf8(JSON.stringify(said)), guardian.credential);
-  await verifyDecision(wire, book, order.order, order.bill, order.requote); // as watch and service will
+  if (reason) said.reason = reason;
+  if (suggest) said.suggest = suggest;
+  if (approve && seconds) said.first = seconds.digest;
+  const payload = utf8(JSON.stringify(said));
+  const wire = approve && (await showsPayments(guardian))
+    ? await signShownPayment(state.service, payload, guardian.credential, { payee: order.certificate.payload.name, total: said.total })
+    : await signWithPasskey(state.service, "decision", payload, guardian.credential);
+  await verifyDecision(wire, book, order.order, order.bill, order.requote, order.certificate); // as watch and service will
   return wire;
 }
 
@@ -189,7 +210,10 @@ export function orderPage(ctx, id) {
   const { order, view } = entry;
   const name = state.home.names.get(order.order.payload.wearer)?.name ?? t("wearer.unknown");
   const waiting = view.state === "waiting";
-  const now = current(entry, draft);
+  const now = current(state, entry, draft);
+  if (waiting && now.ask === "due" && draft.struck === null && !draft.askTimer) {
+    draft.askTimer = setTimeout(() => askShop(ctx, id), ASK_DELAY_MS); // what the wearer left out, only the shop can price
+  }
   return [
     h("h1.unseen", {}, t("order.title", { name })),
     wearerCard(order, name),
@@ -198,6 +222,8 @@ export function orderPage(ctx, id) {
     shopCard(order),
     codeCard(order, name),
     linesCard(ctx, entry, now, waiting),
+    waiting && spendingCard(ctx, entry, now.terms, name),
+    !waiting && storyCard(state, entry),
     waiting ? actions(ctx, entry, now, name) : files(entry),
   ];
 }
@@ -225,6 +251,7 @@ function wearerCard(order, name) {
     h("div", {},
       h("p.name", {}, name),
       h("p.badge.good", { testid: "wearer-check" }, icon("check"), t(`order.${said.wearer_check.method}-checked`, { time: when(said.wearer_check.at) })),
+      askedAgain(order),
       said.occasion && h("p.quote", { testid: "occasion" }, t(`occasion.${said.occasion}`)),
       said.reason && h("p.quote", {}, h("bdi", {}, `“${said.reason}”`))));
 }
@@ -270,11 +297,12 @@ function linesCard(ctx, entry, now, waiting) {
   const price = (line) => shown.find((other) => other.id === line.id) ?? line;
   return h("section.card.lines", { "aria-label": t("order.lines") },
     h("h2", {}, t("order.lines-count", { count: bill.lines.length })),
-    waiting && h("p.soft.hint", {}, t("order.strike-hint")),
+    waiting && h("p.soft.hint", {}, now.seconds ? t("nods.same") : t("order.strike-hint")),
     h("ul", {},
-      ...bill.lines.map((line) => lineRow(ctx, entry, line, price(line), struck.includes(line.id), waiting))),
+      ...bill.lines.map((line) => lineRow(ctx, entry, line, price(line), struck.includes(line.id), waiting, now.seconds))),
     adjustments.length > 0 && !(waiting && now.all) && h("dl.sums", {},
-      ...adjustments.map((part) => h("div", {}, h("dt", {}, h("bdi", {}, part.name)), h("dd.amount", {}, money({ minor: part.amount, currency: bill.currency }))))),
+      ...adjustments.map((part) => h("div", {}, h("dt", {}, h("bdi", {}, part.name)),
+        h("dd.amount", {}, ...newPrice(bill.adjustments.find(({ kind, name }) => kind === part.kind && name === part.name) ?? part, part, bill.currency))))),
     !waiting && h("dl.sums.total", {}, h("div", {}, h("dt", {}, t("total")), h("dd.amount", { testid: "final-total" }, money(finalTotal(order))))));
 }
 
@@ -282,26 +310,34 @@ const finalTotal = (order) =>
   order.outcome?.payload.total ?? order.decision?.payload.total
   ?? { minor: (order.requote ?? order.bill).payload.total, currency: order.bill.payload.currency };
 
-function lineRow(ctx, entry, line, priced, struck, waiting) {
+/** An amount, and before it the old one where a requote changed it. */
+const newPrice = (before, { amount }, currency) => [
+  before.amount !== amount && h("s.soft", {}, money({ minor: before.amount, currency })), " ", money({ minor: amount, currency }),
+];
+
+function lineRow(ctx, entry, line, priced, struck, waiting, seconds) {
   const { currency } = entry.order.bill.payload;
   const draft = draftOf(entry.view.order_id);
+  const left = entry.order.order.payload.without.includes(line.id);
   const details = [
     line.quantity > 1 && t("order.times", { count: number(line.quantity), price: money({ minor: priced.unit_price, currency }) }),
     line.category,
     line.bundle !== undefined && t("order.bundled"),
   ].filter(Boolean).join(" · ");
   return h(`li.line${struck ? ".struck" : ""}`, { key: line.id, testid: `line-${line.id}` },
+    h("span.thing", {}, goodsIcon(line)),
     h("div.what", {},
       h("p.name", {}, struck ? h("s", {}, h("bdi", {}, line.name)) : h("bdi", {}, line.name),
         line.min_age !== undefined && h("span.age", {}, t("order.min-age", { age: number(line.min_age) }))),
       details && h("p.soft", {}, details)),
-    h("p.amount", {}, struck ? h("s", {}, money({ minor: line.amount, currency })) : money({ minor: priced.amount, currency })),
-    waiting && h(`button.strike${struck ? ".struck" : ""}`, {
+    h("p.amount", {}, struck ? h("s", {}, money({ minor: line.amount, currency })) : newPrice(line, priced, currency)),
+    waiting && !left && !seconds && h(`button.strike${struck ? ".struck" : ""}`, {
       type: "button", testid: `strike-${line.id}`, "data-struck": String(struck), disabled: draft.busy,
       "aria-label": struck ? t("order.put-back", { name: line.name }) : t("order.strike", { name: line.name }),
       onclick: () => toggle(ctx, entry, line),
     }, icon(struck ? "undo" : "minus"), h("span", {}, struck ? t("order.back-short") : t("order.strike-short"))),
-    !waiting && struck && h("p.badge.stop", {}, t("order.taken-out")));
+    left && h("p.badge.wait", { testid: `left-out-${line.id}` }, t("deciding.left-out")),
+    (!waiting || seconds) && struck && !left && h("p.badge.stop", {}, t("order.taken-out")));
 }
 
 /** How the shop answers a strike that only it can price; always ends by itself. */
@@ -312,7 +348,7 @@ function askState(ctx, entry, now) {
     const lowered = entry.order.requote && now.struck.length > 0 && now.terms;
     return lowered ? h("p.badge.good", { testid: "requoted" }, icon("check"), t("order.requoted", { total: money(now.terms.total) })) : null;
   }
-  const putBack = h("button.plain", { type: "button", testid: "put-back", onclick: () => setStruck(ctx, entry, now.agreed) }, icon("undo"), t("order.put-it-back"));
+  const putBack = !sameLines(now.struck, withLeftOut(entry.order, now.agreed)) && h("button.plain", { type: "button", testid: "put-back", onclick: () => setStruck(ctx, entry, now.agreed) }, icon("undo"), t("order.put-it-back"));
   const again = h("button.plain", { type: "button", testid: "ask-again", onclick: () => askShop(ctx, view.order_id) }, t("order.ask-again"));
   if (now.ask === "refused") {
     return notice("bad", t("order.shop-says-no"), h("p.quote", { testid: "shop-reason" }, h("bdi", {}, `“${view.ask.reason}”`)), h("div.row", {}, putBack));
@@ -333,25 +369,33 @@ function actions(ctx, entry, now, name) {
   const enough = rail !== "wallet" || !now.terms || now.terms.total.currency !== balance.currency || now.terms.total.minor <= balance.minor;
   const asked = { minor: order.bill.payload.total, currency: order.bill.payload.currency };
   const lower = now.terms && now.terms.total.minor < asked.minor;
+  const note = now.all ? null : nodNote(ctx, draft, now.struck.length > order.order.payload.without.length, name);
   if (left <= 0) return h("div.actions", {}, notice("wait", t("order.time-over")));
+  if (left <= LAST_MINUTE_MS && !draft.warned) {
+    draft.warned = true;
+    announce(t("order.time-left", { time: timeLeft(left) }));
+  }
   return h("div.actions", { role: "region", "aria-label": t("order.decide") },
     timeBar(left, Math.max(1, order.order.payload.expires - order.order.payload.created), t("order.time-bar")),
+    nodsNote(ctx, entry, now.terms?.total),
     askState(ctx, entry, now),
     h("div.sum", {},
       h("span", {}, t("total")),
       h("span.soft.clock", { testid: "time-left" }, t("order.time-left", { time: timeLeft(left) })),
       lower && h("s.soft", {}, money(asked)),
       h("strong.amount", { testid: "total", "aria-live": "polite" }, now.terms ? money(now.terms.total) : "—")),
-    now.terms && enough && h("p.soft", {},
-      rail === "wallet"
-        ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
-        : t(`order.rail-${rail}`),
-      draft.refusing ? null : ` · ${t("order.no-undo")}`),
+    h("div.beside", {},
+      now.terms && enough && !now.nodded && h("p.soft", {},
+        rail === "wallet"
+          ? t("order.balance-after", { balance: money(balance), rest: money({ minor: balance.minor - now.terms.total.minor, currency: balance.currency }) })
+          : t(`order.rail-${rail}`)),
+      !draft.refusing && !now.all && !now.nodded && !note && addNote(ctx, draft)),
     !enough && notice("bad", t("order.too-little", { balance: money(balance) })),
     draft.problem && notice("bad", problemText(draft.problem)),
-    draft.refusing ? refusal(ctx, entry, name) : [
-      !now.all && now.struck.length > 0 && h("div.refusal", {}, ...reasonField(ctx, draft, t("order.why-struck", { name }))),
-      now.all && h("p.soft", {}, t("order.all-struck"), " ", t("order.no-undo")),
+    draft.refusing ? refusal(ctx, entry, now, name) : [
+      !now.nodded && note,
+      now.all && h("p.soft", {}, t("order.all-struck")),
+      !now.nodded && noUndo(),
       h("div.buttons", {},
         !now.all && h("button.refuse", {
           type: "button", testid: "refuse", disabled: draft.busy,
@@ -361,7 +405,7 @@ function actions(ctx, entry, now, name) {
             document.querySelector("[data-testid=reason]")?.focus();
           },
         }, t("order.refuse")),
-        now.all
+        now.nodded ? null : now.all
           ? busyButton("button.main.stop", { type: "button", testid: "refuse-all", onclick: () => decide(ctx, entry, "refuse") }, draft.busy, icon("cross"), t("order.refuse"))
           : busyButton("button.main", {
             type: "button", testid: "approve", disabled: !now.terms || !enough, onclick: () => decide(ctx, entry, "approve"),
@@ -369,31 +413,22 @@ function actions(ctx, entry, now, name) {
     ]);
 }
 
-/** The guardian's own words, which the watch shows. */
-function reasonField(ctx, draft, label) {
-  const left = MAX_REASON - [...typedText(draft.reason)].length;
-  return [
-    h("label.field", {}, h("span", {}, label),
-      h("input", {
-        type: "text", value: draft.reason, testid: "reason", maxlength: 120, autocomplete: "off", enterkeyhint: "done",
-        oninput: (event) => { Object.assign(draft, { reason: event.target.value, signed: null }); ctx.render(); },
-      })),
-    left < 0 && h("p.wrong", { role: "alert" }, t("problem.text-too-long")),
-  ];
-}
+/** Said before anything is signed. */
+const noUndo = () => h("p.soft.no-undo", { testid: "no-undo" }, icon("warning"), h("span", {}, t("order.no-undo")));
 
-function refusal(ctx, entry, name) {
+function refusal(ctx, entry, now, name) {
   const draft = draftOf(entry.view.order_id);
+  const suggest = suggestionOf(draft, entry.order);
   return h("div.refusal", {},
-    ...reasonField(ctx, draft, t("order.reason", { name })),
-    h("div.chips", {},
-      ...["later", "enough", "talk"].map((key) => h("button.chip", {
-        type: "button", onclick: () => { Object.assign(draft, { reason: t(`order.reason.${key}`), signed: null }); ctx.render(); },
-      }, t(`order.reason.${key}`)))),
-    h("p.soft", {}, t("order.no-undo")),
+    ...noteField(ctx, draft, t("order.reason", { name })),
+    readyNotes(ctx, draft),
+    suggestionForm(ctx, entry, draft, now.struck),
+    noUndo(),
     h("div.buttons", {},
       h("button.plain", { type: "button", testid: "refuse-cancel", onclick: () => { draft.refusing = false; ctx.render(); } }, t("cancel")),
-      busyButton("button.main.stop", { type: "button", testid: "refuse-confirm", onclick: () => decide(ctx, entry, "refuse") }, draft.busy, icon("cross"), t("order.refuse-now"))));
+      busyButton("button.main.stop", {
+        type: "button", testid: "refuse-confirm", disabled: suggest === undefined, onclick: () => decide(ctx, entry, "refuse"),
+      }, draft.busy, icon("cross"), t(suggest ? "deciding.refuse-and-suggest" : "order.refuse-now"))));
 }
 
 /** An open order that is decided: its rail was asked for the money, the watch may pay, or its rail is paying. */
@@ -418,13 +453,12 @@ function ending(ctx, entry, name) {
     view.asking && h("p", { testid: "asking", role: "status" }, t(`asking.${view.asking}`)),
     view.confirm_url?.startsWith("https://") && h("a.main", { href: view.confirm_url, testid: "confirm-with-bank" }, icon("shield"), t("asking.confirm")),
     outcome?.outcome === "failed" && h("p", {}, t(`fail.${outcome.reason}`)),
-    order.decision?.payload.reason && h("p.quote", {}, h("bdi", {}, `“${order.decision.payload.reason}”`)),
+    order.decision?.payload.reason && h("p.quote", { testid: "note" }, h("bdi", {}, `“${order.decision.payload.reason}”`)),
+    suggestionNote(order),
     kind === "cancelled" && h("p", {}, t(`cancel-reason.${order.cancel.payload.reason}`, { name })),
     ["approved", "holding"].includes(kind) && left > 0 && timeBar(left, MAX_DECISION_AGE_MS, t("order.time-bar")),
     kind === "approved" && h("p.soft", {}, left > 0 ? t("ending.pay-by", { time: timeLeft(left) }) : t("order.time-over")),
     order.decision && !draft.mine && h("p.soft", { testid: "decided-by" }, decidedBy(ctx, order)),
-    h("ol.steps", {},
-      ...steps(order).map(({ at, text, testid }) => h("li", { testid }, icon("check"), h("span", {}, text), h("time", {}, clock(at))))),
     outcome && !order.result && h("p.soft", { testid: "no-result" }, t("ending.watch-silent")));
 }
 
@@ -433,18 +467,6 @@ function decidedBy(ctx, order) {
   if (own) return t("ending.by-you", { time: when(order.decision.payload.at) });
   const { guardian, verdict, at } = order.decision.payload;
   return t(`order.answered.${verdict}`, { name: guardianName(ctx.state.home, guardian), time: when(at) });
-}
-
-function steps(order) {
-  const done = [];
-  if (order.decision) done.push({ at: order.decision.payload.at, text: t(`step.${order.decision.payload.verdict}`), testid: "step-decision" });
-  if (order.payment) done.push({ at: order.payment.payload.at, text: t("step.payment"), testid: "step-payment" });
-  if (order.cancel) done.push({ at: order.cancel.payload.at, text: t("step.cancel"), testid: "step-cancel" });
-  if (order.outcome) done.push({ at: order.outcome.payload.at, text: t(`step.outcome-${order.outcome.payload.outcome}`), testid: "step-outcome" });
-  if (order.result) {
-    done.push({ at: order.result.payload.at, text: t("step.result", { outcome: t(`outcome.${order.result.payload.seen}`) }), testid: "result" });
-  }
-  return done;
 }
 
 function files(entry) {

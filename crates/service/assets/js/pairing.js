@@ -7,16 +7,19 @@ import { busyButton, icon, inDemo, notice } from "./frame.js";
 import { randomId, textProblem, toBase64Url, typedText } from "./messages.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { money, problemText, t, timeLeft } from "./texts.js";
-import { NEW_WATCH_COOLING_OFF_MS, checkDigits, nameDigest, verifyPairingClaim } from "./verify.js";
+import { newcomersOf } from "./house-rules.js";
+import { newWatchCap } from "./settings.js";
+import { checkDigits, nameDigest, verifyPairingClaim } from "./verify.js";
 
 const MAX_NAME = 40;
-/** What one payment of a new watch may not exceed in its first day, in major units of the currency. */
-const CAP_MAJOR = 200;
+/** How long a passkey prompt may take. */
+const SIGNING_MS = 2 * 60_000;
+const HOUR_MS = 60 * 60 * 1000;
 
 let now = null;
 
 /** Forgets the secret and gives the pairing up, when the page is left or the numbers differ. */
-export function leavePairing() {
+export function left() {
   if (now?.pairing && now.step !== "done") post(`/api/guardian/pairings/${now.pairing}/close`).catch(() => {});
   now = null;
 }
@@ -49,9 +52,9 @@ async function begin(ctx) {
 }
 
 /** An event about a pairing: looks whether the watch has answered. */
-export async function pairingChanged(ctx) {
+export async function changed(ctx, kind) {
   const mine = now;
-  if (!mine?.pairing || mine.step === "done") return;
+  if ((kind && kind !== "pairing") || !mine?.pairing || mine.step === "done") return;
   try {
     const { state, key, claim } = await get(`/api/guardian/pairings/${mine.pairing}`);
     if (state === "claimed" && mine.step === "showing") {
@@ -92,8 +95,9 @@ async function enrol(ctx) {
         wearer: mine.wearer ?? randomId(),
         wearer_name: await nameDigest(name.salt, name.name),
         new_watch_cap: {
-          until: serviceNow() + NEW_WATCH_COOLING_OFF_MS,
-          per_payment: { minor: ctx.minorOf(CAP_MAJOR), currency: home.balance.currency },
+          // The passkey prompt may take a while: the time begins when it is signed.
+          until: serviceNow() + SIGNING_MS + newcomersOf(home.book.houseRules()).watch_ms,
+          per_payment: newWatchCap(ctx),
         },
       },
     }, { wearer: { name: name.name, salt: name.salt }, pairing: mine.pairing });
@@ -110,12 +114,12 @@ async function enrol(ctx) {
   ctx.render();
 }
 
-export function pairingPage(ctx) {
+export function page(ctx) {
   if (!now) begin(ctx);
   const mine = now;
   const heading = h("h1", {}, t("pair.title"));
   if (mine.step === "starting") return [heading, h("p.lead", {}, t("loading"))];
-  const restart = h("button.main", { type: "button", testid: "pair-again", onclick: () => { leavePairing(); ctx.render(); } }, icon("undo"), t("pair.again"));
+  const restart = h("button.main", { type: "button", testid: "pair-again", onclick: () => { left(); ctx.render(); } }, icon("undo"), t("pair.again"));
   if (mine.step === "failed") return [heading, notice("bad", problemText(mine.problem)), restart];
   if (mine.step === "closed") return [heading, notice("bad", t("pair.closed")), restart];
   if (mine.step === "done") {
@@ -153,7 +157,7 @@ function compare(ctx, mine) {
         type: "text", value: mine.name, testid: "wearer-name", autocomplete: "off", maxlength: 80,
         oninput: (event) => { mine.name = event.target.value; },
       })),
-    notice("info", t("pair.cap", { cap: money({ minor: ctx.minorOf(CAP_MAJOR), currency: home.balance.currency }) })),
+    notice("info", t("pair.cap", { cap: money(newWatchCap(ctx)), hours: newcomersOf(home.book.houseRules()).watch_ms / HOUR_MS })),
     h("p.soft", {}, t("pair.pin")),
     mine.problem && notice("bad", problemText(mine.problem)),
     busyButton("button.main", { type: "button", testid: "pair-confirm", onclick: () => enrol(ctx) }, mine.busy, icon("key"), t("pair.confirm")),

@@ -3,13 +3,16 @@
 //
 // Never does: deciding what to sign. Callers show first what a signature means.
 
+import { decimalDigits } from "./code.js";
 import { getKey, keyNames, putKey } from "./keys.js";
 import {
-  assertionChallenge, assertionToWire, concat, fromBase64Url, makeKeyPair, publicKeyOf, randomId, sha256, signFixed, toBase64Url,
+  PAYMENT_INSTRUMENT, assertionChallenge, assertionToWire, concat, fromBase64Url, makeKeyPair, publicKeyOf, randomId, sha256, signFixed, toBase64Url,
   toDer, utf8,
 } from "./messages.js";
 
 const SOFTWARE = "demo-passkey/";
+/** Marks the passkeys that this browser made for payments: it finds no other when it shows one. */
+const FOR_PAYMENTS = "nodpay.payments/";
 const ES256 = -7;
 /** SubjectPublicKeyInfo of a P-256 key up to its point (RFC 5480). */
 const SPKI_PREFIX = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE";
@@ -32,7 +35,10 @@ export async function support(service) {
   return { webauthn: Boolean(api), passkey, software: service.demo === true };
 }
 
-/** Makes a passkey for a new guardian. Gives `{credential, key, backup_eligible}`. */
+/**
+ * Makes a passkey for a new guardian. Gives `{credential, key, backup_eligible}`, and `shown_payments: true` where this browser
+ * shows payments itself and the key never leaves for one that may not: then its approvals count no other way.
+ */
 export async function createPasskey(service, guardian, label) {
   const ask = (extensions, authenticatorAttachment) => ceremony(() =>
     navigator.credentials.create({
@@ -52,9 +58,11 @@ export async function createPasskey(service, guardian, label) {
   );
   // Secure Payment Confirmation takes passkeys of this device only (section 5.1.1); others are still good for us.
   const { passkey: onThisDevice } = await support(service);
+  let forPayments = onThisDevice;
   const made = onThisDevice
     ? await ask({ payment: { isPayment: true } }, "platform").catch((error) => {
       if (error.code !== "passkey-kind") throw error;
+      forPayments = false;
       return ask({}, "platform");
     })
     : await ask({}, null);
@@ -62,11 +70,15 @@ export async function createPasskey(service, guardian, label) {
   const spki = response.getPublicKey?.();
   const encoded = spki && toBase64Url(new Uint8Array(spki));
   if (response.getPublicKeyAlgorithm?.() !== ES256 || !encoded?.startsWith(SPKI_PREFIX)) throw new PasskeyError("passkey-kind");
-  const flags = new Uint8Array(response.getAuthenticatorData())[32];
+  const credential = toBase64Url(new Uint8Array(made.rawId));
+  const backupEligible = Boolean(new Uint8Array(response.getAuthenticatorData())[32] & BACKUP_ELIGIBLE);
+  const shown = forPayments && (await paymentsAvailable());
+  if (shown) localStorage.setItem(FOR_PAYMENTS + credential, "1");
   return {
-    credential: toBase64Url(new Uint8Array(made.rawId)),
+    credential,
     key: toBase64Url(new Uint8Array(spki).slice(-65)),
-    backup_eligible: Boolean(flags & BACKUP_ELIGIBLE),
+    backup_eligible: backupEligible,
+    ...(shown && !backupEligible && { shown_payments: true }),
   };
 }
 
@@ -104,14 +116,54 @@ export async function signWithPasskey(service, kind, payload, credential) {
       },
     }),
   );
-  return assertionToWire({
-    payload,
-    credential: toBase64Url(new Uint8Array(given.rawId)),
-    authenticatorData: new Uint8Array(given.response.authenticatorData),
-    clientData: new Uint8Array(given.response.clientDataJSON),
-    signature: new Uint8Array(given.response.signature),
-  });
+  return toWire(payload, given);
 }
+
+// ---- Secure Payment Confirmation: the browser shows payee and total itself -------------------------------------------------------
+
+/** Whether this browser has it, with a passkey of this device. */
+async function paymentsAvailable() {
+  const available = await globalThis.PaymentRequest?.securePaymentConfirmationAvailability?.().catch(() => null);
+  return available === "available";
+}
+
+/** Whether the guardian approves by a payment that the browser shows: always where they enrolled for it, else where it can. */
+export async function showsPayments(guardian) {
+  if (guardian.shown_payments) return true;
+  return localStorage.getItem(FOR_PAYMENTS + guardian.credential) !== null && paymentsAvailable();
+}
+
+/** Signs a decision (its bytes) after the browser showed `payee` and `total {minor, currency}`. */
+export async function signShownPayment(service, payload, credential, { payee, total }) {
+  const challenge = await assertionChallenge("decision", payload);
+  const icon = new URL("/static/img/logo.svg", location.origin).href;
+  const given = await ceremony(async () => {
+    if (!(await paymentsAvailable())) throw new PasskeyError("passkey-payments");
+    const request = new PaymentRequest([{
+      supportedMethods: "secure-payment-confirmation",
+      data: {
+        credentialIds: [fromBase64Url(credential)],
+        challenge: fromBase64Url(challenge),
+        rpId: service.rp_id,
+        payeeName: payee,
+        instrument: { displayName: PAYMENT_INSTRUMENT, icon },
+        timeout: TIMEOUT_MS,
+      },
+    }], { total: { label: payee, amount: { currency: total.currency, value: decimalDigits(total) } } });
+    const response = await request.show();
+    await response.complete("success");
+    return response.details;
+  });
+  return toWire(payload, given);
+}
+
+const toWire = (payload, given) => assertionToWire({
+  payload,
+  credential: toBase64Url(new Uint8Array(given.rawId)),
+  authenticatorData: new Uint8Array(given.response.authenticatorData),
+  clientData: new Uint8Array(given.response.clientDataJSON),
+  signature: new Uint8Array(given.response.signature),
+});
 
 async function signInSoftware(service, pair, challenge) {
   const userPresentAndVerified = 0x05;

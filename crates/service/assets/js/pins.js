@@ -6,7 +6,7 @@
 import { serviceNow } from "./api.js";
 import { h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
-import { twoNote } from "./guardians.js";
+import { twoNote } from "./people.js";
 import { t, when } from "./texts.js";
 
 const MINUTE_MS = 60_000;

@@ -9,7 +9,8 @@ import { VerifyError, randomId, signJws, textProblem, typedText } from "./messag
 import { createPasskey, createSoftwareKey, support } from "./passkey.js";
 import { readRecoveryCode, recoveryKey } from "./recovery-code.js";
 import { day, onLanguage, problemText, startTexts, t, when } from "./texts.js";
-import { relyingParty, writePin } from "./trust.js";
+import { writePin } from "./pinned.js";
+import { relyingParty } from "./trust.js";
 import { LogBook, nameDigest } from "./verify.js";
 
 const MAX_NAME = 40;
@@ -19,7 +20,7 @@ let root;
 
 async function start() {
   root = document.getElementById("page");
-  await startTexts();
+  await startTexts("recover");
   onLanguage(render);
   try {
     state.service = await get("/api/service");
@@ -113,11 +114,11 @@ const recover = (software) => step(async () => {
   state.made ??= { guardian, ...(software ? await createSoftwareKey(service) : await createPasskey(service, guardian, label)) };
   await load(); // the log may have grown meanwhile
   const { book } = state;
-  const { credential, key, backup_eligible } = state.made;
+  const { credential } = state.made;
   const name = { name: said, salt: randomId() };
   const entry = {
     v: 1, household: book.household, seq: book.heads.length, prev: book.head, guardian, at: Math.max(serviceNow(), book.lastAt),
-    entry: { recover: { guardian, credential, key, backup_eligible, name: await nameDigest(name.salt, name.name) } },
+    entry: { recover: { ...state.made, name: await nameDigest(name.salt, name.name) } },
   };
   const { wire } = await signJws("recovery", entry, state.pair.privateKey);
   await book.append(wire); // as everyone else will

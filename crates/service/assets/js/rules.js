@@ -1,21 +1,22 @@
-// A guardian's standing rules: what they say in words, making and changing one, trying it on the last month, ending it. What is
-// signed is shown as sentences first.
+// The page of a guardian's standing rules: making and changing one, trying it on the last month, ending it. What is signed is
+// shown as sentences first.
 //
 // `ctx` is what app.js lends: {state, render, act, mustPropose}. Rules come from the verified log (`state.home.book.mandates`).
 
 import { post, serviceNow } from "./api.js";
 import { announce, focusHeading, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
-import { twoNote } from "./guardians.js";
 import { MAX_MANDATE_LIFE_MS, WEEKDAYS } from "./mandates.js";
 import { randomId, textProblem, typedText } from "./messages.js";
-import { day, decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
+import { twoNote } from "./people.js";
+import { CATEGORIES, knownShops, nameOf, placeName, sentences } from "./rule-words.js";
+import { houseCard } from "./settings.js";
+import { decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const MINUTE_MS = 60_000;
 const MAX_NAME = 30;
 const LIVES_DAYS = [7, 30, 90];
-const CATEGORIES = ["5411", "5812", "5814", "5942", "5943", "5945", "5816", "4111", "5921", "5993"];
 const AMOUNTS = ["approve", "per_payment", "per_day", "per_week", "per_month"];
 const DAY_END = 24 * 60;
 
@@ -23,84 +24,17 @@ const DAY_END = 24 * 60;
 let draft = null;
 let ending = null;
 
-export const forgetRules = () => {
+export const left = () => {
   draft = null;
   ending = null;
 };
 
 const held = (home) => home.book.mandates.filter(({ ended, mandate }) => ended === null && home.book.watches.has(mandate.watch));
-const nameOf = (home, watch) => home.names.get(home.book.watchEver(watch)?.wearer)?.name ?? t("wearer.unknown");
-
-// ---- in words -------------------------------------------------------------------------------------------------------------------
-
-const list = (words) => new Intl.ListFormat(document.documentElement.lang, { type: "disjunction" }).format(words);
-const time = (minutes) => `${String(Math.floor(minutes / 60)).padStart(2, "0")}:${String(minutes % 60).padStart(2, "0")}`;
-
-/** The shops this page has seen, by id: what the operator vouched for. */
-function knownShops(state) {
-  const shops = new Map();
-  for (const { order } of state.orders.values()) if (order) shops.set(order.certificate.payload.merchant, order.certificate.payload);
-  return shops;
-}
-
-const categoryName = (mcc) => (CATEGORIES.includes(mcc) ? t(`mcc.${mcc}`) : mcc);
-const placeName = ({ city, country }) => (city ? `${city} (${country})` : country);
-
-/** All of a rule, one sentence each. */
-export function ruleWords(state, rule) {
-  const name = nameOf(state.home, rule.watch);
-  const shops = knownShops(state);
-  const choice = (key, chosen, label) => chosen && t(`rule.${key}-${chosen.kind}`, { what: list(chosen.of.map(label)) });
-  return [
-    rule.approve ? t("rule.approves", { name, total: money(rule.approve) }) : t("rule.approves-nothing", { name }),
-    choice("shops", rule.shops, (id) => shops.get(id)?.name ?? t("rule.unknown-shop")),
-    choice("categories", rule.categories, categoryName),
-    choice("places", rule.places, placeName),
-    rule.age !== undefined && t("rule.age", { age: rule.age }),
-    ...rule.windows.map(({ days, from, to }) =>
-      t("rule.window", { days: days.length === 7 ? t("rule.every-day") : list(days.map((one) => t(`weekday.${one}`))), from: time(from), to: time(to) })),
-    rule.per_payment && t("rule.per-payment", { total: money(rule.per_payment) }),
-    rule.per_day && t("rule.per-day", { total: money(rule.per_day) }),
-    rule.per_week && t("rule.per-week", { total: money(rule.per_week) }),
-    rule.per_month && t("rule.per-month", { total: money(rule.per_month) }),
-    t(`rule.outside-${rule.outside}`),
-    t("rule.until", { day: day(rule.until) }),
-  ].filter(Boolean);
-}
-
-/** The sentences of a rule that an entry sets, or null. */
-export function ruleSentences(state, { kind, content }) {
-  return kind === "set-mandate" ? sentences(state, content) : null;
-}
-
-const sentences = (state, rule) => h("ul.sentences", {}, ...ruleWords(state, rule).map((words) => h("li", {}, words)));
-
-/** Whose rule decided or asked, and why; null where none did. */
-export function ruleNote(state, { order, view }) {
-  const said = order.outcome?.payload;
-  const judged = view.judged && state.home.book.mandates.find((one) => one.entry === view.judged.entry);
-  const entry = order.mandate ?? judged;
-  if (!entry) return null;
-  const rule = entry.mandate.name;
-  if (said?.rule) return { text: t("rule.refused", { rule, why: t(`why.${said.rule}`) }), kind: "stop" };
-  if (order.mandate || (view.judged.answer === "approve" && !order.decision)) {
-    return { text: t(said?.outcome === "paid" ? "rule.paid" : "rule.allowed", { rule }), kind: "good" };
-  }
-  if (view.judged.answer !== "ask") return null;
-  return { text: t("rule.asked", { rule, why: t(`why.${view.judged.why}`) }), kind: "wait" };
-}
-
-export const ruleLogWords = ({ kind, content }, book) => {
-  const id = kind === "end-mandate" ? content : content.mandate;
-  const name = book.mandates.findLast(({ mandate }) => mandate.mandate === id)?.mandate.name ?? "";
-  if (kind === "end-mandate") return t("log.end-mandate", { rule: name });
-  return t(content.version === 1 ? "log.set-mandate" : "log.change-mandate", { rule: content.name });
-};
 
 // ---- the page -------------------------------------------------------------------------------------------------------------------
 
 /** Elements of the page: all rules, or the one that is open. */
-export function rulesPage(ctx, id) {
+export function page(ctx, id) {
   const { state } = ctx;
   const rules = held(state.home);
   const open = id && (id === "new" ? null : rules.find(({ mandate }) => mandate.mandate === id)?.mandate);
@@ -111,6 +45,7 @@ export function rulesPage(ctx, id) {
     h("p.lead", {}, t("rules.lead")),
     state.problem && notice("bad", problemText(state.problem)),
     ...rules.map(({ mandate }) => ruleCard(ctx, mandate)),
+    houseCard(ctx),
     rules.length === 0 && h("p.quiet", {}, t("rules.none")),
     state.home.book.watches.size > 0 && h("a.main", { href: "#/rules/new", testid: "rule-new" }, icon("plus"), t("rules.new")),
   ];
@@ -182,6 +117,8 @@ export function offsetsBetween(from, until, offsetAt = (at) => -new Date(at).get
   return offsets;
 }
 
+/** As an `input` of an hour holds it. */
+const time = (minutes) => `${String(Math.floor(minutes / 60)).padStart(2, "0")}:${String(minutes % 60).padStart(2, "0")}`;
 const minutesOf = (text) => {
   const [hours, minutes] = text.split(":").map(Number);
   return text === "" || Number.isNaN(hours + minutes) ? null : hours * 60 + minutes;

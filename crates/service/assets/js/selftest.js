@@ -6,17 +6,25 @@ import {
   signJws, textProblem, toBase64Url, toDer, fromDer, utf8, verifyAssertion, parseAssertion, readEntry, readPayload, randomId,
 } from "./messages.js";
 import {
-  LogBook, billTerms, checkBill, checkDigits, checkRequote, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyMerchantCertificate,
+  LogBook, billTerms, checkBill, checkDigits, checkRequote, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyFirstNod, verifyMerchantCertificate,
   verifyGuardianClaim, verifyOrder, verifyOrderOfAnyWatch, verifyOrderView, verifyOutcome, verifyOutcomeCertificate, verifyPairingClaim,
     verifyMandate, verifyMandatePayment, verifyPayment, verifyPinReport, verifyRequote, verifyResult, verifyStaticBill,
 } from "./verify.js";
 import { CURRENCIES, readCode } from "./code.js";
 import { basketLines, priced, requoted } from "./basket.js";
+import { kindOf } from "./goods.js";
 import { encodeQr } from "./qr.js";
 import { isLooser } from "./mandates.js";
 import { newRecoveryCode, readRecoveryCode, recoveryKey } from "./recovery-code.js";
+import { exponentOf } from "./texts.js";
 
 const PAYLOAD_ONLY = 200;
+
+/** What the first word that fits takes a name for. */
+const GOODS = {
+  可乐: "drink", "牛奶 Milk 250 ml": "drink", 大白兔奶糖: "sweet", 水果: "fruit", 水彩颜料: "pencil", 书包: "other", 漫画书: "book",
+  "全麦面包 Wholemeal bread": "food", steak: "other", Strawberries: "fruit", "Bus ticket": "journey",
+};
 
 /** Gives `[{name, ok, detail}]`, one a check; nothing is thrown. */
 export async function runVectors(vectors) {
@@ -66,11 +74,18 @@ export async function runVectors(vectors) {
     }
     return vectors.currencies === CURRENCIES ? "" : "another list of currencies";
   });
+  await check("decimal places of money", () =>
+    CURRENCIES.split(" ").filter((item) => exponentOf(item.slice(3, 6)) !== Number(item[6])).join(", "));
   await message("requoted-order", () => verifyOrder(wire("requoted-order"), held.book, trust.watch, held["requotable-bill"]));
-  await message("decision", () => verifyDecision(wire("decision"), held.book, held.order, held.bill, null));
-  await message("refusal", () => verifyDecision(wire("refusal"), held.book, held.order, held.bill, null));
+  await message("decision", () => verifyDecision(wire("decision"), held.book, held.order, held.bill, null, certificate));
+  await message("shown-decision", () => verifyDecision(wire("shown-decision"), held.book, held.order, held.bill, null, certificate));
+  await message("refusal", () => verifyDecision(wire("refusal"), held.book, held.order, held.bill, null, certificate));
+  await message("suggesting-order", async () => (await anyWatch("bill", "suggesting-order")).order);
+  await message("suggestion", () => verifyDecision(wire("suggestion"), held.book, held["suggesting-order"], held.bill, null, certificate));
+  await message("again-order", async () => (await anyWatch("bill", "again-order")).order);
+  await message("again-decision", () => verifyDecision(wire("again-decision"), held.book, held["again-order"], held.bill, null, certificate));
   await message("requoted-decision", () =>
-    verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], held.requote));
+    verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], held.requote, certificate));
   await message("payment", () => verifyPayment(wire("payment"), held.book, held.order, held.decision));
   await message("cancel", () => verifyCancel(wire("cancel"), held.book, held.order));
   await message("outcome", () => verifyOutcome(wire("outcome"), held["outcome-certificate"], held.order));
@@ -140,6 +155,26 @@ export async function runVectors(vectors) {
   await message("mandate-payment", () => underRule(wire("mandate-payment"), held["mandate-order"]));
   await message("mandate-outcome", () => byRule(wire("mandate-outcome"), held["mandate-order"]));
   await message("mandate-refusal", () => byRule(wire("mandate-refusal"), held["mandate-refused-order"]));
+  await check("nods log", async () => {
+    held.nods = await LogBook.found(messages.log[0], trust.founding, rp);
+    for (const entry of [...messages.log.slice(1), ...messages["nods-log"]]) await held.nods.append(entry);
+    return held.nods.houseRules().two_nods_above?.minor > 0 ? "" : "no rules of deciding";
+  });
+  await message("nods-order", () => verifyOrder(wire("nods-order"), held.nods, trust.watch, held.bill));
+  const nod = (forged) => verifyDecision(forged, held.nods, held["nods-order"], held.bill, null, certificate);
+  const seconded = async (forged) => {
+    const decision = await nod(forged);
+    await verifyFirstNod(decision, wire("first-nod"), held.nods, held["nods-order"], held.bill, null, certificate);
+    return decision;
+  };
+  await message("first-nod", () => nod(wire("first-nod")));
+  await message("second-nod", () => seconded(wire("second-nod")));
+  await check("a first nod that is missing", async () =>
+    refused(verifyFirstNod(held["second-nod"], undefined, held.nods, held["nods-order"], held.bill, null, certificate), "bad-first-nod"));
+  const paidByTwo = async (forged, { decision } = {}) =>
+    verifyPayment(forged, held.nods, held["nods-order"], decision ? await nod(decision) : held["second-nod"]);
+  await message("nods-payment", () => paidByTwo(wire("nods-payment")));
+  await message("nods-outcome", () => verifyOutcome(wire("nods-outcome"), held["outcome-certificate"], held["nods-order"]));
   await check("request-proof", async () => {
     await openJws("request-proof", wire("request-proof"), trust.watch_key);
   });
@@ -166,23 +201,34 @@ export async function runVectors(vectors) {
     order: (forged) => verifyOrder(forged, held.book, trust.watch, held.bill),
     "session-order": (forged) => verifyOrder(forged, held.later, trust.watch, held.bill),
     "pin-report": (forged) => verifyPinReport(forged, held.book, trust.watch),
-    decision: (forged) => verifyDecision(forged, held.book, held.order, held.bill, null),
+    decision: (forged) => verifyDecision(forged, held.book, held.order, held.bill, null, certificate),
+    suggestion: (forged) => verifyDecision(forged, held.book, held["suggesting-order"], held.bill, null, certificate),
+    "again-order": async (forged) => verifyOrder(forged, held.book, trust.watch, held.bill),
+    "again-decision": (forged) => verifyDecision(forged, held.book, held["again-order"], held.bill, null, certificate),
     "mandate-payment": async (forged, { order } = {}) =>
       underRule(forged, order ? await verifyOrder(order, held.ruled, trust.watch, held.bill) : held["mandate-order"]),
     "mandate-refusal": (forged) => byRule(forged, held["mandate-refused-order"]),
+    "nods-payment": paidByTwo,
+    "second-nod": seconded,
     payment: (forged) => verifyPayment(forged, held.book, held.order, held.decision),
     cancel: (forged) => verifyCancel(forged, held.book, held.order),
     outcome: (forged) => verifyOutcome(forged, held["outcome-certificate"], held.order),
     result: (forged) => verifyResult(forged, held.book, held.order, held.outcome),
     "requoted-decision": (forged) =>
-      verifyDecision(forged, held.book, held["requoted-order"], held["requotable-bill"], held.requote),
+      verifyDecision(forged, held.book, held["requoted-order"], held["requotable-bill"], held.requote, certificate),
+  };
+  const entryOfTwo = async (forged) => {
+    const book = await LogBook.found(messages.log[0], trust.founding, rp);
+    for (const entry of [...messages.log.slice(1), ...messages["nods-log"]]) await book.append(entry);
+    await book.append(forged);
   };
   for (const forgery of vectors.forgeries) {
-    await check(`forged ${forgery.as}: ${forgery.why}`, () => refused(openers[forgery.as](forgery.wire, forgery), forgery.code));
+    const open = forgery.as === "nods-entry" ? entryOfTwo : openers[forgery.as];
+    await check(`forged ${forgery.as}: ${forgery.why}`, () => refused(open(forgery.wire, forgery), forgery.code));
   }
   await check("a decision over the bill is stale once it was requoted", () =>
     refused(
-      verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], null),
+      verifyDecision(wire("requoted-decision"), held.book, held["requoted-order"], held["requotable-bill"], null, certificate),
       "other-bill"));
   for (const [name, open] of Object.entries(openers)) await check(`changed ${name}`, () => everyChange(wire(name), open));
 
@@ -195,12 +241,19 @@ export async function runVectors(vectors) {
     for (const name of ["order", "payment", "outcome"]) ruled[name] = wire(`mandate-${name}`);
     const { mandate } = await verifyOrderView(ruled, held.ruled, trust);
     if (mandate?.mandate.version !== 1) return "paid under another rule";
+    const nodded = { ...ruled, order_id: held["nods-order"].payload.order, decision: wire("second-nod"), first: wire("first-nod") };
+    for (const name of ["order", "payment", "outcome"]) nodded[name] = wire(`nods-${name}`);
+    const { first } = await verifyOrderView(nodded, held.nods, trust);
+    if (first?.digest !== messages["first-nod"].digest) return "without the first nod";
+    const { decision: _, payment: __, outcome: ___, ...waiting } = nodded;
+    if (!(await verifyOrderView(waiting, held.nods, trust)).first) return "a first nod that waits is not shown";
     const { payment, ...without } = view;
     return refused(verifyOrderView(without, held.book, trust), "other-payment");
   });
   await check("own signatures", ownSignatures);
   await check("texts", texts);
   await check("baskets", baskets);
+  await check("pictures of goods", () => Object.entries(GOODS).filter(([name, kind]) => kindOf(name) !== kind).join(" · "));
   await check("QR", () => (encodeQr("nodpay", "M").length === 21 && encodeQr("x".repeat(858), "L").length === 97 ? "" : "size"));
   return results;
 }

@@ -10,7 +10,7 @@ let demo = false;
 
 async function start() {
   root = document.getElementById("page");
-  await startTexts();
+  await startTexts("start");
   onLanguage(render);
   render();
   demo = (await get("/api/service").catch(() => ({}))).demo === true;

@@ -1,5 +1,7 @@
-// Words, money and dates in the person's language. All words live in /static/texts/LANGUAGE.json; the choice is kept in
-// this browser and shared by all open pages of it.
+// Words, money and dates in the person's language. The service cuts texts/LANGUAGE.json into sets: the words of one script and
+// what it imports, named like the script. The choice of language is kept in this browser and shared by all open pages of it.
+
+import { Problem } from "./api.js";
 
 const LANGUAGES = { en: "en", zh: "zh-CN" };
 const CHOICE = "nodpay.language";
@@ -13,6 +15,8 @@ const EXPONENTS = Object.fromEntries([
 
 let current = "en";
 let words = {};
+/** The sets that this page has; what every page's frame says is the first. */
+const sets = new Set(["frame"]);
 const listeners = new Set();
 
 function preferred() {
@@ -34,19 +38,36 @@ function read() {
   }
 }
 
+async function wordsOf(set, language) {
+  const response = await fetch(new URL(`../words/${set}.${language}.json`, import.meta.url)).catch(() => null);
+  if (!response?.ok) throw new Problem("offline");
+  return response.json();
+}
+
 async function load(language) {
-  const response = await fetch(`/static/texts/${language}.json`);
-  words = await response.json();
+  const all = await Promise.all([...sets].map((set) => wordsOf(set, language)));
+  words = Object.assign({}, ...all);
   current = language;
   document.documentElement.lang = LANGUAGES[language];
 }
 
-/** Loads the words; call once before anything is shown. */
-export async function startTexts() {
+/** Loads the words of the page's script; call once before anything is shown. */
+export async function startTexts(set) {
+  sets.add(set);
   await load(preferred());
   addEventListener("storage", (event) => {
     if (event.key === CHOICE && read() && read() !== current) changeTo(read());
   });
+}
+
+/** A script that is `coming` by `import()`, with its words. */
+export async function withTexts(set, coming) {
+  const language = current;
+  const [module, more] = await Promise.all([coming.catch(() => { throw new Problem("offline"); }), sets.has(set) ? {} : wordsOf(set, language)]);
+  sets.add(set);
+  if (language === current) Object.assign(words, more);
+  else await load(current);
+  return module;
 }
 
 async function changeTo(language) {
@@ -128,8 +149,18 @@ export function when(ms) {
 /** `4:05`. */
 export function timeLeft(ms) {
   const seconds = Math.max(0, Math.ceil(ms / 1000));
-  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  const two = new Intl.NumberFormat(LANGUAGES[current], { minimumIntegerDigits: 2 });
+  return `${number(Math.floor(seconds / 60))}:${two.format(seconds % 60)}`;
 }
 
+/** An hour of the day, in minutes from its beginning; its end is 24:00. */
+export const hour = (minutes) =>
+  formatted(minutes * 60_000, { hour: "2-digit", minute: "2-digit", hourCycle: minutes === 24 * 60 ? "h24" : "h23", timeZone: "UTC" });
+
+/** Words one after the other, of which any may be: `bread, milk or tea`. */
+export const anyOf = (several) => new Intl.ListFormat(LANGUAGES[current], { type: "disjunction" }).format(several);
+
 export const number = (value) => new Intl.NumberFormat(LANGUAGES[current]).format(value);
+/** "a, b and c". */
+export const listed = (names) => new Intl.ListFormat(LANGUAGES[current]).format(names);
 export const currencyName = (code) => new Intl.DisplayNames(LANGUAGES[current], { type: "currency" }).of(code);

@@ -21,6 +21,8 @@ const BILLS = "nodpay.till.bills";
 const SETTINGS = "nodpay.till.goods";
 const MAX_BILLS = 40;
 const MAX_PRINTED = 8;
+/** How often an answer is asked for again because events overtook it. */
+const MAX_TRIES = 3;
 const BILL_LIFE_MS = 15 * 60 * 1000;
 const DISCOUNTS = [5, 10, 20, 50];
 const TAXES = [6, 9, 13];
@@ -55,7 +57,7 @@ const answered = new Set();
 
 async function start() {
   root = document.getElementById("page");
-  await startTexts();
+  await startTexts("till");
   onLanguage(render);
   setInterval(tick, 1000);
   await enter();
@@ -115,7 +117,7 @@ async function loadShop() {
 function listen() {
   stopFollowing = follow("/api/merchant/events", ["bill", "requote"], {
     onEvent(kind, data) {
-      if (kind === "bill") billChanged(data);
+      if (kind === "bill") billTold(data);
       else answerAsk(data);
     },
     async onOpen() {
@@ -175,7 +177,7 @@ async function charge() {
     const made = await postMessage("/api/merchant/bills", signed.wire);
     checkCode(made.code, bill.bill, signed.digest);
     remember({ bill, digest: signed.digest, rule, names });
-    state.bill = { id: bill.bill, bill, code: made.code, status: "open", total: bill.total, struck: [], refunded: 0, ends: performance.now() + made.expires_in_ms };
+    state.bill = { id: bill.bill, bill, code: made.code, status: "open", total: bill.total, struck: [], refunded: 0, told: 0, ends: performance.now() + made.expires_in_ms };
     announce(t("till.show", { total: money({ minor: total, currency: bill.currency }) }));
   } catch (error) {
     state.problem = error;
@@ -193,7 +195,22 @@ function checkCode(code, id, digest) {
 
 async function refreshBill() {
   const { id } = state.bill;
-  billChanged({ bill: id, ...(await get(`/api/merchant/bills/${id}`)) });
+  billChanged({ bill: id, ...(await newest(`/api/merchant/bills/${id}`)) });
+}
+
+/** An answer that no event about the bill overtook: one that set out before the event may say what was before it. */
+async function newest(path) {
+  const { bill } = state;
+  for (let tries = 1; ; tries += 1) {
+    const { told } = bill;
+    const answer = await get(path);
+    if (bill.told === told || tries === MAX_TRIES) return answer;
+  }
+}
+
+function billTold(said) {
+  if (state.bill?.id === said.bill) state.bill.told += 1;
+  billChanged(said);
 }
 
 function billChanged({ bill, status, total, struck, refunded, printed_code: printed }) {
@@ -226,7 +243,7 @@ async function cancelBill() {
 }
 
 async function refreshRefunds(id) {
-  const refunds = await get(`/api/merchant/bills/${id}/refunds`);
+  const refunds = await newest(`/api/merchant/bills/${id}/refunds`);
   if (state.bill?.id !== id) return;
   state.bill.refunds = refunds;
   render();

@@ -4,25 +4,8 @@
 // from the link.
 
 import { VerifyError } from "./messages.js";
+import { readPin, writePin } from "./pinned.js";
 import { LogBook, nameDigest, verifyPinReport } from "./verify.js";
-
-const PIN = "nodpay.household";
-
-export function readPin() {
-  try {
-    return JSON.parse(localStorage.getItem(PIN));
-  } catch {
-    return null;
-  }
-}
-
-export function writePin(pin) {
-  localStorage.setItem(PIN, JSON.stringify(pin));
-}
-
-export function forgetPin() {
-  localStorage.removeItem(PIN);
-}
 
 /** Who this page takes itself to be: the service's word must agree with the address the browser shows. */
 export function relyingParty(service, pin) {

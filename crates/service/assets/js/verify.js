@@ -8,14 +8,14 @@ import {
   VerifyError, assertionChallenge, fromBase64Url, labelled, messageDigest, openJws, parseAssertion, readPayload,
   toBase64Url, utf8, verifyAssertion, MAX_MINOR,
 } from "./messages.js";
-import { readCode } from "./code.js";
-import { Members, acted, acts } from "./members.js";
+import { decimalDigits, readCode } from "./code.js";
+import { allowsNewWatch, allowsRules, asksTwoMoreOften, checkHouseRules, isLooserHouse, newcomersOf, wantsTwoNods } from "./house-rules.js";
+import { Members, acted, acts, counted } from "./members.js";
 import { askedOf, canAnswer, endMandate, holdsAt, isFor, isLooser, setMandate } from "./mandates.js";
 
 export const MAX_ORDER_LIFE_MS = 60 * 60 * 1000;
 export const MAX_DECISION_AGE_MS = 10 * 60 * 1000;
 export const MAX_WEARER_CHECK_AGE_MS = 120_000;
-export const NEW_WATCH_COOLING_OFF_MS = 24 * 60 * 60 * 1000;
 const MAX_SESSION_MS = 8 * 60 * 60 * 1000;
 const MAX_LOG_ENTRIES = 100_000;
 const MAX_LINES = 64;
@@ -58,6 +58,8 @@ export class LogBook {
       sessions: [],
       /** Every version of every standing rule, oldest first. */
       mandates: [],
+      /** {seq, rules}: from which entry on which rules of deciding hold, oldest first. */
+      house: [],
     });
     return book;
   }
@@ -115,14 +117,14 @@ export class LogBook {
     const two = folded.needTwo(at);
     if (change.kind === "propose") {
       wrong(two && this.needsTwo(change.content), "needs no proposal");
-      if (change.content.kind === "add-guardian") folded.checkNew(change.content.content, at);
+      if (change.content.kind === "add-guardian") folded.checkNew(change.content.content, at, this.coolingMs);
       folded.propose(change.content, signer, place);
     } else if (change.kind === "second") {
       this.apply(folded.second(change.content, signer, at), signer, place, wrong);
       folded.close(change.content);
     } else {
       wrong(!two || !this.needsTwo(change), "needs two guardians", "needs-two-guardians");
-      if (change.kind === "add-guardian") folded.checkNew(change.content, at);
+      if (change.kind === "add-guardian") folded.checkNew(change.content, at, this.coolingMs);
       this.apply(change, signer, place, wrong);
     }
   }
@@ -132,6 +134,7 @@ export class LogBook {
     if (kind === "set-session") return content.session_ms > this.sessionMs(content.watch, Infinity);
     if (kind === "set-mandate") return isLooser(content, this.mandate(content.mandate));
     if (kind === "end-mandate") return this.mandate(content)?.outside === "refuse";
+    if (kind === "set-house-rules") return isLooserHouse(content, this.houseRules());
     return kind === "enrol-recovery" || kind === "unfreeze";
   }
 
@@ -150,7 +153,7 @@ export class LogBook {
     if (kind === "found") wrong(false, "founded already");
     if (kind === "recover") wrong(false, "not by a passkey");
     if (kind === "propose" || kind === "second") wrong(false, "needs no proposal");
-    if (kind === "add-guardian") folded.add(content, place);
+    if (kind === "add-guardian") folded.add(content, place, this.coolingMs);
     if (kind === "remove-guardian") folded.remove(content, signer, place);
     if (kind === "object") folded.object(content, signer, place.at);
     if (kind === "withdraw") folded.withdraw(content, place.at);
@@ -158,6 +161,7 @@ export class LogBook {
     if (kind === "enrol-watch") {
       const known = this.watchEver(content.watch) || [...this.watches.values()].some((other) => other.key === content.key);
       wrong(!known, "the watch is enrolled already");
+      wrong(allowsNewWatch(this.houseRules(), content.new_watch_cap, place.at), "a new watch's cap");
       this.watches.set(content.watch, content);
     }
     if (kind === "remove-watch") {
@@ -176,6 +180,11 @@ export class LogBook {
       setMandate(this.mandates, content, signer, place);
     }
     if (kind === "end-mandate") endMandate(this.mandates, content, place.seq);
+    if (kind === "set-house-rules") {
+      checkHouseRules(content);
+      wrong(!asksTwoMoreOften(content, this.houseRules()) || folded.needTwo(place.at), "no second guardian who counts");
+      this.house.push({ seq: place.seq, rules: content });
+    }
   }
 
   /** By id: all who ever were guardians, or are to be. What they signed stays checkable. */
@@ -195,8 +204,8 @@ export class LogBook {
     const assertion = parseAssertion(wire);
     const guardian = [...this.guardians.values()].find((known) => known.credential === assertion.credential);
     need(guardian, "unknown-guardian");
-    await verifyAssertion(assertion, kind, guardian, this.rp);
-    return { assertion, guardian };
+    const shown = await verifyAssertion(assertion, kind, guardian, this.rp);
+    return { assertion, guardian, shown };
   }
 
   get head() {
@@ -206,6 +215,16 @@ export class LogBook {
   /** The rule as its newest version says, if it was not ended. */
   mandate(id) {
     return this.mandates.find(({ mandate, ended }) => mandate.mandate === id && ended === null)?.mandate;
+  }
+
+  /** The rules of deciding by the entries up to number `seq`. */
+  houseRules(seq = Infinity) {
+    return this.house.findLast((set) => set.seq <= seq)?.rules ?? {};
+  }
+
+  /** How long a new guardian does not count. */
+  get coolingMs() {
+    return newcomersOf(this.houseRules()).guardian_ms;
   }
 
   /** Position of a head, or -1. */
@@ -304,6 +323,43 @@ export function splitBill(bill, struck) {
   return { struck: out, kept };
 }
 
+/** Whether an order of `bill` (revision 1) may leave these lines out. */
+function checkWithout(bill, without) {
+  if (bill.reduction === "lines-sum") billTerms(bill, without);
+  else splitBill(bill, without);
+}
+
+/** What an order that leaves `without` out may come to: the sum of its lines, or the whole bill where only the shop can say. */
+export function askedTotal(bill, without) {
+  const total = bill.reduction === "lines-sum" ? billTerms(bill, without).total.minor : bill.total;
+  return { minor: total, currency: bill.currency };
+}
+
+/** The lines that a suggestion names, each with how many of it; null where one was not asked for, or out of order. */
+export function suggestedLines(suggestion, bill, without) {
+  const asked = bill.lines.filter((line) => !without.includes(line.id));
+  let from = 0;
+  const named = suggestion.lines.map(({ id, quantity }) => {
+    while (from < asked.length && asked[from].id !== id) from += 1;
+    from += 1;
+    return { line: asked[from - 1], quantity };
+  });
+  return named.every(({ line }) => line) ? named : null;
+}
+
+/** Whether a refusal of an order that leaves `without` out may suggest this. */
+export function checkSuggestion(suggestion, bill, without) {
+  const wrong = (holds, why) => need(holds, "bad-suggestion", why);
+  const { lines, hint, up_to } = suggestion;
+  wrong(lines.length > 0 || hint !== undefined || up_to !== undefined, "nothing");
+  const named = suggestedLines(suggestion, bill, without);
+  wrong(named, "lines");
+  wrong(named.every(({ line, quantity }) => quantity >= 1 && quantity <= line.quantity), "quantity");
+  const asked = bill.lines.filter((line) => !without.includes(line.id)).length;
+  wrong(named.length < asked || named.some(({ line, quantity }) => quantity !== line.quantity), "everything");
+  wrong(!up_to || (up_to.minor > 0 && up_to.currency === bill.currency && up_to.minor < bill.total), "amount");
+}
+
 /** What is to be paid when `struck` is taken out of `bill` (revision 1): by summing up, or by a checked `requote`. */
 export function billTerms(bill, struck, requote) {
   const split = splitBill(bill, struck);
@@ -389,6 +445,7 @@ export async function verifyOrder(wire, book, watch, bill) {
   need(said.household === book.household, "other-household");
   need(said.wearer === enrolled.wearer, "other-wearer");
   need(bill.payload.revision === 1 && said.bill === bill.digest, "other-bill");
+  checkWithout(bill.payload, said.without);
   const orderedAt = book.seqOf(said.log_head);
   need(orderedAt >= 0, "unknown-log-head");
   const life = said.expires - said.created;
@@ -414,15 +471,15 @@ export async function verifyOrderOfAnyWatch(view, book, certificate) {
 }
 
 /** Gives the decision and what it lets be paid (`terms`, null for a refusal). */
-export async function verifyDecision(wire, book, order, bill, requote) {
-  const { assertion, guardian } = await book.assertion("decision", wire);
+export async function verifyDecision(wire, book, order, bill, requote, certificate) {
+  const { assertion, guardian, shown } = await book.assertion("decision", wire);
   const said = readPayload("decision", assertion.payload);
   need(said.guardian === guardian.guardian && said.credential === guardian.credential, "unknown-guardian");
   need(said.order === order.digest, "other-order");
   need(said.household === order.payload.household, "other-household");
   need(said.watch === order.payload.watch, "other-watch");
   need(said.wearer === order.payload.wearer, "other-wearer");
-  need(said.payee === bill.payload.certificate, "other-payee");
+  need(said.payee === bill.payload.certificate && said.payee === certificate.digest, "other-payee");
   const current = requote ?? bill;
   if (said.bill !== current.digest) fail(said.bill === bill.digest ? "stale-bill" : "other-bill");
   const decidedAt = book.seqOf(said.log_head);
@@ -433,12 +490,38 @@ export async function verifyDecision(wire, book, order, bill, requote) {
   let terms = null;
   if (said.verdict === "approve") {
     terms = billTerms(bill.payload, said.struck, requote?.payload);
+    need(order.payload.without.every((id) => said.struck.includes(id)), "bad-strike", "a line that was not asked for");
+    need(said.suggest === undefined, "bad-suggestion", "with an approval");
     need(sameAmount(said.total, terms.total), "wrong-total");
+    need(shown || !guardian.shown_payments, "payment-not-shown");
+    need(!shown || isPayment(shown, certificate, terms.total), "other-payment-shown");
   } else {
+    need(!shown, "other-payment-shown", "a refusal is no payment");
     need(said.struck.length === 0, "bad-strike", "a refusal strikes nothing");
+    need(said.first === undefined, "bad-first-nod", "a refusal seconds nothing");
     need(sameAmount(said.total, { minor: current.payload.total, currency: current.payload.currency }), "wrong-total");
+    if (said.suggest) checkSuggestion(said.suggest, bill.payload, order.payload.without);
   }
   return { payload: said, wire, digest: await messageDigest("decision", wire), terms };
+}
+
+const isPayment = ({ payee, currency, value }, certificate, total) =>
+  payee === certificate.payload.name && currency === total.currency && value === decimalDigits(total);
+
+/** The other guardian's approval that `decision` names; null where it names none. */
+export async function verifyFirstNod(decision, wire, book, order, bill, requote, certificate) {
+  if (decision.payload.first === undefined) return null;
+  need(wire, "bad-first-nod", "it is not there");
+  const first = await verifyDecision(wire, book, order, bill, requote, certificate);
+  const same = sameAmount(first.payload.total, decision.payload.total)
+    && JSON.stringify(first.payload.struck) === JSON.stringify(decision.payload.struck);
+  need(first.digest === decision.payload.first && first.terms && first.payload.first === undefined && same, "bad-first-nod");
+  need(first.payload.guardian !== decision.payload.guardian, "bad-log-entry", "the same person");
+  for (const { payload } of [decision, first]) {
+    const member = book.folded.members.get(payload.guardian);
+    need(counted(member, book.seqOf(payload.log_head), payload.at), "guardian-not-counting");
+  }
+  return first;
 }
 
 export async function paymentId(orderDigest, decisionDigest) {
@@ -459,6 +542,8 @@ export async function verifyPayment(wire, book, order, decision) {
   sameWatch(order, said);
   const paidAt = book.seqOf(said.log_head);
   need(paidAt >= 0 && paidAt >= book.seqOf(decision.payload.log_head), "unknown-log-head");
+  const two = wantsTwoNods(book.houseRules(paidAt), decision.payload.total);
+  need(decision.payload.first !== undefined || !two, "needs-two-nods");
   return payment;
 }
 
@@ -490,6 +575,7 @@ export async function verifyMandatePayment(wire, book, order, bill, certificate)
   const paidAt = book.seqOf(said.log_head);
   need(paidAt >= 0 && paidAt >= book.seqOf(order.payload.log_head), "unknown-log-head");
   need(holdsAt(standing, paidAt), "mandate-over");
+  need(allowsRules(book.houseRules(paidAt), said.total), "outside-mandate");
   return payment;
 }
 
@@ -561,7 +647,8 @@ export async function verifyOrderView(view, book, trust) {
   const certificate = await verifyMerchantCertificate(view.certificate, trust.root);
   const { bill, order } = await verifyOrderOfAnyWatch(view, book, certificate);
   const requote = view.requote ? await verifyRequote(view.requote, certificate, bill) : null;
-  const decision = view.decision ? await verifyDecision(view.decision, book, order, bill, requote) : null;
+  const decision = view.decision ? await verifyDecision(view.decision, book, order, bill, requote, certificate) : null;
+  const first = await verifyStanding(view, decision, book, order, bill, requote, certificate);
   const cancel = view.cancel ? await verifyCancel(view.cancel, book, order) : null;
   const payment = view.payment ? await verifyEitherPayment(view.payment, book, order, { decision, bill, certificate }) : null;
   const outcome = view.outcome ? await verifyEnd(view, trust, order, bill, { book, certificate, decision, cancel, payment }) : null;
@@ -569,7 +656,16 @@ export async function verifyOrderView(view, book, trust) {
   need(order.payload.order === view.order_id, "other-order", "not the order asked for");
   const ruled = outcome?.payload.mandate ?? payment?.payload.mandate;
   const mandate = ruled ? book.mandates.find((one) => one.entry === ruled) : null;
-  return { certificate, bill, requote, order, decision, mandate, cancel, payment, outcome, result };
+  return { certificate, bill, requote, order, decision, first, mandate, cancel, payment, outcome, result };
+}
+
+/** The first nod of two: the one that the decision names, or that waits for another one, or that was there before a refusal. */
+async function verifyStanding(view, decision, book, order, bill, requote, certificate) {
+  if (decision?.terms) return verifyFirstNod(decision, view.first, book, order, bill, requote, certificate);
+  if (!view.first) return null;
+  const first = await verifyDecision(view.first, book, order, bill, requote, certificate);
+  need(first.terms && first.payload.first === undefined, "bad-first-nod");
+  return first;
 }
 
 /** Over the decision, or where there is none, over a rule. */

@@ -12,6 +12,7 @@ use nodpay_store::{
 };
 use serde::Serialize;
 
+use super::away;
 use crate::App;
 use crate::events::{Audience, PAGE, Page, Sent};
 use crate::problem::ApiError;
@@ -85,6 +86,9 @@ pub(crate) struct WatchOrder {
     left_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<String>,
+    /// Another guardian's approval that the decision names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<String>,
     /// The log entry of the rule that approved it.
     #[serde(skip_serializing_if = "Option::is_none")]
     mandate: Option<Digest>,
@@ -109,6 +113,7 @@ impl WatchOrder {
             asking: row.asking.as_ref().map(asking_name),
             left_ms: row.left_ms(now),
             requote,
+            first: into_wire(row.first).filter(|_| held && row.decision.is_some()),
             decision: into_wire(row.decision).filter(|_| held),
             mandate: row.mandate.map(|entry| entry.digest).filter(|_| held),
             outcome: row.outcome.map(|ended| ended.message.wire),
@@ -146,6 +151,9 @@ pub(crate) struct GuardianOrder {
     received: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<i64>,
+    /// While it waits: the guardians who are asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    asked: Vec<GuardianId>,
     certificate: String,
     bill: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,6 +161,9 @@ pub(crate) struct GuardianOrder {
     order: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<String>,
+    /// A guardian's approval that waits for another one's, or came before the decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancel: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,6 +194,13 @@ pub(crate) struct GuardianOrder {
 impl GuardianOrder {
     pub(crate) async fn new(app: &App, row: OrderRow) -> Result<Self, ApiError> {
         let now = app.now();
+        let asked = match row.state {
+            OrderState::Waiting { .. } => away::asked(app, &row).await?,
+            OrderState::Holding { .. }
+            | OrderState::Approved { .. }
+            | OrderState::Paying { .. }
+            | OrderState::Ended { .. } => Vec::new(),
+        };
         let refunded = some(row.refunded);
         let mut refunds = match refunded {
             Some(_) => app.store().refunds(row.household, row.order).await?,
@@ -210,18 +228,20 @@ impl GuardianOrder {
             },
             received: row.received,
             left_ms: row.left_ms(now),
+            asked,
             certificate: row.merchant_certificate.wire,
             bill: row.bill_message.wire,
             requote: row.requote.map(|requote| requote.message.wire),
             order: row.message.wire,
             decision: into_wire(row.decision),
+            first: into_wire(row.first),
             cancel: into_wire(row.cancel),
             payment: into_wire(row.payment),
             outcome: row.outcome.map(|ended| ended.message.wire),
             outcome_certificate,
             result: into_wire(row.result),
             ask: row.ask.map(|ask| AskView::new(ask, now)),
-            judged: row.judged.map(|judged| JudgedView::new(judged.said)),
+            judged: row.judged.and_then(|judged| judged.said).map(JudgedView::new),
             refunded,
             refunds,
             disputes,
@@ -433,6 +453,9 @@ async fn watch_events(
         order: OrderId,
         #[serde(skip_serializing_if = "Option::is_none")]
         decision: Option<&'a str>,
+        /// Another guardian's approval that the decision names.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first: Option<&'a str>,
         /// In its place: the log entry of a rule.
         #[serde(skip_serializing_if = "Option::is_none")]
         mandate: Option<Digest>,
@@ -486,7 +509,8 @@ async fn watch_events(
                 let decision = wire(found.decision.as_ref());
                 let mandate = found.mandate.as_ref().map(|entry| entry.digest);
                 let decided = decision.is_some() || mandate.is_some();
-                decided.then(|| json(&Decision { order, decision, mandate, requote })).transpose()?
+                let first = decision.and(wire(found.first.as_ref()));
+                decided.then(|| json(&Decision { order, decision, first, mandate, requote })).transpose()?
             }
             HouseholdEvent::Outcome(order) => {
                 let found = order_row(&read, order)?;

@@ -14,13 +14,14 @@ use nodpay_core::{
     WatchId, WearerId,
 };
 use nodpay_protocol::{
-    Assertion, AssertionKind, LogBook, VerifyError, entry_said, name_digest, sha256, verify_decision,
+    Assertion, AssertionKind, LogBook, VerifyError, entry_said, name_digest, sha256, verify_first_nod,
 };
 use nodpay_store::{
     AppendLog, AskRequote, Balance, Decide, Message, NewHousehold, NewPairing, PairingState, SessionOf, StoreError,
 };
 use serde::{Deserialize, Serialize};
 
+use super::away::{self, Away};
 use super::compose::{AskView, GuardianOrder, NamedGuardian, available, message, named};
 use super::guardians::{Folded, FreezeView, change, check_invited, fold, who_was_first};
 use super::watch::{Accepted, accepted};
@@ -32,7 +33,7 @@ use crate::limits::Purpose;
 use crate::metrics;
 use crate::problem::ApiError;
 use crate::secrets::{Token, random};
-use crate::sessions::{self, GUARDIAN_COOKIE, GuardianSession, limit};
+use crate::sessions::{self, GuardianSession, Stranger, limit, limit_heavy};
 use crate::verified;
 
 /// How long a login challenge can be answered.
@@ -62,6 +63,7 @@ pub(super) struct FoundBody {
 pub(super) async fn found(
     State(app): State<App>,
     _: OwnPage,
+    stranger: Stranger,
     JsonBody(body): JsonBody<FoundBody>,
 ) -> Result<Response, ApiError> {
     limit(&app, Purpose::Invitation, body.invitation.hash())?;
@@ -79,15 +81,20 @@ pub(super) async fn found(
         currency: body.currency,
     };
     app.store().create_household(new, app.now()).await?;
-    logged_in(&app, household, guardian).await
+    logged_in(&app, household, guardian, stranger).await
 }
 
 pub(super) fn digest_of(person: &PersonName) -> Digest {
     name_digest(person.salt, person.name.as_str())
 }
 
-async fn logged_in(app: &App, household: HouseholdId, guardian: GuardianId) -> Result<Response, ApiError> {
-    let cookie = sessions::open(app, SessionOf::Guardian { household, guardian }).await?;
+async fn logged_in(
+    app: &App,
+    household: HouseholdId,
+    guardian: GuardianId,
+    stranger: Stranger,
+) -> Result<Response, ApiError> {
+    let cookie = sessions::open(app, SessionOf::Guardian { household, guardian }, stranger).await?;
     Ok(([(SET_COOKIE, cookie)], Json(LoggedIn { household, guardian })).into_response())
 }
 
@@ -101,7 +108,11 @@ pub(super) struct LoginChallenge {
     challenge: Bytes<32, 32>,
 }
 
-pub(super) async fn login_challenge(State(app): State<App>, _: OwnPage) -> Result<Json<LoginChallenge>, ApiError> {
+pub(super) async fn login_challenge(
+    State(app): State<App>,
+    _: OwnPage,
+    _: Stranger,
+) -> Result<Json<LoginChallenge>, ApiError> {
     // Each one is a row: everybody together has one budget.
     limit(&app, Purpose::LoginChallenge, Digest::from_bytes([0; 32]))?;
     let challenge = random::<32>()?;
@@ -120,6 +131,7 @@ pub(super) struct LoginBody {
 pub(super) async fn login(
     State(app): State<App>,
     _: OwnPage,
+    stranger: Stranger,
     JsonBody(body): JsonBody<LoginBody>,
 ) -> Result<Response, ApiError> {
     let unverified = Assertion::parse(&body.assertion)?;
@@ -127,17 +139,17 @@ pub(super) async fn login(
     let row = app.store().guardian_by_credential(unverified.credential).await?;
     let row = row.ok_or(VerifyError::UnknownGuardian)?;
     let book = households::book(&app, row.household).await?;
-    let (assertion, guardian, counter) = book.assertion(AssertionKind::Login, &body.assertion)?;
+    let (assertion, guardian, asserted) = book.assertion(AssertionKind::Login, &body.assertion)?;
     book.answering(guardian.guardian, app.now())?;
     let challenge: [u8; 32] = assertion.payload.try_into().map_err(|_| ApiError::LoginChallenge)?;
     app.store().take_login(challenge, app.now()).await?;
-    app.store().bump_counter(guardian.credential, counter, app.now()).await?;
-    logged_in(&app, row.household, guardian.guardian).await
+    app.store().bump_counter(guardian.credential, asserted.counter, app.now()).await?;
+    logged_in(&app, row.household, guardian.guardian, stranger).await
 }
 
 pub(super) async fn logout(State(app): State<App>, session: GuardianSession) -> Result<Response, ApiError> {
-    app.store().end_session(session.token).await?;
-    let cookie = sessions::clear(&app, GUARDIAN_COOKIE)?;
+    app.store().end_session(session.session).await?;
+    let cookie = sessions::clear(&app)?;
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
 }
 
@@ -169,6 +181,7 @@ pub(super) struct Household {
     /// The newest one of each watch.
     pin_reports: Vec<PinReportView>,
     guardians: Vec<NamedGuardian>,
+    away: Vec<Away>,
     /// The wallet's.
     balance: Amount,
     currency: Currency,
@@ -202,6 +215,7 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         wearers: wearers.collect(),
         pin_reports: pins.into_iter().map(|(watch, report)| PinReportView { watch, report: report.wire }).collect(),
         guardians: named(&row),
+        away: away::views(&row, app.now()),
         balance: available(balance)?,
         currency: row.currency,
         rail: app.store().payer(row.household).await?.map_or(RailKind::Wallet, |payer| payer.kind()).as_str(),
@@ -226,7 +240,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let after = resume_from(&headers, after)?;
-    stream(app, Audience::Guardian(session.household), Some(session.guardian), after).await
+    stream(app, Audience::Guardian(session.household), Some(session), after).await
 }
 
 #[derive(Deserialize)]
@@ -271,6 +285,7 @@ pub(super) async fn evidence(
     session: GuardianSession,
     Path(order): Path<OrderId>,
 ) -> Result<Response, ApiError> {
+    limit_heavy(&app, session.household.as_bytes())?;
     let parts = app.store().evidence(session.household, order).await?;
     let outcome = parts.order.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?;
     let certificate = verified::outcome_certificate(&app, &outcome.message).await?;
@@ -328,10 +343,14 @@ pub(super) async fn decide(
     let (tapped, now) = (Instant::now(), app.now());
     let (decision, counter) = households::with_order(&app, session.household, order, |book, row| {
         let known = verified::order(&app, book, row)?;
-        let checked = verify_decision(&wire, book, &known.order, &known.bill, known.requote.as_deref());
+        let checked = known.decision(&wire, book);
         match checked {
-            Ok((decision, _, counter)) => {
+            Ok((decision, counter)) => {
                 book.answering(decision.guardian, now)?;
+                // Of a decision that names none, what stands is the store's question.
+                let first = decision.first.and(row.first.as_ref()).map(|first| first.wire.as_str());
+                let (order, bill, requote) = (&known.order, &known.bill, known.requote.as_deref());
+                verify_first_nod(&decision, first, book, order, bill, requote, &known.certificate)?;
                 Ok((decision, counter))
             }
             // Over a revision between the first and the present one, which is not kept.
@@ -381,7 +400,7 @@ pub(super) async fn append(
 ) -> Result<Accepted, ApiError> {
     let book = households::book(&app, session.household).await?;
     let Some(Folded { entry, next }) = fold(&app, &book, &body.entry).await? else { return Ok(accepted()) };
-    let (_, _, counter) = book.assertion(AssertionKind::Log, &body.entry)?;
+    let (_, _, asserted) = book.assertion(AssertionKind::Log, &body.entry)?;
     match &entry.entry {
         Entry::Found(_) => return Err(ApiError::NotThisEntry),
         Entry::EnrolWatch(enrolled) => {
@@ -408,11 +427,13 @@ pub(super) async fn append(
         | Entry::EnrolRecovery(_)
         | Entry::Unfreeze(_)
         | Entry::SetMandate(_)
-        | Entry::EndMandate(_) => {}
+        | Entry::EndMandate(_)
+        | Entry::SetHouseRules(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let change = change(&book, &next, &entry);
-    let append = AppendLog { entry, message, counter, wearer: body.wearer, pairing: body.pairing, change };
+    let append =
+        AppendLog { entry, message, counter: asserted.counter, wearer: body.wearer, pairing: body.pairing, change };
     app.store().append_log(append, app.now()).await?;
     Ok(accepted())
 }

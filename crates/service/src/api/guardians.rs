@@ -23,7 +23,7 @@ use crate::households;
 use crate::limits::Purpose;
 use crate::problem::ApiError;
 use crate::secrets::random;
-use crate::sessions::{GuardianSession, limit};
+use crate::sessions::{GuardianSession, Stranger, limit};
 
 /// How far an entry's time may be from ours: signers' clocks differ, and a person takes a while to sign. What an entry may
 /// do is judged by its time, so no other time is taken in.
@@ -125,6 +125,7 @@ pub(super) async fn claim_join(
     State(app): State<App>,
     Path(pairing): Path<PairingId>,
     _: OwnPage,
+    _: Stranger,
     JsonBody(body): JsonBody<ClaimBody>,
 ) -> Result<Accepted, ApiError> {
     limit(&app, Purpose::PairingClaim, Digest::from_bytes(sha256(pairing.as_bytes())))?;
@@ -152,6 +153,7 @@ pub(super) struct JoinProgress {
 /// What became of a claim: for the newcomer, who has no session yet.
 pub(super) async fn join_progress(
     State(app): State<App>,
+    _: Stranger,
     Path(pairing): Path<PairingId>,
 ) -> Result<Json<JoinProgress>, ApiError> {
     let row = app.store().join(pairing).await?.ok_or(StoreError::PairingUnknown)?;
@@ -179,6 +181,7 @@ pub(super) struct RecoveryStart {
 pub(super) async fn start_recovery(
     State(app): State<App>,
     _: OwnPage,
+    _: Stranger,
     JsonBody(body): JsonBody<StartBody>,
 ) -> Result<Json<RecoveryStart>, ApiError> {
     limit(&app, Purpose::Recovery, Digest::from_bytes(sha256(body.key.as_bytes())))?;
@@ -205,6 +208,7 @@ pub(super) struct Recovering {
 pub(super) async fn recover(
     State(app): State<App>,
     _: OwnPage,
+    _: Stranger,
     JsonBody(body): JsonBody<RecoverBody>,
 ) -> Result<Json<Recovering>, ApiError> {
     let said = nodpay_protocol::entry_said(&body.entry)?;
@@ -248,7 +252,9 @@ pub(super) async fn fold(app: &App, book: &LogBook, wire: &str) -> Result<Option
         Err(error) => return Err(error.into()),
     };
     let skew_ms = entry.at.ms_since(app.now());
-    let too_early = skew_ms < -MAX_ENTRY_SKEW_MS && is_judged_by_time(&entry.entry);
+    // Where the household keeps new watches short for a time, that runs from the entry.
+    let enrols_by_time = matches!(entry.entry, Entry::EnrolWatch(_)) && book.house_rules(u64::MAX).newcomers.is_some();
+    let too_early = skew_ms < -MAX_ENTRY_SKEW_MS && (enrols_by_time || is_judged_by_time(&entry.entry));
     if skew_ms > MAX_ENTRY_SKEW_MS || too_early {
         return Err(ApiError::EntryTime);
     }

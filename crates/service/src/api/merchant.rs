@@ -25,7 +25,7 @@ use crate::extract::{Json as JsonBody, OwnPage, Path, Query, Wire};
 use crate::limits::{ProofRefusal, Purpose};
 use crate::problem::{ApiError, ProofError};
 use crate::secrets::Token;
-use crate::sessions::{self, MerchantSession, limit};
+use crate::sessions::{self, MerchantSession, Stranger, limit};
 use crate::verified;
 use crate::{App, MAX_BILL_LIFE_MS};
 
@@ -42,6 +42,7 @@ pub(super) struct EnrolBody {
 pub(super) async fn enrol(
     State(app): State<App>,
     _: OwnPage,
+    stranger: Stranger,
     JsonBody(body): JsonBody<EnrolBody>,
 ) -> Result<Response, ApiError> {
     limit(&app, Purpose::Invitation, body.invitation.hash())?;
@@ -65,7 +66,7 @@ pub(super) async fn enrol(
             }
         })?;
     }
-    let cookie = sessions::open(&app, SessionOf::Till { merchant }).await?;
+    let cookie = sessions::open(&app, SessionOf::Till { merchant }, stranger).await?;
     let view = MerchantView::of(&app, merchant).await?;
     Ok(([(SET_COOKIE, cookie)], Json(view)).into_response())
 }

@@ -1,15 +1,21 @@
 //! The routes of the API: one table, from which the router is made and which tests walk through.
 
+pub(crate) mod away;
 pub(crate) mod compose;
+mod deciding;
 mod guardian;
 mod guardians;
+mod leaving;
 mod merchant;
 mod payee;
 mod public;
 mod push;
 mod rails;
 mod rules;
+mod seeing;
+mod sessions;
 mod statement;
+pub(crate) mod wallet;
 mod watch;
 
 use axum::Router;
@@ -81,19 +87,30 @@ routes! {
     post "/api/guardian/login-challenge" guardian::login_challenge, OwnPage;
     post "/api/guardian/login" guardian::login, OwnPage;
     post "/api/guardian/logout" guardian::logout, Guardian;
+    get "/api/guardian/sessions" sessions::sessions, Guardian;
+    post "/api/guardian/sessions/end-others" sessions::end_others, Guardian;
+    post "/api/guardian/sessions/{session}/end" sessions::end, Guardian;
     get "/api/guardian/household" guardian::household, Guardian;
+    get "/api/guardian/archive" leaving::archive, Guardian;
+    get "/api/guardian/wallet" wallet::wallet, Guardian;
     get "/api/guardian/events" guardian::events, Guardian;
     get "/api/guardian/orders" guardian::orders, Guardian;
     get "/api/guardian/orders/{order}" guardian::order, Guardian;
     get "/api/guardian/orders/{order}/evidence" guardian::evidence, Guardian;
+    get "/api/guardian/orders/{order}/spending" deciding::spending, Guardian;
     post "/api/guardian/orders/{order}/strike" guardian::strike, Guardian;
     post "/api/guardian/orders/{order}/decision" guardian::decide, Guardian;
+    get "/api/guardian/history" seeing::history, Guardian;
+    get "/api/guardian/shops" seeing::shops, Guardian;
+    get "/api/guardian/export" seeing::export, Guardian;
+    get "/app/month/{month}" seeing::month, Guardian;
     post "/api/guardian/log" guardian::append, Guardian;
     post "/api/guardian/rules/test" rules::test, Guardian;
     post "/api/guardian/pairings" guardian::open_pairing, Guardian;
     get "/api/guardian/pairings/{pairing}" guardian::pairing, Guardian;
     post "/api/guardian/pairings/{pairing}/close" guardian::close_pairing, Guardian;
     post "/api/guardian/freeze" guardians::freeze, Guardian;
+    post "/api/guardian/away" away::set, Guardian;
     post "/api/guardian/joins" guardians::open_join, Guardian;
     get "/api/guardian/joins/{pairing}" guardians::join, Guardian;
     post "/api/guardian/joins/{pairing}/close" guardians::close_join, Guardian;

@@ -61,7 +61,7 @@ pub(super) async fn subscribe(
         language: body.language,
         detail: body.detail.unwrap_or(PushDetail::Plain),
     };
-    let new = NewSubscription { subscription, session: session.token, chosen: body.detail.is_some() };
+    let new = NewSubscription { subscription, session: session.session, chosen: body.detail.is_some() };
     Ok(Json(Subscribed { detail: app.store().subscribe_push(new, app.now()).await? }))
 }
 

@@ -17,7 +17,7 @@ use crate::App;
 use crate::extract::Json as JsonBody;
 use crate::households;
 use crate::problem::ApiError;
-use crate::sessions::GuardianSession;
+use crate::sessions::{GuardianSession, limit_heavy};
 use crate::verified;
 
 /// How far the test looks back.
@@ -64,6 +64,7 @@ pub(super) async fn test(
     session: GuardianSession,
     JsonBody(body): JsonBody<TestBody>,
 ) -> Result<Json<Tested>, ApiError> {
+    limit_heavy(&app, session.household.as_bytes())?;
     let (now, mandate) = (app.now(), body.mandate);
     let book = households::book(&app, session.household).await?;
     book.enrolled(mandate.watch)?;
@@ -80,6 +81,8 @@ pub(super) async fn test(
         let asked = Asked::new(&known.order, &known.bill, &certificate);
         let of = |period: Period| spent.get(&period).copied().unwrap_or(Minor::ZERO);
         let Some(said) = judge(rules.iter().copied(), &asked, of) else { continue };
+        // Of the household's caps only what this one order says: its other watches are not looked at.
+        let said = book.house_rules(u64::MAX).bound(said, &asked, |_| Minor::ZERO);
         let paid = match (said.answer, row.state) {
             (Answer::Approve, _) => Some(asked.total),
             (Answer::Ask(_), OrderState::Ended { outcome: OutcomeKind::Paid }) => Some(row.total),

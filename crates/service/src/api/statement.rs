@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::App;
 use crate::extract::{Query, text};
 use crate::problem::ApiError;
-use crate::sessions::MerchantSession;
+use crate::sessions::{MerchantSession, limit_heavy};
 use crate::statement::{StatementView, csv_head, csv_page, csv_tail, read_place};
 
 #[derive(Deserialize)]
@@ -42,6 +42,7 @@ pub(super) async fn statement(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    limit_heavy(&app, session.merchant.as_bytes())?;
     let day = |text: &str| text.parse::<Day>().map_err(|error| ApiError::Form(format!("{text} {error}")));
     let period = Period { from: day(&asked.from)?, to: day(&asked.to)? };
     if period.to < period.from {

@@ -27,7 +27,7 @@ use crate::households;
 use crate::limits::Purpose;
 use crate::metrics;
 use crate::problem::ApiError;
-use crate::sessions::{Standing, WatchProof, limit};
+use crate::sessions::{Standing, Stranger, WatchProof, limit};
 use crate::verified::{self, Known};
 
 #[derive(Deserialize)]
@@ -40,6 +40,7 @@ pub(super) struct ClaimBody {
 /// A watch asks to be enrolled. Whether it knows the pairing's secret only the phone can tell.
 pub(super) async fn claim(
     State(app): State<App>,
+    _: Stranger,
     Path(pairing): Path<PairingId>,
     JsonBody(body): JsonBody<ClaimBody>,
 ) -> Result<Accepted, ApiError> {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::deliver::Handling;
 use crate::App;
+use crate::api::away;
 use crate::problem::ApiError;
 use crate::{households, verified};
 
@@ -26,8 +27,8 @@ pub(super) struct News {
     what: What,
     at: Timestamp,
     pub(super) expires: Timestamp,
-    /// Who did it.
-    pub(super) by: Option<GuardianId>,
+    /// Who is not to be woken: whoever did it, and whoever is away.
+    pub(super) except: Vec<GuardianId>,
     /// The person it is about: a wearer, or the guardian who did it.
     name: Option<String>,
 }
@@ -144,14 +145,17 @@ pub(super) async fn of(app: &App, alert: Alert) -> Result<Option<News>, ApiError
                 return Ok(None);
             };
             let (basket, name) = basket(app, &row).await?;
-            Ok(Some(News { what: What::Order(order, basket), at, expires, by: None, name }))
+            let (asked, book) = (away::asked(app, &row).await?, households::book(app, household).await?);
+            let known = book.members().map(|member| member.guardian.guardian);
+            let except = known.filter(|guardian| !asked.contains(guardian)).collect();
+            Ok(Some(News { what: What::Order(order, basket), at, expires, except, name }))
         }
         HouseholdEvent::Outcome(order) => {
             let Some(row) = order_row(app, household, order).await? else { return Ok(None) };
             let OrderState::Ended { outcome } = row.state else { return Ok(None) };
             let (basket, name) = basket(app, &row).await?;
             let (what, expires) = (What::Outcome(order, outcome, basket), at.plus_ms(OUTCOME_LIFE_MS));
-            Ok(Some(News { what, at, expires, by: None, name }))
+            Ok(Some(News { what, at, expires, except: Vec::new(), name }))
         }
         HouseholdEvent::Log(seq) => by_guardian(app, household, seq, at).await,
         HouseholdEvent::Pin(watch) => of_pin(app, household, watch, at).await,
@@ -201,7 +205,8 @@ const fn entry_word(entry: &Entry) -> Option<&'static str> {
         | Entry::EnrolRecovery(_)
         | Entry::Unfreeze(_)
         | Entry::SetMandate(_)
-        | Entry::EndMandate(_) => None,
+        | Entry::EndMandate(_)
+        | Entry::SetHouseRules(_) => None,
     }
 }
 
@@ -221,7 +226,7 @@ async fn by_guardian(app: &App, household: HouseholdId, seq: u64, at: Timestamp)
     let named = row.guardians.iter().find(|(guardian, _)| *guardian == by);
     let name = named.map(|(_, person)| person.name.as_str().to_owned());
     let (what, expires) = (What::Household(seq, word), at.plus_ms(ASK_LIFE_MS));
-    Ok(Some(News { what, at, expires, by: Some(by), name }))
+    Ok(Some(News { what, at, expires, except: vec![by], name }))
 }
 
 async fn of_pin(app: &App, household: HouseholdId, watch: WatchId, at: Timestamp) -> Result<Option<News>, ApiError> {
@@ -238,5 +243,5 @@ async fn of_pin(app: &App, household: HouseholdId, watch: WatchId, at: Timestamp
     let Some(enrolled) = book.watch(watch) else { return Ok(None) };
     let name = wearer(&households::row(app, household).await?, enrolled.wearer);
     let (what, expires) = (What::Pin(watch, word), at.plus_ms(ASK_LIFE_MS));
-    Ok(Some(News { what, at, expires, by: None, name }))
+    Ok(Some(News { what, at, expires, except: Vec::new(), name }))
 }

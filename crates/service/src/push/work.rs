@@ -106,7 +106,7 @@ async fn queue_and_send(app: &App, alert: Alert) -> Result<(), ApiError> {
         return Ok(());
     }
     let Some(news) = news::of(app, alert).await? else { return Ok(()) };
-    let queued = QueuePush { alert, expires: news.expires, except: news.by };
+    let queued = QueuePush { alert, expires: news.expires, except: news.except.clone() };
     let claimed = app.store().queue_push(queued, app.now()).await?;
     join_all(claimed.into_iter().map(|work| send(app, work, Some(&news)))).await;
     Ok(())

@@ -32,6 +32,8 @@ pub struct RailFiles {
     pub bank_folder: Option<PathBuf>,
     /// The operator's own account, which payouts leave from and which starts all bank files.
     pub bank_account: Option<BankAccount>,
+    /// How money gets into a wallet beside that: the operator's words to guardians.
+    pub top_up_words: Option<String>,
 }
 
 /// Why a rail cannot be used. `Display` is one plain sentence for the operator.

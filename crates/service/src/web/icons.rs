@@ -4,7 +4,7 @@
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
-use super::files::Assets;
+use super::edition::Assets;
 
 /// Where the committed pictures lie.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/img");

@@ -12,9 +12,10 @@ use maud::{DOCTYPE, Markup, html};
 use nodpay_protocol::sha256;
 use serde_json::{Map, Value, json};
 
-use super::files::{Assets, media_type};
+use super::edition::Assets;
+use super::files::media_type;
 use super::shell::Language;
-use super::{guarded, html as page};
+use super::{drawn as page, guarded};
 use crate::App;
 use crate::problem::ApiError;
 

@@ -1,17 +1,25 @@
 //! The pages: HTML shells and the static files that fill them, all inside the program.
 //!
 //! Owns: what a guardian, a till and the demo load. A shell holds no data and no words but a title and what to do without
-//! scripts; everything else is fetched from the API by the page's module and verified there. Never does: sessions, state.
+//! scripts; everything else is fetched from the API by the page's module and verified there. Only a month's sums and charts are
+//! drawn here, from what the API hands over ([`month`]). Never does: sessions, state.
 //!
 //! Invariants:
-//! - every answer carries the content security policy: nothing from elsewhere, no inline script or style, no frames but our own;
-//! - static files are named by their path and checked by their digest (`ETag`), so a page never mixes two versions for long.
+//! - every page carries the content security policy: nothing from elsewhere, no inline script or style, no frames but our own;
+//! - static files are named by the digest of all of them, so a page never mixes two versions;
+//! - only what holds no secret is compressed: not the API's answers, whose length would tell of what they hold beside what
+//!   others may write into them (BREACH).
 
+mod chart;
+mod edition;
 mod files;
 mod install;
+pub(crate) mod month;
 mod shell;
+mod words;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +27,12 @@ use axum::routing::get;
 use maud::Markup;
 
 use crate::App;
+use crate::extract::cookie;
 use crate::problem::ApiError;
+use crate::sessions::GUARDIAN_COOKIE;
+use edition::{Coding, Edition};
+
+pub(crate) use shell::Language;
 
 /// Nothing from elsewhere. `blob:` pictures are frames of the camera; there is no inline script or style.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; \
@@ -45,7 +58,9 @@ pub(crate) fn router() -> Router<App> {
 }
 
 async fn page(headers: HeaderMap, page: shell::Page) -> Response {
-    html(shell::render(page, shell::Language::of(&headers)))
+    let known = cookie(&headers, GUARDIAN_COOKIE).is_some();
+    let markup = shell::render(page, shell::Language::of(&headers), known, &Edition::now());
+    html(&headers, &markup.into_string())
 }
 
 async fn demo(axum::extract::State(app): axum::extract::State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -55,14 +70,29 @@ async fn demo(axum::extract::State(app): axum::extract::State<App>, headers: Hea
     }
 }
 
-fn html(markup: Markup) -> Response {
-    let mut response = markup.into_response();
+/// A page that the service drew itself. It is not compressed, since it holds a household's data.
+pub(crate) fn drawn(markup: Markup) -> Response {
+    document(Bytes::from(markup.into_string()), None)
+}
+
+fn html(headers: &HeaderMap, text: &str) -> Response {
+    let coding = Coding::of(headers);
+    let body = match coding {
+        Some(coding) => coding.pack_quickly(text.as_bytes()),
+        None => Bytes::copy_from_slice(text.as_bytes()),
+    };
+    document(body, coding)
+}
+
+fn document(body: Bytes, coding: Option<Coding>) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Language"));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Language, Cookie"));
+    files::say_coding(&mut response, coding);
     guarded(response)
 }
 
-/// Adds the headers every page and file carries.
+/// Adds the headers that every page carries, and every file that a browser can open by itself.
 fn guarded(mut response: Response) -> Response {
     let headers: [(HeaderName, &'static str); 5] = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),

@@ -1,6 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::files::{Assets, media_type};
+use axum::http::HeaderMap;
+
+use super::edition::{Assets, Coding, Edition, FRAME, without_comments};
+use super::files::media_type;
 use super::shell::{Language, Page, render};
 
 fn text(path: &str) -> String {
@@ -51,41 +54,32 @@ fn both_languages_say_the_same_things() {
     }
 }
 
-/// `t("key")` must exist; t(`prefix.${…}`) must have texts; and every text must be used by one of these.
+/// `t("key")` must exist, so must the texts that a template begins; and every text must be used by some script: what a script uses
+/// decides which words go with it.
 #[test]
 fn every_text_used_is_there_and_every_text_there_is_used() {
     let english = words("en");
-    let mut used = BTreeSet::new();
-    let mut prefixes = BTreeSet::new();
     for (path, script) in scripts() {
-        for (start, _) in script.match_indices("t(").chain(script.match_indices("key: ")) {
-            let before = script[..start].chars().next_back().unwrap_or(' ');
-            if before.is_alphanumeric() || before == '.' || before == '_' {
-                continue;
-            }
-            let rest = script[start..].trim_start_matches("t(").trim_start_matches("key: ");
-            if let Some(rest) = rest.strip_prefix('"') {
-                let (key, _) = rest.split_once('"').expect("a string ends");
-                if script[start..].starts_with("t(") {
-                    assert!(english.contains_key(key), "{path} uses {key}, which has no text");
-                }
-                used.insert(key.to_owned());
-            } else if let Some(rest) = rest.strip_prefix('`') {
-                let (prefix, _) = rest.split_once("${").expect("a template has a value");
-                assert!(english.keys().any(|key| key.starts_with(prefix)), "{path} uses {prefix}…, which has no text");
-                prefixes.insert(prefix.to_owned());
-            }
-        }
-        // Choices between two keys: t(a ? "x" : "y") and the like.
-        for piece in script.split('"').skip(1).step_by(2) {
-            if english.contains_key(piece) {
-                used.insert(piece.to_owned());
+        for rest in script.split(" t(").chain(script.split("(t(")).skip(1) {
+            if let Some((key, _)) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+                assert!(english.contains_key(key), "{path} uses {key}, which has no text");
+            } else if let Some((start, _)) = rest.strip_prefix('`').and_then(|rest| rest.split_once("${")) {
+                assert!(english.keys().any(|key| key.starts_with(start)), "{path} uses {start}…, which has no text");
             }
         }
     }
+    let edition = Edition::now();
+    let mut used: BTreeSet<&str> =
+        edition.scripts().values().flat_map(|script| &script.words).map(String::as_str).collect();
+    for key in include_str!("month.rs").split('"') {
+        let is_key = key.contains('.') && key.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '-');
+        if is_key && !key.starts_with('.') {
+            assert!(english.contains_key(key), "the month uses {key}, which has no text");
+            used.insert(key);
+        }
+    }
     for key in english.keys() {
-        let known = used.contains(key) || prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()));
-        assert!(known, "no page uses {key}");
+        assert!(used.contains(key.as_str()), "no page uses {key}");
     }
 }
 
@@ -136,19 +130,128 @@ fn every_error_has_words() {
 
 #[test]
 fn pages_hold_nothing_inline_and_nothing_from_elsewhere() {
-    for page in Page::ALL {
-        for language in [Language::English, Language::Chinese] {
-            let html = render(page, language).into_string();
-            for wrong in ["style=", "onclick", "onload", "javascript:", "http://", "https://", "<style"] {
-                assert!(!html.contains(wrong), "{page:?} holds {wrong}");
-            }
-            for address in
-                html.split("=\"/static/").skip(1).filter_map(|rest| rest.split_once('"')).map(|(path, _)| path)
-            {
-                assert!(Assets::get(address).is_some(), "{page:?} names {address}, which is not there");
+    let edition = Edition::now();
+    for (page, language) in
+        Page::ALL.into_iter().flat_map(|page| [(page, Language::English), (page, Language::Chinese)])
+    {
+        let html = render(page, language, true, &edition).into_string();
+        for wrong in ["style=", "onclick", "onload", "javascript:", "http://", "https://", "<style"] {
+            assert!(!html.contains(wrong), "{page:?} holds {wrong}");
+        }
+        let addresses: Vec<&str> =
+            html.split("=\"/static/").skip(1).filter_map(|rest| rest.split_once('"')).map(|(path, _)| path).collect();
+        for address in &addresses {
+            let path = address.strip_prefix(edition.name()).and_then(|path| path.strip_prefix('/'));
+            assert!(
+                path.is_some_and(|path| edition.file(path).is_some()),
+                "{page:?} names {address}, which is not there"
+            );
+        }
+        assert!(html.matches("modulepreload").count() > 3 && html.contains(&format!("/words/{FRAME}.")));
+    }
+}
+
+/// What is fetched at the start is all that the scripts import: nothing is found out one import after the other.
+#[test]
+fn pages_name_every_script_that_they_start_with() {
+    let edition = Edition::now();
+    let named = |page, known| -> BTreeSet<String> {
+        let html = render(page, Language::English, known, &edition).into_string();
+        let links = html.split("modulepreload\" href=\"").skip(1).filter_map(|rest| rest.split_once(".js\""));
+        links.filter_map(|(path, _)| path.rsplit_once('/')).map(|(_, module)| module.to_owned()).collect()
+    };
+    let imported = |module: &str| -> BTreeSet<String> {
+        let mut found = BTreeSet::from([module.to_owned()]);
+        let mut open = vec![module.to_owned()];
+        while let Some(module) = open.pop() {
+            for line in text(&format!("js/{module}.js")).lines().filter(|line| line.contains("from \"./")) {
+                let (_, rest) = line.split_once("\"./").expect("a path");
+                let name = rest.trim_end_matches("\";").trim_end_matches(".js").to_owned();
+                if found.insert(name.clone()) {
+                    open.push(name);
+                }
             }
         }
+        found
+    };
+    for page in Page::ALL {
+        assert_eq!(named(page, false), imported(page.module()), "{page:?}");
+        assert!(imported(page.module()).contains(FRAME), "{page:?} has the frame");
     }
+    let signed_in = &imported("login") | &imported("app");
+    assert_eq!(named(Page::App, true), signed_in);
+    for fetched_later in ["pairing", "invite", "codes", "rules", "qr"] {
+        assert!(!signed_in.contains(fetched_later), "{fetched_later} can wait");
+    }
+}
+
+/// A script that waits for one that waits for it would see half of it.
+#[test]
+fn no_script_imports_itself_by_way_of_others() {
+    let edition = Edition::now();
+    for (module, script) in edition.scripts() {
+        for import in &script.imports {
+            assert!(!edition.closure(import).contains(&module.as_str()), "{module} and {import} import each other");
+        }
+    }
+}
+
+/// Words come with the script that says them, or with the frame; together they are all words there are.
+#[test]
+fn words_are_cut_by_script() {
+    let edition = Edition::now();
+    let set = |module: &str, language: &str| -> BTreeSet<String> {
+        let file = edition.file(&format!("words/{module}.{language}.json")).expect("a set");
+        let words: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&file.bytes(None)).expect("JSON");
+        words.into_keys().collect()
+    };
+    assert!(set("login", "en").contains("login.start") && !set("login", "en").contains("order.approve"));
+    assert!(set(FRAME, "zh").contains("problem.offline") && !set("app", "zh").contains("problem.offline"));
+    assert!(set("app", "en").contains("order.approve") && !set("app", "en").contains("till.charge"));
+    let all: BTreeSet<String> = edition.scripts().keys().flat_map(|module| set(module, "zh")).collect();
+    assert_eq!(all, words("zh").into_keys().collect());
+}
+
+#[test]
+fn comments_go_and_line_numbers_stay() {
+    let source = "// one\n/** two\n * three */\nlet a = 1; // four\n  /* five */\nlet b = \"//\";\n";
+    assert_eq!(without_comments(source, true), "\n\n\nlet a = 1; // four\n\nlet b = \"//\";\n");
+    assert_eq!(without_comments("/* a\n b */\n.x {}\n", false), "\n\n.x {}\n");
+    for path in Assets::iter().filter(|path| path.ends_with(".js") || path.ends_with(".css")) {
+        let source = text(&path);
+        let code = without_comments(&source, path.ends_with(".js"));
+        assert_eq!(code.lines().count(), source.lines().count(), "{path}");
+        assert!(!code.lines().any(|line| line.trim_start().starts_with("/*")), "{path}");
+        for (number, line) in source.lines().enumerate() {
+            let comment = ["//", "*", "/*"].iter().any(|mark| line.trim_start().starts_with(mark));
+            assert!(comment || line.matches('`').count() % 2 == 0, "{path}:{}: a text over several lines", number + 1);
+        }
+    }
+}
+
+#[test]
+fn files_come_in_the_form_that_a_browser_takes() {
+    let of = |wanted: &'static str| {
+        Coding::of(&HeaderMap::from_iter([(
+            axum::http::header::ACCEPT_ENCODING,
+            axum::http::HeaderValue::from_static(wanted),
+        )]))
+    };
+    assert_eq!(of("gzip, deflate, br, zstd"), Some(Coding::Brotli));
+    assert_eq!(of("gzip;q=1.0, br;q=0"), Some(Coding::Gzip));
+    assert_eq!(of("identity, br;q=0.0"), None);
+    assert_eq!(Coding::of(&HeaderMap::new()), None);
+    let edition = Edition::now();
+    let file = edition.file("js/verify.js").expect("a script");
+    let plain = file.bytes(None);
+    let (brotli, gzip) = (file.bytes(Some(Coding::Brotli)), file.bytes(Some(Coding::Gzip)));
+    assert!(brotli.len() < gzip.len() && gzip.len() < plain.len() / 2);
+    let mut back = Vec::new();
+    std::io::Read::read_to_end(&mut brotli::Decompressor::new(&brotli[..], 4096), &mut back).expect("Brotli");
+    assert_eq!(back, plain);
+    back.clear();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut back).expect("gzip");
+    assert_eq!(back, plain);
 }
 
 #[test]
@@ -169,7 +272,8 @@ fn files_have_types_and_scripts_only_import_their_own() {
 
 #[test]
 fn every_page_carries_the_policy() {
-    let response = super::html(render(Page::App, Language::English));
+    let response =
+        super::html(&HeaderMap::new(), &render(Page::App, Language::English, false, &Edition::now()).into_string());
     let policy = response.headers().get("content-security-policy").and_then(|value| value.to_str().ok());
     let policy = policy.expect("a policy");
     assert!(policy.starts_with("default-src 'self'") && !policy.contains("unsafe") && !policy.contains("http"));
@@ -179,7 +283,7 @@ fn every_page_carries_the_policy() {
 #[test]
 fn the_shell_speaks_the_browsers_language() {
     let of = |wanted: &'static str| {
-        let mut headers = axum::http::HeaderMap::new();
+        let mut headers = HeaderMap::new();
         headers.insert("accept-language", axum::http::HeaderValue::from_static(wanted));
         Language::of(&headers)
     };

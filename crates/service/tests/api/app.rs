@@ -18,6 +18,8 @@ use tokio::runtime::Runtime;
 
 /// The one origin of the tests' pages; the cast's passkeys are made for it.
 pub(crate) const ORIGIN: &str = "http://localhost:8080";
+/// As another service is reached.
+pub(crate) const HTTPS_ORIGIN: &str = "https://localhost";
 /// An event that takes longer will not come.
 const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const MERCHANT_KEY: [u8; 32] = [0xAB; 32];
@@ -46,6 +48,9 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
     pub(crate) text: String,
     pub(crate) cookie: Option<String>,
+    /// The same with its attributes.
+    pub(crate) set_cookie: Option<String>,
+    pub(crate) retry_after: Option<String>,
     pub(crate) content_type: String,
 }
 
@@ -81,6 +86,8 @@ pub(crate) struct Setup {
     pub(crate) private_push: bool,
     /// A database and a push key that replicas share.
     pub(crate) shared: Option<(Address, std::path::PathBuf)>,
+    /// People reach it by HTTPS.
+    pub(crate) https: bool,
 }
 
 impl TestApp {
@@ -97,7 +104,7 @@ impl TestApp {
         let config = Config {
             database,
             listen: ([127, 0, 0, 1], 0).into(),
-            origins: vec![ORIGIN.to_owned()],
+            origins: vec![if setup.https { HTTPS_ORIGIN } else { ORIGIN }.to_owned()],
             rp_id: "localhost".to_owned(),
             outcome_key: "in memory".into(),
             root_key: None,
@@ -367,7 +374,7 @@ impl TestApp {
         let decision = cast.decision_payload(order, bill, None, &[], nodpay_core::Verdict::Approve);
         let wire = cast.sign_decision(&decision);
         self.decide_wire(household, order, &wire).ok();
-        verify_decision(&wire, &cast.book(), order, bill, None).expect("sound").0
+        verify_decision(&wire, &cast.book(), order, bill, None, &cast.certificate).expect("sound").0
     }
 
     /// Everything that a refused request must leave as it was.
@@ -454,15 +461,17 @@ impl Drop for TestApp {
 
 fn read(mut response: ureq::http::Response<ureq::Body>) -> Answer {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let cookie = header("set-cookie").and_then(|cookie| cookie.split(';').next().map(str::to_owned));
+    let (set_cookie, retry_after) = (header("set-cookie"), header("retry-after"));
+    let cookie = set_cookie.as_ref().and_then(|cookie| cookie.split(';').next().map(str::to_owned));
     let content_type = header("content-type").unwrap_or_default();
     let status = response.status().as_u16();
     let text = match content_type.as_str() {
         "text/event-stream" => String::new(), // has no end
+        "application/zip" => String::from_utf8_lossy(&response.body_mut().read_to_vec().expect("a file")).into_owned(),
         _ => response.body_mut().read_to_string().expect("a text"),
     };
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Answer { status, body, text, cookie, content_type }
+    Answer { status, body, text, cookie, set_cookie, retry_after, content_type }
 }
 
 #[derive(Debug, Default)]

@@ -517,7 +517,7 @@ fn payments_cancels_and_results() {
     let stranger = Cast::new(1);
     let (bill, order) = app.ordered(&household, 1);
     let wire = cast.sign_decision(&cast.decision_payload(&order, &bill, None, &[], Verdict::Approve));
-    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None).expect("sound");
+    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None, &cast.certificate).expect("sound");
     let pay = |wire: &str| app.watch_post(cast, &order, "payment", wire);
     let honest = cast.payment(&order, &decision);
     refused(&app, &household, "a payment before the nod", || pay(honest.wire()), 409, "order-not-approved");

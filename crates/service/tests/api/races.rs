@@ -136,7 +136,8 @@ fn cancel_nod_payment_and_expiry_cross() {
     for number in 1..=12_u8 {
         let (bill, order) = app.ordered(&household, number);
         let wire = cast.sign_decision(&cast.decision_payload(&order, &bill, None, &[], Verdict::Approve));
-        let (decision, ..) = verify_decision(&wire, &cast.book(), &order, &bill, None).expect("sound");
+        let (decision, ..) =
+            verify_decision(&wire, &cast.book(), &order, &bill, None, &cast.certificate).expect("sound");
         let payment = cast.payment(&order, &decision);
         let approved_first = number % 2 == 0;
         if approved_first {

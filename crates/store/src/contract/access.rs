@@ -2,7 +2,7 @@
 
 use nodpay_core::{
     Bytes, CodeText, CredentialId, Currency, Digest, Entry, FailReason, LineId, Nonce, OrderState, OutcomeKind,
-    PairingId, PersonName, PinCommand, PinConsent, PinReport, PinState, V1, WatchSession,
+    PairingId, PersonName, PinCommand, PinConsent, PinReport, PinState, SessionId, V1, WatchSession,
 };
 use nodpay_core::{GuardianId, HouseholdId, Salt, Text, WatchId};
 
@@ -11,9 +11,9 @@ use super::cast::{
     refused,
 };
 use crate::{
-    Audience, BillState, BillStatus, Claim, ClaimPairing, CodeRow, Good, HouseholdEvent, InvitationKind, MAX_CODES,
-    MAX_GOODS, MerchantEvent, Message, NewBill, NewCode, NewInvitation, NewPairing, NewSession, PairingState,
-    ReportPin, SessionOf, Store, StoreError, TokenHash, Topic,
+    Audience, BillState, BillStatus, Claim, ClaimPairing, CodeRow, EndSessions, Good, HouseholdEvent, InvitationKind,
+    MAX_CODES, MAX_GOODS, MAX_SESSIONS, MerchantEvent, Message, NewBill, NewCode, NewInvitation, NewPairing,
+    NewSession, NewToken, PairingState, ReportPin, SessionOf, Shown, Store, StoreError, TokenHash, Topic,
 };
 
 pub async fn founding_a_household(store: &Store) {
@@ -363,26 +363,35 @@ pub async fn invitations_and_tills(store: &Store) {
 pub async fn sessions_and_logins(store: &Store) {
     let family = Family::settle(store, 0).await;
     let shop = Shop::open(store).await;
-    let expires = START.plus_ms(HOUR_MS);
+    let (expires, ends) = (START.plus_ms(HOUR_MS), START.plus_ms(2 * HOUR_MS));
+    let session = |of| NewSession {
+        session: SessionId::from_bytes(fresh()),
+        token: TokenHash(fresh()),
+        of,
+        device: Text::new("iphone/safari").expect("a device"),
+        expires,
+        ends,
+    };
     let guardian = SessionOf::Guardian { household: family.household, guardian: family.guardian };
     for of in [guardian, SessionOf::Till { merchant: shop.merchant }] {
-        let new = NewSession { token: TokenHash(fresh()), of, expires };
-        store.create_session(new, START).await.expect("a session");
-        store.create_session(new, START).await.expect("the same again");
-        let other = NewSession { expires: expires.plus_ms(1), ..new };
+        let new = session(of);
+        store.create_session(new.clone(), START).await.expect("a session");
+        store.create_session(new.clone(), START).await.expect("the same again");
+        let other = NewSession { expires: expires.plus_ms(1), ..new.clone() };
         assert_eq!(refused(store.create_session(other, START).await), StoreError::TokenExists);
-        assert_eq!(store.session(new.token, START).await, Ok(Some(of)));
+        let row = store.session(new.token, START).await.expect("a read").expect("the session");
+        assert_eq!((row.session, row.of, row.device.as_str()), (new.session, of, "iphone/safari"));
+        assert_eq!((row.created, row.seen, row.expires), (START, START, expires));
+        assert_eq!(store.session_by_id(new.session, START).await, Ok(Some(row)));
         assert_eq!(store.session(new.token, expires).await, Ok(None));
-        store.end_session(new.token).await.expect("an end");
-        store.end_session(new.token).await.expect("again");
+        store.end_session(new.session).await.expect("an end");
+        store.end_session(new.session).await.expect("again");
         assert_eq!(store.session(new.token, START).await, Ok(None));
     }
     let nobody = SessionOf::Guardian { household: family.household, guardian: GuardianId::from_bytes(fresh()) };
-    let new = NewSession { token: TokenHash(fresh()), of: nobody, expires };
-    assert_eq!(refused(store.create_session(new, START).await), StoreError::GuardianUnknown);
+    assert_eq!(refused(store.create_session(session(nobody), START).await), StoreError::GuardianUnknown);
     let nowhere = SessionOf::Till { merchant: Shop::imagine().merchant };
-    let new = NewSession { token: TokenHash(fresh()), of: nowhere, expires };
-    assert_eq!(refused(store.create_session(new, START).await), StoreError::MerchantUnknown);
+    assert_eq!(refused(store.create_session(session(nowhere), START).await), StoreError::MerchantUnknown);
 
     let challenge = fresh();
     store.create_login(challenge, expires, START).await.expect("a challenge");
@@ -394,6 +403,93 @@ pub async fn sessions_and_logins(store: &Store) {
     store.create_login(both, expires, START).await.expect("a challenge");
     let (first, second) = tokio::join!(store.take_login(both, START), store.take_login(both, START));
     assert!(first.is_ok() != second.is_ok(), "a challenge is used once");
+}
+
+/// The token changes; the one before it is good while its holder may not have got the new one, and a little longer.
+pub async fn sessions_change_their_token(store: &Store) {
+    let family = Family::settle(store, 0).await;
+    let of = SessionOf::Guardian { household: family.household, guardian: family.guardian };
+    let [first, second, third, fourth] = std::array::from_fn(|_| TokenHash(fresh()));
+    let at = |minutes: i64| START.plus_ms(minutes * MINUTE_MS);
+    let to = |token, minutes| NewToken { token, expires: at(minutes) };
+    let new = NewSession {
+        session: SessionId::from_bytes(fresh()),
+        token: first,
+        of,
+        device: Text::new("mac/firefox").expect("a device"),
+        expires: at(60),
+        ends: at(100),
+    };
+    store.create_session(new.clone(), START).await.expect("a session");
+    let shown = async |token, now| store.session(token, now).await.expect("a read");
+    let row = shown(first, at(10)).await.expect("the session");
+    assert_eq!(row.shown, Shown::Present { token: first, first: false });
+
+    // Two requests at once: one changes it.
+    assert_eq!(store.rotate_session(row.clone(), to(second, 70), at(10)).await, Ok(true));
+    assert_eq!(store.rotate_session(row, to(third, 70), at(10)).await, Ok(false));
+    assert_eq!(shown(third, at(10)).await, None);
+    let before = shown(first, at(11)).await.expect("the answer may be under way");
+    assert_eq!(before.shown, Shown::Earlier { token: first, until: None });
+    assert_eq!((before.session, before.seen, before.expires), (new.session, at(10), at(70)));
+    assert!(shown(first, at(70)).await.is_none());
+
+    // The answer got lost: another one.
+    assert_eq!(store.rotate_session(before, to(third, 70), at(12)).await, Ok(true));
+    assert_eq!(shown(second, at(12)).await, None);
+    let row = shown(third, at(12)).await.expect("the session");
+    assert_eq!(row.shown, Shown::Present { token: third, first: true });
+    let before = shown(first, at(12)).await.expect("the session");
+    store.confirm_session(row.clone(), at(13)).await.expect("it came");
+    store.confirm_session(row, at(90)).await.expect("it is said once");
+    let late = shown(first, at(14)).await.expect("who shows it now is looked at");
+    assert_eq!(late.shown, Shown::Earlier { token: first, until: Some(at(13)) });
+    assert_eq!(store.rotate_session(before, to(fourth, 70), at(14)).await, Ok(false));
+
+    // Its end stays.
+    let row = shown(third, at(20)).await.expect("the session");
+    assert_eq!(store.rotate_session(row, to(fourth, 500), at(20)).await, Ok(true));
+    assert!(shown(fourth, at(99)).await.is_some());
+    assert_eq!(shown(fourth, at(100)).await, None);
+    assert_eq!(store.session_by_id(new.session, at(100)).await, Ok(None));
+}
+
+pub async fn sessions_are_listed_and_ended(store: &Store) {
+    let (family, other) = (Family::settle(store, 0).await, Family::settle(store, 0).await);
+    let open = async |family: &Family, minutes: i64| {
+        let of = SessionOf::Guardian { household: family.household, guardian: family.guardian };
+        let (session, token) = (SessionId::from_bytes(fresh()), TokenHash(fresh()));
+        let device = Text::new("android/chrome").expect("a device");
+        let expires = START.plus_ms(HOUR_MS);
+        let new = NewSession { session, token, of, device, expires, ends: expires };
+        store.create_session(new, START.plus_ms(minutes)).await.expect("a session");
+        session
+    };
+    let listed = async |family: &Family| {
+        let rows = store.sessions(family.household, family.guardian, START.plus_ms(1_000)).await.expect("a read");
+        rows.into_iter().map(|row| row.session).collect::<Vec<_>>()
+    };
+    let end = async |family: &Family, which| store.end_sessions(family.household, family.guardian, which).await;
+    let theirs = open(&other, 0).await;
+    let mut own = Vec::new();
+    for minutes in 0..MAX_SESSIONS {
+        own.insert(0, open(&family, i64::try_from(minutes).expect("few")).await);
+    }
+    assert_eq!(listed(&family).await, own);
+    // One more: the oldest goes.
+    own.insert(0, open(&family, 500).await);
+    own.pop();
+    assert_eq!(listed(&family).await, own);
+
+    assert_eq!(refused(end(&family, EndSessions::One(theirs)).await), StoreError::SessionUnknown);
+    let mut topics = store.subscribe();
+    end(&family, EndSessions::One(own.remove(3))).await.expect("ended");
+    while topics.recv().await.expect("told") != Topic::Household(family.household) {}
+    assert_eq!(listed(&family).await, own);
+    end(&family, EndSessions::AllBut(own[2])).await.expect("ended");
+    end(&family, EndSessions::AllBut(own[2])).await.expect("again");
+    assert_eq!(listed(&family).await, [own[2]]);
+    assert_eq!(listed(&other).await, [theirs]);
 }
 
 pub async fn merchants_and_their_goods(store: &Store) {

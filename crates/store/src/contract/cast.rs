@@ -150,8 +150,14 @@ impl Family {
             entries: Vec::new(),
         };
         let key = fresh_key();
-        let founding =
-            family.entry(Entry::Found(Guardian { guardian, credential, key, backup_eligible: false, name: None }));
+        let founding = family.entry(Entry::Found(Guardian {
+            guardian,
+            credential,
+            key,
+            backup_eligible: false,
+            shown_payments: false,
+            name: None,
+        }));
         family.entries.push(founding);
         family
     }
@@ -268,6 +274,7 @@ impl Family {
             nonce: Nonce::from_bytes(fresh()),
             reason: None,
             occasion: None,
+            without: Vec::new(),
         };
         let message = message("order", &order);
         let asked = Asked {
@@ -278,6 +285,7 @@ impl Family {
             country: Country::from_code("CN").expect("a country"),
             age: None,
             printed: bill.watch.is_some(),
+            reduced: false,
             total: bill.total,
             at: now,
         };
@@ -318,12 +326,14 @@ impl Family {
             payee: row.merchant_certificate.digest,
             total,
             verdict,
+            first: None,
             guardian: self.guardian,
             credential: self.credential.clone(),
             log_head: self.head(),
             at: now,
             pay_by: now.plus_ms(5 * MINUTE_MS),
             reason: None,
+            suggest: None,
         };
         let message = message("decision", &decision);
         Decide { order: row.order, decision, message, counter: 0 }

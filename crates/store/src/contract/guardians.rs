@@ -2,7 +2,7 @@
 
 use nodpay_core::{
     CredentialId, Entry, FailReason, Guardian, GuardianId, NewGuardian, OrderState, OutcomeKind, PairingId, PersonName,
-    PublicKey, RecoveryKeys, Salt, Text, Timestamp, Unfreeze,
+    PublicKey, RecoveryKeys, Salt, SessionId, Text, Timestamp, Unfreeze,
 };
 
 use super::cast::{Family, HOUR_MS, START, Shop, fresh, fresh_key, message, outcome_of, payment, refused};
@@ -19,6 +19,7 @@ pub(crate) fn person() -> Guardian {
         credential: CredentialId::try_from(fresh::<20>().to_vec()).expect("long enough"),
         key: fresh_key(),
         backup_eligible: false,
+        shown_payments: false,
         name: None,
     }
 }
@@ -27,7 +28,7 @@ fn named(name: &str) -> PersonName {
     PersonName { name: Text::new(name).expect("a name"), salt: Salt::from_bytes(fresh()) }
 }
 
-fn standing(person: &Guardian, counts_from: Timestamp, leaves: Option<Timestamp>) -> GuardianStanding {
+pub(super) fn standing(person: &Guardian, counts_from: Timestamp, leaves: Option<Timestamp>) -> GuardianStanding {
     GuardianStanding {
         guardian: person.guardian,
         credential: person.credential.clone(),
@@ -52,7 +53,7 @@ pub(crate) async fn leave(store: &Store, family: &mut Family, gone: &Guardian, l
 }
 
 /// The same decision, by another guardian.
-fn by(mut decide: Decide, guardian: &Guardian) -> Decide {
+pub(super) fn by(mut decide: Decide, guardian: &Guardian) -> Decide {
     decide.decision.guardian = guardian.guardian;
     decide.decision.credential = guardian.credential.clone();
     decide.message = message("decision", &decide.decision);
@@ -62,7 +63,8 @@ fn by(mut decide: Decide, guardian: &Guardian) -> Decide {
 async fn opens(store: &Store, family: &Family, guardian: &Guardian, now: Timestamp) -> Result<TokenHash, StoreError> {
     let (token, expires) = (TokenHash(fresh()), START.plus_ms(10 * DAY_MS));
     let of = SessionOf::Guardian { household: family.household, guardian: guardian.guardian };
-    store.create_session(NewSession { token, of, expires }, now).await.map(|()| token)
+    let (session, device) = (SessionId::from_bytes(fresh()), Text::new("other/other").expect("a device"));
+    store.create_session(NewSession { session, token, of, device, expires, ends: expires }, now).await.map(|()| token)
 }
 
 pub async fn guardians_come_and_go(store: &Store) {

@@ -2,8 +2,8 @@
 //! merchants with their payouts.
 
 use nodpay_core::{
-    Amount, BasisPoints, BillId, Currency, Day, Every, FailReason, Iban, MAX_MINOR, OrderState, OutcomeKind,
-    ScheduleId, Text, Timestamp, TransferId,
+    Amount, BasisPoints, BillId, Currency, Day, Every, FailReason, HouseholdId, Iban, MAX_MINOR, OrderState,
+    OutcomeKind, ScheduleId, Text, Timestamp, TransferId,
 };
 use tokio::task::JoinSet;
 
@@ -12,8 +12,9 @@ use super::cast::{
     refused,
 };
 use crate::{
-    Audience, BillRow, CLOSING_GRACE_MS, CloseOut, HouseholdEvent, MAX_MISSED, MerchantEvent, MovementKind,
-    NewSchedule, PayoutState, Period, Refund, RefundRow, RefundState, Store, StoreError, TokenHash, TopUp,
+    Audience, BillRow, CLOSING_GRACE_MS, CloseOut, HouseholdEvent, MAX_MISSED, MAX_WALLET_PAGE, MerchantEvent,
+    MovementKind, NewSchedule, PayoutState, Period, Refund, RefundRow, RefundState, Store, StoreError, TokenHash,
+    TopUp, WalletKind,
 };
 
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -475,4 +476,73 @@ pub async fn households_are_listed(store: &Store) {
     let rest = store.households(Some(first), 100).await.expect("a read");
     assert_eq!(rest, all[1..]);
     assert_eq!(store.households(Some(last), 100).await, Ok(Vec::new()));
+}
+
+/// The household's side of the books: each movement in its place, and what it was for.
+pub async fn wallets_have_statements(store: &Store) {
+    let (family, shop) = (Family::settle(store, 2_000).await, Shop::open(store).await);
+    let at = |minutes: i64| START.plus_ms(minutes * MINUTE_MS);
+    let weekly = pocket_money(&family, 500, Every::Week, at(1));
+    store.add_schedule(weekly).await.expect("pocket money");
+    store.tick(at(1)).await.expect("a tick");
+    let bill = shop.sell(store, &[600]).await;
+    let paid = family.paid(store, &bill, at(2)).await;
+    let refund = transfer();
+    let reason = Some(Text::new("坏了").expect("a reason"));
+    let back = Refund { merchant: shop.merchant, bill: bill.bill, refund, amount: cny(100), reason: reason.clone() };
+    store.refund(back, at(3)).await.expect("refunded");
+    let open = family.approved(store, &shop.sell(store, &[400]).await, at(4)).await;
+
+    let all = store.wallet_page(family.household, None, MAX_WALLET_PAGE).await.expect("a read");
+    let of = |row: &crate::OrderRow| row.order;
+    let seen: Vec<_> = all
+        .movements
+        .iter()
+        .map(|one| (one.kind, one.change.get(), one.purchase.as_ref().map(|one| one.order), one.at))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (WalletKind::Refund, 100, Some(of(&paid)), at(3)),
+            (WalletKind::Payment, -600, Some(of(&paid)), at(2)),
+            (WalletKind::Standing, 500, None, at(1)),
+            (WalletKind::TopUp, 2_000, None, START),
+        ]
+    );
+    assert_eq!((&all.movements[0].reason, all.next), (&reason, None));
+    assert!(all.movements[1].purchase.as_ref().is_some_and(|one| one.shop.as_str() == "文具店"));
+    let sum: i64 = all.movements.iter().map(|one| one.change.get()).sum();
+    assert_eq!((sum, all.balance.wallet.posted().get(), all.balance.wallet.held().get()), (2_000, 2_000, 400));
+    let held: Vec<_> = all.holds.iter().map(|hold| (hold.purchase.order, hold.amount)).collect();
+    assert_eq!(held, [(of(&open), cny(400))]);
+
+    // Page by page it is the same.
+    let (mut pages, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.wallet_page(family.household, before, 1).await.expect("a page");
+        pages.extend(page.movements);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, all.movements);
+
+    let other = Family::settle(store, 0).await;
+    assert_eq!(store.wallet_page(other.household, None, 10).await.map(|page| page.movements), Ok(Vec::new()));
+    store.cancel_order(cancellation(&open, at(5)), at(5)).await.expect("cancelled");
+    let transfer = transfer();
+    store.close_out(CloseOut { household: family.household, transfer }, at(6)).await.expect("closed");
+    let last = store.wallet_page(family.household, None, 1).await.expect("a read");
+    assert_eq!((last.movements[0].kind, last.movements[0].change.get()), (WalletKind::CloseOut, -2_000));
+    assert_eq!(last.holds, []);
+    let nowhere = store.wallet_page(Family::imagine().household, None, 1).await;
+    assert_eq!(refused(nowhere), StoreError::HouseholdUnknown);
+
+    let id = family.household;
+    assert_eq!(store.household_between(id, id).await, Ok(Some(id)));
+    let nobodys = Family::imagine().household;
+    assert_eq!(store.household_between(nobodys, nobodys).await, Ok(None));
+    let all = store.household_between(HouseholdId::from_bytes([0; 16]), HouseholdId::from_bytes([0xFF; 16])).await;
+    assert_eq!(all, Ok(None));
 }

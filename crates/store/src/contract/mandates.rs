@@ -10,10 +10,10 @@ use super::cast::{
     Family, HOUR_MS, MINUTE_MS, Rng, START, Shop, cancellation, cny, fresh, minor, outcome_of, payment, refused,
 };
 use super::orders::pages_agree;
-use crate::{Audience, HouseholdEvent, OrderRow, Store, StoreError};
+use crate::{Audience, HouseholdEvent, Judged, OrderRow, Store, StoreError};
 
 /// Up to ¥5 without asking, ¥12 a day.
-fn snacks(watch: WatchId) -> Mandate {
+pub(super) fn snacks(watch: WatchId) -> Mandate {
     Mandate {
         mandate: MandateId::from_bytes(fresh()),
         version: 1,
@@ -46,21 +46,21 @@ pub async fn paid_under_a_rule(store: &Store) -> Family {
     family
 }
 
-async fn rule(store: &Store, family: &mut Family, mandate: Mandate) {
+pub(super) async fn rule(store: &Store, family: &mut Family, mandate: Mandate) {
     let append = family.append(Entry::SetMandate(Box::new(mandate)), None);
     family.send(store, append).await.expect("a rule");
     let entries = store.mandate_entries(family.household).await.expect("a read");
     assert_eq!(entries.last(), Some(&family.head()));
 }
 
-fn said(row: &OrderRow) -> Option<Answer> {
-    row.judged.as_ref().map(|judged| judged.said.answer)
+pub(super) fn said(row: &OrderRow) -> Option<Answer> {
+    row.judged.as_ref().and_then(Judged::answer)
 }
 
 async fn spent(store: &Store, family: &Family, watch: WatchId, every: Every) -> i64 {
     let period = Period { every, first: Day::of(START.plus_ms(8 * HOUR_MS)).first_of(every) };
     let sums = store.mandate_sums(family.household).await.expect("a read");
-    let found = sums.into_iter().find(|(of, known, _)| (*of, *known) == (watch, period));
+    let found = sums.into_iter().find(|(of, known, _)| (*of, *known) == (Some(watch), period));
     found.map_or(0, |(.., spent)| spent.get())
 }
 

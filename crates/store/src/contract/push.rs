@@ -1,12 +1,12 @@
 //! Phones that want to be woken, and what is queued for them.
 
-use nodpay_core::{Digest, GuardianId, Timestamp};
+use nodpay_core::{Digest, GuardianId, SessionId, Timestamp};
 
 use super::cast::{Family, HOUR_MS, START, Shop, fresh, fresh_key, refused};
 use super::guardians::{add, leave, person};
 use crate::{
     Alert, HouseholdEvent, MAX_SUBSCRIPTIONS, NewSubscription, PUSH_LEASE_MS, PushAuth, PushDetail, PushLanguage,
-    PushWork, QueuePush, Store, StoreError, Subscription, TokenHash,
+    PushWork, QueuePush, Store, StoreError, Subscription,
 };
 
 fn phone(family: &Family, guardian: GuardianId) -> NewSubscription {
@@ -21,7 +21,7 @@ fn phone(family: &Family, guardian: GuardianId) -> NewSubscription {
         language: PushLanguage::Zh,
         detail: PushDetail::Plain,
     };
-    NewSubscription { subscription, session: TokenHash(fresh()), chosen: false }
+    NewSubscription { subscription, session: SessionId::from_bytes(fresh()), chosen: false }
 }
 
 async fn subscribe(store: &Store, new: &NewSubscription, now: Timestamp) -> PushDetail {
@@ -45,7 +45,7 @@ async fn ordered(store: &Store, family: &Family, shop: &Shop) -> Alert {
 }
 
 fn queue(alert: Alert) -> QueuePush {
-    QueuePush { alert, expires: START.plus_ms(HOUR_MS), except: None }
+    QueuePush { alert, expires: START.plus_ms(HOUR_MS), except: Vec::new() }
 }
 
 async fn queued(store: &Store, new: QueuePush, now: Timestamp) -> Vec<PushWork> {
@@ -74,7 +74,7 @@ pub async fn phones_subscribe_and_leave(store: &Store) {
     assert_eq!(found(store, &one).await.expect("there").language, PushLanguage::En);
 
     // Logging out ends it; so does whoever asks for their own, and nobody else.
-    store.end_session(TokenHash(fresh())).await.expect("ended");
+    store.end_session(SessionId::from_bytes(fresh())).await.expect("ended");
     assert!(found(store, &one).await.is_some());
     store.end_session(one.session).await.expect("ended");
     assert_eq!((found(store, &one).await, store.wakeable(home).await), (None, Ok(false)));
@@ -149,7 +149,7 @@ pub async fn pushes_are_queued_and_claimed_once(store: &Store) {
     // Newer news of the order take its place, but for whoever did it.
     let mut newer = alert;
     newer.row.seq += 1;
-    let told = queued(store, QueuePush { except: Some(family.guardian), ..queue(newer) }, late).await;
+    let told = queued(store, QueuePush { except: vec![family.guardian], ..queue(newer) }, late).await;
     assert_eq!(told.iter().map(|work| work.subscription.id).collect::<Vec<_>>(), [two.subscription.id]);
     store.push_answered(told[0].clone(), None).await.expect("sent");
     assert!(work(store, retry).await.iter().all(|work| work.subscription != two.subscription));

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use nodpay_core::{
-    Amount, GuardianId, LogEntry, Mandate, Minor, OrderId, OutcomeCertificate, Period, PersonName, Standing, Text,
+    Amount, GuardianId, HouseCaps, LogEntry, Mandate, Minor, OrderId, OutcomeCertificate, Period, PersonName, Standing,
+    Text,
 };
 use nodpay_protocol::{LogBook, Verified, VerifyError, entry_said, name_digest, verify_outcome_certificate};
 
@@ -129,11 +130,11 @@ impl Household {
         self.past.drain(..surplus);
     }
 
-    /// Counts a payment that is being signed, if this watch has a rule; forgets what no rule looks back to.
+    /// Counts a payment that is being signed, if this watch has a rule or the household caps; forgets what none looks back to.
     pub(super) fn count(&mut self, counted: Counted) {
         let watch = self.pins.watch;
         let ruled = |standing: &Standing| standing.mandate.watch == watch && counted.at < standing.mandate.until;
-        if !self.book.mandates().any(ruled) {
+        if !self.book.mandates().any(ruled) && self.book.house_rules(u64::MAX).caps.is_none() {
             return;
         }
         self.counted.retain(|before| counted.at.ms_since(before.at) < LOOK_BACK_MS);
@@ -145,6 +146,12 @@ impl Household {
     /// What this watch has paid in a period of the rule's, by its own count. What the type cannot hold is over every cap.
     pub(super) fn spent(&self, mandate: &Mandate, period: Period) -> Minor {
         let own = self.counted.iter().filter(|counted| mandate.period(period.every, counted.at) == period);
+        Minor::sum(own.map(|counted| counted.total.units())).unwrap_or(Minor::MAX)
+    }
+
+    /// What this watch alone has paid in a period of the household's caps.
+    pub(super) fn spent_of_house(&self, caps: &HouseCaps, period: Period) -> Minor {
+        let own = self.counted.iter().filter(|counted| caps.period(period.every, counted.at) == period);
         Minor::sum(own.map(|counted| counted.total.units())).unwrap_or(Minor::MAX)
     }
 
@@ -282,7 +289,8 @@ impl Agent {
         self.waits(state.order_id, state.asking.as_deref());
         let decision = state.decision.clone();
         if state.outcome.is_none() {
-            self.decided(state.order_id, Answered::of(state.decision, state.mandate, state.requote.clone()), turn);
+            let answered = Answered::of(state.decision, state.first, state.mandate, state.requote.clone());
+            self.decided(state.order_id, answered, turn);
         }
         if let Some(outcome) = &state.outcome {
             self.ended(state.order_id, outcome, decision.as_deref(), state.requote.as_deref(), turn);
@@ -311,7 +319,8 @@ impl Agent {
             }
             ("decision", Owner::Household(_)) => {
                 if let Ok(event) = serde_json::from_str::<DecisionEvent>(data) {
-                    self.decided(event.order, Answered::of(event.decision, event.mandate, event.requote), turn);
+                    let answered = Answered::of(event.decision, event.first, event.mandate, event.requote);
+                    self.decided(event.order, answered, turn);
                 }
             }
             ("order", Owner::Household(_)) => {

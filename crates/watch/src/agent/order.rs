@@ -11,22 +11,25 @@
 //! **Invariant:** `Stage::Paying` is made in one place (`pay`), after every check, and never left but by an outcome.
 
 use nodpay_core::{
-    Amount, Answer, Asked, Bill, BillTerms, Cancel, CancelReason, Decision, Digest, FailReason, GuardianId,
-    MAX_DECISION_AGE_MS, MerchantCertificate, Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind, Payment,
-    ResultReport, Standing, Text, Timestamp, V1, Verdict, Voucher, Why,
+    Amount, Answer, Asked, Bill, BillTerms, Cancel, CancelReason, Decision, Digest, FailReason, GuardianId, Judgement,
+    MAX_DECISION_AGE_MS, MerchantCertificate, Minor, Note, Order, OrderId, Outcome, OutcomeCertificate, OutcomeKind,
+    Payment, ResultReport, Standing, Suggestion, Text, Timestamp, V1, Verdict, Voucher, Why,
 };
 use nodpay_protocol::{
-    Kind, LogBook, Verified, VerifyError, payment_id, sign, signed_outcome, verify_decision, verify_mandate,
-    verify_outcome, verify_requote,
+    Kind, LogBook, Verified, VerifyError, check_nods, payment_id, sign, signed_outcome, verify_decision,
+    verify_first_nod, verify_mandate, verify_outcome, verify_requote,
 };
 
 use super::household::Household;
 use super::link::Retry;
+use super::shop::Offer;
 use super::{Agent, Owner, sticker};
 use crate::clock::{Turn, unsigned};
-use crate::journal::{Counted, EndReason, Ended, GivenUpFor, OrderRecord, Past, Report, StageRecord};
+use crate::journal::{
+    AgainRecord, Counted, EndReason, Ended, GivenUpFor, OrderRecord, Past, Report, StageRecord, SuggestionRecord,
+};
 use crate::net::{OrderAnswer, Reply};
-use crate::view::{Ending, Notice, Screen, UserAction};
+use crate::view::{Ending, Notice, Screen, Suggested, SuggestedLine, UserAction};
 
 /// The service ends an order when its time is over; its word may take this long.
 pub const OUTCOME_GRACE_MS: u64 = 15_000;
@@ -94,7 +97,7 @@ impl Nod {
     fn said(&self) -> Said {
         match self {
             Self::Guardian(decision) => Said::of(decision),
-            Self::Rule(rule) => Said { guardian: rule.guardian, words: None, rule: None },
+            Self::Rule(rule) => Said::by_rule(rule.guardian, None),
         }
     }
 }
@@ -111,6 +114,8 @@ pub(super) struct Paying {
 pub(super) enum Answered {
     Guardian {
         decision: String,
+        /// Another guardian's that the decision names.
+        first: Option<String>,
         requote: Option<String>,
     },
     /// The log entry of a standing rule.
@@ -118,9 +123,14 @@ pub(super) enum Answered {
 }
 
 impl Answered {
-    pub(super) fn of(decision: Option<String>, mandate: Option<Digest>, requote: Option<String>) -> Option<Self> {
+    pub(super) fn of(
+        decision: Option<String>,
+        first: Option<String>,
+        mandate: Option<Digest>,
+        requote: Option<String>,
+    ) -> Option<Self> {
         match (decision, mandate) {
-            (Some(decision), _) => Some(Self::Guardian { decision, requote }),
+            (Some(decision), _) => Some(Self::Guardian { decision, first, requote }),
             (None, mandate) => mandate.map(Self::Rule),
         }
     }
@@ -243,7 +253,7 @@ impl OpenOrder {
     fn total(&self) -> Amount {
         match &self.stage {
             Stage::Paying(paying) => paying.terms.total,
-            Stage::Sending | Stage::Waiting | Stage::GivenUp(_) => self.bill.total(),
+            Stage::Sending | Stage::Waiting | Stage::GivenUp(_) => self.bill.asked_total(&self.order.without),
         }
     }
 
@@ -289,6 +299,23 @@ impl OpenOrder {
             struck: self.struck(),
             guardian,
             reason,
+            suggestion: None,
+        }
+    }
+
+    /// What there is to keep of a suggestion on this order.
+    fn suggested(&self, suggestion: &Suggestion) -> SuggestionRecord {
+        let (bill, before) = (&self.bill, &self.order.without);
+        let named = suggestion.named(bill, before).unwrap_or_default();
+        SuggestionRecord {
+            lines: named.into_iter().map(|(line, quantity)| (line.name.clone(), quantity, line.quantity)).collect(),
+            hint: suggestion.hint,
+            up_to: suggestion.up_to,
+            again: suggestion.without(bill, before).map(|without| AgainRecord {
+                certificate: self.certificate.wire().to_owned(),
+                bill: bill.wire().to_owned(),
+                without,
+            }),
         }
     }
 
@@ -329,15 +356,22 @@ impl OpenOrder {
     fn check_decision(
         &self,
         book: &LogBook,
-        wire: &str,
+        (wire, first): (&str, Option<&str>),
         requote: Option<&str>,
         now: Timestamp,
     ) -> Result<Option<Approval>, VerifyError> {
         let requote = requote.map(|wire| verify_requote(wire, &self.certificate, &self.bill)).transpose()?;
-        let (decision, terms, _) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref())?;
+        let (decision, terms, _) =
+            verify_decision(wire, book, &self.order, &self.bill, requote.as_ref(), &self.certificate)?;
         if terms.is_some() {
             // Removed since by the log this watch follows: what they sign now counts for nothing, whatever time it says.
             book.answering(decision.guardian, now)?;
+            let first =
+                verify_first_nod(&decision, first, book, &self.order, &self.bill, requote.as_ref(), &self.certificate)?;
+            if let Some(first) = first {
+                book.answering(first.guardian, now)?;
+            }
+            check_nods(&decision, book, book.head())?;
         }
         let pay_within_ms = unsigned(decision.pay_by.ms_since(decision.at));
         Ok(terms.map(|terms| Approval { nod: Nod::Guardian(Box::new(decision)), requote, terms, pay_within_ms }))
@@ -351,6 +385,11 @@ impl OpenOrder {
         let mandate = &standing.mandate;
         let asked = Asked::new(&self.order, bill, certificate);
         if standing.ended.is_some() || mandate.answer(&asked, |period| home.spent(mandate, period)) != Answer::Approve {
+            return Err(VerifyError::MandateOver);
+        }
+        let (house, said) = (home.book.house_rules(u64::MAX), Judgement { entry, answer: Answer::Approve });
+        let spent = |period| house.caps.map_or(Minor::ZERO, |caps| home.spent_of_house(&caps, period));
+        if house.bound(said, &asked, spent) != said {
             return Err(VerifyError::MandateOver);
         }
         let nod = Nod::Rule(Box::new(standing.clone()));
@@ -413,7 +452,7 @@ impl OpenOrder {
         let standing = verify_mandate(entry, Answer::Refuse(why), book, &self.order, bill, certificate)?;
         let ended_at = book.seq_of(outcome.log_head).ok_or(VerifyError::UnknownLogHead)?;
         match standing.holds_at(ended_at) {
-            true => Ok(Said { guardian: standing.guardian, words: None, rule: Some(why) }),
+            true => Ok(Said::by_rule(standing.guardian, Some(why))),
             false => Err(VerifyError::MandateOver),
         }
     }
@@ -426,7 +465,7 @@ impl OpenOrder {
         outcome: &Outcome,
     ) -> Result<Said, VerifyError> {
         let requote = requote.map(|wire| verify_requote(wire, &self.certificate, &self.bill)).transpose()?;
-        let (decision, ..) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref())?;
+        let (decision, ..) = verify_decision(wire, book, &self.order, &self.bill, requote.as_ref(), &self.certificate)?;
         if decision.verdict != Verdict::Refuse || outcome.decision != Some(decision.digest()) {
             return Err(VerifyError::OtherDecision);
         }
@@ -437,14 +476,20 @@ impl OpenOrder {
 /// Who decided, and their words.
 struct Said {
     guardian: GuardianId,
-    words: Option<Text<60>>,
+    words: Option<Note>,
     /// Why their rule refused.
     rule: Option<Why>,
+    suggest: Option<Suggestion>,
 }
 
 impl Said {
     fn of(decision: &Decision) -> Self {
-        Self { guardian: decision.guardian, words: decision.reason.clone(), rule: None }
+        let (words, suggest) = (decision.reason.clone(), decision.suggest.clone());
+        Self { guardian: decision.guardian, words, rule: None, suggest }
+    }
+
+    const fn by_rule(guardian: GuardianId, rule: Option<Why>) -> Self {
+        Self { guardian, words: None, rule, suggest: None }
     }
 }
 
@@ -478,8 +523,24 @@ impl Ended {
             struck: self.struck.iter().map(ToString::to_string).collect(),
             guardian: self.guardian.as_ref().map(ToString::to_string),
             reason: self.reason.as_ref().map(|reason| reason.notice(balance)),
+            suggestion: self.suggestion.as_ref().map(SuggestionRecord::view),
             balance,
         })
+    }
+}
+
+impl SuggestionRecord {
+    fn view(&self) -> Suggested {
+        let line = |(name, quantity, asked): &(Text<60>, u32, u32)| {
+            let (name, quantity, asked) = (name.to_string(), *quantity, *asked);
+            SuggestedLine { name, quantity, asked }
+        };
+        Suggested {
+            lines: self.lines.iter().map(line).collect(),
+            hint: self.hint,
+            up_to: self.up_to,
+            same_bill: self.again.is_some(),
+        }
     }
 }
 
@@ -557,10 +618,17 @@ impl Agent {
             }
             return true;
         }
-        if home.ended.is_none() {
-            return false;
-        }
-        if matches!(action, UserAction::Done | UserAction::Cancel | UserAction::Confirm) {
+        let Some(ended) = &home.ended else { return false };
+        if let (UserAction::Start, Some(suggestion)) = (action, &ended.suggestion) {
+            let offer = suggestion.again.as_ref().map(|again| Offer::again(again, &home.pins));
+            home.ended = None;
+            self.dirty = true;
+            match offer {
+                None => self.start_scan(),
+                Some(Ok(offer)) => self.offer(offer, turn),
+                Some(Err(_)) => self.tell(Notice::BillNotGenuine),
+            }
+        } else if matches!(action, UserAction::Done | UserAction::Cancel | UserAction::Confirm) {
             home.ended = None;
             self.dirty = true;
         }
@@ -638,8 +706,8 @@ impl Agent {
         let Some(parked) = &order.parked_decision else { return };
         let received = parked.received;
         let checked = match &parked.answered {
-            Answered::Guardian { decision, requote } => {
-                order.check_decision(&home.book, decision, requote.as_deref(), now)
+            Answered::Guardian { decision, first, requote } => {
+                order.check_decision(&home.book, (decision, first.as_deref()), requote.as_deref(), now)
             }
             Answered::Rule(entry) => order.check_rule(home, *entry).map(Some),
         };
@@ -651,7 +719,7 @@ impl Agent {
                 order.doubted_log = true;
                 self.link.want_state();
             }
-            Err(VerifyError::MandateOver) => self.give_up(id, GivenUpFor::Rule, turn),
+            Err(VerifyError::MandateOver | VerifyError::NeedsTwoNods) => self.give_up(id, GivenUpFor::Rule, turn),
             Err(_) => self.give_up(id, GivenUpFor::NotGenuine, turn),
         }
     }
@@ -774,7 +842,7 @@ impl Agent {
         };
         let guardian = said.as_ref().and_then(|said| home.guardians.get(&said.guardian)).cloned();
         let rule = said.as_ref().and_then(|said| said.rule).map(EndReason::Rule);
-        let words = said.and_then(|said| said.words);
+        let (words, suggest) = said.map(|said| (said.words, said.suggest)).unwrap_or_default();
         let (kind, reason) = match (outcome.outcome, given_up) {
             (_, Some(why @ (GivenUpFor::NotGenuine | GivenUpFor::Removed | GivenUpFor::Rule)))
             | (OutcomeKind::Cancelled, Some(why @ (GivenUpFor::Wearer | GivenUpFor::Late))) => why.shown(),
@@ -783,10 +851,12 @@ impl Agent {
         if outcome.outcome != OutcomeKind::Paid {
             home.counted.retain(|counted| counted.order != id);
         }
-        home.remember(Past { kind, shop: order.certificate.name.clone(), total: outcome.total, at: outcome.at });
+        let total = if kind == OutcomeKind::Paid { outcome.total } else { order.total() };
+        home.remember(Past { kind, shop: order.certificate.name.clone(), total, at: outcome.at });
         // Who left the screen of an order that was not paid after all need not see it again.
         if !order.dismissed || kind == OutcomeKind::Paid {
-            home.ended = Some(order.ended(kind, guardian, reason));
+            let suggestion = suggest.filter(|_| kind == OutcomeKind::Refused).map(|suggest| order.suggested(&suggest));
+            home.ended = Some(Ended { suggestion, ..order.ended(kind, guardian, reason) });
         }
         home.reports.push(Report { order: id, result: result.wire().to_owned() });
         if home.reports.len() > MAX_REPORTS {

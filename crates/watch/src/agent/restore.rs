@@ -8,6 +8,7 @@ use nodpay_protocol::{
 use super::household::{Household, verify_certificates};
 use super::order::{GivenUp, Nod, OpenOrder, Paying, Stage};
 use super::pairing::Pairing;
+use super::shop::Offer;
 use super::{Agent, Owner};
 use crate::clock::{ServiceClock, Turn};
 use crate::journal::{HouseholdRecord, Journal, JournalError, OrderRecord, OwnerRecord, PairingRecord, StageRecord};
@@ -83,6 +84,9 @@ fn household(record: HouseholdRecord, demo_keys: bool) -> Result<Household, Veri
         let order = open_order(order, &home)?;
         home.orders.push(order);
     }
+    if let Some(again) = record.ended.iter().filter_map(|ended| ended.suggestion.as_ref()?.again.as_ref()).next() {
+        Offer::again(again, &home.pins)?;
+    }
     home.ended = record.ended;
     home.reports = record.reports;
     home.past = record.past;
@@ -105,7 +109,8 @@ fn open_order(record: OrderRecord, home: &Household) -> Result<OpenOrder, Verify
             let requote = requote.map(|wire| verify_requote(&wire, &certificate, &bill)).transpose()?;
             let (nod, terms, payment) = match (decision, mandate) {
                 (Some(decision), None) => {
-                    let (decision, terms, _) = verify_decision(&decision, &home.book, &order, &bill, requote.as_ref())?;
+                    let (decision, terms, _) =
+                        verify_decision(&decision, &home.book, &order, &bill, requote.as_ref(), &certificate)?;
                     let payment = verify_payment(&payment, &home.book, &order, &decision)?;
                     (Nod::Guardian(Box::new(decision)), terms.ok_or(VerifyError::NotApproved)?, payment)
                 }

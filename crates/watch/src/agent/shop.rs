@@ -1,13 +1,16 @@
 //! From the home screen to a signed order: scan a code, fetch and verify the bill, show it; `wearer` checks who wears the
 //! watch.
 
-use nodpay_core::{Bill, BillId, MerchantCertificate, Occasion, Order, V1, WearerCheck};
+use nodpay_core::{Bill, BillId, LineId, MerchantCertificate, Occasion, Order, Reduction, Timestamp, V1, WearerCheck};
 use nodpay_protocol::code::{self, BillReference, PaymentCode};
-use nodpay_protocol::{Kind, Verified, VerifyError, sign, verify_bill, verify_merchant_certificate};
+use nodpay_protocol::{
+    Kind, Verified, VerifyError, sign, verify_bill, verify_merchant_certificate, verify_ordered_bill,
+};
 
 use super::order::{OpenOrder, Stage};
 use super::{Agent, Face, Owner};
 use crate::clock::Turn;
+use crate::journal::{AgainRecord, Pins};
 use crate::net::{BillAnswer, Reply};
 use crate::view::{Basket, BasketLine, Notice, ScanFor, UserAction};
 
@@ -17,11 +20,35 @@ pub(super) struct Offer {
     pub(super) bill: Verified<Bill>,
     /// What the wearer chose to say.
     pub(super) occasion: Option<Occasion>,
+    /// Lines that the wearer does not ask for, as a guardian suggested.
+    pub(super) without: Vec<LineId>,
 }
 
 impl Offer {
+    pub(super) fn new(certificate: Verified<MerchantCertificate>, bill: Verified<Bill>) -> Self {
+        Self { certificate, bill, occasion: None, without: Vec::new() }
+    }
+
+    /// Out of the journal, verified anew.
+    pub(super) fn again(record: &AgainRecord, pins: &Pins) -> Result<Self, VerifyError> {
+        let certificate = verify_merchant_certificate(&record.certificate, &pins.root)?;
+        let bill = verify_ordered_bill(&record.bill, &certificate, &pins.key)?;
+        bill.check_without(&record.without)?;
+        Ok(Self { without: record.without.clone(), ..Self::new(certificate, bill) })
+    }
+
+    /// The bill must be good still when it is ordered.
+    fn problem(&self, now: Timestamp) -> Option<Notice> {
+        if now < self.certificate.not_before || now >= self.certificate.not_after {
+            Some(Notice::BillNotGenuine)
+        } else {
+            (now >= self.bill.valid_until).then_some(Notice::BillExpired)
+        }
+    }
+
     pub(super) fn basket(&self) -> Basket {
-        let lines = self.bill.lines.iter().map(|line| BasketLine {
+        let asked = self.bill.lines.iter().filter(|line| !self.without.contains(&line.id));
+        let lines = asked.map(|line| BasketLine {
             name: line.name.to_string(),
             quantity: line.quantity,
             amount_minor: line.amount.get(),
@@ -35,7 +62,8 @@ impl Offer {
             shop: self.certificate.name.to_string(),
             place: self.certificate.city.to_string(),
             lines: lines.chain(adjustments).collect(),
-            total: self.bill.total(),
+            total: self.bill.asked_total(&self.without),
+            at_most: !self.without.is_empty() && self.bill.reduction == Reduction::Requote,
             occasion: self.occasion,
         }
     }
@@ -92,14 +120,17 @@ impl Agent {
             self.tell(Notice::BillNotGenuine);
             return;
         };
-        let now = self.clock.now(turn);
-        if now < offer.certificate.not_before || now >= offer.certificate.not_after {
-            self.tell(Notice::BillNotGenuine);
-        } else if now >= offer.bill.valid_until {
-            self.tell(Notice::BillExpired);
-        } else {
-            self.touched = turn.mono;
-            self.face = Face::Review(Box::new(offer));
+        self.offer(offer, turn);
+    }
+
+    /// Shows the wearer what can be asked for.
+    pub(super) fn offer(&mut self, offer: Offer, turn: &Turn) {
+        match offer.problem(self.clock.now(turn)) {
+            Some(notice) => self.tell(notice),
+            None => {
+                self.touched = turn.mono;
+                self.face = Face::Review(Box::new(offer));
+            }
         }
     }
 
@@ -143,7 +174,8 @@ impl Agent {
     /// What makes asking pointless, as far as the watch knows. The service is the judge.
     fn obstacle(&self, offer: &Offer) -> Option<Notice> {
         let balance = self.household()?.balance;
-        let short = balance.is_some_and(|balance| offer.bill.total().exceeds(balance).unwrap_or(false));
+        let short =
+            balance.is_some_and(|balance| offer.bill.asked_total(&offer.without).exceeds(balance).unwrap_or(false));
         short.then_some(Notice::NotEnoughMoney { balance })
     }
 
@@ -177,6 +209,7 @@ impl Agent {
             nonce: turn.nonce(),
             reason: None,
             occasion: offer.occasion,
+            without: offer.without,
         };
         match sign(Kind::Order, order, &*self.keys) {
             Ok(order) => {
@@ -202,5 +235,5 @@ fn verify_offer(
     if !named {
         return Err(VerifyError::OtherBill);
     }
-    Ok(Offer { certificate, bill, occasion: None })
+    Ok(Offer::new(certificate, bill))
 }

@@ -260,7 +260,7 @@ impl Agent {
             code: Some(sticker.text),
         };
         match sign(Kind::StaticBill, bill, &*self.keys) {
-            Ok(bill) => self.face = Face::Review(Box::new(Offer { certificate, bill, occasion: None })),
+            Ok(bill) => self.face = Face::Review(Box::new(Offer::new(certificate, bill))),
             Err(_) => self.tell(Notice::ServiceTrouble),
         }
     }

@@ -270,7 +270,8 @@ impl Agent {
             | Entry::Second(_)
             | Entry::Withdraw(_)
             | Entry::EnrolRecovery(_)
-            | Entry::Unfreeze(_) => {}
+            | Entry::Unfreeze(_)
+            | Entry::SetHouseRules(_) => {}
             Entry::SetMandate(mandate) => self.tell_rule(mandate.mandate, looser),
             Entry::EndMandate(mandate) => self.tell_rule(mandate, looser),
         }

@@ -222,7 +222,8 @@ fn the_honest_decision_of_these_tests_is_paid() {
     let (decision, order, bill) = honest(&world);
     let wire = world.service.cast.sign_decision(&decision);
     let book = world.service.cast.book();
-    let (decision, ..) = verify_decision(&wire, &book, &order, &bill, None).expect("sound");
+    let (decision, ..) =
+        verify_decision(&wire, &book, &order, &bill, None, &world.service.cast.certificate).expect("sound");
     world.service.orders[0].decision = Some(decision);
     let data = event(&world, &wire, None);
     waits_after(&mut world, "decision", data);
@@ -273,7 +274,9 @@ fn an_outcome_that_does_not_verify_ends_nothing() {
         ("refused by an approval", |w| {
             let (decision, order, bill) = honest(w);
             let wire = w.service.cast.sign_decision(&decision);
-            let (decision, ..) = verify_decision(&wire, &w.service.cast.book(), &order, &bill, None).expect("sound");
+            let (decision, ..) =
+                verify_decision(&wire, &w.service.cast.book(), &order, &bill, None, &w.service.cast.certificate)
+                    .expect("sound");
             let mut outcome = w.service.outcome(0, OutcomeKind::Refused);
             outcome.decision = Some(decision.digest());
             (w.service.cast.sign_outcome(outcome).wire().to_owned(), Some(wire))

@@ -1,6 +1,7 @@
 //! The agent against a world in memory.
 
 mod crash;
+mod deciding;
 mod flow;
 mod forged;
 mod guardians;

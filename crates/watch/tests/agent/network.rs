@@ -243,7 +243,7 @@ fn after_a_month_the_watch_knows_how_its_order_ended_and_what_the_household_beca
         leave(&mut world, MINUTE_MS);
         let Screen::Ended(ending) = world.screen() else { panic!("{:?}", world.screen()) };
         let (kind, seen) = match plan {
-            Plan::Refuse => (EndKind::Refused, OutcomeKind::Refused),
+            Plan::Refuse | Plan::Suggest(_) => (EndKind::Refused, OutcomeKind::Refused),
             Plan::Nothing | Plan::Approve { .. } => (EndKind::Expired, OutcomeKind::Expired),
         };
         assert_eq!(ending.kind, kind);

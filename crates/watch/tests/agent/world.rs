@@ -50,6 +50,8 @@ pub(crate) enum Plan {
         struck: Vec<&'static str>,
     },
     Refuse,
+    /// Refuses, and would rather nod to this.
+    Suggest(Suggestion),
     /// Does nothing; the test does.
     Nothing,
 }
@@ -413,7 +415,7 @@ impl Service {
         order.handled = true;
         let (struck, verdict) = match plan {
             Plan::Approve { struck } => (struck.iter().map(|id| line_id(id)).collect::<Vec<_>>(), Verdict::Approve),
-            Plan::Refuse => (Vec::new(), Verdict::Refuse),
+            Plan::Refuse | Plan::Suggest(_) => (Vec::new(), Verdict::Refuse),
             Plan::Nothing => return,
         };
         if order.bill.reduction == Reduction::Requote && !struck.is_empty() {
@@ -424,8 +426,13 @@ impl Service {
         if verdict == Verdict::Refuse {
             decision.reason = Some(Text::new("先吃饭").expect("words"));
         }
+        if let Plan::Suggest(suggestion) = plan {
+            decision.suggest = Some(suggestion.clone());
+        }
         let wire = self.cast.sign_decision(&decision);
-        let (decision, ..) = verify_decision(&wire, &book, &order.order, &order.bill, requote.as_ref()).expect("sound");
+        let (decision, ..) =
+            verify_decision(&wire, &book, &order.order, &order.bill, requote.as_ref(), &self.cast.certificate)
+                .expect("sound");
         order.decision = Some(decision);
         match verdict {
             Verdict::Approve => {

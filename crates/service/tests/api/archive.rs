@@ -1,0 +1,101 @@
+//! Taking everything along: what the archive holds, and that each purchase in it can be checked without us.
+
+use std::io::{Cursor, Read as _};
+
+use nodpay_core::{TransferId, Verdict};
+use nodpay_protocol::verify_evidence;
+use nodpay_store::TopUp;
+use nodpay_testkit::{Cast, cny};
+use serde_json::Value;
+use zip::ZipArchive;
+
+use crate::app::{Household, TestApp};
+
+fn archive(app: &TestApp, household: &Household) -> ZipArchive<Cursor<Vec<u8>>> {
+    let request = ureq::get(format!("{}/api/guardian/archive", app.base)).header("cookie", &household.cookie);
+    let mut answer = request.call().expect("an archive");
+    let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    assert_eq!(header("content-type").as_deref(), Some("application/zip"));
+    assert!(header("content-disposition").is_some_and(|name| name.ends_with(".zip\"")));
+    assert_eq!(header("cache-control").as_deref(), Some("no-store"));
+    ZipArchive::new(Cursor::new(answer.body_mut().read_to_vec().expect("all of it"))).expect("a ZIP file")
+}
+
+fn file(archive: &mut ZipArchive<Cursor<Vec<u8>>>, name: &str) -> String {
+    let mut text = String::new();
+    archive.by_name(name).expect(name).read_to_string(&mut text).expect("a text");
+    text
+}
+
+#[test]
+fn everything_of_a_household_is_in_one_file_that_others_can_check() {
+    let (app, household) = TestApp::furnished();
+    app.add_household(Cast::new(1), 100);
+    let cast = &household.cast;
+    let (bill, order) = app.ordered(&household, 1);
+    let decision = app.approve(&household, &order, &bill);
+    app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+    let (bill, refused) = app.ordered(&household, 2);
+    let no = cast.decision_payload(&refused, &bill, None, &[], Verdict::Refuse);
+    app.decide_wire(&household, &refused, &cast.sign_decision(&no)).ok();
+    // More movements than are held at once.
+    for number in 0..250_u8 {
+        let transfer = TransferId::from_bytes([number, 0xA7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        let top_up = TopUp { household: cast.household, transfer, amount: cny(1) };
+        app.wait(app.app.store().top_up(top_up, app.now())).expect("topped up");
+    }
+    let (_, open) = app.ordered(&household, 3);
+
+    let mut archive = archive(&app, &household);
+    let mut names: Vec<String> = archive.file_names().map(|name| name.expect("UTF-8").into_owned()).collect();
+    names.sort();
+    let order_file = |order: &nodpay_protocol::Verified<nodpay_core::Order>, kind: &str| {
+        format!("orders/{}-{}.{kind}.json", nodpay_core::Day::of(app.now()), order.order)
+    };
+    let mut expected = vec![
+        "README.txt".to_owned(),
+        "anchor.json".to_owned(),
+        "household.json".to_owned(),
+        "log.json".to_owned(),
+        order_file(&order, "evidence"),
+        order_file(&refused, "evidence"),
+        order_file(&open, "open"),
+        "statement.csv".to_owned(),
+        "statement.json".to_owned(),
+    ];
+    expected.sort();
+    assert_eq!(names, expected);
+
+    let anchor = file(&mut archive, "anchor.json");
+    let outcomes: Vec<&str> = [&order, &refused]
+        .map(|order| {
+            let evidence = file(&mut archive, &order_file(order, "evidence"));
+            let report = verify_evidence(evidence.as_bytes(), anchor.as_bytes()).expect("genuine");
+            report.outcome.as_str()
+        })
+        .to_vec();
+    assert_eq!(outcomes, ["paid", "refused"]);
+    let json = |text: String| serde_json::from_str::<Value>(&text).expect("JSON");
+    assert_eq!(json(file(&mut archive, "log.json")), serde_json::json!(cast.log));
+    let about = json(file(&mut archive, "household.json"));
+    assert_eq!(about["wearers"][0]["name"]["name"], cast.wearer_name.name.as_str());
+    let movements = json(file(&mut archive, "statement.json"));
+    let movements = movements.as_array().expect("a list");
+    assert_eq!(movements.len(), 252);
+    let sum: i64 = movements.iter().map(|one| one["change"].as_i64().expect("a number")).sum();
+    assert_eq!(Some(sum), about["posted"].as_i64());
+    assert!(movements.iter().any(|one| one["kind"] == "payment" && one["order"] == order.order.to_string()));
+    let csv = file(&mut archive, "statement.csv");
+    assert_eq!(csv.lines().count(), 253);
+    assert!(csv.contains(&format!(",payment,-3650,CNY,\"{}\",{},", cast.certificate.name, order.order)), "{csv}");
+    let shown = json(file(&mut archive, &order_file(&open, "open")));
+    assert_eq!(shown["state"], "waiting");
+}
+
+#[test]
+fn an_archive_is_not_asked_for_all_day() {
+    let (app, household) = TestApp::furnished();
+    let ask = || app.get("/api/guardian/archive", &[("cookie", &household.cookie)]).status;
+    let answers: Vec<u16> = (0..7).map(|_| ask()).collect();
+    assert_eq!(answers, [200, 200, 200, 200, 200, 200, 429]);
+}
