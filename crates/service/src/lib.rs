@@ -370,10 +370,16 @@ async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Re
     if let Some(new_cookie) = &new_cookie {
         request.extensions_mut().insert(new_cookie.clone());
     }
+    let only_reads = !extract::is_unsafe(request.method());
     let answer = async {
-        match read_whole(request).await {
-            Ok(request) => next.run(request).await,
-            Err(error) => error.into_response(),
+        let request = match read_whole(request).await {
+            Ok(request) => request,
+            Err(error) => return error.into_response(),
+        };
+        let response = next.run(request).await;
+        match only_reads {
+            true => app.store().settled().await.map_or_else(|error| Error::from(error).into_response(), |()| response),
+            false => response,
         }
     };
     let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {

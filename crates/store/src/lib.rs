@@ -195,6 +195,15 @@ impl Store {
         }
     }
 
+    /// Waits until all that was read so far would outlive a power failure: with SQLite, a commit can be read some milliseconds
+    /// before it is on the disk. Who answers from what was read alone, waits for this first.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.settled().await,
+            Database::Postgres(_) => Ok(()),
+        }
+    }
+
     async fn write<T, F>(&self, request: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -1282,10 +1291,12 @@ impl Store {
         after: u64,
         limit: u32,
     ) -> Result<EventsPage, StoreError> {
-        match self.announcements().page(household, audience, after) {
-            Some(page) => Ok(page),
-            None => self.read(move |db| events::page(db, household, audience, after, limit)).await,
+        if let Some(page) = self.announcements().page(household, audience, after) {
+            return Ok(page);
         }
+        let page = self.read(move |db| events::page(db, household, audience, after, limit)).await?;
+        self.settled().await?;
+        Ok(page)
     }
 
     /// Events of a merchant numbered above `after`, in order; at most [`MAX_EVENTS_PAGE`].
@@ -1295,7 +1306,9 @@ impl Store {
         after: u64,
         limit: u32,
     ) -> Result<Vec<MerchantEventRow>, StoreError> {
-        self.read(move |db| events::merchant_after(db, merchant, after, limit)).await
+        let rows = self.read(move |db| events::merchant_after(db, merchant, after, limit)).await?;
+        self.settled().await?;
+        Ok(rows)
     }
 
     /// Number of a merchant's newest event, 0 before the first.

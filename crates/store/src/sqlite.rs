@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::announce::Announcements;
 use crate::db::Db;
 use crate::tx::{Fault, Tx};
-use crate::writer::Writer;
+use crate::writer::{Writer, sync_of};
 use crate::{Migrated, OutcomeSigner, StoreError};
 
 /// One step a version, in order; `PRAGMA user_version` counts those done. Never change a released one.
@@ -59,13 +59,14 @@ impl Sqlite {
         let mut db = Connection::open(path)?;
         set_up(&db)?;
         let migrated = migrate(&mut db)?;
-        db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")?;
+        // The writer brings each commit to the disk itself, beside the next one's requests.
+        db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;")?;
         db.pragma_update(None, "cache_size", WRITER_CACHE_KIB)?;
         let checkpoints = Checkpoints::start(path, &mut db)?;
         let announcements = Arc::new(Announcements::new());
         let readers = Readers { path: path.to_owned(), free: Mutex::new(Vec::new()) };
         Ok(Self {
-            writer: Writer::start(db, signer, Arc::clone(&announcements))?,
+            writer: Writer::start(db, signer, Arc::clone(&announcements), sync_of(path))?,
             checkpoints,
             readers: Arc::new(readers),
             announcements,
@@ -75,6 +76,11 @@ impl Sqlite {
 
     pub(crate) fn commits(&self) -> u64 {
         self.writer.commits()
+    }
+
+    /// Waits until all that was read so far is on the disk.
+    pub(crate) async fn settled(&self) -> Result<(), StoreError> {
+        self.writer.settled().await
     }
 
     pub(crate) fn announcements(&self) -> &Announcements {

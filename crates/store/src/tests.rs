@@ -1,11 +1,14 @@
 //! The contract over SQLite files, and what only a file can go through: kills, refused commits, damaged rows.
 
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
 
 use nodpay_core::{
     Amount, BasisPoints, Currency, Iban, Minor, OrderState, Outcome, OutcomeKind, Timestamp, TransferId,
@@ -13,7 +16,7 @@ use nodpay_core::{
 use rusqlite::Connection;
 
 use crate::contract::{Family, Shop, a_family_with_orders_at_its_rail, outcome_of, outcome_signer};
-use crate::db::{Db, params, run};
+use crate::db::{params, run};
 use crate::{Address, Audience, HouseholdEvent, Migrated, OutcomeSigner, Refund, Store, StoreError};
 
 fn open() -> (Store, tempfile::TempDir) {
@@ -657,20 +660,56 @@ async fn history_cannot_be_changed() {
     }
 }
 
+/// Whether it has no answer yet.
+async fn waits(mut answer: Pin<&mut impl Future>) -> bool {
+    poll_fn(|context| Poll::Ready(answer.as_mut().poll(context).is_pending())).await
+}
+
 /// No kill shows this; only a power failure would.
 #[tokio::test]
 async fn a_commit_is_on_the_disk_before_its_answer() {
-    let (store, _folder) = open();
-    let settings = store.write(|tx| {
-        let Db::Sqlite(db) = tx.db else { panic!("a SQLite file") };
-        let ask = |name| -> Result<rusqlite::types::Value, StoreError> {
-            Ok(db.pragma_query_value(None, name, |row| row.get(0))?)
-        };
-        Ok([ask("journal_mode")?, ask("synchronous")?, ask("foreign_keys")?])
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = Connection::open(file(&folder)).expect("a file");
+    db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE rows (row INTEGER)").expect("a table");
+    // Each sync says that it began, and ends as it is told.
+    let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (end, ends) = mpsc::channel::<std::io::Result<()>>();
+    let sync = Box::new(move || {
+        began.send(()).expect("the test waits");
+        ends.recv().expect("the test says how")
     });
-    let wal = rusqlite::types::Value::Text("wal".to_owned());
-    let full = rusqlite::types::Value::Integer(2);
-    assert_eq!(settings.await, Ok([wal, full, rusqlite::types::Value::Integer(1)]));
+    let announcements = Arc::new(crate::announce::Announcements::new());
+    let writer = crate::writer::Writer::start(db, outcome_signer(), announcements, sync).expect("a writer");
+    let end = end; // gone before the writer, which waits for its threads
+    let reader = Connection::open(file(&folder)).expect("the file");
+    let rows = || reader.query_row("SELECT count(*) FROM rows", [], |row| row.get::<_, i64>(0)).expect("a number");
+    let add = |row: i64| {
+        writer.write(move |tx| {
+            run(tx.db, "INSERT INTO rows VALUES (?1)", params![row])?;
+            Ok(row)
+        })
+    };
+
+    let mut first = Box::pin(add(1));
+    assert!(waits(first.as_mut()).await);
+    begins.recv().await.expect("a sync");
+    assert_eq!(rows(), 1, "it can be read");
+    let mut settled = Box::pin(writer.settled());
+    assert!(waits(settled.as_mut()).await && waits(first.as_mut()).await, "but nobody is told");
+    // Others run meanwhile, and are committed together once the disk is free.
+    let (mut second, mut third) = (Box::pin(add(2)), Box::pin(add(3)));
+    assert!(waits(second.as_mut()).await && waits(third.as_mut()).await);
+    end.send(Ok(())).expect("the disk waits");
+    assert_eq!((first.await, settled.await), (Ok(1), Ok(())));
+    begins.recv().await.expect("a sync");
+    assert_eq!(rows(), 3);
+    // Nobody knows what a disk holds that failed.
+    end.send(Err(std::io::Error::other("worn out"))).expect("the disk waits");
+    for answer in [second.await, third.await] {
+        assert!(matches!(&answer, Err(StoreError::Database(why)) if why.contains("worn out")), "{answer:?}");
+    }
+    assert!(writer.settled().await.is_err());
+    assert!(add(4).await.is_err());
 }
 
 #[test]

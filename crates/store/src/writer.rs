@@ -1,16 +1,23 @@
-//! The one writer of the database: a thread with a queue and group commit.
+//! The one writer of the database: a thread with a queue and group commit, and a thread that waits for the disk.
 //!
-//! It takes what is queued (up to [`MAX_BATCH`] requests), runs it in one transaction, commits, and only then answers. Where a
-//! request fails after it wrote something, the transaction is undone and all of the batch run again, each in a savepoint of
-//! its own (a savepoint copies every page it changes). When the commit fails, all of the batch fail. Subscribers are told
-//! after the commit, before the answers.
+//! The writer takes what is queued (up to [`MAX_BATCH`] requests), runs it in one transaction and commits. The other thread
+//! brings the write-ahead log to the disk, tells subscribers, and only then answers; meanwhile the writer runs the next
+//! requests, in a transaction that it commits when the disk is free again. Where a request fails after it wrote something, the
+//! transaction is undone and all of the batch run again, each in a savepoint of its own (a savepoint copies every page it
+//! changes). When the commit fails, all of the batch fail. When the disk fails, nobody knows what it holds: the batch fail, and no
+//! further request is taken.
+//!
+//! So a reader may see a commit some milliseconds before it is on the disk; [`Writer::settled`] waits that long.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::announce::{Announcements, Told};
 use crate::db::Db;
@@ -62,11 +69,50 @@ where
     }
 }
 
-/// Handle of the writer thread. Dropping it lets the thread finish its queue and waits for it.
+/// What the writer waits for.
+enum Wake {
+    Job(Box<dyn Job>),
+    /// The disk is free again, or has failed.
+    Disk,
+}
+
+/// A batch whose transaction has ended.
+struct Ended {
+    batch: Vec<Box<dyn Job>>,
+    committed: Result<(), StoreError>,
+}
+
+/// Brings what is committed to the disk.
+pub(crate) type Sync = Box<dyn FnMut() -> io::Result<()> + Send>;
+
+/// Syncs the write-ahead log of the database at `path`, which is there from the first commit on. SQLite itself syncs it (and the
+/// file) where a checkpoint needs that, with `PRAGMA synchronous = NORMAL`.
+pub(crate) fn sync_of(path: &Path) -> Sync {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let mut open = None;
+    Box::new(move || {
+        let file = match open.take() {
+            Some(file) => file,
+            None => match File::open(&log) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()), // nothing was ever written
+                opened => opened?,
+            },
+        };
+        file.sync_data()?;
+        open = Some(file);
+        Ok(())
+    })
+}
+
+/// Handle of the two threads. Dropping it lets them finish the queue and waits for them.
 pub(crate) struct Writer {
-    queue: Option<mpsc::Sender<Box<dyn Job>>>,
-    thread: Option<JoinHandle<()>>,
+    queue: Option<mpsc::Sender<Wake>>,
+    threads: [Option<JoinHandle<()>>; 2],
+    /// Transactions that were begun to be committed.
     commits: Arc<AtomicU64>,
+    /// Of those, how many have ended: on the disk, or failed.
+    ended: watch::Receiver<u64>,
 }
 
 impl Writer {
@@ -74,21 +120,33 @@ impl Writer {
         db: Connection,
         signer: OutcomeSigner,
         announcements: Arc<Announcements>,
+        sync: Sync,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(MAX_QUEUE);
+        let (hand_over, handed_over) = std::sync::mpsc::channel();
+        let (settle, ended) = watch::channel(0);
         let commits = Arc::new(AtomicU64::new(0));
-        let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn({
-                let commits = Arc::clone(&commits);
-                move || run(&db, &signer, jobs, &announcements, &commits)
-            })
-            .map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let disk = thread("store-disk").spawn({
+            let writer = queue.downgrade();
+            move || bring_to_disk(&handed_over, sync, settle, &writer, &announcements)
+        });
+        let writer = thread("store-writer").spawn({
+            let pace = Pace { commits: Arc::clone(&commits), ended: ended.clone() };
+            move || run(&db, &signer, jobs, &pace, &hand_over)
+        });
+        let started = |thread: io::Result<_>| thread.map(Some).map_err(|error| StoreError::Database(error.to_string()));
+        Ok(Self { queue: Some(queue), threads: [started(writer)?, started(disk)?], commits, ended })
     }
 
     pub(crate) fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
+        self.commits.load(Ordering::Acquire)
+    }
+
+    /// Waits until all that a reader may have seen is on the disk.
+    pub(crate) async fn settled(&self) -> Result<(), StoreError> {
+        let seen = self.commits();
+        self.ended.clone().wait_for(|ended| *ended >= seen).await.map(drop).map_err(|_| StoreError::Stopped)
     }
 
     /// Runs `request` in a transaction, once or more often; the answer comes after the commit. The request runs also when the
@@ -101,7 +159,7 @@ impl Writer {
         let (send, answer) = oneshot::channel();
         let job = Box::new(Request { request, result: None, told: Told::default(), send });
         let queue = self.queue.as_ref().ok_or(StoreError::Stopped)?;
-        queue.send(job).await.map_err(|_| StoreError::Stopped)?;
+        queue.send(Wake::Job(job)).await.map_err(|_| StoreError::Stopped)?;
         answer.await.map_err(|_| StoreError::Stopped)?
     }
 }
@@ -109,9 +167,41 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.queue.take());
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.iter_mut().filter_map(Option::take) {
             // A panic there was answered where it happened.
             let _: std::thread::Result<()> = thread.join();
+        }
+    }
+}
+
+/// Whether the disk is still busy with an earlier commit.
+struct Pace {
+    commits: Arc<AtomicU64>,
+    ended: watch::Receiver<u64>,
+}
+
+impl Pace {
+    /// Counted before readers can see it.
+    fn begin_commit(&self) {
+        self.commits.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A disk that has failed is not.
+    fn disk_is_busy(&self) -> bool {
+        self.ended.has_changed().is_ok() && *self.ended.borrow() < self.commits.load(Ordering::Acquire)
+    }
+
+    /// The next request: one that is queued, or comes before the disk is free.
+    fn next(&self, jobs: &mut mpsc::Receiver<Wake>) -> Option<Box<dyn Job>> {
+        loop {
+            let wake = match jobs.try_recv() {
+                Ok(wake) => wake,
+                Err(_) if self.disk_is_busy() => jobs.blocking_recv()?,
+                Err(_) => return None,
+            };
+            if let Wake::Job(job) = wake {
+                return Some(job);
+            }
         }
     }
 }
@@ -119,30 +209,70 @@ impl Drop for Writer {
 fn run(
     db: &Connection,
     signer: &OutcomeSigner,
-    mut jobs: mpsc::Receiver<Box<dyn Job>>,
-    announcements: &Announcements,
-    commits: &AtomicU64,
+    mut jobs: mpsc::Receiver<Wake>,
+    pace: &Pace,
+    disk: &std::sync::mpsc::Sender<Ended>,
 ) {
-    while let Some(first) = jobs.blocking_recv() {
+    while let Some(wake) = jobs.blocking_recv() {
+        let Wake::Job(first) = wake else { continue };
         let mut batch = vec![first];
-        let ran = match run_together(db, signer, &mut jobs, &mut batch) {
+        let ran = match run_together(db, signer, &mut jobs, &mut batch, pace) {
             Ok(None) => Ok(()),
             Ok(Some(failed)) => run_apart(db, signer, &mut batch, failed),
             Err(error) => Err(error),
         };
+        pace.begin_commit();
         let committed = ran.and_then(|()| Ok(db.execute_batch("COMMIT")?));
-        if committed.is_ok() {
-            commits.fetch_add(1, Ordering::Relaxed);
-            let mut told = Told::default();
-            batch.iter_mut().for_each(|job| told.append(job.told()));
-            announcements.committed(told);
-        } else if !db.is_autocommit() {
+        if committed.is_err() && !db.is_autocommit() {
             // Nothing to do when this fails too: the next BEGIN will say so.
             let _: rusqlite::Result<()> = db.execute_batch("ROLLBACK");
         }
-        for job in batch {
-            job.answer(committed.clone());
+        if disk.send(Ended { batch, committed }).is_err() {
+            return; // the disk failed
         }
+    }
+}
+
+/// Ends with the writer, or when the disk fails.
+fn bring_to_disk(
+    batches: &std::sync::mpsc::Receiver<Ended>,
+    mut sync: Sync,
+    settle: watch::Sender<u64>,
+    writer: &mpsc::WeakSender<Wake>,
+    announcements: &Announcements,
+) {
+    while let Ok(first) = batches.recv() {
+        let ended: Vec<Ended> = std::iter::once(first).chain(batches.try_iter()).collect();
+        let synced = match ended.iter().any(|one| one.committed.is_ok()) {
+            true => sync().map_err(|error| StoreError::Database(format!("the disk failed: {error}"))),
+            false => Ok(()),
+        };
+        if synced.is_ok() {
+            settle.send_modify(|count| *count += u64::try_from(ended.len()).unwrap_or_default());
+            wake(writer);
+        }
+        for Ended { mut batch, committed } in ended {
+            let committed = committed.and(synced.clone());
+            if committed.is_ok() {
+                let mut told = Told::default();
+                batch.iter_mut().for_each(|job| told.append(job.told()));
+                announcements.committed(told);
+            }
+            for job in batch {
+                job.answer(committed.clone());
+            }
+        }
+        if synced.is_err() {
+            drop(settle);
+            return wake(writer);
+        }
+    }
+}
+
+fn wake(writer: &mpsc::WeakSender<Wake>) {
+    if let Some(writer) = writer.upgrade() {
+        // Where the queue is full, the writer does not wait.
+        let _: Result<(), mpsc::error::TrySendError<Wake>> = writer.try_send(Wake::Disk);
     }
 }
 
@@ -151,8 +281,9 @@ fn run(
 fn run_together(
     db: &Connection,
     signer: &OutcomeSigner,
-    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
+    jobs: &mut mpsc::Receiver<Wake>,
     batch: &mut Vec<Box<dyn Job>>,
+    pace: &Pace,
 ) -> Result<Option<usize>, StoreError> {
     db.execute_batch("BEGIN IMMEDIATE")?;
     let mut next = 0;
@@ -165,7 +296,7 @@ fn run_together(
         }
         next += 1;
         if next == batch.len() && batch.len() < MAX_BATCH {
-            batch.extend(jobs.try_recv());
+            batch.extend(pace.next(jobs));
         }
     }
     Ok(None)

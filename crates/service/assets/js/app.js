@@ -2,11 +2,12 @@
 // pinned; then follows the household's events. Pages: #/order/ID, and those of `FETCHED`.
 
 import { get, post, serviceNow } from "./api.js";
+import { utf8 } from "./bytes.js";
 import { announce, focusHeading, h, patch } from "./dom.js";
 import { follow } from "./events.js";
 import { icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
 import { freezeButton, freezeNotice } from "./freeze.js";
-import { VerifyError, readEntry, utf8 } from "./messages.js";
+import { VerifyError, readEntry } from "./messages.js";
 import { firstNodSaid } from "./nods.js";
 import { endingSaid, orderPage } from "./order.js";
 import { signWithPasskey } from "./passkey.js";

@@ -1,7 +1,8 @@
 // What a printed payment code says: payee, amount, currency. The rules of crates/protocol/src/code.rs as far as the phone
 // relies on them, checked against docs/vectors.json; what is read here is shown beside the verified shop, never instead.
 
-import { VerifyError, fromBase64Url, utf8 } from "./messages.js";
+import { fromBase64Url, utf8 } from "./bytes.js";
+import { VerifyError } from "./messages.js";
 
 /** ISO 4217: numeric code, alphabetic code, decimal places. The same list as the service's, which a test compares. */
 export const CURRENCIES =

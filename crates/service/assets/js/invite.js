@@ -3,10 +3,10 @@
 // `ctx` is what app.js lends: {state, render, sign, mustPropose}. The secret never leaves this page but in the link.
 
 import { get, post, serviceNow } from "./api.js";
+import { toBase64Url, utf8 } from "./bytes.js";
 import { announce, h } from "./dom.js";
 import { avatar, busyButton, icon, notice } from "./frame.js";
 import { twoNote } from "./people.js";
-import { toBase64Url, utf8 } from "./messages.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { problemText, t, timeLeft } from "./texts.js";
 import { checkDigits, nameDigest, verifyGuardianClaim } from "./verify.js";

@@ -1,9 +1,10 @@
 // /join#INVITATION: a guardian founds a household: makes the passkey, signs the founding entry with it, done.
 
 import { get, post, serviceNow } from "./api.js";
+import { randomId, utf8 } from "./bytes.js";
 import { announce, focusHeading, h, patch } from "./dom.js";
 import { busyButton, icon, inDemo, logo, notice, topBar, withDemo } from "./frame.js";
-import { randomId, textProblem, typedText, utf8 } from "./messages.js";
+import { textProblem, typedText } from "./messages.js";
 import { createPasskey, createSoftwareKey, signWithPasskey, support } from "./passkey.js";
 import { currencyName, day, onLanguage, problemText, startTexts, t } from "./texts.js";
 import { writePin } from "./pinned.js";

@@ -2,9 +2,10 @@
 // digits with the one who invited them. The secret in the link never leaves this page.
 
 import { get, post, serviceNow } from "./api.js";
+import { fromBase64Url, randomId, utf8 } from "./bytes.js";
 import { announce, focusHeading, h, patch } from "./dom.js";
 import { busyButton, icon, logo, notice, topBar } from "./frame.js";
-import { fromBase64Url, randomId, textProblem, typedText, utf8 } from "./messages.js";
+import { textProblem, typedText } from "./messages.js";
 import { createPasskey, createSoftwareKey, signWithPasskey, support } from "./passkey.js";
 import { day, onLanguage, problemText, startTexts, t } from "./texts.js";
 import { writePin } from "./pinned.js";

@@ -5,11 +5,13 @@
 // a reason half typed, a signed message not yet sent) is kept per order in `drafts`, outside the verified state.
 
 import { post, postMessage, serviceNow } from "./api.js";
+import { utf8 } from "./bytes.js";
+import { decimalDigits } from "./code.js";
 import { announce, focusHeading, h } from "./dom.js";
 import { addNote, askedAgain, newSaying, nodNote, noteField, readyNotes, spendingCard, suggestionForm, suggestionNote, suggestionOf } from "./deciding.js";
 import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
 import { goodsIcon } from "./goods.js";
-import { MAX_NOTE, VerifyError, textProblem, typedText, utf8 } from "./messages.js";
+import { MAX_NOTE, VerifyError, textProblem, typedText } from "./messages.js";
 import { hasNodded, nodsNote, othersNod } from "./nods.js";
 import { showsPayments, signShownPayment, signWithPasskey } from "./passkey.js";
 import { guardianName } from "./people.js";
@@ -182,7 +184,9 @@ async function signDecision(state, order, verdict, { terms, reason, suggest, sec
   if (approve && seconds) said.first = seconds.digest;
   const payload = utf8(JSON.stringify(said));
   const wire = approve && (await showsPayments(guardian))
-    ? await signShownPayment(state.service, payload, guardian.credential, { payee: order.certificate.payload.name, total: said.total })
+    ? await signShownPayment(state.service, payload, guardian.credential, {
+      payee: order.certificate.payload.name, total: { currency: said.total.currency, value: decimalDigits(said.total) },
+    })
     : await signWithPasskey(state.service, "decision", payload, guardian.credential);
   await verifyDecision(wire, book, order.order, order.bill, order.requote, order.certificate); // as watch and service will
   return wire;

@@ -2,9 +2,10 @@
 // the guardian signs the enrolment. The secret never leaves the page.
 
 import { get, post, serviceNow } from "./api.js";
+import { randomId, toBase64Url } from "./bytes.js";
 import { announce, h } from "./dom.js";
 import { busyButton, icon, inDemo, notice } from "./frame.js";
-import { randomId, textProblem, toBase64Url, typedText } from "./messages.js";
+import { textProblem, typedText } from "./messages.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { money, problemText, t, timeLeft } from "./texts.js";
 import { newcomersOf } from "./house-rules.js";

@@ -3,12 +3,11 @@
 //
 // Never does: deciding what to sign. Callers show first what a signature means.
 
-import { decimalDigits } from "./code.js";
-import { getKey, keyNames, putKey } from "./keys.js";
 import {
-  PAYMENT_INSTRUMENT, assertionChallenge, assertionToWire, concat, fromBase64Url, makeKeyPair, publicKeyOf, randomId, sha256, signFixed, toBase64Url,
-  toDer, utf8,
-} from "./messages.js";
+  PAYMENT_INSTRUMENT, assertionChallenge, assertionToWire, concat, fromBase64Url, makeKeyPair, publicKeyOf, randomId, sha256, signFixed,
+  toBase64Url, toDer, utf8,
+} from "./bytes.js";
+import { getKey, keyNames, putKey } from "./keys.js";
 
 const SOFTWARE = "demo-passkey/";
 /** Marks the passkeys that this browser made for payments: it finds no other when it shows one. */
@@ -133,7 +132,7 @@ export async function showsPayments(guardian) {
   return localStorage.getItem(FOR_PAYMENTS + guardian.credential) !== null && paymentsAvailable();
 }
 
-/** Signs a decision (its bytes) after the browser showed `payee` and `total {minor, currency}`. */
+/** Signs a decision (its bytes) after the browser showed `payee` and `total`, `{currency, value}` with its decimal places. */
 export async function signShownPayment(service, payload, credential, { payee, total }) {
   const challenge = await assertionChallenge("decision", payload);
   const icon = new URL("/static/img/logo.svg", location.origin).href;
@@ -149,7 +148,7 @@ export async function signShownPayment(service, payload, credential, { payee, to
         instrument: { displayName: PAYMENT_INSTRUMENT, icon },
         timeout: TIMEOUT_MS,
       },
-    }], { total: { label: payee, amount: { currency: total.currency, value: decimalDigits(total) } } });
+    }], { total: { label: payee, amount: total } });
     const response = await request.show();
     await response.complete("success");
     return response.details;

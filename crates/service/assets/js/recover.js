@@ -2,10 +2,11 @@
 // into the household log, and everyone who counts has two days to object. The code never leaves this page.
 
 import { get, post, serviceNow } from "./api.js";
+import { randomId } from "./bytes.js";
 import { announce, focusHeading, h, patch } from "./dom.js";
 import { busyButton, icon, logo, notice, topBar } from "./frame.js";
 import { RECOVERY_DELAY_MS } from "./members.js";
-import { VerifyError, randomId, signJws, textProblem, typedText } from "./messages.js";
+import { VerifyError, signJws, textProblem, typedText } from "./messages.js";
 import { createPasskey, createSoftwareKey, support } from "./passkey.js";
 import { readRecoveryCode, recoveryKey } from "./recovery-code.js";
 import { day, onLanguage, problemText, startTexts, t, when } from "./texts.js";

@@ -1,7 +1,7 @@
 // Printed recovery codes: the form and the derivation of crates/protocol/src/recovery.rs. 22 characters of base 32 are the
 // secret, 3 check them; HKDF-SHA256 makes the P-256 key of it.
 
-import { concat, fromBase64Url, labelled, toBase64Url, utf8 } from "./messages.js";
+import { concat, fromBase64Url, labelled, toBase64Url, utf8 } from "./bytes.js";
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const SYMBOLS = 22;

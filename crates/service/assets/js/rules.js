@@ -4,10 +4,11 @@
 // `ctx` is what app.js lends: {state, render, act, mustPropose}. Rules come from the verified log (`state.home.book.mandates`).
 
 import { post, serviceNow } from "./api.js";
+import { randomId } from "./bytes.js";
 import { announce, focusHeading, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
 import { MAX_MANDATE_LIFE_MS, WEEKDAYS } from "./mandates.js";
-import { randomId, textProblem, typedText } from "./messages.js";
+import { textProblem, typedText } from "./messages.js";
 import { twoNote } from "./people.js";
 import { CATEGORIES, knownShops, nameOf, placeName, sentences } from "./rule-words.js";
 import { houseCard } from "./settings.js";

@@ -2,9 +2,9 @@
 // run; no page imports it.
 
 import {
-  VerifyError, assertionChallenge, fromBase64Url, isLowS, lowS, makeKeyPair, openJws, publicKeyOf, signFixed,
-  signJws, textProblem, toBase64Url, toDer, fromDer, utf8, verifyAssertion, parseAssertion, readEntry, readPayload, randomId,
-} from "./messages.js";
+  assertionChallenge, fromBase64Url, isLowS, lowS, makeKeyPair, publicKeyOf, signFixed, toBase64Url, toDer, fromDer, utf8, randomId,
+} from "./bytes.js";
+import { VerifyError, openJws, signJws, textProblem, verifyAssertion, parseAssertion, readEntry, readPayload } from "./messages.js";
 import {
   LogBook, billTerms, checkBill, checkDigits, checkRequote, nameDigest, paymentId, verifyBill, verifyCancel, verifyDecision, verifyFirstNod, verifyMerchantCertificate,
   verifyGuardianClaim, verifyOrder, verifyOrderOfAnyWatch, verifyOrderView, verifyOutcome, verifyOutcomeCertificate, verifyPairingClaim,

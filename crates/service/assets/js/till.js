@@ -5,13 +5,12 @@
 
 import { get, post, postMessage, put, serviceNow } from "./api.js";
 import { basketLines, priced, requoted, shortened, MAX_LINES } from "./basket.js";
+import { fromBase64Url, makeKeyPair, publicKeyOf, randomId, toBase64Url } from "./bytes.js";
 import { announce, focusHeading, h, patch } from "./dom.js";
 import { follow } from "./events.js";
 import { busyButton, icon, inDemo, logo, notice, offlineBar, timeBar, topBar } from "./frame.js";
 import { getKey, putKey } from "./keys.js";
-import {
-  VerifyError, fromBase64Url, makeKeyPair, openJws, publicKeyOf, randomId, signJws, textProblem, toBase64Url, typedText,
-} from "./messages.js";
+import { VerifyError, openJws, signJws, textProblem, typedText } from "./messages.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { decimal, fromDecimal, money, number, onLanguage, problemText, startTexts, t, timeLeft } from "./texts.js";
 import { checkBill } from "./verify.js";

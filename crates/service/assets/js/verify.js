@@ -4,10 +4,8 @@
 // Invariant: whatever these functions return was signed by whom it binds, under keys this browser pinned. They throw a
 // VerifyError otherwise, and then nothing of the message may be shown.
 
-import {
-  VerifyError, assertionChallenge, fromBase64Url, labelled, messageDigest, openJws, parseAssertion, readPayload,
-  toBase64Url, utf8, verifyAssertion, MAX_MINOR,
-} from "./messages.js";
+import { assertionChallenge, fromBase64Url, labelled, toBase64Url, utf8 } from "./bytes.js";
+import { VerifyError, messageDigest, openJws, parseAssertion, readPayload, verifyAssertion, MAX_MINOR } from "./messages.js";
 import { decimalDigits, readCode } from "./code.js";
 import { allowsNewWatch, allowsRules, asksTwoMoreOften, checkHouseRules, isLooserHouse, newcomersOf, wantsTwoNods } from "./house-rules.js";
 import { Members, acted, acts, counted } from "./members.js";

@@ -4,10 +4,10 @@
 // app; each payment of them links to its order, which this page verifies. Pocket money is a signed rule of the household log.
 
 import { get, serviceNow } from "./api.js";
+import { randomId } from "./bytes.js";
 import { announce, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
 import { MAX_MANDATE_LIFE_MS } from "./mandates.js";
-import { randomId } from "./messages.js";
 import { twoNote } from "./people.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { offsetsBetween } from "./rules.js";

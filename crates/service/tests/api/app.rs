@@ -5,8 +5,10 @@ use std::io::{BufRead as _, BufReader};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use nodpay_core::{Amount, Bill, Nonce, Order, Timestamp, TransferId};
-use nodpay_protocol::{AssertionKind, Signer, SoftwareKey, Verified, sign_request, verify_decision};
+use nodpay_core::{Amount, Bill, MerchantCertificate, Nonce, Order, Timestamp, TransferId};
+use nodpay_protocol::{
+    AssertionKind, Signer, SoftwareKey, Verified, sign_request, verify_decision, verify_merchant_certificate,
+};
 use nodpay_service::rails::{RailFiles, Rails};
 use nodpay_service::{App, Clock, Config, ManualClock, PushConfig, ServiceKeys, TlsFiles, admin};
 use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
@@ -363,9 +365,20 @@ impl TestApp {
         (bill, order)
     }
 
-    /// Approves all of it.
+    /// Approves all of it, at the cast's own shop.
     pub(crate) fn approve(
         &self,
+        household: &Household,
+        order: &Verified<Order>,
+        bill: &Verified<Bill>,
+    ) -> Verified<nodpay_core::Decision> {
+        self.approve_at(&household.cast.certificate, household, order, bill)
+    }
+
+    /// Approves all of it, at this shop.
+    pub(crate) fn approve_at(
+        &self,
+        shop: &Verified<MerchantCertificate>,
         household: &Household,
         order: &Verified<Order>,
         bill: &Verified<Bill>,
@@ -374,7 +387,7 @@ impl TestApp {
         let decision = cast.decision_payload(order, bill, None, &[], nodpay_core::Verdict::Approve);
         let wire = cast.sign_decision(&decision);
         self.decide_wire(household, order, &wire).ok();
-        verify_decision(&wire, &cast.book(), order, bill, None, &cast.certificate).expect("sound").0
+        verify_decision(&wire, &cast.book(), order, bill, None, shop).expect("sound").0
     }
 
     /// Everything that a refused request must leave as it was.

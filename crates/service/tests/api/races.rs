@@ -103,7 +103,7 @@ fn two_households_cannot_pay_one_bill() {
             .map(|(household, id)| {
                 let order = household.cast.order(&bill, id);
                 app.place(&household.cast, &order).ok();
-                let decision = app.approve(household, &order, &bill);
+                let decision = app.approve_at(&one.cast.certificate, household, &order, &bill);
                 let payment = household.cast.payment(&order, &decision);
                 (household, order, payment)
             })
