@@ -296,9 +296,9 @@ impl Store {
         self.read(move |db| households::log(db, household, from_seq)).await
     }
 
-    /// The log entries of the rules that orders are judged by, in their order.
-    pub async fn mandate_entries(&self, household: HouseholdId) -> Result<Vec<Digest>, StoreError> {
-        self.read(move |db| mandates::entries(db, household)).await
+    /// The rules that orders are judged by with their log entries, in their order.
+    pub async fn mandates(&self, household: HouseholdId) -> Result<Vec<(Digest, nodpay_core::Mandate)>, StoreError> {
+        self.read(move |db| mandates::of_household(db, household)).await
     }
 
     /// What the watches of a household have spent in each period that their rules know, and (`None`) all together.
@@ -1006,7 +1006,7 @@ impl Store {
 
     // Push messages
 
-    /// Orders, endings, log entries and PIN reports that this process commits from now on. Who lags is told how many were missed.
+    /// Orders, decisions, endings, log entries and PIN reports that this process commits from now on. Who lags is told how many were missed.
     #[must_use]
     pub fn alerts(&self) -> broadcast::Receiver<Alert> {
         self.announcements().alerts()

@@ -563,8 +563,14 @@ async fn a_check_compares_rails_with_orders() {
 }
 
 #[tokio::test]
-async fn a_check_finds_sums_that_are_not_those_of_payments() {
+async fn a_check_finds_rules_and_sums_that_are_not_those_of_log_and_payments() {
     for (table, sql) in [
+        ("mandates", "UPDATE mandates SET rule = '{}' WHERE household = ?1"),
+        ("mandates", "UPDATE mandates SET mandate = randomblob(16) WHERE household = ?1"),
+        ("mandates", "UPDATE mandates SET watch = randomblob(16) WHERE household = ?1"),
+        ("mandates", "UPDATE mandates SET seq = seq - 1 WHERE household = ?1"),
+        ("mandates", "UPDATE mandates SET entry = entry - 1 WHERE household = ?1"),
+        ("households", "UPDATE households SET house_rules = '{' WHERE household = ?1"),
         ("mandate_sums", "UPDATE mandate_sums SET spent = spent + 1 WHERE household = ?1"),
         ("mandate_sums", "DELETE FROM mandate_sums WHERE period = 'week' AND household = ?1"),
         ("mandate_sums", "UPDATE orders SET judged = NULL, decision = NULL, hold = NULL WHERE household = ?1"),

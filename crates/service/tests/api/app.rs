@@ -31,7 +31,7 @@ pub(crate) struct TestApp {
     /// Kept last: everything runs on it.
     runtime: Option<Runtime>,
     server: Option<tokio::task::JoinHandle<()>>,
-    _folder: TempDir,
+    folder: TempDir,
     agent: ureq::Agent,
     nonces: Cell<u64>,
 }
@@ -137,7 +137,7 @@ impl TestApp {
             clock,
             runtime: Some(runtime),
             server: Some(server),
-            _folder: folder,
+            folder,
             agent: config.into(),
             nonces: Cell::new(0),
         }
@@ -149,10 +149,21 @@ impl TestApp {
 
     /// A service with a certified merchant and one household that has ¥200.00.
     pub(crate) fn furnished() -> (Self, Household) {
-        let app = Self::start();
+        Self::furnished_with(Setup::default())
+    }
+
+    pub(crate) fn furnished_with(setup: Setup) -> (Self, Household) {
+        let app = Self::start_with(setup);
         app.add_merchant(&Cast::new(0));
         let household = app.add_household(Cast::new(0), 20_000);
         (app, household)
+    }
+
+    /// Changes rows as no transaction of ours does.
+    pub(crate) fn tamper(&self, sql: &str) {
+        let db = rusqlite::Connection::open(self.folder.path().join("nodpay.sqlite")).expect("the file");
+        db.pragma_update(None, "foreign_keys", false).expect("a pragma");
+        assert!(db.execute(sql, []).expect("a change") > 0, "{sql}");
     }
 
     /// Waits for something of the store's.
