@@ -192,6 +192,7 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
             None => {
                 live.take_first(tx, decision, &decide.message)?;
                 tell(tx, &mut books, To::Guardians, HouseholdEvent::Decision(decide.order), now)?;
+                tell(tx, &mut books, To::Watch(decision.watch), HouseholdEvent::Order(decide.order), now)?;
             }
         }
         books.save(tx)?;
