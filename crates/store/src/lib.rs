@@ -92,8 +92,8 @@ pub use push::{
 };
 pub use rails::LEASE_MS as RAIL_LEASE_MS;
 pub use seeing::{
-    Ending, HistoryAsked, HistoryPage, HistoryRow, MAX_HISTORY_PAGE, MAX_LOOKED_AT, MAX_MOVES, Moves, RefundMove,
-    WalletMove,
+    BackKind, BackMove, Ending, HistoryAsked, HistoryPage, HistoryRow, MAX_HISTORY_PAGE, MAX_LOOKED_AT, MAX_MOVES,
+    Moves, WalletMove,
 };
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
