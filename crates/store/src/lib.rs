@@ -426,11 +426,11 @@ impl Store {
     }
 
     /// Stops a household's payments, or lets them go on: while it is frozen its orders end `failed`, `household-frozen`, at
-    /// their arrival, their decision or their payment.
+    /// their arrival, their decision or their payment. Everybody hears of it with the newest log entry.
     ///
     /// Errors: `HouseholdUnknown`.
-    pub async fn set_frozen(&self, household: HouseholdId, frozen: bool) -> Result<(), StoreError> {
-        self.write(move |tx| households::set_frozen(tx, household, frozen)).await
+    pub async fn set_frozen(&self, household: HouseholdId, frozen: bool, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tx| households::set_frozen(tx, household, frozen, now)).await
     }
 
     /// Ends a household: pays out what is left (the answer), ends its pocket money, and closes it for good. Event: `balance`

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use crate::contract::{Family, Shop, a_family_with_orders_at_its_rail, outcome_of, outcome_signer};
 use crate::db::{Db, params, run};
-use crate::{Address, Audience, HouseholdEvent, Migrated, OutcomeSigner, Refund, Store, StoreError};
+use crate::{Address, Audience, HouseholdEvent, Migrated, OutcomeSigner, Refund, Store, StoreError, Topic};
 
 fn open() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -323,6 +323,28 @@ async fn a_failure_in_a_batch_is_its_own_unless_the_batch_is_lost() {
         let rows = rows.query_map([], |row| row.get::<_, String>(0)).expect("rows").collect::<Result<Vec<_>, _>>();
         assert_eq!(rows.expect("texts"), if lost { vec!["04"] } else { vec!["01", "02", "04"] });
     }
+}
+
+/// What `nodpay admin` does beside a service is heard by it, and what it does itself is not taken for another's.
+#[tokio::test]
+async fn another_process_is_heard() {
+    let (store, folder) = open();
+    let family = Family::settle(&store, 1_000).await;
+    let mut topics = store.subscribe();
+    store.set_frozen(family.household, true, NOW).await.expect("frozen");
+    let seen = store.household(family.household).await.expect("a read").expect("it is there").last_event;
+    let other = open_in(&folder);
+    other.set_frozen(family.household, false, NOW).await.expect("let go");
+    let mut told = Vec::new();
+    while told.last() != Some(&Topic::Everything) {
+        let topic = tokio::time::timeout(10 * crate::writer::LOOK_EVERY, topics.recv()).await;
+        told.push(topic.expect("heard").expect("told"));
+    }
+    assert_eq!(told, [Topic::Household(family.household), Topic::Everything]);
+    let events = store.events_page(family.household, Audience::Guardian, seen, 10).await.expect("a page");
+    assert_eq!(events.events.len(), 1, "what the other wrote");
+    let quiet = tokio::time::timeout(3 * crate::writer::LOOK_EVERY, topics.recv()).await;
+    assert!(quiet.is_err(), "nothing more happened: {quiet:?}");
 }
 
 fn tamper(folder: &tempfile::TempDir, sql: &str, key: &[u8]) {

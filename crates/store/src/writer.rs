@@ -3,11 +3,12 @@
 //! It takes what is queued (up to [`MAX_BATCH`] requests), runs it in one transaction, commits, and only then answers. Where a
 //! request fails after it wrote something, the transaction is undone and all of the batch run again, each in a savepoint of
 //! its own (a savepoint copies every page it changes). When the commit fails, all of the batch fail. Subscribers are told
-//! after the commit, before the answers.
+//! after the commit, before the answers. What another process commits (`nodpay admin`) is looked for each [`LOOK_EVERY`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -15,12 +16,14 @@ use tokio::sync::{mpsc, oneshot};
 use crate::announce::{Announcements, Told};
 use crate::db::Db;
 use crate::tx::{Fault, Tx};
-use crate::{OutcomeSigner, StoreError};
+use crate::{OutcomeSigner, StoreError, Topic};
 
 /// Requests one commit carries at most.
 const MAX_BATCH: usize = 256;
 /// Requests that may wait; further callers wait for room.
 const MAX_QUEUE: usize = 1_024;
+/// How often commits of other processes are looked for.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A request that waits for its turn or, once it ran, for the commit.
 trait Job: Send {
@@ -76,12 +79,15 @@ impl Writer {
         announcements: Arc<Announcements>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(MAX_QUEUE);
+        let others = Others { version: data_version(&db)?, looked: Instant::now() };
+        let time = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let time = time.map_err(|error| StoreError::Database(error.to_string()))?;
         let commits = Arc::new(AtomicU64::new(0));
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn({
                 let commits = Arc::clone(&commits);
-                move || run(&db, &signer, jobs, &announcements, &commits)
+                move || run(&db, &signer, (jobs, &time), others, &announcements, &commits)
             })
             .map_err(|error| StoreError::Database(error.to_string()))?;
         Ok(Self { queue: Some(queue), thread: Some(thread), commits })
@@ -119,11 +125,21 @@ impl Drop for Writer {
 fn run(
     db: &Connection,
     signer: &OutcomeSigner,
-    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    (mut jobs, time): (mpsc::Receiver<Box<dyn Job>>, &tokio::runtime::Runtime),
+    mut others: Others,
     announcements: &Announcements,
     commits: &AtomicU64,
 ) {
-    while let Some(first) = jobs.blocking_recv() {
+    loop {
+        let first = time.block_on(async { tokio::time::timeout(LOOK_EVERY, jobs.recv()).await });
+        if others.committed(db) {
+            announcements.heard(Topic::Everything);
+        }
+        let first = match first {
+            Ok(Some(first)) => first,
+            Ok(None) => return,
+            Err(_) => continue,
+        };
         let mut batch = vec![first];
         let ran = match run_together(db, signer, &mut jobs, &mut batch) {
             Ok(None) => Ok(()),
@@ -144,6 +160,30 @@ fn run(
             job.answer(committed.clone());
         }
     }
+}
+
+/// What other connections write; in this process none does.
+struct Others {
+    version: i64,
+    looked: Instant,
+}
+
+impl Others {
+    /// Whether one did since the last look; not more often than each [`LOOK_EVERY`].
+    fn committed(&mut self, db: &Connection) -> bool {
+        if self.looked.elapsed() < LOOK_EVERY {
+            return false;
+        }
+        self.looked = Instant::now();
+        // A file that cannot be read says so to whoever writes next.
+        let version = data_version(db).unwrap_or(self.version);
+        std::mem::replace(&mut self.version, version) != version
+    }
+}
+
+/// Changes when another connection commits, and stays when this one does.
+fn data_version(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 /// Runs the batch and what is queued behind it in one transaction. Requests that fail do so before they write, as a rule; one

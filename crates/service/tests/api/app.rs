@@ -159,6 +159,12 @@ impl TestApp {
         (app, household)
     }
 
+    /// The database as another process opens it.
+    pub(crate) fn beside(&self) -> Store {
+        let address = Address::Sqlite(self.folder.path().join("nodpay.sqlite"));
+        Store::open(&address, self.app.keys().outcome_signer()).expect("the same file")
+    }
+
     /// Changes rows as no transaction of ours does.
     pub(crate) fn tamper(&self, sql: &str) {
         let db = rusqlite::Connection::open(self.folder.path().join("nodpay.sqlite")).expect("the file");

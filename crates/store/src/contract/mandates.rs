@@ -213,10 +213,10 @@ pub async fn rules_know_their_watch_time_and_money(store: &Store) {
     assert_eq!(outcome.reason, Some(nodpay_core::FailReason::InsufficientBalance));
     assert_eq!((family.wallet(store).await, spent(store, &family, watch, Every::Day).await), ((400, 0), 0));
     // Stopped by the operator: whatever the rule says.
-    store.set_frozen(family.household, true).await.expect("stopped");
+    store.set_frozen(family.household, true, START).await.expect("stopped");
     let row = order(store, &family, &shop, 100).await;
     assert_eq!((outcome_of(&row).mandate, outcome_of(&row).outcome), (None, OutcomeKind::Failed));
-    store.set_frozen(family.household, false).await.expect("goes on");
+    store.set_frozen(family.household, false, START).await.expect("goes on");
     // A rule that is paid late is not paid.
     let row = order(store, &family, &shop, 100).await;
     let late = row.state.deadline().expect("approved");
