@@ -59,7 +59,7 @@ const COMING_IN: Places = &[
 const DECIDING: Places = &[
     ("settings", "#settings"),
     ("settings, changed", "#settings"),
-    ("guardians, the house's rules", "#guardians"),
+    ("rules, the household's", "#rules"),
     ("guardians, away", "#guardians"),
     ("home with an order", "#home"),
     ("order of two", "#order"),
@@ -349,7 +349,7 @@ async fn everybody_decides_and_looks_back() {
     walk.judge(&ma, "settings, changed").await;
     ma.click("[data-testid=house-sign]").await;
     ma.text("[data-testid=house-rules]").await;
-    walk.judge(&ma, "guardians, the house's rules").await;
+    walk.judge(&ma, "rules, the household's").await;
     go(&ba, "#/guardians").await;
     ba.click("[data-testid=away-go]").await;
     ba.text("[data-testid=away-card]").await;
