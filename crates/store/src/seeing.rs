@@ -331,17 +331,14 @@ fn disputes(db: Db<'_>, household: HouseholdId, from: Timestamp, to: Timestamp) 
          WHERE d.household = ?1 AND t.at >= ?2 AND t.at < ?3 ORDER BY t.at DESC, t.transfer LIMIT ?4",
         params![household.as_bytes(), from.unix_ms(), to.unix_ms(), MAX_MOVES],
         |cells| {
-            let kind = match cells.account()? {
-                Account::TakenBack => BackKind::TakenBack,
-                Account::Merchant(_) => BackKind::GivenAgain,
-                other => return Err(cells.wrong(format!("a disputed payment goes to {other:?}"))),
-            };
+            let to_bank = cells.account()? == Account::TakenBack;
+            let kind = if to_bank { BackKind::TakenBack } else { BackKind::GivenAgain };
             let (transfer, at, amount) = (cells.id()?, cells.time()?, cells.amount()?);
             Ok(BackMove {
                 kind,
                 transfer,
                 at,
-                amount: if kind == BackKind::TakenBack { amount } else { less(cells, amount)? },
+                amount: if to_bank { amount } else { less(cells, amount)? },
                 reason: None,
                 order: cells.id()?,
                 wearer: cells.id()?,

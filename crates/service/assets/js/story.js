@@ -33,7 +33,7 @@ function steps(state, { order, view }) {
   const left = leftOut(order);
   const told = [
     { at: bill.issued, by: order.bill.scanned ? "watch" : "shop", text: t(order.bill.scanned ? "story.code" : "story.bill", { name, shop, total: whole }) },
-    ...before(state, order),
+    ...before(state, { order, view }),
     { at: said.wearer_check.at, by: "watch", text: t(`story.checked-${said.wearer_check.method}`, { name }) },
     { at: said.created, by: "watch", text: t("story.asked", { name, shop, total: asked }), more: [left && t("story.without", { names: left }), said.reason && `“${said.reason}”`] },
     ...ruled(state, { order, view }),
@@ -86,13 +86,13 @@ function suggested(state, order) {
 }
 
 /** Suggestions on earlier orders of the same bill, as far as this page has read them. */
-function before(state, { order }) {
-  const { bill, created, order: id } = order.payload;
-  const others = [...state.orders.values()].map((entry) => entry.order).filter((other) => other?.decision && other.order.payload.order !== id);
-  return others
-    .filter((other) => other.order.payload.bill === bill && other.decision.payload.at <= created)
-    .flatMap((other) => suggested(state, other))
-    .sort((one, other) => one.at - other.at);
+function before(state, { order, view }) {
+  const { bill } = order.order.payload;
+  const isBefore = (other) => other.order_id !== view.order_id && other.received <= view.received;
+  return [...state.orders.values()]
+    .filter((entry) => entry.order?.order.payload.bill === bill && isBefore(entry.view))
+    .sort((one, other) => one.view.received - other.view.received)
+    .flatMap((entry) => suggested(state, entry.order));
 }
 
 const whoIs = (state, guardian) => (guardian === state.home.guardian.guardian ? t("household.you") : guardianName(state.home, guardian));
