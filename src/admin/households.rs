@@ -82,11 +82,11 @@ pub(super) async fn household(store: &Store, out: Out, command: HouseholdCommand
             list.end();
         }
         HouseholdCommand::Freeze { household } => {
-            store.set_frozen(household, true).await?;
+            store.set_frozen(household, true, now()).await?;
             show(store, out, household).await?;
         }
         HouseholdCommand::Unfreeze { household } => {
-            store.set_frozen(household, false).await?;
+            store.set_frozen(household, false, now()).await?;
             show(store, out, household).await?;
         }
         HouseholdCommand::Rail { household, rail } => super::rail::rail(store, out, household, rail).await?,

@@ -130,6 +130,7 @@ async fn a_suggestion_reaches_the_watch_and_what_is_asked_again_is_paid() {
     window.picture("watch-suggestion").await;
     window.phone().await;
     window.says("suggested", "2 × 牛奶 Milk 250 ml").await;
+    window.says("step-suggestion", "suggested instead: Just 全麦面包 Wholemeal bread and 2 × 牛奶 Milk 250 ml").await;
     window.tap("Ask again").await;
     window.watch_says("17.50").await;
     window.tap("Confirm").await;
@@ -158,6 +159,9 @@ async fn a_suggestion_reaches_the_watch_and_what_is_asked_again_is_paid() {
     window.phone().await;
     window.text("[data-testid=result]").await;
     window.says("note", "Enjoy your meal").await;
+    // The story of the second order begins with what was suggested on the first.
+    window.says("step-suggestion", "2 × 牛奶 Milk 250 ml").await;
+    window.says("story", "Without 口香糖 Gum").await;
 
     // The evidence tells it, against keys that were exported from the phone.
     window.click("[data-testid=evidence]").await;

@@ -11,13 +11,13 @@ use crate::browser::Window;
 use crate::browser_guardians::{Stage, go, time_passes, type_into};
 
 impl Stage {
-    async fn row(&self, number: u8) -> OrderRow {
+    pub(crate) async fn row(&self, number: u8) -> OrderRow {
         let order = self.cast.order(&self.cast.bill(number), number).order;
         self.app.store().order(self.cast.household, order).await.unwrap().expect("it was placed")
     }
 
     /// The watch checks both nods against its log, and pays.
-    async fn pay(&mut self, number: u8) {
+    pub(crate) async fn pay(&mut self, number: u8) {
         let book = self.book().await;
         let bill = self.cast.bill(number);
         let row = self.row(number).await;

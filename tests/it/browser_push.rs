@@ -143,16 +143,16 @@ async fn a_phone_keeps_the_app_and_is_woken_by_it() {
     window.client.goto(&format!("{}/join#{invitation}", stage.address)).await.unwrap();
     type_into(&window, "guardian-name", "Ma").await;
     window.click("[data-testid=join]").await;
-    window.click("[data-testid=pair-first-watch]").await;
-    let picture = window.canvas("[data-testid=pairing-code] canvas").await;
-    let code = nodpay_protocol::PairingCode::parse(&read_code(&picture).expect("a code")).expect("a pairing code");
-    go(&window, "#/").await;
+    window.text("[data-testid=pair-first-watch]").await;
+    window.client.goto(&format!("{}/app", stage.address)).await.unwrap();
     window.until("the service worker", "navigator.serviceWorker.controller").await;
     assert_eq!(
         window.client.execute("return document.querySelector('[data-testid=push-prompt]')", vec![]).await.unwrap(),
         Value::Null
     );
     go(&window, "#/pair").await;
+    let picture = window.canvas("[data-testid=pairing-code] canvas").await;
+    let code = nodpay_protocol::PairingCode::parse(&read_code(&picture).expect("a code")).expect("a pairing code");
     stage.claim(&code).await;
     type_into(&window, "wearer-name", "Ming").await;
     window.click("[data-testid=pair-confirm]").await;

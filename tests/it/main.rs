@@ -7,6 +7,7 @@ mod bench;
 mod bindings;
 mod browser;
 mod browser_deciding;
+mod browser_everybody;
 mod browser_guardians;
 mod browser_nods;
 mod browser_push;

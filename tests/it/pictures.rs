@@ -67,7 +67,7 @@ async fn take(window: &Window, page: &str) {
     speak(window, "en").await;
 }
 
-async fn speak(window: &Window, language: &str) {
+pub(crate) async fn speak(window: &Window, language: &str) {
     let spoken = format!("document.documentElement.lang.startsWith('{language}')");
     if window.client.execute(&format!("return {spoken}"), vec![]).await.unwrap() != true {
         window.click("[data-testid=language]").await;

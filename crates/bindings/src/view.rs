@@ -68,6 +68,7 @@ pub enum Screen {
         total: Amount,
         left_ms: u64,
         unanswered: bool,
+        one_nod: bool,
     },
     Paying {
         shop: String,

@@ -183,6 +183,7 @@ pub struct Asked {
     pub printed: bool,
     /// Lines of the bill were left out: a rule approves whole bills.
     pub reduced: bool,
+    /// At most: of the lines that were not left out.
     pub total: Amount,
     /// When the watch made the order.
     pub at: Timestamp,
@@ -201,7 +202,7 @@ impl Asked {
             age: bill.lines.iter().filter_map(|line| line.min_age).max(),
             printed: bill.code.is_some(),
             reduced: !order.without.is_empty(),
-            total: bill.total(),
+            total: bill.asked_total(&order.without),
             at: order.created,
         }
     }

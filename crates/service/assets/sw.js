@@ -82,7 +82,7 @@ function show(note) {
     tag: note.tag ?? "nodpay",
     renotify: loud,
     silent: !loud,
-    requireInteraction: note.kind === "order",
+    requireInteraction: note.kind === "order" || note.kind === "nod",
     timestamp: note.at ?? Date.now(),
     icon: `${OFFLINE}/img/icon-192.png`,
     badge: `${OFFLINE}/img/badge-96.png`,
@@ -97,6 +97,11 @@ function said(note, t, lang) {
     case "order": return {
       title: name ? t("note.order-of", { name }) : t("note.order"),
       body: bought ? [bought, listed(note, t, lang)].filter(Boolean).join("\n") : t("note.order-more"),
+      loud: true,
+    };
+    case "nod": return {
+      title: name ? t("note.nod-of", { name }) : t("note.nod"),
+      body: bought || t("note.nod-more"),
       loud: true,
     };
     case "outcome": return {

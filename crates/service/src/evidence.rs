@@ -84,7 +84,10 @@ pub(crate) async fn anchor(
     household: HouseholdId,
 ) -> Result<Result<String, String>, StoreError> {
     let log = store.log(household, 0).await?;
-    let rules = store.mandate_entries(household).await?;
+    let rules = match store.mandates(household).await {
+        Err(StoreError::Incident { table, row, what }) => return Ok(Err(format!("{table} {row}: {what}"))),
+        rules => rules?,
+    };
     let house_rules = store.household(household).await?.map(|row| row.house_rules);
     let book = || {
         let (founding, rest) = log.split_first().ok_or("it is empty")?;
@@ -93,7 +96,7 @@ pub(crate) async fn anchor(
         for entry in rest {
             book.append(&entry.wire).map_err(|error| error.to_string())?;
         }
-        if rules != book.mandates().map(|standing| standing.entry).collect::<Vec<_>>() {
+        if !rules.iter().map(|(entry, rule)| (entry, rule)).eq(book.mandates().map(|one| (&one.entry, &one.mandate))) {
             return Err("the rules that payments are judged by are not those of the log".to_owned());
         }
         if house_rules != Some(book.house_rules(u64::MAX)) {

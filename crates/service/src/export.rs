@@ -8,41 +8,48 @@ use std::collections::BTreeMap;
 
 use nodpay_core::{Amount, Category, Currency, HouseholdId, Timestamp, WearerId};
 
+use nodpay_store::BackKind;
+
 use crate::problem::ApiError;
 use crate::seeing::{Move, MoveKind, Span};
 use crate::statement::quoted;
 
 /// U+FEFF.
 const BYTE_ORDER_MARK: char = '\u{feff}';
-/// OFX 2.2 section 11.4.3, `NAME` (A-32) and `MEMO` (A-255).
+/// OFX 2.2 section 11.4.3, `NAME` (A-32), `REFNUM` (A-32) and `MEMO` (A-255).
 const OFX_NAME_CHARS: usize = 32;
+const OFX_REFERENCE_CHARS: usize = 32;
 const OFX_MEMO_CHARS: usize = 255;
 
 /// Names of wearers; one who is not in it was erased.
 pub(crate) type Names = BTreeMap<WearerId, String>;
 
 pub(crate) fn csv_head() -> String {
-    format!("{BYTE_ORDER_MARK}date,time,kind,wearer,shop,category,items,amount,currency,reason,order,transfer\r\n")
+    format!(
+        "{BYTE_ORDER_MARK}date,time,kind,wearer,shop,category,items,amount,currency,reason,order,transfer,reference\r\n"
+    )
 }
 
 pub(crate) fn csv_line(moved: &Move, span: &Span, names: &Names) -> Result<String, ApiError> {
     let at = span.zoned(moved.at);
     let said = Said::of(moved, names)?;
     let order = said.order;
-    let [wearer, shop, items, reason] = [said.wearer, said.shop, &said.items, said.reason]
+    let [wearer, shop, items, reason, reference] = [said.wearer, said.shop, &said.items, said.reason, said.reference]
         .map(|text| if text.is_empty() { String::new() } else { quoted(text) });
     let category = said.category.map_or("", Category::as_str);
     let (kind, amount, currency) = (kind_name(&moved.kind), moved.amount.decimal(), moved.amount.currency());
     let (date, time, transfer) = (at.date(), at.strftime("%H:%M:%S"), moved.transfer);
     Ok(format!(
-        "{date},{time},{kind},{wearer},{shop},{category},{items},{amount},{currency},{reason},{order},{transfer}\r\n"
+        "{date},{time},{kind},{wearer},{shop},{category},{items},{amount},{currency},{reason},{order},{transfer},{reference}\r\n"
     ))
 }
 
 const fn kind_name(kind: &MoveKind) -> &'static str {
     match kind {
         MoveKind::Purchase(_) => "purchase",
-        MoveKind::Refund { .. } => "refund",
+        MoveKind::Back { kind: BackKind::Refund, .. } => "refund",
+        MoveKind::Back { kind: BackKind::TakenBack, .. } => "taken-back",
+        MoveKind::Back { kind: BackKind::GivenAgain, .. } => "given-again",
         MoveKind::PaidIn => "paid-in",
         MoveKind::PaidOut => "paid-out",
     }
@@ -56,6 +63,8 @@ struct Said<'a> {
     items: String,
     reason: &'a str,
     order: String,
+    /// What a rail calls it.
+    reference: &'a str,
 }
 
 impl<'a> Said<'a> {
@@ -69,18 +78,26 @@ impl<'a> Said<'a> {
                 items: purchase.items()?.join("; "),
                 reason: "",
                 order: purchase.row.order.to_string(),
+                reference: "",
             },
-            MoveKind::Refund { shop, wearer, order, reason } => Self {
+            MoveKind::Back { kind: _, shop, wearer, order, reason, reference } => Self {
                 wearer: name(wearer),
                 shop: shop.name.as_str(),
                 category: Some(Category::of(shop.mcc)),
                 items: String::new(),
                 reason,
                 order: order.to_string(),
+                reference,
             },
-            MoveKind::PaidIn | MoveKind::PaidOut => {
-                Self { wearer: "", shop: "", category: None, items: String::new(), reason: "", order: String::new() }
-            }
+            MoveKind::PaidIn | MoveKind::PaidOut => Self {
+                wearer: "",
+                shop: "",
+                category: None,
+                items: String::new(),
+                reason: "",
+                order: String::new(),
+                reference: "",
+            },
         })
     }
 }
@@ -111,18 +128,22 @@ pub(crate) fn ofx_line(moved: &Move, names: &Names) -> Result<String, ApiError> 
     let said = Said::of(moved, names)?;
     let kind = match &moved.kind {
         MoveKind::Purchase(_) => "POS",
-        MoveKind::Refund { .. } => "CREDIT",
+        MoveKind::Back { kind: BackKind::Refund | BackKind::TakenBack, .. } => "CREDIT",
         MoveKind::PaidIn => "DEP",
-        MoveKind::PaidOut => "DEBIT",
+        MoveKind::Back { kind: BackKind::GivenAgain, .. } | MoveKind::PaidOut => "DEBIT",
     };
     let name = if said.shop.is_empty() { kind_name(&moved.kind) } else { said.shop };
     let words = [said.wearer, said.items.as_str(), said.reason];
     let memo = words.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ");
     let memo = escaped(&memo, OFX_MEMO_CHARS);
     let memo = if memo.is_empty() { memo } else { format!("<MEMO>{memo}</MEMO>") };
+    let reference = match escaped(said.reference, OFX_REFERENCE_CHARS) {
+        none if none.is_empty() => none,
+        reference => format!("<REFNUM>{reference}</REFNUM>"),
+    };
     Ok(format!(
         "<STMTTRN><TRNTYPE>{kind}</TRNTYPE><DTPOSTED>{}</DTPOSTED><DTUSER>{}</DTUSER><TRNAMT>{}</TRNAMT>\
-         <FITID>{}</FITID><NAME>{}</NAME>{memo}</STMTTRN>\r\n",
+         <FITID>{}</FITID>{reference}<NAME>{}</NAME>{memo}</STMTTRN>\r\n",
         ofx_time(moved.posted),
         ofx_time(moved.at),
         moved.amount.decimal(),

@@ -12,7 +12,9 @@ use nodpay_core::{
     WearerId,
 };
 use nodpay_protocol::{Verified, bill_said};
-use nodpay_store::{Ending, HistoryAsked, HistoryRow, MAX_HISTORY_PAGE, MAX_LOOKED_AT, MAX_MOVES, Moves};
+use nodpay_store::{
+    BackKind, BackMove, Ending, HistoryAsked, HistoryRow, MAX_HISTORY_PAGE, MAX_LOOKED_AT, MAX_MOVES, Moves,
+};
 
 use crate::App;
 use crate::problem::ApiError;
@@ -181,11 +183,15 @@ pub(crate) struct Move {
 #[derive(Clone, Debug)]
 pub(crate) enum MoveKind {
     Purchase(Box<Purchase>),
-    Refund {
+    /// From the shop or, where a payment was disputed, from the card's bank; or to the shop again.
+    Back {
+        kind: BackKind,
         shop: Arc<Verified<MerchantCertificate>>,
         wearer: WearerId,
         order: OrderId,
         reason: String,
+        /// What a rail calls it.
+        reference: String,
     },
     /// Into the wallet.
     PaidIn,
@@ -229,17 +235,20 @@ impl Walk {
         span: &Span,
         wearer: Option<WearerId>,
     ) -> Result<Self, ApiError> {
-        let Moves { refunds, wallet } = app.store().moves(household, span.from, span.to).await?;
+        let Moves { refunds, disputes, wallet } = app.store().moves(household, span.from, span.to).await?;
         let most = usize::try_from(MAX_MOVES).unwrap_or(usize::MAX);
-        if refunds.len() == most || wallet.len() == most {
+        if [refunds.len(), disputes.len(), wallet.len()].contains(&most) {
             return Err(ApiError::Form("too much happened in this time: ask for less of it".to_owned()));
         }
         let mut others = Vec::new();
-        for back in refunds.into_iter().filter(|back| wearer.is_none_or(|wearer| wearer == back.wearer)) {
+        let backs = refunds.into_iter().chain(disputes);
+        for back in backs.filter(|back| wearer.is_none_or(|wearer| wearer == back.wearer)) {
             let shop = verified::certificate(app, &back.certificate)?;
-            let reason = back.reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default();
-            let kind = MoveKind::Refund { shop, wearer: back.wearer, order: back.order, reason };
-            others.push(Move { at: back.at, posted: back.at, transfer: back.refund, amount: back.amount, kind });
+            let BackMove { kind, transfer, at, amount, reason, order, wearer, certificate: _, reference } = back;
+            let reason = reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default();
+            let reference = reference.unwrap_or_default();
+            let kind = MoveKind::Back { kind, shop, wearer, order, reason, reference };
+            others.push(Move { at, posted: at, transfer, amount, kind });
         }
         // What is in the wallet is everybody's.
         for moved in wallet.into_iter().filter(|_| wearer.is_none()) {

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use nodpay_core::{
-    Amount, Day, HouseholdId, LedgerError, MerchantId, Minor, OrderId, OrderState, OutcomeKind, Period, RailKind,
-    TransferId, Wallet, WatchId, fee_left,
+    Amount, Day, HouseholdId, LedgerError, MandateId, MerchantId, Minor, OrderId, OrderState, OutcomeKind, Period,
+    RailKind, TransferId, Wallet, WatchId, fee_left,
 };
 
 use crate::check_rails::{Steps, check_disputes};
@@ -174,6 +174,7 @@ fn check_household(db: Db<'_>, household: HouseholdId, sums: &mut Sums, report: 
     check_wallet(&books, &transfers, report);
     let backs = check_refunds(db, household, &transfers, report)?;
     check_log(db, household, report)?;
+    check_mandates(db, household, report)?;
     check_disputes(db, household, &transfers, report)?;
     check_orders(db, household, (&transfers, &backs), report)
 }
@@ -371,6 +372,24 @@ fn check_log(db: Db<'_>, household: HouseholdId, report: &mut Report) -> Result<
     )?;
     if wrong.is_some() {
         report.add("households", household, "head and number of entries are not those of its log");
+    }
+    Ok(())
+}
+
+/// Each is what an entry of the log made. Whether the entry says the same is for whoever can read it.
+fn check_mandates(db: Db<'_>, household: HouseholdId, report: &mut Report) -> Result<(), StoreError> {
+    report.sort(mandates::of_household(db, household))?;
+    let strange = many(
+        db,
+        "mandates",
+        household,
+        "SELECT r.mandate FROM mandates r WHERE r.household = ?1 AND NOT EXISTS
+             (SELECT 1 FROM log_entries e WHERE e.household = r.household AND e.seq = r.seq AND e.message = r.entry)",
+        params![household.as_bytes()],
+        |cells| cells.id::<MandateId>(),
+    )?;
+    for mandate in strange {
+        report.add("mandates", mandate, "the entry that it names is not that of its number in the log");
     }
     Ok(())
 }

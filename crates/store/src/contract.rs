@@ -66,6 +66,7 @@ macro_rules! store_contract {
             pages_of_events_say_what_the_database_says
             topping_up
             not_enough_money
+            a_part_of_a_bill_costs_that_part
             merchants_have_balances
             refunding
             refunds_at_once

@@ -352,9 +352,7 @@ pub(crate) fn freeze(
         return Ok(before);
     }
     set_freeze(tx.db, household, Some(Freeze { by: guardian, at: now }))?;
-    let newest = HouseholdEvent::Log(books.next_seq - 1);
-    tell(tx, &mut books, To::Guardians, newest, now)?;
-    tell(tx, &mut books, To::AllWatches, newest, now)?;
+    tell_freeze(tx, &mut books, now)?;
     books.save(tx)?;
     Ok(Freeze { by: guardian, at: now })
 }
@@ -562,10 +560,21 @@ pub(crate) fn between(db: Db<'_>, from: HouseholdId, to: HouseholdId) -> Result<
     Ok(found.first().copied().filter(|_| found.len() == 1))
 }
 
-pub(crate) fn set_frozen(tx: &mut Tx<'_>, household: HouseholdId, frozen: bool) -> Result<(), Fault> {
-    let sql = "UPDATE households SET frozen = ?2 WHERE household = ?1";
-    let changed = run(tx.db, sql, params![household.as_bytes(), i64::from(frozen)])?;
-    if changed == 1 { Ok(()) } else { Err(StoreError::HouseholdUnknown.into()) }
+pub(crate) fn set_frozen(tx: &mut Tx<'_>, household: HouseholdId, frozen: bool, now: Timestamp) -> Result<(), Fault> {
+    let mut books = Books::load(tx.db, household)?;
+    let sql = "UPDATE households SET frozen = ?2 WHERE household = ?1 AND frozen <> ?2";
+    if run(tx.db, sql, params![household.as_bytes(), i64::from(frozen)])? == 1 {
+        tell_freeze(tx, &mut books, now)?;
+        books.save(tx)?;
+    }
+    Ok(())
+}
+
+/// That payments are stopped, or go on, is told with the newest entry.
+fn tell_freeze(tx: &mut Tx<'_>, books: &mut Books, now: Timestamp) -> Result<(), StoreError> {
+    let newest = HouseholdEvent::Log(books.next_seq - 1);
+    tell(tx, books, To::Guardians, newest, now)?;
+    tell(tx, books, To::AllWatches, newest, now)
 }
 
 pub(crate) fn wearer(db: Db<'_>, household: HouseholdId, wearer: WearerId) -> Result<Option<PersonName>, StoreError> {

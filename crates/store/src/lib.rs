@@ -92,8 +92,8 @@ pub use push::{
 };
 pub use rails::LEASE_MS as RAIL_LEASE_MS;
 pub use seeing::{
-    Ending, HistoryAsked, HistoryPage, HistoryRow, MAX_HISTORY_PAGE, MAX_LOOKED_AT, MAX_MOVES, Moves, RefundMove,
-    WalletMove,
+    BackKind, BackMove, Ending, HistoryAsked, HistoryPage, HistoryRow, MAX_HISTORY_PAGE, MAX_LOOKED_AT, MAX_MOVES,
+    Moves, WalletMove,
 };
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
@@ -305,9 +305,9 @@ impl Store {
         self.read(move |db| households::log(db, household, from_seq)).await
     }
 
-    /// The log entries of the rules that orders are judged by, in their order.
-    pub async fn mandate_entries(&self, household: HouseholdId) -> Result<Vec<Digest>, StoreError> {
-        self.read(move |db| mandates::entries(db, household)).await
+    /// The rules that orders are judged by with their log entries, in their order.
+    pub async fn mandates(&self, household: HouseholdId) -> Result<Vec<(Digest, nodpay_core::Mandate)>, StoreError> {
+        self.read(move |db| mandates::of_household(db, household)).await
     }
 
     /// What the watches of a household have spent in each period that their rules know, and (`None`) all together.
@@ -435,11 +435,11 @@ impl Store {
     }
 
     /// Stops a household's payments, or lets them go on: while it is frozen its orders end `failed`, `household-frozen`, at
-    /// their arrival, their decision or their payment.
+    /// their arrival, their decision or their payment. Everybody hears of it with the newest log entry.
     ///
     /// Errors: `HouseholdUnknown`.
-    pub async fn set_frozen(&self, household: HouseholdId, frozen: bool) -> Result<(), StoreError> {
-        self.write(move |tx| households::set_frozen(tx, household, frozen)).await
+    pub async fn set_frozen(&self, household: HouseholdId, frozen: bool, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tx| households::set_frozen(tx, household, frozen, now)).await
     }
 
     /// Ends a household: pays out what is left (the answer), ends its pocket money, and closes it for good. Event: `balance`
@@ -1015,7 +1015,7 @@ impl Store {
 
     // Push messages
 
-    /// Orders, endings, log entries and PIN reports that this process commits from now on. Who lags is told how many were missed.
+    /// Orders, decisions, endings, log entries and PIN reports that this process commits from now on. Who lags is told how many were missed.
     #[must_use]
     pub fn alerts(&self) -> broadcast::Receiver<Alert> {
         self.announcements().alerts()

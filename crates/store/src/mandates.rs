@@ -11,7 +11,7 @@ use nodpay_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::db::{Db, many, params, run, run_one, sql_int};
+use crate::db::{Cells, Db, many, params, run, run_one, sql_int};
 use crate::households::Books;
 use crate::tx::Tx;
 use crate::{Judged, Message, OrderRow, StoreError};
@@ -64,26 +64,33 @@ pub(crate) fn of_watch(db: Db<'_>, household: HouseholdId, watch: WatchId) -> Re
         db,
         "mandates",
         watch,
-        "SELECT r.entry, m.wire, m.digest, r.rule FROM mandates r JOIN messages m ON m.id = r.entry
+        "SELECT r.entry, m.wire, m.digest, r.rule, r.watch, r.mandate FROM mandates r JOIN messages m ON m.id = r.entry
          WHERE r.household = ?1 AND r.watch = ?2 ORDER BY r.seq",
         params![household.as_bytes(), watch.as_bytes()],
-        |cells| {
-            let (key, message) = (cells.int()?, cells.message()?);
-            Ok(Rule { key, message, mandate: cells.json()? })
-        },
+        rule,
     )
 }
 
-/// The entries of all rules of a household's, in their order.
-pub(crate) fn entries(db: Db<'_>, household: HouseholdId) -> Result<Vec<Digest>, StoreError> {
-    many(
+/// All rules of a household's with their log entries, in their order.
+pub(crate) fn of_household(db: Db<'_>, household: HouseholdId) -> Result<Vec<(Digest, Mandate)>, StoreError> {
+    let rules = many(
         db,
         "mandates",
         household,
-        "SELECT m.digest FROM mandates r JOIN messages m ON m.id = r.entry WHERE r.household = ?1 ORDER BY r.seq",
+        "SELECT r.entry, m.wire, m.digest, r.rule, r.watch, r.mandate FROM mandates r JOIN messages m ON m.id = r.entry
+         WHERE r.household = ?1 ORDER BY r.seq",
         params![household.as_bytes()],
-        |cells| cells.id(),
-    )
+        rule,
+    )?;
+    Ok(rules.into_iter().map(|rule| (rule.message.digest, rule.mandate)).collect())
+}
+
+fn rule(cells: &Cells<'_>) -> Result<Rule, StoreError> {
+    let (key, message, mandate): (i64, Message, Mandate) = (cells.int()?, cells.message()?, cells.json()?);
+    if (mandate.watch, mandate.mandate) != (cells.id()?, cells.id()?) {
+        return Err(cells.wrong("it is filed under another watch or mandate than it says"));
+    }
+    Ok(Rule { key, message, mandate })
 }
 
 // Orders

@@ -104,7 +104,11 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
     if bill.total.currency() != books.currency {
         return Err(StoreError::CurrencyNotSupported.into());
     }
-    if watch.enrolled.is_over_cap(bill.total, now) {
+    let asked = Asked { watch: order.watch, merchant: bill.merchant, ..place.asked.clone() };
+    if asked.total.units() <= Minor::ZERO || asked.total.exceeds(bill.total) != Ok(false) {
+        return Err(StoreError::WrongTotal.into());
+    }
+    if watch.enrolled.is_over_cap(asked.total, now) {
         return Err(StoreError::OverNewWatchCap.into());
     }
     if let Some(mut open) = load_open(tx.db, order.watch)? {
@@ -113,7 +117,6 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         }
         expire(tx, &mut books, &mut open, now)?;
     }
-    let asked = Asked { watch: order.watch, merchant: bill.merchant, total: bill.total, ..place.asked.clone() };
     let (judged, rule) = mandates::judge_order(tx, &books, &asked, now)?;
     let mut live = insert(tx, place, bill, bill_no, judged, now)?;
     let rail = live.row.rail;
@@ -123,7 +126,7 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         fail(tx, &mut books, &mut live, FailReason::PaymentDeclined, now)?;
     } else if let Some(rule) = rule.filter(|_| !live.is_asked()) {
         ruled(tx, &mut books, &mut live, &rule, now)?;
-    } else if rail != RailKind::Wallet || ledger::can_hold(books.wallet, live.row.total.units()) {
+    } else if rail != RailKind::Wallet || ledger::can_hold(books.wallet, asked.total.units()) {
         tell(tx, &mut books, To::Guardians, HouseholdEvent::Order(order.order), now)?;
         tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?;
     } else {
@@ -189,6 +192,7 @@ pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result
             None => {
                 live.take_first(tx, decision, &decide.message)?;
                 tell(tx, &mut books, To::Guardians, HouseholdEvent::Decision(decide.order), now)?;
+                tell(tx, &mut books, To::Watch(decision.watch), HouseholdEvent::Order(decide.order), now)?;
             }
         }
         books.save(tx)?;

@@ -128,10 +128,13 @@ pub struct PushWork {
 /// Which events may wake somebody.
 pub(crate) const fn may_wake(event: HouseholdEvent) -> bool {
     match event {
-        HouseholdEvent::Order(_) | HouseholdEvent::Outcome(_) | HouseholdEvent::Log(_) | HouseholdEvent::Pin(_) => true,
+        HouseholdEvent::Order(_)
+        | HouseholdEvent::Decision(_)
+        | HouseholdEvent::Outcome(_)
+        | HouseholdEvent::Log(_)
+        | HouseholdEvent::Pin(_) => true,
         HouseholdEvent::Pairing(_)
         | HouseholdEvent::Requote(_)
-        | HouseholdEvent::Decision(_)
         | HouseholdEvent::Result(_)
         | HouseholdEvent::Refund(_)
         | HouseholdEvent::Balance => false,

@@ -81,6 +81,7 @@ pub(crate) fn answer(tx: &mut Tx<'_>, answer: &AnswerRequote, now: Timestamp) ->
         struck: asked.struck.clone(),
         message: answer.message.clone(),
     };
+    let nodded = live.row.first.is_some();
     let message = live.take_requote(tx, requote)?;
     run_one(
         tx.db,
@@ -89,6 +90,10 @@ pub(crate) fn answer(tx: &mut Tx<'_>, answer: &AnswerRequote, now: Timestamp) ->
         "UPDATE requote_asks SET state = 'answered', answer = ?2 WHERE ask = ?1 AND state = 'asked'",
         params![answer.ask.as_bytes(), message],
     )?;
+    if nodded {
+        // It is over the whole bill: it does not count any more.
+        tell(tx, &mut books, To::Watch(live.row.watch), HouseholdEvent::Order(live.row.order), now)?;
+    }
     tell_guardians(tx, &mut books, &live, now)?;
     tell_merchant(tx, live.row.merchant, MerchantEvent::Bill(live.row.bill), now)?;
     Ok(AskRow { state: AskState::Answered(answer.message.digest), ..asked })

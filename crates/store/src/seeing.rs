@@ -20,7 +20,7 @@ use crate::{Message, Store, StoreError, orders};
 pub const MAX_HISTORY_PAGE: u32 = 500;
 /// Orders that one call looks at.
 pub const MAX_LOOKED_AT: u32 = 5_000;
-/// Refunds, and movements of the wallet, that one call gives.
+/// Refunds, disputes, and movements of the wallet, that one call gives of each.
 pub const MAX_MOVES: u32 = 10_000;
 /// The newest orders whose shops a household is offered to filter by.
 const SHOPS_OF_ORDERS: u32 = 1_000;
@@ -77,16 +77,30 @@ pub struct HistoryPage {
     pub next: Option<(OrderId, Timestamp)>,
 }
 
-/// Money that came back from a shop.
+/// Money of a payment that came back, or went to the shop again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefundMove {
-    pub refund: TransferId,
+pub struct BackMove {
+    pub kind: BackKind,
+    pub transfer: TransferId,
     pub at: Timestamp,
+    /// Below zero where the household pays.
     pub amount: Amount,
     pub reason: Option<Text<60>>,
     pub order: OrderId,
     pub wearer: WearerId,
     pub certificate: Message,
+    /// What a rail calls it: a dispute's own name, or of a refund the payment's. The wallet has no such names.
+    pub reference: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackKind {
+    /// By the shop.
+    Refund,
+    /// By the card's bank, of a payment that was disputed.
+    TakenBack,
+    /// To the shop, whose payment it was after all.
+    GivenAgain,
 }
 
 /// Money that came into the wallet or left it, but for orders.
@@ -98,10 +112,11 @@ pub struct WalletMove {
     pub amount: Amount,
 }
 
-/// Both newest first.
+/// Each newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Moves {
-    pub refunds: Vec<RefundMove>,
+    pub refunds: Vec<BackMove>,
+    pub disputes: Vec<BackMove>,
     pub wallet: Vec<WalletMove>,
 }
 
@@ -120,11 +135,11 @@ impl Store {
         self.view(move |db| history(db, household, &asked, before, limit)).await
     }
 
-    /// What came back from shops and what came into the wallet or left it in a time; of each at most [`MAX_MOVES`], the newest.
+    /// What came back from shops, what banks took back or gave again, and what came into the wallet or left it in a time; of each at most [`MAX_MOVES`], the newest.
     pub async fn moves(&self, household: HouseholdId, from: Timestamp, to: Timestamp) -> Result<Moves, StoreError> {
         self.view(move |db| {
-            let refunds = refunds(db, household, from, to)?;
-            Ok(Moves { refunds, wallet: wallet(db, household, from, to)? })
+            let (refunds, disputes) = (refunds(db, household, from, to)?, disputes(db, household, from, to)?);
+            Ok(Moves { refunds, disputes, wallet: wallet(db, household, from, to)? })
         })
         .await
     }
@@ -269,32 +284,75 @@ fn first_since(db: Db<'_>, household: HouseholdId, at: Timestamp) -> Result<i64,
     Ok(low)
 }
 
-fn refunds(db: Db<'_>, household: HouseholdId, from: Timestamp, to: Timestamp) -> Result<Vec<RefundMove>, StoreError> {
+fn refunds(db: Db<'_>, household: HouseholdId, from: Timestamp, to: Timestamp) -> Result<Vec<BackMove>, StoreError> {
     many(
         db,
         "refunds",
         household,
-        "SELECT r.refund, t.at, t.amount, t.currency, r.reason, r.order_id, o.wearer, cm.wire, cm.digest
+        "SELECT r.refund, t.at, t.amount, t.currency, r.reason, r.order_id, o.wearer, cm.wire, cm.digest, p.known_as
          FROM refunds r
          JOIN transfers t ON t.household = r.household AND t.transfer = r.refund
          JOIN orders o ON o.household = r.household AND o.order_id = r.order_id
          JOIN bills b ON b.no = o.bill_no
          JOIN certificates c ON c.digest = b.certificate
          JOIN messages cm ON cm.id = c.message
+         LEFT JOIN rail_payments p ON p.household = r.household AND p.order_id = r.order_id
          WHERE r.household = ?1 AND t.at >= ?2 AND t.at < ?3 ORDER BY t.at DESC, r.refund LIMIT ?4",
         params![household.as_bytes(), from.unix_ms(), to.unix_ms(), MAX_MOVES],
         |cells| {
-            Ok(RefundMove {
-                refund: cells.id()?,
+            Ok(BackMove {
+                kind: BackKind::Refund,
+                transfer: cells.id()?,
                 at: cells.time()?,
                 amount: cells.amount()?,
                 reason: cells.opt_text()?,
                 order: cells.id()?,
                 wearer: cells.id()?,
                 certificate: cells.message()?,
+                reference: cells.opt_string()?,
             })
         },
     )
+}
+
+/// What was taken back has the dispute's transfer, what was given again is a transfer of that one.
+fn disputes(db: Db<'_>, household: HouseholdId, from: Timestamp, to: Timestamp) -> Result<Vec<BackMove>, StoreError> {
+    many(
+        db,
+        "disputes",
+        household,
+        "SELECT t.credit, t.transfer, t.at, t.amount, t.currency, d.order_id, o.wearer, cm.wire, cm.digest, d.known_as
+         FROM disputes d
+         JOIN transfers t ON t.household = d.household AND (t.transfer = d.transfer OR t.of_transfer = d.transfer)
+         JOIN orders o ON o.household = d.household AND o.order_id = d.order_id
+         JOIN bills b ON b.no = o.bill_no
+         JOIN certificates c ON c.digest = b.certificate
+         JOIN messages cm ON cm.id = c.message
+         WHERE d.household = ?1 AND t.at >= ?2 AND t.at < ?3 ORDER BY t.at DESC, t.transfer LIMIT ?4",
+        params![household.as_bytes(), from.unix_ms(), to.unix_ms(), MAX_MOVES],
+        |cells| {
+            let to_bank = cells.account()? == Account::TakenBack;
+            let kind = if to_bank { BackKind::TakenBack } else { BackKind::GivenAgain };
+            let (transfer, at, amount) = (cells.id()?, cells.time()?, cells.amount()?);
+            Ok(BackMove {
+                kind,
+                transfer,
+                at,
+                amount: if to_bank { amount } else { less(cells, amount)? },
+                reason: None,
+                order: cells.id()?,
+                wearer: cells.id()?,
+                certificate: cells.message()?,
+                reference: cells.opt_string()?,
+            })
+        },
+    )
+}
+
+/// The same, below zero.
+fn less(cells: &Cells<'_>, amount: Amount) -> Result<Amount, StoreError> {
+    let zero = Amount::new(nodpay_core::Minor::ZERO, amount.currency());
+    zero.minus(amount).map_err(|error| cells.wrong(error.to_string()))
 }
 
 fn wallet(db: Db<'_>, household: HouseholdId, from: Timestamp, to: Timestamp) -> Result<Vec<WalletMove>, StoreError> {
@@ -309,9 +367,7 @@ fn wallet(db: Db<'_>, household: HouseholdId, from: Timestamp, to: Timestamp) ->
         |cells| {
             let (transfer, at, amount) = (cells.id()?, cells.time()?, cells.amount()?);
             let came_in = cells.account()? == Account::Wallet(household);
-            let zero = Amount::new(nodpay_core::Minor::ZERO, amount.currency());
-            let amount = if came_in { Ok(amount) } else { zero.minus(amount) };
-            Ok(WalletMove { transfer, at, amount: amount.map_err(|error| cells.wrong(error.to_string()))? })
+            Ok(WalletMove { transfer, at, amount: if came_in { amount } else { less(cells, amount)? } })
         },
     )
 }

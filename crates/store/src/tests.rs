@@ -17,7 +17,7 @@ use rusqlite::Connection;
 
 use crate::contract::{Family, Shop, a_family_with_orders_at_its_rail, outcome_of, outcome_signer};
 use crate::db::{params, run};
-use crate::{Address, Audience, HouseholdEvent, Migrated, OutcomeSigner, Refund, Store, StoreError};
+use crate::{Address, Audience, HouseholdEvent, Migrated, OutcomeSigner, Refund, Store, StoreError, Topic};
 
 fn open() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -328,6 +328,28 @@ async fn a_failure_in_a_batch_is_its_own_unless_the_batch_is_lost() {
     }
 }
 
+/// What `nodpay admin` does beside a service is heard by it, and what it does itself is not taken for another's.
+#[tokio::test]
+async fn another_process_is_heard() {
+    let (store, folder) = open();
+    let family = Family::settle(&store, 1_000).await;
+    let mut topics = store.subscribe();
+    store.set_frozen(family.household, true, NOW).await.expect("frozen");
+    let seen = store.household(family.household).await.expect("a read").expect("it is there").last_event;
+    let other = open_in(&folder);
+    other.set_frozen(family.household, false, NOW).await.expect("let go");
+    let mut told = Vec::new();
+    while told.last() != Some(&Topic::Everything) {
+        let topic = tokio::time::timeout(10 * crate::writer::LOOK_EVERY, topics.recv()).await;
+        told.push(topic.expect("heard").expect("told"));
+    }
+    assert_eq!(told, [Topic::Household(family.household), Topic::Everything]);
+    let events = store.events_page(family.household, Audience::Guardian, seen, 10).await.expect("a page");
+    assert_eq!(events.events.len(), 1, "what the other wrote");
+    let quiet = tokio::time::timeout(3 * crate::writer::LOOK_EVERY, topics.recv()).await;
+    assert!(quiet.is_err(), "nothing more happened: {quiet:?}");
+}
+
 fn tamper(folder: &tempfile::TempDir, sql: &str, key: &[u8]) {
     let db = Connection::open(file(folder)).expect("the file");
     db.pragma_update(None, "ignore_check_constraints", true).expect("a pragma");
@@ -566,8 +588,14 @@ async fn a_check_compares_rails_with_orders() {
 }
 
 #[tokio::test]
-async fn a_check_finds_sums_that_are_not_those_of_payments() {
+async fn a_check_finds_rules_and_sums_that_are_not_those_of_log_and_payments() {
     for (table, sql) in [
+        ("mandates", "UPDATE mandates SET rule = '{}' WHERE household = ?1"),
+        ("mandates", "UPDATE mandates SET mandate = randomblob(16) WHERE household = ?1"),
+        ("mandates", "UPDATE mandates SET watch = randomblob(16) WHERE household = ?1"),
+        ("mandates", "UPDATE mandates SET seq = seq - 1 WHERE household = ?1"),
+        ("mandates", "UPDATE mandates SET entry = entry - 1 WHERE household = ?1"),
+        ("households", "UPDATE households SET house_rules = '{' WHERE household = ?1"),
         ("mandate_sums", "UPDATE mandate_sums SET spent = spent + 1 WHERE household = ?1"),
         ("mandate_sums", "DELETE FROM mandate_sums WHERE period = 'week' AND household = ?1"),
         ("mandate_sums", "UPDATE orders SET judged = NULL, decision = NULL, hold = NULL WHERE household = ?1"),

@@ -7,14 +7,17 @@
 //! changes). When the commit fails, all of the batch fail. When the disk fails, nobody knows what it holds: the batch fail, and no
 //! further request is taken.
 //!
-//! So a reader may see a commit some milliseconds before it is on the disk; [`Writer::settled`] waits that long.
+//! So a reader may see a commit some milliseconds before it is on the disk; [`Writer::settled`] waits that long. What another
+//! process commits (`nodpay admin`) is looked for each [`LOOK_EVERY`].
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,12 +25,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::announce::{Announcements, Told};
 use crate::db::Db;
 use crate::tx::{Fault, Tx};
-use crate::{OutcomeSigner, StoreError};
+use crate::{OutcomeSigner, StoreError, Topic};
 
 /// Requests one commit carries at most.
 const MAX_BATCH: usize = 256;
 /// Requests that may wait; further callers wait for room.
 const MAX_QUEUE: usize = 1_024;
+/// How often the file is asked whether another process wrote to it.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A request that waits for its turn or, once it ran, for the commit.
 trait Job: Send {
@@ -72,7 +77,7 @@ where
 /// What the writer waits for.
 enum Wake {
     Job(Box<dyn Job>),
-    /// The disk is free again, or has failed.
+    /// The disk is free again, or has failed; or it is time to look for what other processes write.
     Disk,
 }
 
@@ -126,14 +131,15 @@ impl Writer {
         let (hand_over, handed_over) = std::sync::mpsc::channel();
         let (settle, ended) = watch::channel(0);
         let commits = Arc::new(AtomicU64::new(0));
+        let others = Others { version: data_version(&db)?, looked: Instant::now() };
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let disk = thread("store-disk").spawn({
-            let writer = queue.downgrade();
+            let (writer, announcements) = (queue.downgrade(), Arc::clone(&announcements));
             move || bring_to_disk(&handed_over, sync, settle, &writer, &announcements)
         });
         let writer = thread("store-writer").spawn({
             let pace = Pace { commits: Arc::clone(&commits), ended: ended.clone() };
-            move || run(&db, &signer, jobs, &pace, &hand_over)
+            move || run(&db, &signer, jobs, &pace, (others, &announcements), &hand_over)
         });
         let started = |thread: io::Result<_>| thread.map(Some).map_err(|error| StoreError::Database(error.to_string()));
         Ok(Self { queue: Some(queue), threads: [started(writer)?, started(disk)?], commits, ended })
@@ -211,9 +217,13 @@ fn run(
     signer: &OutcomeSigner,
     mut jobs: mpsc::Receiver<Wake>,
     pace: &Pace,
+    (mut others, announcements): (Others, &Announcements),
     disk: &std::sync::mpsc::Sender<Ended>,
 ) {
     while let Some(wake) = jobs.blocking_recv() {
+        if others.committed(db) {
+            announcements.heard(Topic::Everything);
+        }
         let Wake::Job(first) = wake else { continue };
         let mut batch = vec![first];
         let ran = match run_together(db, signer, &mut jobs, &mut batch, pace) {
@@ -233,6 +243,30 @@ fn run(
     }
 }
 
+/// What other connections write; in this process none does.
+struct Others {
+    version: i64,
+    looked: Instant,
+}
+
+impl Others {
+    /// Whether one did since the last look; not more often than each [`LOOK_EVERY`].
+    fn committed(&mut self, db: &Connection) -> bool {
+        if self.looked.elapsed() < LOOK_EVERY {
+            return false;
+        }
+        self.looked = Instant::now();
+        // A file that cannot be read says so to whoever writes next.
+        let version = data_version(db).unwrap_or(self.version);
+        std::mem::replace(&mut self.version, version) != version
+    }
+}
+
+/// Changes when another connection commits, and stays when this one does.
+fn data_version(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
 /// Ends with the writer, or when the disk fails.
 fn bring_to_disk(
     batches: &std::sync::mpsc::Receiver<Ended>,
@@ -241,7 +275,15 @@ fn bring_to_disk(
     writer: &mpsc::WeakSender<Wake>,
     announcements: &Announcements,
 ) {
-    while let Ok(first) = batches.recv() {
+    loop {
+        let first = match batches.recv_timeout(LOOK_EVERY) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                wake(writer);
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let ended: Vec<Ended> = std::iter::once(first).chain(batches.try_iter()).collect();
         let synced = match ended.iter().any(|one| one.committed.is_ok()) {
             true => sync().map_err(|error| StoreError::Database(format!("the disk failed: {error}"))),

@@ -116,6 +116,7 @@ pub fn gallery() -> Vec<Entry> {
         entry("sending-offline", Screen::Sending).offline(),
         entry("waiting", waiting("晨光文具店", yuan(2350), 523_000)),
         entry("waiting-long", waiting("Księgarnia i Papiernik „Pod Żółtą Łodzią”", zloty(123_456), 71_000)),
+        entry("waiting-one-nod", one_nod(waiting("晨光文具店", yuan(62_350), 402_000))),
         entry("waiting-offline", waiting("晨光文具店", yuan(2350), 240_000)).offline(),
         entry("paying", paying("晨光文具店", yuan(2350), &[], None, None)),
         entry("paying-unanswered", unanswered(paying("快乐超市", yuan(3120), &["可乐"], Some("Mama"), None))),
@@ -468,7 +469,12 @@ fn supermarket() -> Basket {
 }
 
 fn waiting(shop: &str, total: Amount, left_ms: u64) -> Screen {
-    Screen::Waiting { shop: shop.to_owned(), total, left_ms, unanswered: false }
+    Screen::Waiting { shop: shop.to_owned(), total, left_ms, unanswered: false, one_nod: false }
+}
+
+fn one_nod(screen: Screen) -> Screen {
+    let Screen::Waiting { shop, total, left_ms, unanswered, .. } = screen else { return screen };
+    Screen::Waiting { shop, total, left_ms, unanswered, one_nod: true }
 }
 
 fn paying(shop: &str, total: Amount, struck: &[&str], guardian: Option<&str>, words: Option<&str>) -> Screen {

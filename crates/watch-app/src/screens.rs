@@ -541,11 +541,12 @@ impl Screens {
                 self.fill_notice(notice.as_ref());
             }
             Screen::Sending => self.fill_busy(view.online, words.sending, words.sending_offline_hint),
-            Screen::Waiting { shop, total, left_ms: _, unanswered } => {
-                self.fill_title(match (view.online, unanswered) {
-                    (false, _) => words.no_network,
-                    (true, true) => words.bank_silent,
-                    (true, false) => words.waiting,
+            Screen::Waiting { shop, total, left_ms: _, unanswered, one_nod } => {
+                self.fill_title(match (view.online, unanswered, one_nod) {
+                    (false, ..) => words.no_network,
+                    (true, true, _) => words.bank_silent,
+                    (true, false, true) => words.one_nod,
+                    (true, false, false) => words.waiting,
                 });
                 self.fill_order(shop, *total);
             }

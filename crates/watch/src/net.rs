@@ -259,6 +259,9 @@ pub(crate) struct StateOrder {
     /// What it waits for from its rail.
     #[serde(default)]
     pub(crate) asking: Option<String>,
+    /// Guardians who approved it, while another must too.
+    #[serde(default)]
+    pub(crate) nods: u32,
 }
 
 /// `GET /api/watch/{watch}/bills/{bill}`
@@ -308,7 +311,10 @@ pub(crate) struct DecisionEvent {
 #[derive(Deserialize)]
 pub(crate) struct OrderEvent {
     pub(crate) order: OrderId,
-    pub(crate) asking: String,
+    #[serde(default)]
+    pub(crate) asking: Option<String>,
+    #[serde(default)]
+    pub(crate) nods: u32,
 }
 
 /// Its answer got lost.

@@ -40,8 +40,9 @@ pub enum Screen {
     Recognise { notice: Option<Notice> },
     /// The order is on its way, or waits for the network (`View::online` is false then).
     Sending,
-    /// The guardian has the order. `unanswered`: the bank was asked for the money, and its answer got lost.
-    Waiting { shop: String, total: Amount, left_ms: u64, unanswered: bool },
+    /// The guardian has the order. `unanswered`: the bank was asked for the money, and its answer got lost. `one_nod`: one
+    /// guardian nodded, and another must too.
+    Waiting { shop: String, total: Amount, left_ms: u64, unanswered: bool, one_nod: bool },
     /// The guardian nodded; the watch is paying `total`. `struck` names what was taken out, `guardian` who nodded, by
     /// the name they chose, `words` what they said. `rule`: nobody was asked, a standing rule of theirs lets it be paid.
     /// `unanswered`: the bank was asked to pay, and its answer got lost.

@@ -154,12 +154,17 @@ export function suggestionNote(order) {
   return suggestion && h("p", { testid: "suggested" }, t("deciding.suggested", { words: suggestionWords(suggestion, order).join(" · ") }));
 }
 
+/** The names of what an order leaves out, as it was suggested before; null where it is whole. */
+export function leftOut(order) {
+  const { without } = order.order.payload;
+  const names = order.bill.payload.lines.filter((line) => without.includes(line.id)).map((line) => line.name);
+  return names.length > 0 ? listed(names) : null;
+}
+
 /** An order that follows a suggestion: what it leaves out. */
 export function askedAgain(order) {
-  const { without } = order.order.payload;
-  if (without.length === 0) return null;
-  const names = order.bill.payload.lines.filter((line) => without.includes(line.id)).map((line) => line.name);
-  return h("p.badge.wait", { testid: "asked-again" }, icon("undo"), t("deciding.asks-again", { names: listed(names) }));
+  const names = leftOut(order);
+  return names && h("p.badge.wait", { testid: "asked-again" }, icon("undo"), t("deciding.asks-again", { names }));
 }
 
 // ---- spending -----------------------------------------------------------------------------------------------------------------

@@ -107,8 +107,8 @@ function hasOtherClock(now, before) {
 
 // ---- to an order ----------------------------------------------------------------------------------------------------------------
 
-/** What the rules are asked about, of verified messages. */
-export function askedOf(order, bill, certificate) {
+/** What the rules are asked about, of verified messages; `total` is what the order comes to at most. */
+export function askedOf(order, bill, certificate, total) {
   const ages = bill.payload.lines.map((line) => line.min_age).filter((age) => age !== undefined);
   return {
     watch: order.payload.watch,
@@ -118,7 +118,7 @@ export function askedOf(order, bill, certificate) {
     age: ages.length ? Math.max(...ages) : null,
     printed: bill.payload.code !== undefined,
     reduced: order.payload.without.length > 0,
-    total: { minor: bill.payload.total, currency: bill.payload.currency },
+    total,
     at: order.payload.created,
   };
 }

@@ -18,7 +18,7 @@ import { guardianName } from "./people.js";
 import { ruleNote } from "./rule-words.js";
 import { storyCard } from "./story.js";
 import { day, money, number, problemText, t, timeLeft, when } from "./texts.js";
-import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
+import { askedTotal, billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";
 
 const ASK_MS = 30_000;
 const ASK_DELAY_MS = 700;
@@ -310,9 +310,11 @@ function linesCard(ctx, entry, now, waiting) {
     !waiting && h("dl.sums.total", {}, h("div", {}, h("dt", {}, t("total")), h("dd.amount", { testid: "final-total" }, money(finalTotal(order))))));
 }
 
-const finalTotal = (order) =>
-  order.outcome?.payload.total ?? order.decision?.payload.total
-  ?? { minor: (order.requote ?? order.bill).payload.total, currency: order.bill.payload.currency };
+/** What was approved; where nothing was, what was asked for. */
+export function finalTotal({ bill, requote, order, decision }) {
+  if (decision?.payload.verdict === "approve") return decision.payload.total;
+  return requote ? { minor: requote.payload.total, currency: requote.payload.currency } : askedTotal(bill.payload, order.payload.without);
+}
 
 /** An amount, and before it the old one where a requote changed it. */
 const newPrice = (before, { amount }, currency) => [

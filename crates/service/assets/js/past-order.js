@@ -1,10 +1,10 @@
 // An order that was answered, as a row that leads to it: on the home page and in the history.
 //
-// `ctx` is what app.js lends: {state, nameOf, askedTotal}.
+// `ctx` is what app.js lends: {state, nameOf}.
 
 import { h } from "./dom.js";
 import { icon } from "./frame.js";
-import { standing } from "./order.js";
+import { finalTotal, standing } from "./order.js";
 import { ruleNote } from "./rule-words.js";
 import { money, t, when } from "./texts.js";
 
@@ -12,7 +12,6 @@ import { money, t, when } from "./texts.js";
 export function pastOrder(ctx, entry) {
   const { order, view } = entry;
   const kind = order.outcome?.payload.outcome ?? standing(view);
-  const total = order.outcome?.payload.total ?? order.decision?.payload.total ?? ctx.askedTotal(order);
   const look = { paid: "good", holding: "wait", approved: "wait", paying: "wait" }[kind] ?? "stop";
   const symbol = { paid: "check", holding: "clock", approved: "clock", paying: "clock", expired: "clock", failed: "warning" }[kind] ?? "cross";
   return h("li", { key: view.order_id },
@@ -23,5 +22,5 @@ export function pastOrder(ctx, entry) {
         h("span.soft", {}, `${ctx.nameOf(order)} · ${when(order.order.payload.created)} · ${t(`outcome.${kind}`)}`),
         order.mandate && h("span.soft", { testid: "past-rule" }, ruleNote(ctx.state, entry).text),
         view.refunded && h("span.soft", { testid: "past-refunded" }, t("history.refunded", { total: money(view.refunded) }))),
-      h(`span.amount${kind === "paid" ? "" : ".soft"}`, {}, money(total))));
+      h(`span.amount${kind === "paid" ? "" : ".soft"}`, {}, money(finalTotal(order)))));
 }

@@ -551,7 +551,7 @@ export async function verifyPayment(wire, book, order, decision) {
  */
 export function verifyMandate(entry, answer, why, book, order, bill, certificate) {
   const standing = book.mandates.find((one) => one.entry === entry) ?? fail("unknown-mandate");
-  const asked = askedOf(order, bill, certificate);
+  const asked = askedOf(order, bill, certificate, askedTotal(bill.payload, order.payload.without));
   need(standing.mandate.watch === asked.watch, "other-watch");
   need(isFor(standing.mandate, asked), "mandate-over");
   need(canAnswer(standing.mandate, asked, answer, why), "outside-mandate");

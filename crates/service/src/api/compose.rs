@@ -83,6 +83,8 @@ pub(crate) struct WatchOrder {
     #[serde(skip_serializing_if = "Option::is_none")]
     asking: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    nods: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     left_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<String>,
@@ -111,6 +113,7 @@ impl WatchOrder {
             bill: row.bill,
             state: state_name(&row.state),
             asking: row.asking.as_ref().map(asking_name),
+            nods: nods(&row),
             left_ms: row.left_ms(now),
             requote,
             first: into_wire(row.first).filter(|_| held && row.decision.is_some()),
@@ -120,6 +123,11 @@ impl WatchOrder {
             reported: row.result.is_some(),
         }
     }
+}
+
+/// One guardian's approval that waits for another's: the watch only says so.
+fn nods(row: &OrderRow) -> Option<u32> {
+    (matches!(row.state, OrderState::Waiting { .. }) && row.first.is_some()).then_some(1)
 }
 
 /// The requote, where a decision is over it: before that it is not the watch's business.
@@ -441,12 +449,15 @@ async fn watch_events(
         #[serde(skip_serializing_if = "Option::is_none")]
         frozen: Option<&'static str>,
     }
-    /// While it is holding or paying; once its rail has answered there is nothing to say.
+    /// While it waits for guardians or for its rail; once that has answered there is nothing to say.
     #[derive(Serialize)]
     struct Waits {
         order: OrderId,
         state: &'static str,
-        asking: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        asking: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nods: Option<u32>,
     }
     #[derive(Serialize)]
     struct Decision<'a> {
@@ -500,8 +511,9 @@ async fn watch_events(
             HouseholdEvent::Order(order) => {
                 let found = order_row(&read, order)?;
                 let state = state_name(&found.state);
-                let asking = found.asking.as_ref().map(asking_name);
-                asking.map(|asking| json(&Waits { order, state, asking })).transpose()?
+                let (asking, nods) = (found.asking.as_ref().map(asking_name), nods(found));
+                let waits = asking.is_some() || matches!(found.state, OrderState::Waiting { .. });
+                waits.then(|| json(&Waits { order, state, asking, nods })).transpose()?
             }
             HouseholdEvent::Decision(order) => {
                 let found = order_row(&read, order)?;

@@ -36,6 +36,8 @@ pub(super) struct News {
 #[derive(Clone, Debug)]
 enum What {
     Order(OrderId, Basket),
+    /// One of two guardians nodded: to the others.
+    Nod(OrderId, Basket),
     Outcome(OrderId, OutcomeKind, Basket),
     /// Another guardian did something: a word of [`entry_word`], or `freeze`.
     Household(u64, &'static str),
@@ -93,6 +95,7 @@ impl News {
     pub(super) fn note(&self, to: &Subscription) -> Note<'_> {
         let (kind, tag, open, word, basket) = match &self.what {
             What::Order(order, basket) => ("order", order.to_string(), format!("#/order/{order}"), None, Some(basket)),
+            What::Nod(order, basket) => ("nod", order.to_string(), format!("#/order/{order}"), None, Some(basket)),
             What::Outcome(order, outcome, basket) => {
                 ("outcome", order.to_string(), format!("#/order/{order}"), Some(outcome.as_str()), Some(basket))
             }
@@ -103,7 +106,8 @@ impl News {
         };
         let names = matches!(to.detail, PushDetail::Total | PushDetail::Items);
         let basket = basket.filter(|_| names);
-        let items = basket.filter(|_| to.detail == PushDetail::Items).map(|basket| basket.items.as_slice());
+        let items = basket.filter(|_| to.detail == PushDetail::Items && !matches!(self.what, What::Nod(..)));
+        let items = items.map(|basket| basket.items.as_slice());
         let named = items.map(|items| items.get(..MAX_ITEMS).unwrap_or(items));
         let more = items.map_or(0, <[String]>::len).saturating_sub(MAX_ITEMS);
         Note {
@@ -125,7 +129,7 @@ impl News {
 
     pub(super) fn handling(&self, now: Timestamp) -> Handling {
         let (urgent, topic) = match &self.what {
-            What::Order(order, _) => (true, order.to_string()),
+            What::Order(order, _) | What::Nod(order, _) => (true, order.to_string()),
             What::Outcome(order, ..) => (false, order.to_string()),
             What::Household(seq, _) => (true, format!("log-{seq}")),
             What::Pin(watch, _) => (true, watch.to_string()),
@@ -145,10 +149,22 @@ pub(super) async fn of(app: &App, alert: Alert) -> Result<Option<News>, ApiError
                 return Ok(None);
             };
             let (basket, name) = basket(app, &row).await?;
-            let (asked, book) = (away::asked(app, &row).await?, households::book(app, household).await?);
-            let known = book.members().map(|member| member.guardian.guardian);
-            let except = known.filter(|guardian| !asked.contains(guardian)).collect();
+            let except = not_asked(app, &row).await?;
             Ok(Some(News { what: What::Order(order, basket), at, expires, except, name }))
+        }
+        HouseholdEvent::Decision(order) => {
+            let Some(row) = order_row(app, household, order).await? else { return Ok(None) };
+            let (OrderState::Waiting { .. }, Some(expires)) = (&row.state, row.state.deadline()) else {
+                return Ok(None);
+            };
+            let Some(first) = &row.first else { return Ok(None) };
+            let book = households::book(app, household).await?;
+            let by = verified::decision(app, &book, &verified::order(app, &book, &row)?, first)?.guardian;
+            let (basket, _) = basket(app, &row).await?;
+            let mut except = not_asked(app, &row).await?;
+            except.push(by);
+            let name = guardian(&households::row(app, household).await?, by);
+            Ok(Some(News { what: What::Nod(order, basket), at, expires, except, name }))
         }
         HouseholdEvent::Outcome(order) => {
             let Some(row) = order_row(app, household, order).await? else { return Ok(None) };
@@ -161,7 +177,6 @@ pub(super) async fn of(app: &App, alert: Alert) -> Result<Option<News>, ApiError
         HouseholdEvent::Pin(watch) => of_pin(app, household, watch, at).await,
         HouseholdEvent::Pairing(_)
         | HouseholdEvent::Requote(_)
-        | HouseholdEvent::Decision(_)
         | HouseholdEvent::Result(_)
         | HouseholdEvent::Refund(_)
         | HouseholdEvent::Balance => Ok(None),
@@ -172,19 +187,33 @@ async fn order_row(app: &App, household: HouseholdId, order: OrderId) -> Result<
     Ok(app.store().order(household, order).await?)
 }
 
+/// Guardians who are not asked about it: away, or not counting.
+async fn not_asked(app: &App, row: &OrderRow) -> Result<Vec<GuardianId>, ApiError> {
+    let (asked, book) = (away::asked(app, row).await?, households::book(app, row.household).await?);
+    let known = book.members().map(|member| member.guardian.guardian);
+    Ok(known.filter(|guardian| !asked.contains(guardian)).collect())
+}
+
 /// What is bought, and who asks for it.
 async fn basket(app: &App, row: &OrderRow) -> Result<(Basket, Option<String>), ApiError> {
     let book = households::book(app, row.household).await?;
     let known = verified::order(app, &book, row)?;
     let bill = known.requote.as_ref().unwrap_or(&known.bill);
     let shop = verified::certificate(app, &row.merchant_certificate)?.name.as_str().to_owned();
-    let items = bill.lines.iter().map(|line| line.name.as_str().to_owned()).collect();
+    let without = &known.order.without;
+    let total = row.decision.as_ref().map_or_else(|| bill.asked_total(without), |_| row.total);
+    let lines = bill.lines.iter().filter(|line| !without.contains(&line.id));
+    let items = lines.map(|line| line.name.as_str().to_owned()).collect();
     let name = wearer(&households::row(app, row.household).await?, row.wearer);
-    Ok((Basket { shop, total: row.total, items }, name))
+    Ok((Basket { shop, total, items }, name))
 }
 
 fn wearer(row: &HouseholdRow, wearer: WearerId) -> Option<String> {
     row.wearers.iter().find(|(id, _)| *id == wearer).map(|(_, person)| person.name.as_str().to_owned())
+}
+
+fn guardian(row: &HouseholdRow, guardian: GuardianId) -> Option<String> {
+    row.guardians.iter().find(|(id, _)| *id == guardian).map(|(_, person)| person.name.as_str().to_owned())
 }
 
 /// What an entry is called, where the other guardians should hear of it at once.
@@ -223,8 +252,7 @@ async fn by_guardian(app: &App, household: HouseholdId, seq: u64, at: Timestamp)
         }
     };
     let Some(word) = word else { return Ok(None) };
-    let named = row.guardians.iter().find(|(guardian, _)| *guardian == by);
-    let name = named.map(|(_, person)| person.name.as_str().to_owned());
+    let name = guardian(&row, by);
     let (what, expires) = (What::Household(seq, word), at.plus_ms(ASK_LIFE_MS));
     Ok(Some(News { what, at, expires, except: vec![by], name }))
 }

@@ -9,6 +9,7 @@ use jiff::civil;
 use maud::{DOCTYPE, Markup, html};
 use nodpay_core::{Amount, Category, Currency, MerchantId, Minor, Timestamp, WatchId, WearerId};
 use nodpay_protocol::LogBook;
+use nodpay_store::BackKind;
 
 use super::chart::{Bar, Chart};
 use super::edition::Edition;
@@ -85,9 +86,10 @@ impl Sums {
                     week.add(minor);
                 }
             }
-            MoveKind::Refund { .. } => self.back.add(minor),
+            MoveKind::Back { kind: BackKind::Refund, .. } => self.back.add(minor),
             MoveKind::PaidIn => self.paid_in.add(minor),
-            MoveKind::PaidOut => {}
+            // What a bank takes back stays a purchase; the order says so.
+            MoveKind::Back { kind: BackKind::TakenBack | BackKind::GivenAgain, .. } | MoveKind::PaidOut => {}
         }
     }
 

@@ -6,9 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use nodpay_core::{Amount, Bill, MerchantCertificate, Nonce, Order, Timestamp, TransferId};
-use nodpay_protocol::{
-    AssertionKind, Signer, SoftwareKey, Verified, sign_request, verify_decision, verify_merchant_certificate,
-};
+use nodpay_protocol::{AssertionKind, Signer, SoftwareKey, Verified, sign_request, verify_decision};
 use nodpay_service::rails::{RailFiles, Rails};
 use nodpay_service::{App, Clock, Config, ManualClock, PushConfig, ServiceKeys, TlsFiles, admin};
 use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
@@ -33,7 +31,7 @@ pub(crate) struct TestApp {
     /// Kept last: everything runs on it.
     runtime: Option<Runtime>,
     server: Option<tokio::task::JoinHandle<()>>,
-    _folder: TempDir,
+    folder: TempDir,
     agent: ureq::Agent,
     nonces: Cell<u64>,
 }
@@ -139,7 +137,7 @@ impl TestApp {
             clock,
             runtime: Some(runtime),
             server: Some(server),
-            _folder: folder,
+            folder,
             agent: config.into(),
             nonces: Cell::new(0),
         }
@@ -151,10 +149,27 @@ impl TestApp {
 
     /// A service with a certified merchant and one household that has ¥200.00.
     pub(crate) fn furnished() -> (Self, Household) {
-        let app = Self::start();
+        Self::furnished_with(Setup::default())
+    }
+
+    pub(crate) fn furnished_with(setup: Setup) -> (Self, Household) {
+        let app = Self::start_with(setup);
         app.add_merchant(&Cast::new(0));
         let household = app.add_household(Cast::new(0), 20_000);
         (app, household)
+    }
+
+    /// The database as another process opens it.
+    pub(crate) fn beside(&self) -> Store {
+        let address = Address::Sqlite(self.folder.path().join("nodpay.sqlite"));
+        Store::open(&address, self.app.keys().outcome_signer()).expect("the same file")
+    }
+
+    /// Changes rows as no transaction of ours does.
+    pub(crate) fn tamper(&self, sql: &str) {
+        let db = rusqlite::Connection::open(self.folder.path().join("nodpay.sqlite")).expect("the file");
+        db.pragma_update(None, "foreign_keys", false).expect("a pragma");
+        assert!(db.execute(sql, []).expect("a change") > 0, "{sql}");
     }
 
     /// Waits for something of the store's.

@@ -36,7 +36,8 @@ fn everything_of_a_household_is_in_one_file_that_others_can_check() {
     let decision = app.approve(&household, &order, &bill);
     app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
     let (bill, refused) = app.ordered(&household, 2);
-    let no = cast.decision_payload(&refused, &bill, None, &[], Verdict::Refuse);
+    let mut no = cast.decision_payload(&refused, &bill, None, &[], Verdict::Refuse);
+    no.suggest = Some(cast.only(&["1", "2"]));
     app.decide_wire(&household, &refused, &cast.sign_decision(&no)).ok();
     // More movements than are held at once.
     for number in 0..250_u8 {
@@ -67,14 +68,13 @@ fn everything_of_a_household_is_in_one_file_that_others_can_check() {
     assert_eq!(names, expected);
 
     let anchor = file(&mut archive, "anchor.json");
-    let outcomes: Vec<&str> = [&order, &refused]
-        .map(|order| {
-            let evidence = file(&mut archive, &order_file(order, "evidence"));
-            let report = verify_evidence(evidence.as_bytes(), anchor.as_bytes()).expect("genuine");
-            report.outcome.as_str()
-        })
-        .to_vec();
-    assert_eq!(outcomes, ["paid", "refused"]);
+    let reports = [&order, &refused].map(|order| {
+        let evidence = file(&mut archive, &order_file(order, "evidence"));
+        verify_evidence(evidence.as_bytes(), anchor.as_bytes()).expect("genuine")
+    });
+    assert_eq!(reports.each_ref().map(|report| report.outcome.as_str()), ["paid", "refused"]);
+    let suggested = reports[1].story.iter().find(|step| step.what.contains("suggested only 1 × 全麦面包"));
+    assert!(suggested.is_some_and(|step| step.at == no.at && step.who.starts_with("guardian")), "{reports:?}");
     let json = |text: String| serde_json::from_str::<Value>(&text).expect("JSON");
     assert_eq!(json(file(&mut archive, "log.json")), serde_json::json!(cast.log));
     let about = json(file(&mut archive, "household.json"));

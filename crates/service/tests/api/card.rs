@@ -271,6 +271,11 @@ fn a_card_gets_its_money_back() {
     assert_eq!(app.balance(household), (0, 0), "the wallet has no part in it");
     assert_eq!(app.wait(app.app.store().merchant_balance(cast.merchant)).expect("a balance"), cny(0));
     card.is_sound();
+    let lines = exported(&card);
+    let mut refunds: Vec<_> = lines.iter().filter(|line| line.contains(",refund,")).collect();
+    refunds.sort_by_key(|line| !line.contains(",1.00,CNY,"));
+    assert!(refunds.len() == 2 && refunds[0].contains(",1.00,CNY,\"坏了\","), "what failed is no movement: {lines:?}");
+    assert!(refunds.iter().all(|line| line.ends_with(",\"pi_1\"")), "the card's payment: {lines:?}");
 }
 
 /// The bank takes a payment back, and gives it again.
@@ -334,6 +339,26 @@ fn a_card_payment_is_disputed() {
     let mut kinds: Vec<_> = kinds.map(|movement| movement["kind"].as_str().expect("a kind")).collect();
     kinds.sort_unstable();
     assert_eq!((kinds, &statement["disputes"]), (vec!["dispute", "dispute-back", "payment"], &json!(0)));
+    let lines = exported(&card);
+    let amount = format!("{}.{:02}", total / 100, total % 100);
+    for (kind, sign) in [("purchase", "-"), ("taken-back", ""), ("given-again", "-")] {
+        let mut fitting = lines.iter().filter(|line| line.contains(&format!(",{kind},")));
+        let line = fitting.next().expect(kind);
+        assert!(line.contains(&format!(",{sign}{amount},CNY,")) && fitting.next().is_none(), "{line}");
+        assert_eq!(line.ends_with(",\"du_1\""), kind != "purchase", "{line}");
+    }
+    let books = app.guardian_get(household, "/api/guardian/export?format=ofx").text;
+    for (kind, sign) in [("CREDIT", ""), ("DEBIT", "-")] {
+        let line = books.lines().find(|line| line.contains(&format!("<TRNTYPE>{kind}<"))).expect(kind);
+        assert!(line.contains(&format!("<TRNAMT>{sign}{amount}</TRNAMT>")), "{line}");
+        assert!(line.contains("<REFNUM>du_1</REFNUM><NAME>"), "{line}");
+    }
+}
+
+/// The household's movements as a spreadsheet has them.
+fn exported(card: &Card) -> Vec<String> {
+    let file = card.app.guardian_get(&card.household, "/api/guardian/export?format=csv").text;
+    file.lines().skip(1).map(str::to_owned).collect()
 }
 
 /// A dispute that cannot be looked into is heard of again.

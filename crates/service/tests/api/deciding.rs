@@ -63,6 +63,26 @@ fn a_suggestion_reaches_the_watch_and_the_same_bill_is_paid_in_part() {
 }
 
 #[test]
+fn money_for_the_part_that_is_asked_for_is_enough() {
+    let app = TestApp::start();
+    app.add_merchant(&Cast::new(0));
+    let household = app.add_household(Cast::new(0), 1_750);
+    let cast = &household.cast;
+    let bill = cast.bill(1);
+    app.post_bill(&bill).ok();
+    let without = ["3", "4", "5"].map(line_id).to_vec();
+    let order = cast.sign_order(Order { without: without.clone(), ..cast.order_payload(&bill, 1) });
+    app.place(cast, &order).ok();
+    assert_eq!(app.order_state(&household, &order), "waiting");
+    let decision = cast.sign_decision(&cast.decision_payload(&order, &bill, None, &without, Verdict::Approve));
+    app.decide_wire(&household, &order, &decision).ok();
+    let (decision, ..) =
+        verify_decision(&decision, &cast.book(), &order, &bill, None, &cast.certificate).expect("sound");
+    app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+    assert_eq!(app.balance(&household), (0, 0));
+}
+
+#[test]
 fn a_suggestion_that_is_none_is_refused() {
     let (app, household) = TestApp::furnished();
     let cast = &household.cast;

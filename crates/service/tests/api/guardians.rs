@@ -5,7 +5,7 @@ use nodpay_protocol::{AssertionKind, GuardianClaim, RecoveryCode, Signer as _};
 use nodpay_testkit::{Cast, SoftPasskey, rp};
 use serde_json::{Value, json};
 
-use crate::app::{Answer, Household, ORIGIN, TestApp};
+use crate::app::{Answer, Household, ORIGIN, Setup, TestApp};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
@@ -80,7 +80,11 @@ fn invite(app: &TestApp, household: &mut Household, inviter: &Person, newcomer: 
 
 /// A household with two guardians, the second of whom does not count yet.
 pub(crate) fn two() -> (TestApp, Household, Person, Person) {
-    let (app, mut household) = TestApp::furnished();
+    two_with(Setup::default())
+}
+
+pub(crate) fn two_with(setup: Setup) -> (TestApp, Household, Person, Person) {
+    let (app, mut household) = TestApp::furnished_with(setup);
     let (first, mut second) = (founder(&household), Person::new(201));
     second.logs_in(&app).refused(403, "unknown-guardian");
     let add = invite(&app, &mut household, &first, &second);

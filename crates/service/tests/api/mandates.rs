@@ -1,6 +1,6 @@
 //! Orders that a guardian's standing rule decides.
 
-use nodpay_core::{Bill, Entry, Mandate, Order, Reduction, Why};
+use nodpay_core::{Bill, Entry, HouseCaps, HouseRules, Mandate, Order, Reduction, Why};
 use nodpay_protocol::{AssertionKind, Kind, Report, Verified, sign, verify_evidence, verify_outcome};
 use nodpay_service::check_evidence;
 use nodpay_testkit::{Cast, cny, minor, retotal, rp};
@@ -175,4 +175,34 @@ fn over_a_cap_the_guardian_is_asked_and_an_ended_rule_vouches_for_nothing() {
     let payment = sign(Kind::Payment, payment, &household.cast.watch_key).expect("signs");
     app.watch_post(&household.cast, &order, "payment", payment.wire()).refused(422, "mandate-over");
     append(&app, &mut household, Entry::EndMandate(ended)).refused(422, "bad-log-entry");
+}
+
+/// Rows of rules that no entry of the log says.
+#[test]
+fn rules_that_are_not_those_of_the_log_are_found() {
+    let of_rules = "the rules that payments are judged by are not those of the log";
+    let of_house = "the household's rules of deciding are not those of the log";
+    let of_file = "it is filed under another watch or mandate than it says";
+    for (what, sql) in [
+        (of_rules, "DELETE FROM mandates"),
+        (of_rules, r#"UPDATE mandates SET rule = replace(rule, '"minor":', '"minor":1')"#),
+        (of_file, "UPDATE mandates SET mandate = randomblob(16)"),
+        (of_house, "UPDATE households SET house_rules = replace(house_rules, '600', '60000')"),
+        (of_house, "UPDATE households SET house_rules = NULL"),
+    ] {
+        let (app, mut household) = ruled(|_| {});
+        let caps = HouseCaps { utc_minutes: 0, per_day: Some(cny(600)), per_week: None, per_month: None };
+        let house = HouseRules { caps: Some(caps), ..HouseRules::default() };
+        append(&app, &mut household, Entry::SetHouseRules(house)).ok();
+        let check = || {
+            let mut found = Vec::new();
+            let (store, keys) = (app.app.store(), app.app.keys());
+            app.wait(check_evidence(store, keys, &rp(), |finding| found.push(finding))).expect("reads");
+            found.into_iter().map(|finding| finding.what).collect::<Vec<_>>()
+        };
+        assert_eq!(check(), Vec::<String>::new());
+        app.tamper(sql);
+        let found = check();
+        assert!(found.len() == 1 && found[0].ends_with(what), "{sql}: {found:?}");
+    }
 }

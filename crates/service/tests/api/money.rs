@@ -102,11 +102,11 @@ fn a_statement_is_json_or_csv() {
 fn a_frozen_and_a_closed_household_pay_nothing() {
     let (app, household) = TestApp::furnished();
     let (cast, store) = (&household.cast, app.app.store());
-    app.wait(store.set_frozen(cast.household, true)).expect("frozen");
+    app.wait(store.set_frozen(cast.household, true, app.now())).expect("frozen");
     assert_eq!(app.guardian_get(&household, "/api/guardian/household").ok()["frozen"], true);
     let (_, order) = app.ordered(&household, 1);
     assert_eq!(app.order_state(&household, &order), "failed");
-    app.wait(store.set_frozen(cast.household, false)).expect("thawed");
+    app.wait(store.set_frozen(cast.household, false, app.now())).expect("thawed");
     let close = CloseOut { household: cast.household, transfer: TransferId::from_bytes([7; 16]) };
     assert_eq!(app.wait(store.close_out(close, app.now())), Ok(cny(20_000)));
     let view = app.guardian_get(&household, "/api/guardian/household").ok();

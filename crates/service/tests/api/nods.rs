@@ -6,25 +6,29 @@ use nodpay_service::check_evidence;
 use nodpay_testkit::{cny, rp};
 use serde_json::{Value, json};
 
-use crate::app::{Answer, Household, TestApp};
-use crate::guardians::{Person, days_pass, home, sign, two};
+use crate::app::{Answer, Household, Setup, TestApp};
+use crate::guardians::{Person, days_pass, home, sign, two_with};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Two guardians who count, and what they decided about deciding.
 fn deciding(rules: HouseRules) -> (TestApp, Household, Person, Person) {
-    let (app, mut household, mut first, mut second) = two();
+    deciding_with(Setup::default(), rules)
+}
+
+pub(crate) fn deciding_with(setup: Setup, rules: HouseRules) -> (TestApp, Household, Person, Person) {
+    let (app, mut household, mut first, mut second) = two_with(setup);
     days_pass(&app, 1, &mut [&mut first, &mut second]);
     household.cookie.clone_from(&first.cookie);
     sign(&app, &mut household, &first, Entry::SetHouseRules(rules)).ok();
     (app, household, first, second)
 }
 
-fn above(minor: i64) -> HouseRules {
+pub(crate) fn above(minor: i64) -> HouseRules {
     HouseRules { two_nods_above: Some(cny(minor)), ..HouseRules::default() }
 }
 
-fn send(app: &TestApp, who: &Person, order: &Verified<Order>, decision: &Decision) -> Answer {
+pub(crate) fn send(app: &TestApp, who: &Person, order: &Verified<Order>, decision: &Decision) -> Answer {
     let path = format!("/api/guardian/orders/{}/decision", order.order);
     app.post_wire(&path, &app.pages(&who.cookie), &who.passkey.assert(AssertionKind::Decision, decision))
 }
@@ -34,7 +38,7 @@ fn view(app: &TestApp, who: &Person, order: &Verified<Order>) -> Value {
 }
 
 /// What the two would sign now.
-fn nods(
+pub(crate) fn nods(
     app: &TestApp,
     household: &Household,
     parts: (&Verified<Order>, &Verified<Bill>),
@@ -70,6 +74,9 @@ fn two_guardians_nod_and_the_watch_pays() {
     assert_eq!(app.balance(&household), (20_000, 0));
     let state = app.watch_get(cast, &format!("/api/watch/{}/state", cast.watch)).ok();
     assert!(state["order"]["first"].is_null() && state["order"]["decision"].is_null());
+    assert_eq!(state["order"]["nods"], json!(1));
+    let waits = json!({ "order": order.order, "state": "waiting", "nods": 1 });
+    assert_eq!(watch.wait_for("order").data, waits, "the watch may say that one nod is there");
     // Somebody who has not seen it, and the same person again.
     let unseen = Decision { first: None, ..two.clone() };
     send(&app, &second, &order, &unseen).refused(409, "bad-first-nod");

@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use nodpay_core::{Bytes, PublicKey, Verdict};
-use nodpay_protocol::sha256;
+use nodpay_protocol::{sha256, verify_decision};
 use nodpay_store::Address;
 use nodpay_testkit::{Cast, Cluster};
 use p256::elliptic_curve::sec1::ToSec1Point as _;
@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::app::{Answer, Household, Setup, TestApp, login};
+use crate::nods::{above, deciding_with, nods, send};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A phone rings within this after the watch has asked.
@@ -157,9 +158,7 @@ fn expand<const N: usize>(salt: &[u8], secret: &[u8], info: &[u8]) -> [u8; N] {
 }
 
 fn started() -> (PushService, TestApp, Household) {
-    let app = TestApp::start_with(Setup { private_push: true, ..Setup::default() });
-    app.add_merchant(&Cast::new(0));
-    let household = app.add_household(Cast::new(0), 20_000);
+    let (app, household) = TestApp::furnished_with(Setup { private_push: true, ..Setup::default() });
     (PushService::start(), app, household)
 }
 
@@ -252,6 +251,47 @@ fn a_guardian_chooses_how_much_is_shown() {
         assert_eq!(note["total"]["minor"], json!(bill.total));
         let expected = if received.phone == "items" { json!(names) } else { Value::Null };
         assert_eq!(note["items"], expected);
+    }
+}
+
+/// Where two must nod, the first nod wakes the other guardian, with no item of it whatever the phone shows else.
+#[test]
+fn one_nod_wakes_the_guardian_whose_nod_is_missing() {
+    let setup = Setup { private_push: true, ..Setup::default() };
+    let (app, household, first, second) = deciding_with(setup, above(3_000));
+    let service = PushService::start();
+    let (one, other, plain) = (Phone::new("one"), Phone::new("other"), Phone::new("plain"));
+    one.subscribes(&service, &app, &first.cookie, Some("items")).ok();
+    other.subscribes(&service, &app, &second.cookie, Some("items")).ok();
+    plain.subscribes(&service, &app, &second.cookie, None).ok();
+    let (bill, order) = app.ordered(&household, 1);
+    let mut asked = [service.next().phone, service.next().phone, service.next().phone];
+    asked.sort();
+    assert_eq!(asked, ["one", "other", "plain"]);
+
+    let [nod, seconding] = nods(&app, &household, (&order, &bill), &second);
+    send(&app, &first, &order, &nod).ok();
+    for _ in 0..2 {
+        let received = service.next();
+        assert_eq!((header(&received, "topic"), header(&received, "urgency")), (&*order.order.to_string(), "high"));
+        let phone = if received.phone == "other" { &other } else { &plain };
+        let note = phone.reads(&received.body);
+        assert_eq!((&note["kind"], &note["tag"]), (&json!("nod"), &json!(order.order)));
+        assert_eq!((&note["open"], &note["items"]), (&json!(format!("#/order/{}", order.order)), &Value::Null));
+        let told = if received.phone == "other" { (json!(bill.total), json!("妈妈")) } else { Default::default() };
+        assert_eq!((note["total"]["minor"].clone(), note["name"].clone()), told, "{note}");
+    }
+    // The second nod is told to nobody: what comes next is how it ended.
+    send(&app, &second, &order, &seconding).ok();
+    let cast = &household.cast;
+    let view = app.guardian_get(&household, &format!("/api/guardian/orders/{}", order.order)).ok();
+    let wire = view["decision"].as_str().expect("a decision");
+    let (decision, ..) = verify_decision(wire, &cast.book(), &order, &bill, None, &cast.certificate).expect("sound");
+    app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+    for _ in 0..3 {
+        let received = service.next();
+        let phone = [&one, &other, &plain].into_iter().find(|phone| phone.name == received.phone).expect("known");
+        assert_eq!(phone.reads(&received.body)["kind"], "outcome");
     }
 }
 

@@ -98,7 +98,7 @@ fn a_spreadsheet_opens_the_file_and_runs_nothing_in_it() {
     let text = file.text.strip_prefix('\u{feff}').expect("a byte order mark");
     let lines: Vec<&str> = text.split_terminator("\r\n").collect();
     let [head, refund, second, first, paid_in] = lines.as_slice() else { panic!("{text}") };
-    assert_eq!(*head, "date,time,kind,wearer,shop,category,items,amount,currency,reason,order,transfer");
+    assert_eq!(*head, "date,time,kind,wearer,shop,category,items,amount,currency,reason,order,transfer,reference");
     let (name, shop) = ("\"小明 Ming\"", "\"阳光小卖部 Sunny Shop\"");
     let has = |line: &str, parts: &[&str]| parts.iter().all(|part| line.contains(part));
     let back = format!(",refund,{name},{shop},food,,2.00,CNY,\"'@home\",{pen},AQEBAQEBAQEBAQEBAQEBAQ");

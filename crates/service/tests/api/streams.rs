@@ -1,8 +1,9 @@
 //! Event streams: nothing is missed, whoever follows no longer is let go, nobody reads what is not theirs.
 
-use nodpay_core::{Entry, Verdict};
+use nodpay_core::{Entry, TransferId, Verdict};
 use nodpay_protocol::AssertionKind;
-use nodpay_testkit::Cast;
+use nodpay_store::TopUp;
+use nodpay_testkit::{Cast, cny};
 use serde_json::{Value, json};
 
 use crate::app::{ORIGIN, TestApp};
@@ -151,4 +152,21 @@ fn what_happens_next_door_is_not_heard() {
     let proof = nodpay_protocol::sign_request("GET", &foreign, app.now(), app.nonce(), &one.cast.watch_key);
     app.get(&foreign, &[("dpop", &proof.expect("signs"))]).refused(401, "bad-signature");
     app.get("/api/guardian/events", &[("origin", ORIGIN)]).refused(401, "not-logged-in");
+}
+
+/// What `nodpay admin` does on the same file comes on open streams.
+#[test]
+fn what_another_process_does_is_told() {
+    let (app, household) = TestApp::furnished();
+    let (watch, guardian) = (app.follow_watch(&household.cast, None), app.follow_guardian(&household));
+    let command = app.beside();
+    let transfer = TransferId::from_bytes([0x51; 16]);
+    let top_up = TopUp { household: household.cast.household, transfer, amount: cny(100) };
+    app.wait(command.top_up(top_up, app.now())).expect("topped up");
+    for stream in [&watch, &guardian] {
+        assert_eq!(stream.wait_for("balance").data["balance"]["minor"], 20_100);
+    }
+    app.wait(command.set_frozen(household.cast.household, true, app.now())).expect("frozen");
+    assert_eq!(watch.wait_for("log").data["frozen"], "operator");
+    guardian.wait_for("log");
 }

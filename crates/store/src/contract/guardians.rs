@@ -276,7 +276,7 @@ pub async fn a_guardian_freezes_and_an_entry_unfreezes(store: &Store) {
     assert_eq!(how(&placed), (OutcomeKind::Failed, Some(FailReason::HouseholdFrozen)));
 
     // The operator lifts no guardian's freeze, and an entry only the one it names.
-    store.set_frozen(family.household, false).await.expect("nothing to do");
+    store.set_frozen(family.household, false, START).await.expect("nothing to do");
     let unfreeze = |frozen_at| Entry::Unfreeze(Unfreeze { frozen_at });
     let wrong = family.append(unfreeze(START.plus_ms(1)), None);
     assert_eq!(refused(store.append_log(wrong, START).await), StoreError::NotFrozen);

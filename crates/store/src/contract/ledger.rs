@@ -192,8 +192,8 @@ pub async fn freezing_a_household(store: &Store) {
         (shop.sell(store, &[100]).await, shop.sell(store, &[100]).await, shop.sell(store, &[100]).await);
     let approved = family.approved(store, &one, START).await;
     let waiting = store.place_order(family.order_from(second, &two, START), START).await.expect("an order");
-    store.set_frozen(family.household, true).await.expect("frozen");
-    store.set_frozen(family.household, true).await.expect("again");
+    store.set_frozen(family.household, true, START).await.expect("frozen");
+    store.set_frozen(family.household, true, START).await.expect("again");
     assert_eq!(store.household(family.household).await.expect("a read").map(|row| row.frozen), Some(true));
 
     let paid = store.pay(payment(&approved, START), START).await.expect("taken in");
@@ -204,10 +204,10 @@ pub async fn freezing_a_household(store: &Store) {
         assert_eq!(outcome_of(row).reason, Some(FailReason::HouseholdFrozen));
     }
     assert_eq!((family.wallet(store).await, balance(store, &shop).await), ((1_000, 0), 0));
-    store.set_frozen(family.household, false).await.expect("thawed");
+    store.set_frozen(family.household, false, START).await.expect("thawed");
     family.paid(store, &one, START).await;
     assert_eq!(family.wallet(store).await, (900, 0));
-    assert_eq!(refused(store.set_frozen(Family::imagine().household, true).await), StoreError::HouseholdUnknown);
+    assert_eq!(refused(store.set_frozen(Family::imagine().household, true, START).await), StoreError::HouseholdUnknown);
 }
 
 pub async fn closing_a_household_out(store: &Store) {

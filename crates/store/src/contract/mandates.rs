@@ -49,8 +49,8 @@ pub async fn paid_under_a_rule(store: &Store) -> Family {
 pub(super) async fn rule(store: &Store, family: &mut Family, mandate: Mandate) {
     let append = family.append(Entry::SetMandate(Box::new(mandate)), None);
     family.send(store, append).await.expect("a rule");
-    let entries = store.mandate_entries(family.household).await.expect("a read");
-    assert_eq!(entries.last(), Some(&family.head()));
+    let rules = store.mandates(family.household).await.expect("a read");
+    assert_eq!(rules.last().map(|(entry, _)| *entry), Some(family.head()));
 }
 
 pub(super) fn said(row: &OrderRow) -> Option<Answer> {
@@ -148,12 +148,12 @@ pub async fn a_proposed_rule_holds_once_it_is_seconded(store: &Store) {
     let snacks = snacks(family.watch);
     let propose = family.append(Entry::Propose(Box::new(Entry::SetMandate(Box::new(snacks.clone())))), None);
     family.send(store, propose).await.expect("proposed");
-    assert_eq!(store.mandate_entries(family.household).await, Ok(Vec::new()), "not yet");
+    assert_eq!(store.mandates(family.household).await, Ok(Vec::new()), "not yet");
     let mut second = family.append(Entry::Second(family.head()), None);
     second.change.seconded = Some(Entry::SetMandate(Box::new(snacks.clone())));
     family.send(store, second).await.expect("seconded");
     let entry = family.head();
-    assert_eq!(store.mandate_entries(family.household).await, Ok(vec![entry]));
+    assert_eq!(store.mandates(family.household).await, Ok(vec![(entry, snacks.clone())]));
     let row = order(store, &family, &shop, 500).await;
     assert_eq!(row.mandate.as_ref().map(|entry| entry.digest), Some(entry), "payments name what made it hold");
     pages_agree(store, &family, Some(&row)).await;
@@ -162,7 +162,7 @@ pub async fn a_proposed_rule_holds_once_it_is_seconded(store: &Store) {
     let mut second = family.append(Entry::Second(family.head()), None);
     second.change.seconded = Some(Entry::EndMandate(snacks.mandate));
     family.send(store, second).await.expect("seconded");
-    assert_eq!(store.mandate_entries(family.household).await, Ok(Vec::new()));
+    assert_eq!(store.mandates(family.household).await, Ok(Vec::new()));
     let row = order(store, &family, &shop, 500).await;
     assert_eq!(said(&row), None);
     pages_agree(store, &family, Some(&row)).await;
@@ -213,10 +213,10 @@ pub async fn rules_know_their_watch_time_and_money(store: &Store) {
     assert_eq!(outcome.reason, Some(nodpay_core::FailReason::InsufficientBalance));
     assert_eq!((family.wallet(store).await, spent(store, &family, watch, Every::Day).await), ((400, 0), 0));
     // Stopped by the operator: whatever the rule says.
-    store.set_frozen(family.household, true).await.expect("stopped");
+    store.set_frozen(family.household, true, START).await.expect("stopped");
     let row = order(store, &family, &shop, 100).await;
     assert_eq!((outcome_of(&row).mandate, outcome_of(&row).outcome), (None, OutcomeKind::Failed));
-    store.set_frozen(family.household, false).await.expect("goes on");
+    store.set_frozen(family.household, false, START).await.expect("goes on");
     // A rule that is paid late is not paid.
     let row = order(store, &family, &shop, 100).await;
     let late = row.state.deadline().expect("approved");

@@ -1,8 +1,12 @@
 //! Wallets, holds and what merchants get.
 
-use nodpay_core::{Amount, Currency, FailReason, HouseholdId, MAX_MINOR, OrderState, OutcomeKind, TransferId};
+use nodpay_core::{
+    Amount, Answer, Currency, Entry, FailReason, HouseholdId, MAX_MINOR, Mandate, NewWatchCap, OrderState, OutcomeKind,
+    Outside, TransferId, Verdict, WatchId, Why,
+};
 
-use super::cast::{Family, START, Shop, cny, fresh, minor, outcome_of, refused};
+use super::cast::{Family, START, Shop, cny, fresh, line_id, message, minor, outcome_of, payment, refused};
+use super::mandates::{rule, said, snacks};
 use crate::{Audience, BillStatus, HouseholdEvent, Store, StoreError, TopUp};
 
 pub async fn topping_up(store: &Store) {
@@ -30,6 +34,47 @@ pub async fn topping_up(store: &Store) {
         let events = store.events_after(family.household, audience, last, 10).await.expect("a read");
         assert_eq!(events.iter().map(|row| row.event).collect::<Vec<_>>(), [HouseholdEvent::Balance]);
     }
+}
+
+/// Of a bill of ¥15 a watch asks for ¥8.
+pub async fn a_part_of_a_bill_costs_that_part(store: &Store) {
+    let shop = Shop::open(store).await;
+    let mut family = Family::settle(store, 1_000).await;
+    let young = WatchId::from_bytes(fresh());
+    let mut enrol = family.enrolment(young, family.wearer);
+    if let Entry::EnrolWatch(watch) = &mut enrol.entry.entry {
+        watch.new_watch_cap = NewWatchCap { until: START.plus_ms(1), per_payment: cny(800) };
+    }
+    enrol.message = message("log", &enrol.entry);
+    family.send(store, enrol).await.expect("an enrolment");
+    let strict = Mandate {
+        approve: None,
+        outside: Outside::Refuse,
+        per_payment: Some(cny(800)),
+        per_day: Some(cny(800)),
+        ..snacks(young)
+    };
+    rule(store, &mut family, strict).await;
+    let bill = shop.sell(store, &[800, 700]).await;
+    let part = |minor: i64| {
+        let mut place = family.order_from(young, &bill, START);
+        place.order.without = vec![line_id("l1")];
+        place.message = message("order", &place.order);
+        (place.asked.reduced, place.asked.total) = (true, cny(minor));
+        place
+    };
+    assert_eq!(refused(store.place_order(part(801), START).await), StoreError::OverNewWatchCap);
+    for impossible in [0, 1_501] {
+        assert_eq!(refused(store.place_order(part(impossible), START).await), StoreError::WrongTotal);
+    }
+    let row = store.place_order(part(800), START).await.expect("an order");
+    assert!(matches!(row.state, OrderState::Waiting { .. }), "{:?}", row.state);
+    assert_eq!(said(&row), Some(Answer::Ask(Why::OverApproval)), "no cap refuses it");
+    let nod = family.decision(&row, Verdict::Approve, cny(800), &[line_id("l1")], START);
+    let row = store.decide(nod, START).await.expect("a nod");
+    assert_eq!(family.wallet(store).await, (1_000, 800));
+    let row = store.pay(payment(&row, START), START).await.expect("a payment");
+    assert_eq!((outcome_of(&row).total, family.wallet(store).await), (cny(800), (200, 0)));
 }
 
 pub async fn not_enough_money(store: &Store) {

@@ -11,7 +11,7 @@ use super::cast::{
     Family, HOUR_MS, MINUTE_MS, START, Shop, cancellation, cny, fresh, merchant_events, outcome_of, payment, refused,
 };
 use crate::{
-    Asking, Audience, BillState, BillStatus, CloseOut, DisputeNews, DisputeState, EventRow, HouseholdEvent,
+    Asking, Audience, BackKind, BillState, BillStatus, CloseOut, DisputeNews, DisputeState, EventRow, HouseholdEvent,
     MerchantEvent, MovementKind, OrderRow, Period, RAIL_LEASE_MS, RailWork, Refund, RefundRow, RefundState, Store,
     StoreError, TopUp,
 };
@@ -463,6 +463,16 @@ pub async fn a_bank_takes_a_payment_back(store: &Store) {
     let closed = store.tick(START.plus_ms(48 * HOUR_MS)).await.map(|ticked| ticked.closed);
     assert!(closed.is_ok_and(|days| days > 0), "the day's totals hold them");
     assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(owed)));
+
+    // The household's own: what it got back, and what it paid again.
+    let moves = store.moves(family.household, START, START.plus_ms(1)).await.expect("moves").disputes;
+    let of = |kind| moves.iter().filter(move |moved| moved.kind == kind).collect::<Vec<_>>();
+    let (taken, again) = (of(BackKind::TakenBack), of(BackKind::GivenAgain));
+    assert_eq!((moves.len(), taken.len(), again.len()), (5, 4, 1), "{moves:?}");
+    assert!(taken.iter().all(|moved| moved.amount == cny(4_000)) && again[0].amount == cny(-4_000));
+    assert_eq!(again[0].reference, Some(format!("dp_{}_2", family.household)));
+    let first = taken.iter().find(|moved| moved.order == again[0].order).expect("the same order's");
+    assert!(first.reference == again[0].reference && first.transfer != again[0].transfer);
 
     let nobodys = DisputeNews {
         payment: "pi_other".to_owned(),

@@ -201,7 +201,7 @@ impl World {
 
     async fn freeze(&mut self, store: &Store, frozen: bool) {
         let family = self.rng.below(self.families.len());
-        store.set_frozen(self.families[family].household, frozen).await.expect("frozen");
+        store.set_frozen(self.families[family].household, frozen, self.now).await.expect("frozen");
         self.wallets[family].frozen = frozen;
     }
 

@@ -73,7 +73,7 @@ pub async fn history_is_found(store: &Store) {
     store.top_up(top_up, day).await.expect("a top-up");
     let moves = store.moves(family.household, day, late.plus_ms(1)).await.expect("moves");
     let [moved] = moves.refunds.as_slice() else { panic!("{moves:?}") };
-    assert_eq!((moved.refund, moved.at, moved.amount, &moved.reason), (refund, late, cny(250), &reason));
+    assert_eq!((moved.transfer, moved.at, moved.amount, &moved.reason), (refund, late, cny(250), &reason));
     assert_eq!((moved.order, moved.wearer, &moved.certificate), (paid.order, paid.wearer, &shop.certificate));
     let [topped] = moves.wallet.as_slice() else { panic!("{moves:?}") };
     assert_eq!((topped.at, topped.amount), (day, cny(77)));

@@ -286,7 +286,7 @@ impl Agent {
     }
 
     fn state_order(&mut self, state: StateOrder, turn: &mut Turn) {
-        self.waits(state.order_id, state.asking.as_deref());
+        self.waits(state.order_id, state.asking.as_deref(), state.nods);
         let decision = state.decision.clone();
         if state.outcome.is_none() {
             let answered = Answered::of(state.decision, state.first, state.mandate, state.requote.clone());
@@ -297,10 +297,11 @@ impl Agent {
         }
     }
 
-    /// The order waits for what moves its money.
-    fn waits(&mut self, order: OrderId, asking: Option<&str>) {
+    /// The order waits for what moves its money, or for another guardian.
+    fn waits(&mut self, order: OrderId, asking: Option<&str>, nods: u32) {
         if let Some(order) = self.order_mut(order) {
             order.unanswered = asking == Some(ASKING_UNKNOWN);
+            order.one_nod = nods > 0;
         }
     }
 
@@ -325,7 +326,7 @@ impl Agent {
             }
             ("order", Owner::Household(_)) => {
                 if let Ok(event) = serde_json::from_str::<OrderEvent>(data) {
-                    self.waits(event.order, Some(&event.asking));
+                    self.waits(event.order, event.asking.as_deref(), event.nods);
                 }
             }
             ("outcome", Owner::Household(home)) => {

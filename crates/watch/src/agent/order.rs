@@ -53,6 +53,8 @@ pub(super) struct OpenOrder {
     pub(super) dismissed: bool,
     /// What moves the money was asked, and its answer got lost. Only shown; after a reboot the service says it again.
     pub(super) unanswered: bool,
+    /// A guardian approved it, and another must too, as the service says. Only shown.
+    pub(super) one_nod: bool,
     /// When the guardian's time is over, on the monotonic clock.
     pub(super) ends_at: u64,
     /// When a payment that got no outcome stops holding the screen.
@@ -184,6 +186,7 @@ impl OpenOrder {
             bill_delivered: false,
             dismissed: false,
             unanswered: false,
+            one_nod: false,
             ends_at: 0,
             shown_until: 0,
             parked_decision: None,
@@ -269,7 +272,8 @@ impl OpenOrder {
             Stage::Sending => Screen::Sending,
             Stage::Waiting => {
                 let left_ms = self.ends_at.saturating_sub(mono);
-                Screen::Waiting { shop: self.shop(), total: self.total(), left_ms, unanswered: self.unanswered }
+                let (unanswered, one_nod) = (self.unanswered, self.one_nod);
+                Screen::Waiting { shop: self.shop(), total: self.total(), left_ms, unanswered, one_nod }
             }
             Stage::Paying(paying) => {
                 let said = paying.nod.said();

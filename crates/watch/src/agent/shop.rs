@@ -191,7 +191,7 @@ impl Agent {
             self.tell(Notice::BillExpired);
             return;
         }
-        if enrolled.is_over_cap(offer.bill.total(), now) {
+        if enrolled.is_over_cap(offer.bill.asked_total(&offer.without), now) {
             self.tell(Notice::OverNewWatchCap);
             return;
         }

@@ -107,6 +107,17 @@ fn a_part_of_a_bill_that_only_the_shop_can_price_costs_at_most_the_whole() {
 }
 
 #[test]
+fn a_watch_asks_for_the_part_it_has_money_for() {
+    let mut world = refused(|world| world.service.cast.only(&["1", "2"]));
+    world.service.event("balance", serde_json::json!({"balance": cny(1_750)}));
+    world.settle();
+    world.user(UserAction::Start);
+    world.run_until(|world| matches!(world.screen(), Screen::Waiting { .. }));
+    world.settle();
+    assert_eq!(world.service.orders.len(), 2);
+}
+
+#[test]
 fn a_bill_that_is_too_old_is_not_asked_for_again() {
     let mut world = refused(|world| world.service.cast.only(&["1"]));
     world.pass(16 * 60_000);

@@ -182,3 +182,24 @@ fn the_watch_says_that_the_bank_has_not_answered() {
         assert_eq!(unanswered(&world), shown, "{asking}");
     }
 }
+
+/// One of two guardians nodded: the watch says so while it waits, until the service says otherwise, and pays nothing.
+#[test]
+fn the_watch_says_that_one_of_two_nodded() {
+    let mut world = World::waiting();
+    let id = world.service.orders[0].order.order;
+    let one_nod = |world: &World| {
+        let Screen::Waiting { one_nod, .. } = world.screen() else { panic!("{:?}", world.screen()) };
+        one_nod
+    };
+    assert!(!one_nod(&world));
+    let waits = serde_json::json!({"order": id, "state": "waiting"});
+    let mut nodded = waits.clone();
+    nodded["nods"] = serde_json::json!(1);
+    for (event, shown) in [(&nodded, true), (&waits, false), (&nodded, true)] {
+        world.service.event("order", event.clone());
+        world.settle();
+        assert_eq!(one_nod(&world), shown, "{event}");
+    }
+    assert!(world.service.seen_payments.is_empty());
+}
