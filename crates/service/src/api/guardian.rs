@@ -428,7 +428,8 @@ pub(super) async fn append(
         | Entry::Unfreeze(_)
         | Entry::SetMandate(_)
         | Entry::EndMandate(_)
-        | Entry::SetHouseRules(_) => {}
+        | Entry::SetHouseRules(_)
+        | Entry::Erase(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let change = change(&book, &next, &entry);
