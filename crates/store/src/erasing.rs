@@ -158,10 +158,10 @@ const ERASE: &[&str] = &[
     "DELETE FROM requote_asks WHERE order_no IN (SELECT no FROM orders WHERE household = ?1 AND no > 0)",
     "UPDATE refunds SET reason = NULL WHERE household = ?1",
     "UPDATE rail_payments SET payer = 'null', action_url = NULL WHERE household = ?1",
-    // Orders that moved no money, and of the others what only a family knows.
-    "DELETE FROM orders WHERE household = ?1 AND no > 0 AND hold IS NULL
-        AND NOT EXISTS (SELECT 1 FROM rail_payments p WHERE p.household = ?1 AND p.order_id = orders.order_id)",
-    "UPDATE orders SET struck = '[]', judged = NULL, first_nod = NULL, first_by = NULL WHERE household = ?1 AND no > 0",
+    "UPDATE orders SET struck = '[]', judged = NULL, first_nod = NULL, first_by = NULL, wearer = ?2
+        WHERE household = ?1 AND no > 0",
+    // What moved no money is in no books: only that somebody asked for the shop's bill.
+    "UPDATE orders SET received = 0 WHERE household = ?1 AND no > 0 AND hold IS NULL",
     "UPDATE wearers SET name = '', salt = ?2 WHERE household = ?1",
 ];
 

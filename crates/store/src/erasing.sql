@@ -4,6 +4,9 @@
 ALTER TABLE households ADD COLUMN erase_from INTEGER;
 ALTER TABLE households ADD COLUMN erased INTEGER CHECK (erased IS NULL OR (erase_from IS NULL AND posted = 0));
 CREATE INDEX households_to_erase ON households (erase_from) WHERE erase_from IS NOT NULL;
+CREATE INDEX pairings_of_household ON pairings (household);
+-- Bills that watches made of printed codes.
+CREATE INDEX bills_of_watch ON bills (watch) WHERE watch IS NOT NULL;
 
 -- The messages of all orders up to this number have been looked at, and deleted where they were old enough.
 CREATE TABLE retention (
@@ -26,7 +29,3 @@ DROP TRIGGER events_keep;
 CREATE TRIGGER events_keep BEFORE DELETE ON events
 WHEN NOT EXISTS (SELECT 1 FROM households WHERE household = OLD.household AND erased IS NOT NULL)
 BEGIN SELECT RAISE (ABORT, 'events is append-only'); END;
-DROP TRIGGER orders_keep;
-CREATE TRIGGER orders_keep BEFORE DELETE ON orders
-WHEN OLD.hold IS NOT NULL OR NOT EXISTS (SELECT 1 FROM households WHERE household = OLD.household AND erased IS NOT NULL)
-BEGIN SELECT RAISE (ABORT, 'orders are kept'); END;

@@ -99,6 +99,7 @@ CREATE TABLE pairings (
     CHECK (state <> 'open' OR claim IS NULL),
     CHECK (state NOT IN ('claimed', 'done') OR claim IS NOT NULL)
 );
+CREATE INDEX pairings_of_household ON pairings (household);
 CREATE INDEX pairings_claimed ON pairings (watch) WHERE state = 'claimed';
 
 CREATE TABLE joins (
@@ -223,6 +224,8 @@ CREATE TABLE bills (
     CHECK ((state = 'consumed') = (consumed_by IS NOT NULL))
 ) WITH (fillfactor = 80);
 CREATE SEQUENCE bills_no INCREMENT BY 1000;
+-- Bills that watches made of printed codes.
+CREATE INDEX bills_of_watch ON bills (watch) WHERE watch IS NOT NULL;
 
 CREATE TABLE orders (
     no BIGINT PRIMARY KEY,
@@ -636,9 +639,7 @@ CREATE TRIGGER end_once BEFORE UPDATE ON orders FOR EACH ROW
     WHEN (OLD.state = 'ended' AND (NEW.state <> 'ended' OR NEW.outcome <> OLD.outcome OR NEW.refunded < OLD.refunded
           OR (OLD.result IS NOT NULL AND NEW.result IS DISTINCT FROM OLD.result)))
     EXECUTE FUNCTION refuse('an order ends once');
-CREATE TRIGGER keep BEFORE DELETE ON orders FOR EACH ROW WHEN (OLD.hold IS NOT NULL)
-    EXECUTE FUNCTION refuse('orders are kept');
-CREATE TRIGGER stays BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION goes_with_household();
+CREATE TRIGGER keep BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION refuse('orders are kept');
 CREATE TRIGGER keep BEFORE DELETE ON payouts FOR EACH ROW EXECUTE FUNCTION refuse('payouts are kept');
 CREATE TRIGGER end_once BEFORE UPDATE ON payouts FOR EACH ROW
     WHEN (OLD.state IN ('done', 'returned') OR NEW.amount <> OLD.amount OR NEW.iban <> OLD.iban)
