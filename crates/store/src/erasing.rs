@@ -140,7 +140,7 @@ fn due(db: Db<'_>, now: Timestamp) -> Result<Vec<HouseholdId>, StoreError> {
 }
 
 /// Rows that go, in an order in which none is left that others refer to. What the books name stays and loses what it says.
-const ERASE: &[&str] = &[
+pub(crate) const ERASE: &[&str] = &[
     "DELETE FROM push_messages WHERE household = ?1",
     "DELETE FROM push_subscriptions WHERE household = ?1",
     "DELETE FROM sessions WHERE household = ?1",
@@ -163,6 +163,21 @@ const ERASE: &[&str] = &[
     // What moved no money is in no books: only that somebody asked for the shop's bill.
     "UPDATE orders SET received = 0 WHERE household = ?1 AND no > 0 AND hold IS NULL",
     "UPDATE wearers SET name = '', salt = ?2 WHERE household = ?1",
+];
+
+/// Tables of households that the books need: what names or says something in them is overwritten.
+#[cfg(test)]
+pub(crate) const KEPT: [&str; 10] = [
+    "households",
+    "wearers",
+    "watches",
+    "orders",
+    "transfers",
+    "settlements",
+    "refunds",
+    "rail_payments",
+    "rail_steps",
+    "disputes",
 ];
 
 /// Whether it was erased; `false` while it must wait.

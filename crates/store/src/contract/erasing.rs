@@ -134,7 +134,12 @@ impl Story {
         store.report_result(report(&row, OutcomeKind::Paid, START), START).await.expect("seen");
         store.refund(back(shop, paid, 1), START).await.expect("given back");
         // Good for one payment: after it a guardian is asked again.
-        let snacks = nodpay_core::Mandate { name: said("零食"), per_day: None, per_month: Some(cny(300)), ..snacks(family.watch) };
+        let snacks = nodpay_core::Mandate {
+            name: said("零食"),
+            per_day: None,
+            per_month: Some(cny(300)),
+            ..snacks(family.watch)
+        };
         rule(store, family, snacks).await;
         let by_rule = place(store, family, &sell(store, shop, "苹果").await).await;
         store.pay(super::payment_over(&by_rule, START), START).await.expect("paid by a rule");
