@@ -8,6 +8,7 @@ mod bindings;
 mod browser;
 mod browser_deciding;
 mod browser_guardians;
+mod browser_leaving;
 mod browser_nods;
 mod browser_push;
 mod browser_seeing;

@@ -13,7 +13,7 @@ import { VerifyError, readEntry, utf8 } from "./messages.js";
 import { endingSaid, orderPage, standing } from "./order.js";
 import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
 import { acts } from "./members.js";
-import { leavingCard } from "./leaving.js";
+import { cutPage, cutRow, leavingCard, leavingNotice, takeCut } from "./leaving.js";
 import { guardianName } from "./people.js";
 import { ruleLogWords, ruleNote } from "./rule-words.js";
 import { awayCard, firstNodSaid, forgetSettings, hasNodded, settingsPage } from "./settings.js";
@@ -220,6 +220,8 @@ async function refreshHome(asked = get("/api/guardian/household")) {
     stopped: household.closed ? "closed" : household.frozen ? "frozen" : null,
     /** A guardian's freeze: {by, at}. The service's word, like the balance. */
     freeze: household.freeze ?? null,
+    /** How long what is kept: {orders_days, books_years}. */
+    keep: household.keep,
     /** By guardian, until when they are away. The service's word too. */
     away: new Map(household.away.map(({ guardian, until }) => [guardian, until])),
     balance: typeof balance === "number" ? { minor: balance, currency: household.currency } : { minor: balance.minor, currency: balance.currency },
@@ -256,7 +258,8 @@ async function take(view) {
   };
   try {
     try {
-      entry.order = await verifyOrderView(view, state.home.book, state.home.trust);
+      if (view.cut) entry.cut = await takeCut(view, state.home.trust.root);
+      else entry.order = await verifyOrderView(view, state.home.book, state.home.trust);
     } catch (error) {
       if (!["unknown-log-head", "unknown-watch", "unknown-mandate"].includes(error.code)) throw error;
       await refreshHome(); // the log may have grown since
@@ -367,6 +370,7 @@ function render() {
   const back = ready && page !== "home" ? { href: page === "order" ? listPage : "#/", label: t("back") } : null;
   const next = h("div.page", { id: "page", "data-view": ready ? page : state.phase },
     topBar({ live: ready ? state.live ?? "connecting" : null, back, more: ready && freezeButton(ctx) }),
+    ready && leavingNotice(ctx),
     ready && freezeNotice(ctx),
     ready && offlineBar(state.live, state.liveLostAt),
     h(`main.narrow.${page}`, { key: `${state.phase}-${page}-${id}` }, ...content(page, id)),
@@ -384,6 +388,7 @@ function content(page, id) {
     case "broken": return brokenPage();
     default: break;
   }
+  if (page === "order" && state.orders.get(id)?.cut) return cutPage(ctx, state.orders.get(id));
   if (page === "order") return orderPage(ctx, id);
   if (page === "household") return householdPage();
   if (page === "guardians") return guardiansPage(ctx);
@@ -414,7 +419,7 @@ const nameOf = (order) => state.home.names.get(order.order.payload.wearer)?.name
 const askedTotal = ({ bill, order, requote }) =>
   requote ? { minor: requote.payload.total, currency: requote.payload.currency } : askedOf(bill.payload, order.payload.without);
 const entries = () => [...state.orders.values()].sort((one, other) => startOf(other) - startOf(one));
-const startOf = (entry) => entry.order?.order.payload.created ?? Infinity;
+const startOf = (entry) => entry.order?.order.payload.created ?? (entry.cut ? entry.view.received : Infinity);
 const waitingOrders = () => entries().filter((entry) => entry.error || entry.view.state === "waiting");
 
 function homePage() {
@@ -476,6 +481,7 @@ function waitingCard(entry) {
 }
 
 function historyRow(entry) {
+  if (entry.cut) return cutRow(ctx, entry);
   const { order, view } = entry;
   const kind = order.outcome?.payload.outcome ?? standing(view);
   const total = order.outcome?.payload.total ?? order.decision?.payload.total ?? askedTotal(order);
@@ -514,7 +520,7 @@ function householdPage() {
       h("h2", {}, t("files.anchor-title")),
       h("p.soft", {}, t("files.anchor-more")),
       h("button.plain", { type: "button", testid: "anchor", onclick: () => download("nodpay-anchor.json", anchorFile(book, trust)) }, icon("download"), t("files.anchor"))),
-    leavingCard(),
+    leavingCard(ctx),
     h("section.card", {},
       h("h2", {}, t("household.log")),
       h("ol.log", {}, ...book.entries.map((entry) => h("li", {}, h("span", {}, logWords(entry)), h("time.soft", {}, when(entry.at)))))),

@@ -22,15 +22,18 @@ export const leaveGuardians = () => {
 
 // ---- names and standing -------------------------------------------------------------------------------------------------
 
-const mayISign = (home) => counts(home.book.folded.members.get(home.guardian.guardian), serviceNow());
+export const mayISign = (home) => counts(home.book.folded.members.get(home.guardian.guardian), serviceNow());
 const membersNow = (home) => [...home.book.folded.members.values()].filter((member) => acts(member, serviceNow()));
 const comingMembers = (home) => [...home.book.folded.members.values()].filter((member) => member.recovery && serviceNow() < member.joins);
 export const openProposals = (home) => [...home.book.folded.proposals].filter(([, proposal]) => isOpen(proposal, serviceNow()));
 
 // ---- signing, in words first ----------------------------------------------------------------------------------------------
 
+/** Whether this is what is asked. */
+export const asksFor = (key) => asking?.key === key;
+
 /** A button that shows what will be signed. `entry` as it goes into the log. */
-function askButton(ctx, look, testid, label, key, entry, words) {
+export function askButton(ctx, look, testid, label, key, entry, words) {
   return h(`button.${look}`, {
     type: "button", testid,
     onclick: () => {
@@ -41,7 +44,7 @@ function askButton(ctx, look, testid, label, key, entry, words) {
 }
 
 /** The words and the passkey button, where this is what is asked. */
-function askBox(ctx, key) {
+export function askBox(ctx, key) {
   if (asking?.key !== key) return null;
   return h("div.ask", {},
     h("p", {}, asking.words),
@@ -200,7 +203,7 @@ export function changeWords(home, { kind, content }) {
   return t(content.session_ms === 0 ? "log.set-session-off" : "log.set-session", { name, count: content.session_ms / 60_000 });
 }
 
-const ENTRIES = ["add-guardian", "remove-guardian", "object", "propose", "second", "withdraw", "enrol-recovery", "recover", "unfreeze"];
+const ENTRIES = ["add-guardian", "remove-guardian", "object", "propose", "second", "withdraw", "enrol-recovery", "recover", "unfreeze", "erase"];
 
 /** An entry of the log about guardians in words, or null. */
 export function guardianEntryWords(home, { entry: { kind, content }, guardian }) {
@@ -211,7 +214,7 @@ export function guardianEntryWords(home, { entry: { kind, content }, guardian })
     return t(`log.${kind}`, { name: by, change: changeWords(home, home.book.folded.proposals.get(content).change) });
   }
   if (kind === "remove-guardian") return t("log.remove-guardian", { name: guardianName(home, content) });
-  if (kind === "object") return t("log.object", { name: by });
+  if (kind === "object" || kind === "erase") return t(`log.${kind}`, { name: by });
   if (kind === "recover") return t("log.recover", { name: by });
   return changeWords(home, { kind, content });
 }
