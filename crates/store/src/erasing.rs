@@ -13,14 +13,14 @@ use crate::{Erased, OrderRow, Store, StoreError, Topic, orders};
 
 /// Orders whose messages one transaction deletes.
 pub const MAX_CUT: u32 = 50;
-/// Households that one call erases at most; the next call goes on.
-const MAX_ERASED: u32 = 100;
+/// Households to be erased that are read at once.
+const MAX_DUE: u32 = 100;
 /// In place of what a merchant answered: there must be something.
 const ANSWERED: &str = "…";
 
 impl Store {
-    /// Deletes the messages of orders that came before `before` and have ended: bills' lines, reasons, notes, names of nothing and
-    /// nobody are left, only what moved when, where to and by whose decision's digest. Gives how many orders that were.
+    /// Deletes the messages of orders that came before `before` and have ended: bills' lines, reasons and notes go, and
+    /// what moved, when and where to stays. Gives how many orders that were.
     ///
     /// An order that has not ended by then is not looked at again: erasing its household takes it along.
     pub async fn cut_orders(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -37,18 +37,21 @@ impl Store {
     /// Erases the households whose time is over, each in one transaction, unless there is money in its wallet or something of it is
     /// being paid.
     pub async fn erase_due(&self, now: Timestamp) -> Result<Erased, StoreError> {
-        let due = self.read(move |db| due(db, now)).await?;
-        let mut all = Erased::default();
-        for household in due {
-            match self.write(move |tx| erase(tx, household, now)).await {
-                Ok(true) => all.erased.push(household),
-                Ok(false) => all.waiting.push(household),
-                // Another replica was here.
-                Err(StoreError::HouseholdErased) => {}
-                Err(error) => return Err(error),
+        let (mut all, mut after) = (Erased::default(), None);
+        loop {
+            let page = self.read(move |db| due(db, after, now)).await?;
+            let Some(last) = page.last() else { return Ok(all) };
+            after = Some(*last);
+            for household in page {
+                match self.write(move |tx| erase(tx, household, now)).await {
+                    Ok(true) => all.erased.push(household),
+                    Ok(false) => all.waiting.push(household),
+                    // Another replica was here.
+                    Err(StoreError::HouseholdErased) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
-        Ok(all)
     }
 
     /// When a household was erased; `None` for one that was not, or never was.
@@ -134,9 +137,11 @@ pub(crate) fn cut_message(db: Db<'_>, message: i64) -> Result<(), StoreError> {
 
 // Households
 
-fn due(db: Db<'_>, now: Timestamp) -> Result<Vec<HouseholdId>, StoreError> {
-    let sql = "SELECT household FROM households WHERE erase_from <= ?1 ORDER BY erase_from LIMIT ?2";
-    many(db, "households", "(to erase)", sql, params![now.unix_ms(), MAX_ERASED], |cells| cells.id())
+/// By id, from the one after `after`.
+fn due(db: Db<'_>, after: Option<HouseholdId>, now: Timestamp) -> Result<Vec<HouseholdId>, StoreError> {
+    let after: &[u8] = after.as_ref().map_or(&[], |after| after.as_bytes());
+    let sql = "SELECT household FROM households WHERE erase_from <= ?1 AND household > ?2 ORDER BY household LIMIT ?3";
+    many(db, "households", "(to erase)", sql, params![now.unix_ms(), after, MAX_DUE], |cells| cells.id())
 }
 
 /// Rows that go, in an order in which none is left that others refer to. What the books name stays and loses what it says.

@@ -29,9 +29,9 @@ export function leavingCard(ctx) {
 
 function eraseRow(ctx) {
   const { home } = ctx.state;
-  const label = h("span", {}, icon("trash"), t("leaving.erase"));
+  const label = [icon("trash"), t("leaving.erase")];
   if (!asksFor("erase")) {
-    return askButton(ctx, "plain", "erase", label, "erase", { erase: {} }, t("leaving.erase-when", { time: when(serviceNow() + ERASE_DELAY_MS) }));
+    return askButton(ctx, "plain.stop", "erase", label, "erase", { erase: {} }, t("leaving.erase-when", { time: when(serviceNow() + ERASE_DELAY_MS) }));
   }
   return h("div.erase", { testid: "erase-words" },
     h("h3", {}, t("leaving.erase-title")),
