@@ -7,15 +7,25 @@ use nodpay_testkit::START;
 use crate::axe::assert_accessible;
 use crate::browser::Window;
 use crate::browser_guardians::{Stage, go};
-use crate::browser_wallet::pictures;
+use crate::browser_seeing::{is_one_handed, picture, screen};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
+
+/// As a parent's phone shows it, light and dark, in both languages.
+async fn pictures(window: &Window, name: &str) {
+    for (dark, language, other) in [(false, "en", "zh-CN"), (true, "zh", "en")] {
+        screen(window, dark).await;
+        is_one_handed(window).await;
+        picture(window, &format!("{name}-{language}")).await;
+        window.click("[data-testid=language]").await;
+        window.until("the other language", &format!("document.documentElement.lang === '{other}'")).await;
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_household_is_erased_when_its_time_is_over() {
     let mut stage = Stage::open().await;
-    let dark = ["--blink-settings=preferredColorScheme=0".to_owned()];
-    let phone = Window::with(tempfile::tempdir().unwrap(), stage.address.clone(), None, &dark).await;
+    let phone = Window::with(tempfile::tempdir().unwrap(), stage.address.clone(), None, &[]).await;
     stage.found(&phone).await;
     let (household, store) = (stage.cast.household, stage.app.store().clone());
 
@@ -27,7 +37,7 @@ async fn a_household_is_erased_when_its_time_is_over() {
     let words = phone.text("[data-testid=erase-words]").await;
     assert!(words.contains("10 years") && words.contains("200.00"), "{words}");
     assert_accessible(&phone, "erase").await;
-    pictures(&phone, "erase-dark").await;
+    pictures(&phone, "erase").await;
     phone.click("[data-testid=guardians-sign]").await;
 
     // Every page says it, also to whoever comes later; one tap and a passkey undo it.
@@ -37,7 +47,7 @@ async fn a_household_is_erased_when_its_time_is_over() {
     let told = phone.text("[data-testid=to-be-erased]").await;
     assert!(told.contains("You asked to erase this household") && told.contains("200.00"), "{told}");
     assert_accessible(&phone, "to be erased").await;
-    pictures(&phone, "to-be-erased-dark").await;
+    pictures(&phone, "to-be-erased").await;
     assert_eq!(stage.book().await.erasing().map(|erasing| erasing.from.ms_since(START) >= ERASE_DELAY_MS), Some(true));
     phone.click("[data-testid=keep]").await;
     phone.click("[data-testid=guardians-sign]").await;
@@ -65,7 +75,7 @@ async fn a_household_is_erased_when_its_time_is_over() {
     assert!(erased.contains("Your household was erased"), "{erased}");
     assert_eq!(store.household(household).await, Err(StoreError::HouseholdErased));
     assert_accessible(&phone, "erased").await;
-    pictures(&phone, "erased-dark").await;
+    pictures(&phone, "erased").await;
     phone.click("[data-testid=erased-forget]").await;
     phone.text("[data-testid=login]").await;
     phone.client.refresh().await.unwrap();

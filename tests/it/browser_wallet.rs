@@ -20,7 +20,7 @@ const WORDS: &str = "Cash at the school office, mornings.";
 const TOKEN: [u8; 32] = [0x77; 32];
 
 /// As a parent's phone shows it, in both languages.
-pub(crate) async fn pictures(window: &Window, name: &str) {
+async fn pictures(window: &Window, name: &str) {
     window.client.set_window_size(360, 1_500).await.unwrap();
     for language in ["en", "zh"] {
         window.picture(&format!("{name}-{language}")).await;
