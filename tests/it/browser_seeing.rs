@@ -6,6 +6,7 @@ use nodpay_core::{
 };
 use nodpay_protocol::{
     Kind, PairingCode, Signer as _, SoftwareKey, Verified, sha256, sign, sign_request, verify_decision,
+    verify_merchant_certificate,
 };
 use nodpay_store::{InvitationKind, Message, NewMerchant, TokenHash, TopUp};
 use nodpay_testkit::{START, cny, minor, retotal};
@@ -144,8 +145,9 @@ async fn pays(stage: &mut Stage, number: u8, bill: &Verified<Bill>, now_ms: i64)
     let (cast, id) = (&stage.cast, nodpay_core::OrderId::from_bytes([number; 16]));
     let row = stage.app.store().order(cast.household, id).await.unwrap().unwrap();
     let order = nodpay_protocol::verify_order(&row.message.wire, &book, cast.watch, bill).unwrap();
-    let (decision, ..) =
-        verify_decision(&row.decision.unwrap().wire, &book, &order, bill, None, &cast.certificate).unwrap();
+    let root = cast.root.public_key();
+    let certificate = verify_merchant_certificate(&row.merchant_certificate.wire, &root).unwrap();
+    let (decision, ..) = verify_decision(&row.decision.unwrap().wire, &book, &order, bill, None, &certificate).unwrap();
     let mut payment = cast.payment_payload(&order, &decision);
     payment.at = payment.at.plus_ms(now_ms);
     let payment = sign(Kind::Payment, payment, &cast.watch_key).unwrap();

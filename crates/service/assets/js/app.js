@@ -1,38 +1,36 @@
 // The guardian's pages, for whoever is logged in (login.js). Starts by checking the household log against what this browser
-// pinned; then follows the household's events. Pages: #/ (home), #/order/ID, #/household, #/guardians, #/settings,
-// and those of `FETCHED`.
+// pinned; then follows the household's events. Pages: #/order/ID, and those of `FETCHED`.
 
 import { get, post, serviceNow } from "./api.js";
-import { announce, download, focusHeading, h, patch } from "./dom.js";
+import { cutPage, takeCut } from "./cut.js";
+import { announce, focusHeading, h, patch } from "./dom.js";
+import { erasingNotice } from "./erasing.js";
 import { follow } from "./events.js";
-import { avatar, busyButton, icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
-import {
-  freezeButton, freezeNotice, guardianCards, guardianEntryWords, guardiansPage, leaveGuardians,
-} from "./guardians.js";
+import { icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
+import { freezeButton, freezeNotice } from "./freeze.js";
 import { VerifyError, readEntry, utf8 } from "./messages.js";
-import { endingSaid, orderPage, standing } from "./order.js";
-import { forgetPinAsk, openReport, pinControls, pinEntryWords, reportCard, reportWords } from "./pins.js";
-import { acts } from "./members.js";
-import { cutPage, cutRow, leavingCard, leavingNotice, takeCut } from "./leaving.js";
-import { guardianName } from "./people.js";
-import { ruleLogWords, ruleNote } from "./rule-words.js";
-import { awayCard, firstNodSaid, forgetSettings, hasNodded, settingsPage } from "./settings.js";
-import { refreshSessions, sessionNotices, sessionsCard } from "./sessions.js";
+import { firstNodSaid } from "./nods.js";
+import { endingSaid, orderPage } from "./order.js";
 import { signWithPasskey } from "./passkey.js";
-import { endPush, pushCard, pushPrompt, startPush } from "./push.js";
-import { day, exponentOf, money, onLanguage, problemText, t, timeLeft, when, withTexts } from "./texts.js";
-import { anchorFile, believe } from "./trust.js";
+import { guardianName } from "./people.js";
+import { ruleNote } from "./rule-words.js";
+import { forgetAsked } from "./signing.js";
+import { exponentOf, money, onLanguage, problemText, t, when, withTexts } from "./texts.js";
+import { believe } from "./trust.js";
 import { askedTotal as askedOf, verifyOrderView } from "./verify.js";
 
 const KINDS = ["log", "pairing", "order", "requote", "decision", "outcome", "result", "refund", "balance", "pin", "session"];
 const ASK_MS = 30_000;
-/** Earlier orders that the home page lists; the history has all. */
-const RECENT = 5;
 /**
  * Pages that are fetched when somebody first goes there, each a script of its own: `page(ctx, id)` gives its elements, `left(next)`
- * forgets what was half done, `changed(ctx, kind)` hears of events.
+ * forgets what was half done, `changed(ctx, kind)` hears of events (null: of all that may have been missed). A push leads to an order
+ * while a child waits, so only that page comes at once.
  */
 const FETCHED = {
+  home: () => withTexts("home", import("./home.js")),
+  household: () => withTexts("household", import("./household.js")),
+  guardians: () => withTexts("guardians", import("./guardians.js")),
+  settings: () => withTexts("settings", import("./settings.js")),
   pair: () => withTexts("pairing", import("./pairing.js")),
   invite: () => withTexts("invite", import("./invite.js")),
   codes: () => withTexts("codes", import("./codes.js")),
@@ -50,14 +48,15 @@ const state = {
   can: null,
   /** The verified household: book, trust, names, guardian, balance. */
   home: null,
-  /** By order id: {view, order (verified) or error, ends, askEnds}. */
+  /** By order id: {view, order (verified), error or cut (what is left of it), ends, askEnds}. */
   orders: new Map(),
   live: null,
   liveLostAt: null,
   busy: false,
   problem: null,
   loadingOrder: false,
-  removing: null,
+  /** The browser's offer to install this page as an app. */
+  installPrompt: null,
 };
 /** The fetched pages, by name. */
 const fetched = new Map();
@@ -67,7 +66,22 @@ let usedCredential = null;
 let listPage = "#/";
 let closed = null;
 
-const ctx = { state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf, mustPropose, take, historyRow };
+const ctx = {
+  state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf, mustPropose, take, nameOf, askedTotal, entries, waitingOrders, logOut,
+};
+
+/** A browser offers once, maybe before anybody is logged in. */
+function offered(event) {
+  event.preventDefault();
+  state.installPrompt = event;
+  render();
+}
+
+addEventListener("beforeinstallprompt", offered);
+addEventListener("appinstalled", () => {
+  state.installPrompt = null;
+  render();
+});
 
 // ---- start, end ----------------------------------------------------------------------------------------------------------------
 
@@ -91,17 +105,19 @@ async function enter({ household, order } = {}) {
   const { page, id } = route();
   try {
     const wanted = page === "order" ? (order ?? get(`/api/guardian/orders/${id}`)).catch(() => null) : null;
+    const script = fetchPage(page);
+    script.catch(() => {}); // waited for below
     await refreshHome(household);
     const view = await wanted;
     if (view) await take(view);
-    await fetchPage(page);
+    await script;
   } catch (error) {
     trouble(error);
   }
   render();
   if (state.phase === "ready" && !stopFollowing) {
     listen();
-    startPush(ctx);
+    pushScript().then(({ startPush }) => startPush(ctx)).catch(() => {}); // without notifications everything else works
   }
 }
 
@@ -126,7 +142,7 @@ function end() {
 async function logOut() {
   stopFollowing?.();
   stopFollowing = null;
-  await endPush().catch(() => {});
+  await pushScript().then(({ endPush }) => endPush()).catch(() => {});
   await post("/api/guardian/logout").catch(() => {});
   state.orders.clear();
   state.home = null;
@@ -155,7 +171,6 @@ async function refreshAll() {
     await refreshOrders();
     const { page, id } = route();
     if (page === "order" && !state.orders.has(id)) await refreshOrder(id);
-    await refreshSessions();
     await fetched.get(page)?.changed?.(ctx, null);
   } catch (error) {
     trouble(error);
@@ -166,8 +181,7 @@ async function refreshAll() {
 async function onEvent(kind, data) {
   try {
     if (["log", "balance", "pin"].includes(kind)) await refreshHome();
-    if (kind === "session") await refreshSessions();
-    if (kind === "pin") tellPin(data.watch);
+    if (kind === "pin") await tellPin(data.watch);
     await fetched.get(route().page)?.changed?.(ctx, kind);
     if (data.order) {
       await refreshOrder(data.order);
@@ -203,7 +217,8 @@ function tellRule(id) {
   if (entry?.order && !entry.order.decision && !entry.order.first) announce(ruleNote(state, entry)?.text);
 }
 
-function tellPin(watch) {
+async function tellPin(watch) {
+  const { openReport, reportWords } = await withTexts("pins", import("./pins.js"));
   const report = openReport(state.home, watch);
   const wearer = state.home.book.watches.get(watch)?.wearer;
   if (report && !report.answer) announce(reportWords(report, state.home.names.get(wearer)?.name ?? t("wearer.unknown")));
@@ -294,13 +309,6 @@ function minorOf(major) {
   return major * 10 ** exponentOf(state.home.balance.currency);
 }
 
-function removeWatch(watch) {
-  return act({ "remove-watch": watch }, () => {
-    announce(t("household.removed"));
-    state.removing = null;
-  });
-}
-
 /** Signs an entry at a person's touch; `done` follows when the service has it. */
 async function act(entry, done) {
   if (state.busy) return;
@@ -321,27 +329,29 @@ async function act(entry, done) {
 
 function route() {
   const [, page = "", id = ""] = location.hash.split("/");
-  return { page: page in FETCHED || ["order", "household", "guardians", "settings"].includes(page) ? page : "home", id };
+  return { page: page in FETCHED || page === "order" ? page : "home", id };
 }
 
 async function onRoute() {
   const { page, id } = route();
   for (const [name, script] of fetched) if (name !== page) script.left(page);
-  leaveGuardians();
-  state.removing = null;
-  forgetPinAsk();
-  if (page !== "settings") forgetSettings();
+  forgetAsked();
   if (page !== "order") listPage = page === "history" ? "#/history" : "#/";
   state.problem = null;
   render();
   await fetchPage(page).catch(trouble);
   focusHeading();
+  if (state.phase === "ready") fetched.get(page)?.changed?.(ctx, null).then(render, trouble);
   if (page === "order" && state.phase === "ready" && !state.orders.has(id)) {
     state.loadingOrder = true;
     render();
     await refreshOrder(id).catch(trouble);
     render();
   }
+}
+
+function pushScript() {
+  return withTexts("push", import("./push.js"));
 }
 
 /** Fetches the page's script and words where it has its own. */
@@ -370,7 +380,7 @@ function render() {
   const back = ready && page !== "home" ? { href: page === "order" ? listPage : "#/", label: t("back") } : null;
   const next = h("div.page", { id: "page", "data-view": ready ? page : state.phase },
     topBar({ live: ready ? state.live ?? "connecting" : null, back, more: ready && freezeButton(ctx) }),
-    ready && leavingNotice(ctx),
+    ready && erasingNotice(ctx),
     ready && freezeNotice(ctx),
     ready && offlineBar(state.live, state.liveLostAt),
     h(`main.narrow.${page}`, { key: `${state.phase}-${page}-${id}` }, ...content(page, id)),
@@ -390,11 +400,7 @@ function content(page, id) {
   }
   if (page === "order" && state.orders.get(id)?.cut) return cutPage(ctx, state.orders.get(id));
   if (page === "order") return orderPage(ctx, id);
-  if (page === "household") return householdPage();
-  if (page === "guardians") return guardiansPage(ctx);
-  if (page === "settings") return settingsPage(ctx);
-  if (page in FETCHED) return fetched.get(page)?.page(ctx, id) ?? [unfetched()];
-  return homePage();
+  return fetched.get(page)?.page(ctx, id) ?? [unfetched()];
 }
 
 function brokenPage() {
@@ -415,147 +421,22 @@ function unfetched() {
     : h("p.lead", {}, t("loading"));
 }
 
-const nameOf = (order) => state.home.names.get(order.order.payload.wearer)?.name ?? t("wearer.unknown");
-const askedTotal = ({ bill, order, requote }) =>
-  requote ? { minor: requote.payload.total, currency: requote.payload.currency } : askedOf(bill.payload, order.payload.without);
-const entries = () => [...state.orders.values()].sort((one, other) => startOf(other) - startOf(one));
-const startOf = (entry) => entry.order?.order.payload.created ?? (entry.cut ? entry.view.received : Infinity);
-const waitingOrders = () => entries().filter((entry) => entry.error || entry.view.state === "waiting");
-
-function homePage() {
-  const { balance, book } = state.home;
-  const waiting = waitingOrders();
-  const past = entries().filter((entry) => !entry.error && entry.view.state !== "waiting").slice(0, RECENT);
-  const watches = [...book.watches.values()];
-  return [
-    h("h1.unseen", {}, t("home.title")),
-    state.problem && notice("bad", problemText(state.problem)),
-    state.home.stopped && notice("bad", t(state.home.stopped === "closed" ? "home.closed" : "home.frozen")),
-    awayCard(ctx),
-    ...waiting.map(waitingCard),
-    ...sessionNotices(ctx),
-    ...guardianCards(ctx),
-    pushPrompt(ctx),
-    ...watches.map((watch) => reportCard(state.home, watch)),
-    h("section.card.balance", { "aria-label": t("home.balance") },
-      ...(state.home.rail === "wallet"
-        ? [h("p", {}, t("home.balance")), h("p.amount", { testid: "balance" }, money(balance))]
-        : [h("p", { testid: "rail" }, t(`home.rail-${state.home.rail}`))]),
-      watches.length > 0 && h("ul.wearers", {}, ...wearersOf(watches).map(({ name, count }) =>
-        h("li", {}, avatar(name), h("span", {}, name), count > 1 && h("span", {}, t("home.watches", { count })))))),
-    watches.length === 0 && h("section.card.center", {},
-      h("span.tile", {}, icon("watch", "large")), h("p.lead", {}, t("home.no-watch")),
-      h("a.main", { href: "#/pair", testid: "pair" }, icon("plus"), t("home.add-watch"))),
-    waiting.length === 0 && watches.length > 0 && h("p.quiet", {}, icon("check"), t("home.nothing")),
-    h("section.card", {},
-      h("h2", {}, t("home.history")),
-      past.length === 0 ? h("p.soft", {}, t("home.no-history")) : h("ul.history", {}, ...past.map(historyRow)),
-      past.length > 0 && h("a.plain", { href: "#/history", testid: "history" }, icon("clock"), t("home.all"))),
-    watches.length > 0 && inDemo() && h("a.plain", { href: "#/rules", testid: "rules" }, icon("list"), t("home.rules")),
-    watches.length > 0 && inDemo() && h("a.plain", { href: "#/wallet" }, icon("wallet"), t("nav.wallet")),
-    watches.length > 0 && inDemo() && h("a.plain", { href: "#/household" }, icon("person"), t("nav.household")),
-  ];
+function nameOf(order) {
+  return state.home.names.get(order.order.payload.wearer)?.name ?? t("wearer.unknown");
 }
 
-function wearersOf(watches) {
-  const counts = new Map();
-  for (const { wearer } of watches) counts.set(wearer, (counts.get(wearer) ?? 0) + 1);
-  return [...counts].map(([wearer, count]) => ({ name: state.home.names.get(wearer)?.name ?? t("wearer.unknown"), count }));
+function askedTotal({ bill, order, requote }) {
+  return requote ? { minor: requote.payload.total, currency: requote.payload.currency } : askedOf(bill.payload, order.payload.without);
 }
 
-function waitingCard(entry) {
-  const { view } = entry;
-  if (entry.error) {
-    return h("a.card.waiting.bad", { href: `#/order/${view.order_id}`, key: view.order_id },
-      icon("warning", "large"), h("div", {}, h("p.name", {}, t("order.unbelievable")), h("p.soft", {}, problemText(entry.error))), icon("next"));
-  }
-  const name = nameOf(entry.order);
-  return h("a.card.waiting", { href: `#/order/${view.order_id}`, key: view.order_id, testid: "waiting-order" },
-    avatar(name),
-    h("div", {},
-      h("p.name", {}, t("home.asks", { name })),
-      entry.order.first && h("p.nodded", { testid: "waiting-nod" }, hasNodded(state, entry.order) ? t("nods.one-more") : firstNodSaid(state, entry.order)),
-      h("p.soft", {}, h("bdi", {}, entry.order.certificate.payload.name), " · ", t("order.time-left", { time: timeLeft(entry.ends - performance.now()) }))),
-    h("strong.amount", {}, money(entry.order.first?.payload.total ?? askedTotal(entry.order))),
-    icon("next"));
+/** All orders that are known, the newest first. */
+function entries() {
+  const startOf = ({ order, cut, view }) => order?.order.payload.created ?? (cut ? view.received : Infinity);
+  return [...state.orders.values()].sort((one, other) => startOf(other) - startOf(one));
 }
 
-function historyRow(entry) {
-  if (entry.cut) return cutRow(ctx, entry);
-  const { order, view } = entry;
-  const kind = order.outcome?.payload.outcome ?? standing(view);
-  const total = order.outcome?.payload.total ?? order.decision?.payload.total ?? askedTotal(order);
-  const look = { paid: "good", holding: "wait", approved: "wait", paying: "wait" }[kind] ?? "stop";
-  const symbol = { paid: "check", holding: "clock", approved: "clock", paying: "clock", expired: "clock", failed: "warning" }[kind] ?? "cross";
-  return h("li", { key: view.order_id },
-    h("a.past", { href: `#/order/${view.order_id}`, testid: "past-order", "data-outcome": kind },
-      h(`span.tile.${look}`, {}, icon(symbol)),
-      h("span.what", {},
-        h("span.name", {}, h("bdi", {}, order.certificate.payload.name)),
-        h("span.soft", {}, `${nameOf(order)} · ${when(order.order.payload.created)} · ${t(`outcome.${kind}`)}`),
-        order.mandate && h("span.soft", { testid: "past-rule" }, ruleNote(state, entry).text),
-        view.refunded && h("span.soft", { testid: "past-refunded" }, t("history.refunded", { total: money(view.refunded) }))),
-      h(`span.amount${kind === "paid" ? "" : ".soft"}`, {}, money(total))));
-}
-
-function householdPage() {
-  const { book, guardian, names, trust } = state.home;
-  return [
-    h("h1", {}, t("household.title")),
-    state.problem && notice("bad", problemText(state.problem)),
-    h("section.card", {},
-      h("h2", {}, t("household.guardians")),
-      h("ul.plain-list", {}, ...[...book.folded.members.values()].filter((member) => acts(member, serviceNow())).map(({ guardian: one }) =>
-        h("li.member", {}, h("span.tile", {}, icon("person")), h("div", {},
-          h("p.name", {}, one.guardian === guardian.guardian ? t("household.you") : guardianName(state.home, one.guardian)))))),
-      h("a.plain", { href: "#/guardians", testid: "guardians" }, icon("person"), t("guardians.manage"))),
-    h("section.card", {},
-      h("h2", {}, t("household.watches")),
-      book.watches.size === 0 && h("p.soft", {}, t("home.no-watch")),
-      h("ul.plain-list", {}, ...[...book.watches.values()].map((watch) => watchRow(watch, names.get(watch.wearer)?.name ?? t("wearer.unknown")))),
-      h("a.plain", { href: "#/pair", testid: "pair" }, icon("plus"), t("home.add-watch"))),
-    pushCard(),
-    sessionsCard(ctx),
-    h("section.card", {},
-      h("h2", {}, t("files.anchor-title")),
-      h("p.soft", {}, t("files.anchor-more")),
-      h("button.plain", { type: "button", testid: "anchor", onclick: () => download("nodpay-anchor.json", anchorFile(book, trust)) }, icon("download"), t("files.anchor"))),
-    leavingCard(ctx),
-    h("section.card", {},
-      h("h2", {}, t("household.log")),
-      h("ol.log", {}, ...book.entries.map((entry) => h("li", {}, h("span", {}, logWords(entry)), h("time.soft", {}, when(entry.at)))))),
-    h("button.plain", { type: "button", testid: "logout", onclick: logOut }, icon("out"), t("household.log-out")),
-  ];
-}
-
-function watchRow(watch, name) {
-  const enrolled = state.home.book.entries.find(({ entry }) => entry.kind === "enrol-watch" && entry.content.watch === watch.watch);
-  const asking = state.removing === watch.watch;
-  const capped = watch.new_watch_cap.until > serviceNow();
-  return h("li.member", { key: watch.watch },
-    h("span.tile", {}, icon("watch")),
-    h("div", {},
-      h("p.name", {}, t("household.watch-of", { name })),
-      h("p.soft", {}, t("household.since", { day: day(enrolled.at) })),
-      capped && h("p.soft", {}, t("household.capped", { cap: money(watch.new_watch_cap.per_payment), until: when(watch.new_watch_cap.until) })),
-      asking && h("div.ask", {},
-        h("p", {}, t("household.remove-sure", { name })),
-        h("div.buttons", {},
-          h("button.plain", { type: "button", onclick: () => { state.removing = null; render(); } }, t("cancel")),
-          busyButton("button.main.stop", { type: "button", testid: "remove-confirm", onclick: () => removeWatch(watch.watch) }, state.busy, t("household.remove-now"))))),
-    !asking && h("button.round", { type: "button", testid: "remove-watch", "aria-label": t("household.remove", { name }), onclick: () => { state.removing = watch.watch; render(); } }, icon("trash")),
-    !asking && h("div.controls", {}, ...pinControls(ctx, watch, name)));
-}
-
-function logWords(entry) {
-  const words = guardianEntryWords(state.home, entry);
-  if (words) return words;
-  const { kind, content } = entry.entry;
-  if (kind === "set-mandate" || kind === "end-mandate") return ruleLogWords(entry.entry, state.home.book);
-  const watch = kind === "enrol-watch" ? content : state.home.book.watchEver(content.watch ?? content);
-  const name = watch && (state.home.names.get(watch.wearer)?.name ?? t("wearer.unknown"));
-  if (kind === "pin-command" || kind === "set-session") return pinEntryWords(entry.entry, name);
-  return t(`log.${kind}`, { name });
+function waitingOrders() {
+  return entries().filter((entry) => entry.error || entry.view.state === "waiting");
 }
 
 function bottomBar(page) {

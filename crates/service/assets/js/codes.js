@@ -7,7 +7,7 @@ import { h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
 import { twoNote } from "./people.js";
 import { newRecoveryCode, readRecoveryCode, recoveryKey } from "./recovery-code.js";
-import { day, t } from "./texts.js";
+import { day, problemText, t } from "./texts.js";
 
 const CODES = 6;
 

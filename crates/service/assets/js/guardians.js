@@ -1,97 +1,23 @@
-// The guardians of a household: who they are, removals and objections, proposals that wait for a second guardian, the freeze.
+// The guardians of a household: who they are, removals and objections, proposals that wait for a second guardian.
 // What is signed is shown in words first.
 //
 // `ctx` is what app.js lends: {state, render, act, refreshHome, mustPropose}.
 
-import { post, serviceNow } from "./api.js";
-import { announce, h } from "./dom.js";
-import { avatar, busyButton, icon, notice } from "./frame.js";
-import { acts, counts, isOpen } from "./members.js";
-import { guardianName, twoNote } from "./people.js";
+import { serviceNow } from "./api.js";
+import { awayBadge, goAway } from "./away.js";
+import { h } from "./dom.js";
+import { avatar, icon, notice } from "./frame.js";
+import { acts } from "./members.js";
+import { guardianName, mayISign, openProposals } from "./people.js";
 import { ruleLogWords, ruleSentences } from "./rule-words.js";
-import { awayBadge, goAway, houseSentences } from "./settings.js";
+import { houseSentences } from "./settings.js";
+import { askBox, askButton, isAsked } from "./signing.js";
 import { day, problemText, t, when } from "./texts.js";
-
-/** What is about to be signed: {key, entry, words}. */
-let asking = null;
-
-/** When a page is left, nothing half done stays. */
-export const leaveGuardians = () => {
-  asking = null;
-};
 
 // ---- names and standing -------------------------------------------------------------------------------------------------
 
-export const mayISign = (home) => counts(home.book.folded.members.get(home.guardian.guardian), serviceNow());
 const membersNow = (home) => [...home.book.folded.members.values()].filter((member) => acts(member, serviceNow()));
 const comingMembers = (home) => [...home.book.folded.members.values()].filter((member) => member.recovery && serviceNow() < member.joins);
-export const openProposals = (home) => [...home.book.folded.proposals].filter(([, proposal]) => isOpen(proposal, serviceNow()));
-
-// ---- signing, in words first ----------------------------------------------------------------------------------------------
-
-/** Whether this is what is asked. */
-export const asksFor = (key) => asking?.key === key;
-
-/** A button that shows what will be signed. `entry` as it goes into the log. */
-export function askButton(ctx, look, testid, label, key, entry, words) {
-  return h(`button.${look}`, {
-    type: "button", testid,
-    onclick: () => {
-      asking = { key, entry, words };
-      ctx.render();
-    },
-  }, label);
-}
-
-/** The words and the passkey button, where this is what is asked. */
-export function askBox(ctx, key) {
-  if (asking?.key !== key) return null;
-  return h("div.ask", {},
-    h("p", {}, asking.words),
-    twoNote(ctx, asking.entry),
-    h("div.buttons", {},
-      h("button.plain", { type: "button", onclick: () => { asking = null; ctx.render(); } }, t("cancel")),
-      busyButton("button.main", { type: "button", testid: "guardians-sign", onclick: () => ctx.act(asking.entry, () => { asking = null; }) },
-        ctx.state.busy, icon("key"), t("pin.sign"))));
-}
-
-// ---- the freeze -------------------------------------------------------------------------------------------------------------
-
-/** In the header of every page: one tap, no question. */
-export function freezeButton(ctx) {
-  const { home } = ctx.state;
-  if (home.freeze) return null;
-  return h("button.freeze", {
-    type: "button", testid: "freeze",
-    onclick: async () => {
-      try {
-        await post("/api/guardian/freeze");
-        await ctx.refreshHome();
-        announce(t("freeze.done"));
-      } catch (error) {
-        ctx.state.problem = error;
-      }
-      ctx.render();
-    },
-  }, icon("pause"), t("freeze.now"));
-}
-
-/** On every page, while a guardian's freeze holds. */
-export function freezeNotice(ctx) {
-  const { home } = ctx.state;
-  if (!home.freeze) return null;
-  const { by, at } = home.freeze;
-  const entry = { unfreeze: { frozen_at: at } };
-  const own = by === home.guardian.guardian;
-  const proposed = openProposals(home).some(([, { change }]) => change.kind === "unfreeze" && change.content.frozen_at === at);
-  const words = own ? t("freeze.by-you", { time: when(at) }) : t("freeze.by", { name: guardianName(home, by), time: when(at) });
-  return h("div.frozen", { testid: "frozen", key: "frozen" },
-    notice("bad", words,
-      !proposed && mayISign(home) && asking?.key !== "unfreeze"
-        && h("div.buttons", {}, askButton(ctx, "plain", "unfreeze", t("freeze.lift"), "unfreeze", entry, t("freeze.lift-sure"))),
-      proposed && h("p", {}, h("a", { href: "#/guardians" }, t("freeze.proposed"))),
-      askBox(ctx, "unfreeze")));
-}
 
 // ---- what waits for this guardian ---------------------------------------------------------------------------------------------
 
@@ -114,7 +40,9 @@ export function guardianCards(ctx) {
 
 // ---- the page of guardians ------------------------------------------------------------------------------------------------------
 
-export function guardiansPage(ctx) {
+export const left = () => {};
+
+export function page(ctx) {
   const { home, problem } = ctx.state;
   const proposals = openProposals(home);
   const coming = comingMembers(home);
@@ -145,7 +73,7 @@ function memberRow(ctx, member) {
   const since = home.book.entries[member.since].at;
   const key = `remove-${guardian}`;
   const objectKey = `object-${guardian}`;
-  const asked = asking?.key === key || asking?.key === objectKey;
+  const asked = isAsked(key) || isAsked(objectKey);
   const words = own ? t("guardians.leave-sure") : t("guardians.remove-sure", { name });
   return h("li.member", { key: guardian, testid: "guardian", "data-own": String(own) },
     avatar(name),
@@ -171,7 +99,7 @@ function recoveryRow(ctx, member) {
   return h("li.member", { key: guardian, testid: "recovery" },
     h("span.tile", {}, icon("key")),
     h("div", {}, h("p", {}, t("guardians.recovering", { name: guardianName(home, guardian), time: when(member.joins) })), askBox(ctx, key)),
-    mayISign(home) && asking?.key !== key
+    mayISign(home) && !isAsked(key)
       && askButton(ctx, "plain", "stop-recovery", t("guardians.stop"), key, { object: member.recovery }, t("guardians.stop-sure")));
 }
 
@@ -181,7 +109,7 @@ function proposalRow(ctx, digest, proposal) {
   const change = changeWords(home, proposal.change);
   const words = t("guardians.proposed", { name: guardianName(home, proposal.by), change });
   const [second, withdraw] = [`second-${digest}`, `withdraw-${digest}`];
-  const asked = asking?.key === second || asking?.key === withdraw;
+  const asked = isAsked(second) || isAsked(withdraw);
   return h("li.member", { key: digest, testid: "proposal" },
     h("span.tile", {}, icon("pencil")),
     h("div", {}, h("p", {}, words), h("p.soft", {}, when(proposal.at)), ruleSentences(ctx.state, proposal.change), houseSentences(proposal.change),
@@ -192,7 +120,7 @@ function proposalRow(ctx, digest, proposal) {
 }
 
 /** A change in words. */
-export function changeWords(home, { kind, content }) {
+function changeWords(home, { kind, content }) {
   if (kind === "add-guardian") return t("change.add-guardian", { name: guardianName(home, content.guardian.guardian) });
   if (kind === "enrol-recovery") return t("change.enrol-recovery", { count: content.keys.length });
   if (kind === "unfreeze") return t("change.unfreeze");

@@ -1,12 +1,13 @@
 // All orders of the household, by words and filters, newest first. The service looks for them; every order it gives is verified
 // by this page before it is shown, like any other.
 //
-// `ctx` is what app.js lends: {state, render, take, historyRow}. Filters and what was found live here until another page is opened.
+// `ctx` is what app.js lends: {state, render, take}, and what past-order.js needs. Filters and what was found live here until another page is opened.
 
 import { get } from "./api.js";
 import { announce, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
 import { VerifyError } from "./messages.js";
+import { pastOrder } from "./past-order.js";
 import { day, language, problemText, t } from "./texts.js";
 import { verifyMerchantCertificate } from "./verify.js";
 
@@ -165,7 +166,7 @@ function monthAddress() {
 
 function row(ctx, id) {
   const entry = ctx.state.orders.get(id);
-  if (entry && !entry.error) return ctx.historyRow(entry);
+  if (entry && !entry.error) return pastOrder(ctx, entry);
   return h("li", { key: id },
     h("a.past", { href: `#/order/${id}` },
       h("span.tile.stop", {}, icon("warning")),

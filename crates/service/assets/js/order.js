@@ -10,10 +10,10 @@ import { addNote, askedAgain, newSaying, nodNote, noteField, readyNotes, spendin
 import { avatar, busyButton, icon, notice, timeBar } from "./frame.js";
 import { goodsIcon } from "./goods.js";
 import { MAX_NOTE, VerifyError, textProblem, typedText, utf8 } from "./messages.js";
+import { hasNodded, nodsNote, othersNod } from "./nods.js";
 import { showsPayments, signShownPayment, signWithPasskey } from "./passkey.js";
 import { guardianName } from "./people.js";
 import { ruleNote } from "./rule-words.js";
-import { hasNodded, nodsNote, othersNod } from "./settings.js";
 import { storyCard } from "./story.js";
 import { day, money, number, problemText, t, timeLeft, when } from "./texts.js";
 import { billTerms, MAX_DECISION_AGE_MS, verifyDecision } from "./verify.js";

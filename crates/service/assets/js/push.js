@@ -19,18 +19,7 @@ let detail = "plain";
 let busy = null;
 let problem = null;
 let tested = false;
-let installPrompt = null;
 let ctx = null;
-
-addEventListener("beforeinstallprompt", (event) => {
-  event.preventDefault();
-  installPrompt = event;
-  ctx?.render();
-});
-addEventListener("appinstalled", () => {
-  installPrompt = null;
-  ctx?.render();
-});
 
 const isIos = () => /iP(hone|ad|od)/.test(navigator.userAgent) || (navigator.platform === "MacIntel" && navigator.maxTouchPoints > 1);
 const isInstalled = () => matchMedia("(display-mode: standalone)").matches || navigator.standalone === true;
@@ -203,7 +192,7 @@ export function pushPrompt({ state }) {
         standing === "off" && busyButton("button.main", { type: "button", testid: "push-on", onclick: turnOn }, busy === "on", t("push.turn-on")),
         laterButton(ASKED)));
   }
-  if (!installPrompt || wasAsked(INSTALLED_ASKED)) return null;
+  if (!state.installPrompt || wasAsked(INSTALLED_ASKED)) return null;
   return h("section.card.push", { testid: "install-prompt" },
     h("h2", {}, t("install.title")),
     h("p.soft", {}, t("install.more")),
@@ -221,8 +210,8 @@ const laterButton = (what) => h("button.plain", {
 }, t("push.later"));
 
 async function install() {
-  const asked = installPrompt;
-  installPrompt = null;
+  const asked = ctx.state.installPrompt;
+  ctx.state.installPrompt = null;
   await asked.prompt();
   ctx.render();
 }

@@ -1,28 +1,24 @@
-// How this household decides: two nods above an amount, caps of all watches together, how long newcomers are kept short; and who
-// of the guardians is away. What is signed is shown as sentences first.
+// How this household decides: two nods above an amount, caps of all watches together, how long newcomers are kept short. What is
+// signed is shown as sentences first.
 //
-// `ctx` is what app.js lends: {state, render, act, mustPropose, refreshHome, minorOf}. The rules come from the verified log; who is
-// away is the service's word, and changes nobody's rights.
+// `ctx` is what app.js lends: {state, render, act, mustPropose, minorOf}. The rules come from the verified log.
 
-import { post, serviceNow } from "./api.js";
+import { serviceNow } from "./api.js";
 import { announce, focusHeading, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
-import { guardianName, twoNote } from "./people.js";
-import { PERIODS, newcomersOf, wantsTwoNods } from "./house-rules.js";
-import { acts, counts } from "./members.js";
-import { day, decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
+import { twoNote } from "./people.js";
+import { PERIODS, newcomersOf } from "./house-rules.js";
+import { decimal, fromDecimal, money, problemText, t } from "./texts.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const SHORT_DAYS = [1, 2, 3, 7, 14, 30];
-const AWAY_DAYS = [1, 3, 7, 14, 30, 60];
 /** What one payment of a new watch may not exceed at first, unless the household says less; in major units of the currency. */
 const NEW_WATCH_CAP_MAJOR = 200;
 
-/** The rules that are being written, and the days of an absence that is being chosen. */
+/** The rules that are being written. */
 let draft = null;
-const leaving = { days: 7, busy: false, problem: null };
 
-export const forgetSettings = () => { draft = null; };
+export const left = () => { draft = null; };
 
 /** The cap of a watch that is enrolled now. */
 export function newWatchCap(ctx) {
@@ -52,94 +48,6 @@ const list = (rules) => h("ul.sentences", {}, ...houseWords(rules).map((words) =
 
 /** The sentences of the rules that an entry sets, or null. */
 export const houseSentences = ({ kind, content }) => (kind === "set-house-rules" ? list(content) : null);
-
-// ---- on an order ---------------------------------------------------------------------------------------------------------------
-
-/** Another guardian's nod that this one would second; null where there is none, or its guardian no longer counts. */
-export function othersNod({ home }, { first, decision }) {
-  if (!first || decision || first.payload.guardian === home.guardian.guardian) return null;
-  return counts(home.book.folded.members.get(first.payload.guardian), serviceNow()) ? first : null;
-}
-
-/** Whether this guardian has nodded and waits for another one; then to the same lines. */
-export const hasNodded = ({ home }, { first, decision }) => Boolean(first && !decision && first.payload.guardian === home.guardian.guardian);
-
-/** Who has nodded, and that another one must; null where one nod is enough. */
-export function nodsNote(ctx, { order }, total) {
-  const { home } = ctx.state;
-  if (order.first && !order.decision) {
-    const { guardian, at } = order.first.payload;
-    const own = guardian === home.guardian.guardian;
-    const words = own ? t("nods.you", { time: when(at) }) : t("nods.other", { name: guardianName(home, guardian) });
-    return h("div.nods", { testid: "first-nod" }, h("p.badge.wait", {}, icon("person"), words), awayWords(home));
-  }
-  if (!total || !wantsTwoNods(home.book.houseRules(), total)) return null;
-  return h("div.nods", { testid: "two-nods" }, h("p.badge.wait", {}, icon("person"), t("nods.two")), awayWords(home));
-}
-
-function awayWords(home) {
-  const others = awayNow(home).filter(([guardian]) => guardian !== home.guardian.guardian);
-  return others.map(([guardian, until]) => h("p.soft", { key: guardian, testid: "away-note" }, t("away.other", { name: guardianName(home, guardian), day: day(until) })));
-}
-
-/** What to say to who listens, when somebody nodded first; null where that was this guardian or nobody. */
-export function firstNodSaid({ home }, order) {
-  const first = order && othersNod({ home }, order);
-  return first ? t("nods.other", { name: guardianName(home, first.payload.guardian) }) : null;
-}
-
-// ---- away ----------------------------------------------------------------------------------------------------------------------
-
-const awayNow = (home) => [...home.away].filter(([, until]) => until > serviceNow());
-
-export function awayBadge(home, guardian) {
-  const until = home.away.get(guardian);
-  return until > serviceNow() && h("p.nodded", { testid: "away" }, t("away.until", { day: day(until) }));
-}
-
-async function setAway(ctx, until) {
-  if (leaving.busy) return;
-  Object.assign(leaving, { busy: true, problem: null });
-  ctx.render();
-  try {
-    await post("/api/guardian/away", until === null ? {} : { until });
-    await ctx.refreshHome();
-    announce(until === null ? t("away.back-said") : t("away.said", { day: day(until) }));
-  } catch (error) {
-    leaving.problem = error;
-  }
-  leaving.busy = false;
-  ctx.render();
-}
-
-/** On the home page, while this guardian is away: one tap brings them back. */
-export function awayCard(ctx) {
-  const { home } = ctx.state;
-  const until = home.away.get(home.guardian.guardian);
-  if (!(until > serviceNow())) return null;
-  return h("section.card", { key: "away", testid: "away-card" },
-    h("p.name", {}, t("away.you", { day: day(until) })),
-    h("p.soft", {}, t("away.you-more")),
-    leaving.problem && notice("bad", problemText(leaving.problem)),
-    busyButton("button.main", { type: "button", testid: "away-back", onclick: () => setAway(ctx, null) }, leaving.busy, icon("undo"), t("away.back")));
-}
-
-/** On the page of guardians: going away. */
-export function goAway(ctx) {
-  const { home } = ctx.state;
-  if (home.away.get(home.guardian.guardian) > serviceNow()) return awayCard(ctx);
-  const members = [...home.book.folded.members.values()].filter((member) => acts(member, serviceNow()));
-  if (members.length < 2) return null;
-  return h("section.card.form", { key: "go-away" },
-    h("h2", {}, t("away.title")),
-    h("p.soft", {}, t("away.more")),
-    leaving.problem && notice("bad", problemText(leaving.problem)),
-    h("label.field", {}, h("span", {}, t("away.days")),
-      h("select", { value: String(leaving.days), testid: "away-days", onchange: (event) => { leaving.days = Number(event.target.value); ctx.render(); } },
-        ...AWAY_DAYS.map((count) => h("option", { value: String(count), selected: count === leaving.days }, t("rule.days", { count }))))),
-    busyButton("button.plain", { type: "button", testid: "away-go", onclick: () => setAway(ctx, Math.floor(serviceNow() + leaving.days * DAY_MS)) },
-      leaving.busy, icon("clock"), t("away.go")));
-}
 
 // ---- the page -------------------------------------------------------------------------------------------------------------------
 
@@ -191,7 +99,7 @@ function written(ctx) {
   return alone && more ? { problem: "house-alone" } : { rules };
 }
 
-export function settingsPage(ctx) {
+export function page(ctx) {
   const { home, problem, busy } = ctx.state;
   draft ??= begin(home);
   const result = written(ctx);

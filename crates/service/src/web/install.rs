@@ -28,7 +28,7 @@ const PAGE: &str = "page";
 /// Pages that the service worker has an answer for when the service is not reached.
 const COVERED: [&str; 5] = ["/", "/app", "/join", "/newcomer", "/recover"];
 /// Texts that the service worker speaks by, by their prefix.
-const WORDS: &str = "note.";
+pub(super) const WORDS: &str = "note.";
 
 fn asset(path: &str) -> Result<Vec<u8>, ApiError> {
     Assets::get(path).map(|file| file.data.into_owned()).ok_or(ApiError::NotFound)

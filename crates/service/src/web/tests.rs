@@ -4,6 +4,7 @@ use axum::http::HeaderMap;
 
 use super::edition::{Assets, Coding, Edition, FRAME, without_comments};
 use super::files::media_type;
+use super::install;
 use super::shell::{Language, Page, render};
 
 fn text(path: &str) -> String {
@@ -54,6 +55,19 @@ fn both_languages_say_the_same_things() {
     }
 }
 
+/// Texts that no page's script says: those of the month's page, which the service draws, and of the service worker's notifications.
+fn said_without_scripts(texts: &BTreeMap<String, serde_json::Value>) -> BTreeSet<String> {
+    let mut said: BTreeSet<String> = texts.keys().filter(|key| key.starts_with(install::WORDS)).cloned().collect();
+    for key in include_str!("month.rs").split('"') {
+        let is_key = key.contains('.') && key.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '-');
+        if is_key && !key.starts_with('.') {
+            assert!(texts.contains_key(key), "the month uses {key}, which has no text");
+            said.insert(key.to_owned());
+        }
+    }
+    said
+}
+
 /// `t("key")` must exist, so must the texts that a template begins; and every text must be used by some script: what a script uses
 /// decides which words go with it.
 #[test]
@@ -71,13 +85,8 @@ fn every_text_used_is_there_and_every_text_there_is_used() {
     let edition = Edition::now();
     let mut used: BTreeSet<&str> =
         edition.scripts().values().flat_map(|script| &script.words).map(String::as_str).collect();
-    for key in include_str!("month.rs").split('"') {
-        let is_key = key.contains('.') && key.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '-');
-        if is_key && !key.starts_with('.') {
-            assert!(english.contains_key(key), "the month uses {key}, which has no text");
-            used.insert(key);
-        }
-    }
+    let said_elsewhere = said_without_scripts(&english);
+    used.extend(said_elsewhere.iter().map(String::as_str));
     for key in english.keys() {
         assert!(used.contains(key.as_str()), "no page uses {key}");
     }
@@ -180,8 +189,46 @@ fn pages_name_every_script_that_they_start_with() {
     }
     let signed_in = &imported("login") | &imported("app");
     assert_eq!(named(Page::App, true), signed_in);
-    for fetched_later in ["pairing", "invite", "codes", "rules", "qr"] {
+    for fetched_later in
+        ["home", "household", "guardians", "settings", "push", "pairing", "invite", "codes", "rules", "qr"]
+    {
         assert!(!signed_in.contains(fetched_later), "{fetched_later} can wait");
+    }
+}
+
+/// What a script calls of another one, it imports: a forgotten import shows only when somebody gets there.
+#[test]
+fn scripts_import_what_they_call() {
+    let scripts = scripts();
+    let exported: BTreeSet<&str> = scripts
+        .iter()
+        .flat_map(|(_, script)| script.lines())
+        .filter_map(|line| line.strip_prefix("export "))
+        .map(|line| line.trim_start_matches("async ").trim_start_matches("function ").trim_start_matches("const "))
+        .filter_map(|line| line.split(|c: char| !c.is_alphanumeric()).next())
+        .collect();
+    let part_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.');
+    for (path, script) in &scripts {
+        let code = without_comments(script, true);
+        let imports = code.split("import {").skip(1).filter_map(|rest| rest.split_once('}')).map(|(names, _)| names);
+        let imported: BTreeSet<&str> = imports.flat_map(|names| names.split(|c: char| !c.is_alphanumeric())).collect();
+        for name in &exported {
+            let declared = |kind: &str| code.contains(&format!("{kind} {name}"));
+            let destructured = declared("{") || code.contains(&format!("{name} }}"));
+            if imported.contains(name) || destructured || ["function", "const", "let"].iter().any(|kind| declared(kind))
+            {
+                continue;
+            }
+            let call = format!("{name}(");
+            for line in code.lines().filter(|line| !line.trim_start().starts_with(name) || !line.ends_with('{')) {
+                let mut parts = line.split(&call);
+                let mut before = parts.next().unwrap_or_default();
+                for after in parts {
+                    assert!(before.ends_with(part_of_name), "{path} calls {name} without importing it: {line}");
+                    before = after;
+                }
+            }
+        }
     }
 }
 
@@ -196,7 +243,7 @@ fn no_script_imports_itself_by_way_of_others() {
     }
 }
 
-/// Words come with the script that says them, or with the frame; together they are all words there are.
+/// Words come with the script that says them, or with the frame; with those that no script says they are all words there are.
 #[test]
 fn words_are_cut_by_script() {
     let edition = Edition::now();
@@ -208,7 +255,8 @@ fn words_are_cut_by_script() {
     assert!(set("login", "en").contains("login.start") && !set("login", "en").contains("order.approve"));
     assert!(set(FRAME, "zh").contains("problem.offline") && !set("app", "zh").contains("problem.offline"));
     assert!(set("app", "en").contains("order.approve") && !set("app", "en").contains("till.charge"));
-    let all: BTreeSet<String> = edition.scripts().keys().flat_map(|module| set(module, "zh")).collect();
+    let mut all: BTreeSet<String> = edition.scripts().keys().flat_map(|module| set(module, "zh")).collect();
+    all.extend(said_without_scripts(&words("zh")));
     assert_eq!(all, words("zh").into_keys().collect());
 }
 
@@ -299,7 +347,7 @@ async fn the_service_worker_keeps_whole_versions_only() {
     use axum::http::HeaderMap;
     use http_body_util::BodyExt as _;
 
-    let response = super::install::worker().await.expect("the service worker");
+    let response = install::worker().await.expect("the service worker");
     assert_eq!(response.headers()["content-type"], "text/javascript; charset=utf-8");
     assert_eq!(response.headers()["cache-control"], "no-cache");
     let body = response.into_body().collect().await.expect("a body").to_bytes();
@@ -310,13 +358,12 @@ async fn the_service_worker_keeps_whole_versions_only() {
     for file in said["files"].as_array().expect("files") {
         let path =
             file.as_str().and_then(|file| file.strip_prefix(&format!("/offline/{version}/"))).expect("its version");
-        let get = async |version: &str| {
-            super::install::kept(Path((version.to_owned(), path.to_owned())), HeaderMap::new()).await
-        };
+        let get =
+            async |version: &str| install::kept(Path((version.to_owned(), path.to_owned())), HeaderMap::new()).await;
         assert!(get(version).await.is_ok(), "{path}");
         assert!(get("0123456789abcdef").await.is_err(), "{path} of another version");
     }
-    let page = super::install::kept(Path((version.to_owned(), "page".to_owned())), HeaderMap::new()).await;
+    let page = install::kept(Path((version.to_owned(), "page".to_owned())), HeaderMap::new()).await;
     let page = page.expect("the page").into_body().collect().await.expect("a body").to_bytes();
     let page = std::str::from_utf8(&page).expect("text");
     for address in page.split(['"']).filter(|text| text.starts_with("/offline/")) {
