@@ -21,7 +21,8 @@ export function erasingNotice(ctx) {
   const by = erasing.by === home.guardian.guardian ? t("erasing.asked-you") : t("erasing.asked", { name: guardianName(home, erasing.by) });
   const then = waits ? t("erasing.then", { time: when(erasing.from) }) : t("erasing.now");
   return h("div.frozen", { testid: "to-be-erased", key: "to-be-erased" },
-    notice("bad", `${by} ${then}`,
+    notice("bad", by,
+      h("p", {}, then),
       leftOver(home) && h("p", { testid: "erase-rest" }, t("erasing.rest", { rest: leftOver(home) })),
       mayISign(home) && !isAsked("keep")
         && h("div.buttons", {}, askButton(ctx, "plain", "keep", t("erasing.keep"), "keep", { object: erasing.entry }, t("erasing.keep-sure"))),

@@ -13,6 +13,8 @@ import { askBox, askButton, isAsked } from "./signing.js";
 import { span } from "./spans.js";
 import { t, when } from "./texts.js";
 
+const DAY_MS = 24 * 60 * 60 * 1000;
+
 /** For the household page. */
 export function leavingCard(ctx) {
   const { home } = ctx.state;
@@ -36,6 +38,6 @@ function eraseRow(ctx) {
       h("li", {}, t("leaving.erase-goes")),
       h("li", {}, t("leaving.erase-stays", { span: span(home.keep.books_years, "years") })),
       leftOver(home) && h("li", {}, t("leaving.erase-rest", { rest: leftOver(home) })),
-      h("li", {}, t("leaving.erase-undo"))),
+      h("li", {}, t("leaving.erase-undo", { span: span(ERASE_DELAY_MS / DAY_MS, "days") }))),
     askBox(ctx, "erase"));
 }
