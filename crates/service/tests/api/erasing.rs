@@ -32,9 +32,9 @@ fn an_erased_household_is_gone_for_all() {
     let (bill, order) = app.ordered(&household, 1);
     sign(&app, &mut household, &who, Entry::Erase(Erase {})).ok();
     sign(&app, &mut household, &who, Entry::Erase(Erase {})).refused(422, "bad-log-entry");
-    let cast = household.cast.clone();
+    let cast = &household.cast;
     let state = format!("/api/watch/{}/state", cast.watch);
-    assert_eq!(app.watch_get(&cast, &state).ok()["frozen"], "guardian", "nothing is paid any more");
+    assert_eq!(app.watch_get(cast, &state).ok()["frozen"], "guardian", "nothing is paid any more");
     let decision = cast.sign_decision(&cast.decision_payload(&order, &bill, None, &[], nodpay_core::Verdict::Approve));
     app.decide_wire(&household, &order, &decision).ok();
     assert_eq!(app.order_state(&household, &order), "failed");
@@ -52,9 +52,9 @@ fn an_erased_household_is_gone_for_all() {
     assert!(gone["at"].as_i64().is_some_and(|at| at <= app.now().unix_ms()), "{gone}");
     assert_eq!(asked(HouseholdId::from_bytes([9; 16])), Value::Null);
     app.get("/api/guardian/household", &app.pages(&household.cookie)).refused(401, "not-logged-in");
-    login(&app, &cast).refused(403, "unknown-guardian");
-    app.watch_get(&cast, &state).refused(410, "household-erased");
-    app.place(&cast, &cast.order(&cast.bill(1), 2)).refused(410, "household-erased");
+    login(&app, cast).refused(403, "unknown-guardian");
+    app.watch_get(cast, &state).refused(410, "household-erased");
+    app.place(cast, &cast.order(&cast.bill(1), 2)).refused(410, "household-erased");
     let found = app.wait(store.check());
     assert_eq!(found, Ok(Vec::new()));
 }
