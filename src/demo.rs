@@ -13,7 +13,7 @@ use nodpay::parties::{Result, Stage, now};
 use nodpay_core::{Amount, Country, Currency, HouseholdId, LineId, Mcc, MerchantId, Minor, Text, TransferId};
 use nodpay_service::admin::{self, MerchantDetails};
 use nodpay_service::rails::RailFiles;
-use nodpay_service::{App, Config, KeyFiles, PushConfig, init_keys};
+use nodpay_service::{App, Config, Keep, KeyFiles, PushConfig, init_keys};
 use nodpay_store::{Address, Good, TopUp, Topic};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -127,6 +127,7 @@ fn open(data: &Path, listen: SocketAddr, rails: RailFiles, origin: &str) -> Resu
         tls: None,
         behind_proxy: false,
         push: PushConfig { key: Some(files.push_key), ..PushConfig::default() },
+        keep: Keep::default(),
         demo: true,
     })?)
 }

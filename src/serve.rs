@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nodpay::parties::Result;
 use nodpay_core::{BankAccount, Iban};
 use nodpay_service::rails::RailFiles;
-use nodpay_service::{App, Config, KeyFiles, PushConfig, TlsFiles};
+use nodpay_service::{App, Config, Keep, KeyFiles, PushConfig, TlsFiles};
 use nodpay_store::Address;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpSocket};
@@ -56,6 +56,9 @@ pub(crate) struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     push: PushOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    keep: KeepOptions,
     /// How the log on standard error looks; NODPAY_LOG chooses what is in it (like info, or nodpay_service=debug).
     #[arg(long, env = "NODPAY_LOG_FORMAT", value_name = "FORMAT")]
     #[serde(rename = "log-format")]
@@ -135,6 +138,35 @@ impl PushOptions {
         Self {
             push_contact: self.push_contact.or(file.push_contact),
             push_private: self.push_private || file.push_private,
+        }
+    }
+}
+
+/// How long what is kept.
+#[derive(clap::Args, Deserialize, Default)]
+#[serde(default, rename_all = "kebab-case")]
+struct KeepOptions {
+    /// Days after which what was bought, asked and answered is deleted, at least 90; amounts and times stay. Default: 730.
+    #[arg(long, env = "NODPAY_KEEP_ORDERS_DAYS", value_name = "DAYS")]
+    keep_orders_days: Option<u32>,
+    /// Years that your law makes you keep books, amounts and times without names: families are told. Default: 10.
+    #[arg(long, env = "NODPAY_KEEP_BOOKS_YEARS", value_name = "YEARS")]
+    keep_books_years: Option<u32>,
+}
+
+impl KeepOptions {
+    fn or(self, file: Self) -> Self {
+        Self {
+            keep_orders_days: self.keep_orders_days.or(file.keep_orders_days),
+            keep_books_years: self.keep_books_years.or(file.keep_books_years),
+        }
+    }
+
+    fn into_keep(self) -> Keep {
+        let usual = Keep::default();
+        Keep {
+            orders_days: self.keep_orders_days.unwrap_or(usual.orders_days),
+            books_years: self.keep_books_years.unwrap_or(usual.books_years),
         }
     }
 }
@@ -246,6 +278,7 @@ impl Options {
             rp_id: self.rp_id.or(file.rp_id),
             rails: self.rails.or(file.rails),
             push: self.push.or(file.push),
+            keep: self.keep.or(file.keep),
             log_format: self.log_format.or(file.log_format),
         })
     }
@@ -283,6 +316,7 @@ impl Options {
             behind_proxy: options.behind_proxy,
             rails: options.rails.into_files()?,
             push,
+            keep: options.keep.into_keep(),
             demo: false,
         })
     }

@@ -16,8 +16,12 @@ use super::show::{Cell, Out, Record};
 
 #[derive(Subcommand)]
 pub(super) enum HouseholdCommand {
-    /// All households.
-    List,
+    /// All households, or those that asked to be erased: they wait for their close-out while there is money in their wallets.
+    List {
+        /// Only those to be erased.
+        #[arg(long)]
+        to_erase: bool,
+    },
     /// One household.
     Show {
         #[arg(allow_hyphen_values = true)]
@@ -57,13 +61,13 @@ pub(super) enum HouseholdCommand {
 
 pub(super) async fn household(store: &Store, out: Out, command: HouseholdCommand) -> Result<()> {
     match command {
-        HouseholdCommand::List => {
+        HouseholdCommand::List { to_erase } => {
             let (mut list, mut after) = (out.list(), None);
             loop {
                 let page = store.households(after, MAX_HOUSEHOLDS_PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.household);
-                for row in &page {
+                for row in page.iter().filter(|row| !to_erase || row.erase_from.is_some()) {
                     list.add(household_record(row)?);
                 }
             }
@@ -121,6 +125,7 @@ fn household_record(row: &HouseholdRow) -> Result<Record> {
         ("frozen", Cell::Flag(row.frozen)),
         ("frozen_by_guardian", Cell::Flag(row.freeze.is_some())),
         ("closed", Cell::Flag(row.closed)),
+        ("erase_from", row.erase_from.map_or(Cell::Nothing, Cell::Time)),
     ])
 }
 

@@ -6,7 +6,7 @@ use nodpay_protocol::{
     Kind, LogBook, PairingClaim, PairingCode, RelyingParty, Signer as _, sha256, sign, sign_request,
 };
 use nodpay_service::rails::{RailFiles, Rails};
-use nodpay_service::{App, Clock, Config, ManualClock, PushConfig, ServiceKeys};
+use nodpay_service::{App, Clock, Config, Keep, ManualClock, PushConfig, ServiceKeys};
 use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
 use nodpay_testkit::{Cast, START, cny};
 use nodpay_watch::reader::read_code;
@@ -57,6 +57,7 @@ impl Stage {
             behind_proxy: false,
             rails,
             push,
+            keep: Keep::default(),
             demo: false,
         };
         cast.passkey.rp =

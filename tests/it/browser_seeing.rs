@@ -35,7 +35,7 @@ impl WebDriverCompatibleCommand for Browser {
 }
 
 /// A phone of 360 by 780, light or dark.
-async fn screen(window: &Window, dark: bool) {
+pub(crate) async fn screen(window: &Window, dark: bool) {
     let size = json!({ "width": 360, "height": 780, "deviceScaleFactor": 2, "mobile": true });
     window.client.issue_cmd(Browser("Emulation.setDeviceMetricsOverride", size)).await.unwrap();
     let scheme =
@@ -44,7 +44,7 @@ async fn screen(window: &Window, dark: bool) {
 }
 
 /// The whole page, below the fold too.
-async fn picture(window: &Window, name: &str) {
+pub(crate) async fn picture(window: &Window, name: &str) {
     if let Some(folder) = std::env::var_os("NODPAY_PICTURES") {
         let whole = json!({ "format": "png", "captureBeyondViewport": true });
         let shot = window.client.issue_cmd(Browser("Page.captureScreenshot", whole)).await.unwrap();
@@ -54,7 +54,7 @@ async fn picture(window: &Window, name: &str) {
 }
 
 /// Nothing sticks out to the side, and what is touched is large enough.
-async fn is_one_handed(window: &Window) {
+pub(crate) async fn is_one_handed(window: &Window) {
     let wide = "return document.documentElement.scrollWidth";
     assert_eq!(window.client.execute(wide, vec![]).await.unwrap(), 360);
     let small = "return [...document.querySelectorAll('main a, main button, main summary, main select, main input')]

@@ -9,6 +9,7 @@ mod browser;
 mod browser_deciding;
 mod browser_everybody;
 mod browser_guardians;
+mod browser_leaving;
 mod browser_nods;
 mod browser_push;
 mod browser_seeing;

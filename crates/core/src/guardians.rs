@@ -20,6 +20,8 @@ pub const GUARDIAN_COOLING_OFF_MS: i64 = DAY_MS;
 pub const REMOVAL_DELAY_MS: i64 = DAY_MS;
 /// How long a recovery can be objected to before it takes effect: 48 hours.
 pub const RECOVERY_DELAY_MS: i64 = 2 * DAY_MS;
+/// How long a household that is to be erased stays, for any guardian to object: 7 days.
+pub const ERASE_DELAY_MS: i64 = 7 * DAY_MS;
 /// How long a proposal can be seconded: 7 days.
 pub const PROPOSAL_LIFE_MS: i64 = 7 * DAY_MS;
 /// Recovery keys of a household at once.
@@ -45,6 +47,19 @@ pub struct NewGuardian {
 pub struct RecoveryKeys {
     /// 1 to [`MAX_RECOVERY_KEYS`], each good once.
     pub keys: Vec<PublicKey>,
+}
+
+/// The whole household goes: there is nothing to say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erase {}
+
+/// Who asked to erase the household, by which entry, and from when it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Erasing {
+    pub entry: Digest,
+    pub by: GuardianId,
+    pub from: Timestamp,
 }
 
 /// Lifts a guardian's freeze, which is no entry: the service holds it.
@@ -138,6 +153,7 @@ pub(crate) struct Guardians {
     /// Not used yet.
     recovery: BTreeSet<PublicKey>,
     used: BTreeSet<PublicKey>,
+    erasing: Option<Erasing>,
 }
 
 impl Guardians {
@@ -149,6 +165,7 @@ impl Guardians {
             proposals: BTreeMap::new(),
             recovery: BTreeSet::new(),
             used: BTreeSet::new(),
+            erasing: None,
         }
     }
 
@@ -170,6 +187,10 @@ impl Guardians {
 
     pub(crate) fn recovery_keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.recovery.iter()
+    }
+
+    pub(crate) const fn erasing(&self) -> Option<&Erasing> {
+        self.erasing.as_ref()
     }
 
     /// Whether two guardians are needed for what needs two.
@@ -239,8 +260,20 @@ impl Guardians {
         Ok(())
     }
 
-    /// To one's own removal, or to a recovery; before it takes effect.
+    pub(crate) fn erase(&mut self, by: GuardianId, place: Place) -> Result<(), HouseholdError> {
+        if self.erasing.is_some() {
+            return Err(HouseholdError::ErasingAlready);
+        }
+        self.erasing = Some(Erasing { entry: place.digest, by, from: place.at.plus_ms(ERASE_DELAY_MS) });
+        Ok(())
+    }
+
+    /// To one's own removal, or to a recovery, before it takes effect; to the erasing as long as it has not come about.
     pub(crate) fn object(&mut self, to: Digest, by: GuardianId, at: Timestamp) -> Result<(), HouseholdError> {
+        if self.erasing.is_some_and(|erasing| erasing.entry == to) {
+            self.erasing = None;
+            return Ok(());
+        }
         let removal = |member: &Member| member.leaving.is_some_and(|leaving| leaving.entry == to && at < leaving.at);
         if let Some(member) = self.members.get_mut(&by).filter(|member| removal(member)) {
             member.leaving = None;

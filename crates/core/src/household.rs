@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::guardians::{Guardians, Place};
+use crate::guardians::{Erase, Erasing, Guardians, Place};
 use crate::{
     Amount, CredentialId, Digest, GuardianId, HouseRules, HouseRulesError, HouseholdId, Mandate, MandateError,
     MandateId, Member, NewGuardian, Nonce, Proposal, PublicKey, RecoveryKeys, Salt, Standing, Text, Timestamp,
@@ -54,7 +54,7 @@ pub enum Entry {
     AddGuardian(NewGuardian),
     /// Oneself at once, another after [`REMOVAL_DELAY_MS`](crate::REMOVAL_DELAY_MS).
     RemoveGuardian(GuardianId),
-    /// To the entry of this digest: one's own removal, or a recovery, before it takes effect.
+    /// To the entry of this digest: one's own removal, or a recovery, before it takes effect; or the erasing of the household.
     Object(Digest),
     /// Without effect until another guardian seconds it.
     Propose(Box<Entry>),
@@ -71,6 +71,8 @@ pub enum Entry {
     EndMandate(MandateId),
     /// Replaces the household's rules of deciding as a whole.
     SetHouseRules(HouseRules),
+    /// Nothing is paid from now on, and after [`ERASE_DELAY_MS`](crate::ERASE_DELAY_MS) the household is erased.
+    Erase(Erase),
 }
 
 impl Entry {
@@ -94,7 +96,8 @@ impl Entry {
             | Self::Propose(_)
             | Self::Second(_)
             | Self::Withdraw(_)
-            | Self::Recover(_) => false,
+            | Self::Recover(_)
+            | Self::Erase(_) => false,
         }
     }
 
@@ -238,6 +241,8 @@ pub enum HouseholdError {
     ProposalUnknown,
     #[error("the proposal is over")]
     ProposalOver,
+    #[error("the household is to be erased already")]
+    ErasingAlready,
     #[error("another guardian must second it")]
     SamePerson,
     #[error("there are 1 to 8 different recovery keys, none of them used before")]
@@ -390,6 +395,7 @@ impl HouseholdLog {
             Entry::AddGuardian(new) => self.guardians.add(new, place, self.cooling_off_ms())?,
             Entry::RemoveGuardian(gone) => self.guardians.remove(*gone, signer, place)?,
             Entry::Object(to) => self.guardians.object(*to, signer, place.at)?,
+            Entry::Erase(_) => self.guardians.erase(signer, place)?,
             Entry::Withdraw(proposal) => self.guardians.withdraw(*proposal, place.at)?,
             Entry::EnrolRecovery(keys) => self.guardians.enrol_recovery(keys)?,
             Entry::Unfreeze(_) => {}
@@ -487,6 +493,12 @@ impl HouseholdLog {
     /// Recovery keys that can still be used.
     pub fn recovery_keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.guardians.recovery_keys()
+    }
+
+    /// The erasing that a guardian asked for and nobody has objected to.
+    #[must_use]
+    pub const fn erasing(&self) -> Option<&Erasing> {
+        self.guardians.erasing()
     }
 
     /// An enrolled watch that was not removed.

@@ -31,8 +31,8 @@ pub use bill::{
 pub use calendar::{Day, DayError, Every};
 pub use category::Category;
 pub use guardians::{
-    GUARDIAN_COOLING_OFF_MS, Leaving, MAX_RECOVERY_KEYS, Member, NewGuardian, PROPOSAL_LIFE_MS, Proposal,
-    RECOVERY_DELAY_MS, REMOVAL_DELAY_MS, RecoveryKeys, Unfreeze,
+    ERASE_DELAY_MS, Erase, Erasing, GUARDIAN_COOLING_OFF_MS, Leaving, MAX_RECOVERY_KEYS, Member, NewGuardian,
+    PROPOSAL_LIFE_MS, Proposal, RECOVERY_DELAY_MS, REMOVAL_DELAY_MS, RecoveryKeys, Unfreeze,
 };
 pub use house_rules::{HouseCaps, HouseRules, HouseRulesError, MAX_AWAY_MS, MAX_COOLING_OFF_MS, Newcomers, to_ask};
 pub use household::{

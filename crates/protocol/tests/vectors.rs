@@ -5,10 +5,10 @@
 #![recursion_limit = "256"]
 
 use nodpay_core::{
-    Adjustment, AdjustmentKind, Amount, Choice, Country, Currency, Digest, Entry, GUARDIAN_COOLING_OFF_MS, HouseCaps,
-    HouseRules, LineId, Mandate, MerchantId, NewGuardian, NewWatchCap, Newcomers, Nonce, Order, Outside, PinCommand,
-    PinConsent, PinState, Place, RecoveryKeys, Reduction, Suggestion, Text, Unfreeze, V1, Verdict, WatchSession,
-    Weekday, Why, Window,
+    Adjustment, AdjustmentKind, Amount, Choice, Country, Currency, Digest, Entry, Erase, GUARDIAN_COOLING_OFF_MS,
+    HouseCaps, HouseRules, LineId, Mandate, MerchantId, NewGuardian, NewWatchCap, Newcomers, Nonce, Order, Outside,
+    PinCommand, PinConsent, PinState, Place, RecoveryKeys, Reduction, Suggestion, Text, Unfreeze, V1, Verdict,
+    WatchSession, Weekday, Why, Window,
 };
 use nodpay_protocol::{
     AssertionKind, GuardianClaim, Kind, RecoveryCode, Signer as _, challenge, check_digits, sign, sign_request,
@@ -81,6 +81,10 @@ fn guardians() -> Guardians {
     let removal = head(&cast);
     cast.append_by(&second, now.plus_ms(HOUR_MS), Entry::Object(removal));
     now = now.plus_ms(2 * HOUR_MS);
+    cast.append_by(&second, now, Entry::Erase(Erase {}));
+    let kept = head(&cast);
+    cast.append_by(&founder, now, Entry::Object(kept));
+    cast.append_by(&founder, now, Entry::Erase(Erase {}));
     let third = SoftPasskey::new(202, rp());
     let stranger = cast.recovery(&key(203), now, &third);
     cast.log.push(cast.recovery(&code.key(), now, &third));
@@ -117,6 +121,8 @@ fn guardians() -> Guardians {
         refused("a proposal that was withdrawn", "proposal-over", by(&second, Entry::Second(proposal))),
         refused("nobody would be left", "last-guardian", by(&second, Entry::RemoveGuardian(founder.guardian.guardian))),
         refused("an objection that was used", "bad-log-entry", by(&second, Entry::Object(removal))),
+        refused("erased twice", "bad-log-entry", by(&second, Entry::Erase(Erase {}))),
+        refused("kept twice", "bad-log-entry", by(&second, Entry::Object(kept))),
         refused("who recovers does not count yet", "guardian-not-counting", by(&third, Entry::Withdraw(open))),
         refused("a recovery by a passkey", "bad-log-entry", by(&founder, Entry::Recover(third.guardian.clone()))),
         refused("a recovery key used twice", "bad-signature", again),

@@ -146,6 +146,10 @@ impl Archive {
 
     async fn order(&mut self, row: OrderRow) -> Result<(), ApiError> {
         let (order, day) = (row.order, Day::of(row.received));
+        if row.is_cut() {
+            let view = GuardianOrder::new(&self.app, row).await?;
+            return self.file(&format!("orders/{day}-{order}.short.json"), text(&view)?.as_bytes());
+        }
         let Some(outcome) = row.outcome.as_ref() else {
             let view = GuardianOrder::new(&self.app, row).await?;
             return self.file(&format!("orders/{day}-{order}.open.json"), text(&view)?.as_bytes());

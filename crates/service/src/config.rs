@@ -9,6 +9,10 @@ use nodpay_store::Address;
 
 use crate::rails::RailFiles;
 
+/// Days that the messages of orders are kept at least: while a card's bank may still ask about a payment, and a family about a bill.
+const MIN_ORDERS_DAYS: u32 = 90;
+/// And at most: a lifetime.
+const MAX_ORDERS_DAYS: u32 = 36_500;
 /// Origins a service may have; watches pin them all.
 const MAX_ORIGINS: usize = 4;
 
@@ -36,6 +40,8 @@ pub struct Config {
     pub rails: RailFiles,
     /// How guardians' phones are woken.
     pub push: PushConfig,
+    /// How long what is kept.
+    pub keep: Keep,
     /// Takes the demo's software keys. Only `nodpay demo` sets this.
     pub demo: bool,
 }
@@ -49,6 +55,22 @@ pub struct PushConfig {
     pub contact: Option<String>,
     /// Also sends to addresses that are not on the public internet, and without TLS: to a push service of one's own.
     pub private_endpoints: bool,
+}
+
+/// How long what people signed and wrote is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The messages of an order, with everything in them that a person wrote or bought: 90 or more days after it came.
+    pub orders_days: u32,
+    /// How long the operator's law makes it keep its books: amounts and times, without names. Only shown.
+    pub books_years: u32,
+}
+
+impl Default for Keep {
+    /// Two years, within which goods can be complained about in most of Europe; ten, which is what most laws ask of books at most.
+    fn default() -> Self {
+        Self { orders_days: 730, books_years: 10 }
+    }
 }
 
 /// PEM files.
@@ -86,6 +108,9 @@ pub enum ConfigError {
     /// Push services would refuse it (RFC 8292 section 2.1).
     #[error("{0} is not a contact for push services: give mailto:NAME@HOST or an https address")]
     PushContact(String),
+    /// Too short to answer for, or no time at all.
+    #[error("orders are kept for {MIN_ORDERS_DAYS} to {MAX_ORDERS_DAYS} days, not {0}")]
+    KeepOrders(u32),
     /// Software keys must never reach a real service.
     #[error("the demo listens on this machine only, not on {0}")]
     PublicDemo(SocketAddr),
@@ -115,6 +140,9 @@ impl Config {
             && !is_contact(contact)
         {
             return Err(ConfigError::PushContact(contact.clone()));
+        }
+        if !(MIN_ORDERS_DAYS..=MAX_ORDERS_DAYS).contains(&self.keep.orders_days) {
+            return Err(ConfigError::KeepOrders(self.keep.orders_days));
         }
         if !local && self.tls.is_none() && !self.behind_proxy {
             return Err(ConfigError::PlainHttp(self.listen));
@@ -179,6 +207,7 @@ mod tests {
             behind_proxy: false,
             rails: RailFiles::default(),
             push: PushConfig::default(),
+            keep: Keep::default(),
             demo: false,
         }
     }
@@ -209,6 +238,15 @@ mod tests {
             assert!(matches!(with(foreign, "example.org"), Err(ConfigError::ForeignOrigin { .. })), "{foreign}");
         }
         assert_eq!(Config { origins: Vec::new(), ..config() }.check(), Err(ConfigError::OriginCount));
+    }
+
+    #[test]
+    fn orders_are_kept_for_a_while() {
+        let with = |orders_days| Config { keep: Keep { orders_days, ..Keep::default() }, ..config() }.check();
+        assert_eq!((with(MIN_ORDERS_DAYS), with(MAX_ORDERS_DAYS)), (Ok(()), Ok(())));
+        for wrong in [0, MIN_ORDERS_DAYS - 1, MAX_ORDERS_DAYS + 1] {
+            assert_eq!(with(wrong), Err(ConfigError::KeepOrders(wrong)));
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ async fn check_household(
         };
         let Some(last) = page.last() else { return Ok(looked_at) };
         before = Some(last.order);
-        for row in page.iter().filter(|row| row.outcome.is_some()) {
+        for row in page.iter().filter(|row| row.outcome.is_some() && !row.is_cut()) {
             looked_at += 1;
             let wrong = match store.evidence(household, row.order).await {
                 Ok(parts) => {

@@ -1,11 +1,12 @@
 //! What happens by itself: orders, requests and approvals whose time is over end, pocket money is paid, merchants' days are
-//! closed. The job sleeps until the next deadline and is woken when a handler makes an earlier one. What other processes made
+//! closed; messages of old orders are deleted, households that asked for it erased. The job sleeps until the next deadline and is woken when a handler makes an earlier one. What other processes made
 //! due (the operator's commands, other replicas) it asks for once a minute.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use nodpay_core::Timestamp;
+use nodpay_store::StoreError;
 use tokio::sync::Notify;
 
 use crate::App;
@@ -15,6 +16,11 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(10);
 
 /// How often the next deadline is read again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often is looked for what is to be deleted.
+const DELETE_EVERY_MS: i64 = 60 * 60 * 1000;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// After a failed round the next one waits this long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -89,6 +95,35 @@ pub(crate) async fn end_what_is_due(app: App) {
             }
         }
     }
+}
+
+/// Deletes what is no longer to be kept, until the service stops.
+pub(crate) async fn keep_no_longer(app: App) {
+    loop {
+        if let Err(error) = delete(&app).await {
+            crate::metrics::store_error(&error);
+            tracing::error!(%error, "could not delete what is no longer kept");
+        }
+        tokio::select! {
+            () = app.clock().sleep_until(app.now().plus_ms(DELETE_EVERY_MS)) => {}
+            () = app.stopped() => return,
+        }
+    }
+}
+
+async fn delete(app: &App) -> Result<(), StoreError> {
+    let now = app.now();
+    let all = app.store().erase_due(now).await?;
+    let orders = app.store().cut_orders(now.plus_ms(-i64::from(app.config().keep.orders_days) * DAY_MS)).await?;
+    let (erased, waiting) = (all.erased.len(), all.waiting.len());
+    if waiting > 0 {
+        tracing::warn!(waiting, "households are to be erased and have money: close them out with nodpay admin");
+    }
+    if erased > 0 || orders > 0 {
+        app.forget();
+        tracing::info!(erased, orders, "deleted households and the messages of old orders");
+    }
+    Ok(())
 }
 
 /// Keeps the memory of metrics bounded between two scrapes.

@@ -55,7 +55,7 @@ use tokio::sync::watch;
 
 pub use api::{ROUTES, Role, Route};
 pub use clock::{Clock, ManualClock};
-pub use config::{Config, ConfigError, PushConfig, TlsFiles};
+pub use config::{Config, ConfigError, Keep, PushConfig, TlsFiles};
 pub use evidence::check_evidence;
 pub use extract::MAX_BODY_LEN;
 pub use keys::{
@@ -306,6 +306,13 @@ impl App {
         &self.0.books
     }
 
+    /// What is remembered may have been deleted.
+    pub(crate) fn forget(&self) {
+        self.0.books.clear();
+        self.0.watches.clear();
+        self.0.remembered.clear();
+    }
+
     pub(crate) fn watches(&self) -> &Recent<WatchId, HouseholdId> {
         &self.0.watches
     }
@@ -452,6 +459,7 @@ pub async fn serve_routes(app: App, routes: Router, listener: TcpListener) -> Re
         tokio::spawn(jobs::end_what_is_due(app.clone())),
         tokio::spawn(events::pass_on(app.clone())),
         tokio::spawn(jobs::fold_metrics(app.clone())),
+        tokio::spawn(jobs::keep_no_longer(app.clone())),
         tokio::spawn(rails::run(app.clone())),
         tokio::spawn(push::run(app.clone())),
     ];

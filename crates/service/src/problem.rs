@@ -355,9 +355,11 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::GuardianNotCounting
         | StoreError::RevokedWatch => (S::FORBIDDEN, "Not allowed"),
         StoreError::LoginUnknown | StoreError::CounterReplayed => (S::UNAUTHORIZED, "Not accepted"),
-        StoreError::InvitationExpired | StoreError::PairingExpired | StoreError::BillExpired => {
-            (S::GONE, "Its time is over")
-        }
+        StoreError::InvitationExpired
+        | StoreError::PairingExpired
+        | StoreError::BillExpired
+        | StoreError::HouseholdErased
+        | StoreError::OrderCut => (S::GONE, "Its time is over"),
         StoreError::WearerNameMissing
         | StoreError::PairingMismatch
         | StoreError::CertificateMismatch

@@ -125,6 +125,9 @@ impl Sought {
         }
         let Some(words) = &self.words else { return Ok(true) };
         let holds = |name: &str| name.to_lowercase().contains(words.as_str());
+        if row.bill.is_cut() {
+            return Ok(holds(shop.name.as_str()));
+        }
         Ok(holds(shop.name.as_str()) || bill_said(&row.bill.wire)?.lines.iter().any(|line| holds(line.name.as_str())))
     }
 }
@@ -206,8 +209,11 @@ pub(crate) struct Purchase {
 }
 
 impl Purchase {
-    /// What was bought, without what was struck.
+    /// What was bought, without what was struck; nothing where that is no longer kept.
     pub(crate) fn items(&self) -> Result<Vec<String>, ApiError> {
+        if self.row.bill.is_cut() {
+            return Ok(Vec::new());
+        }
         let bill = bill_said(&self.row.bill.wire)?;
         let kept = bill.lines.iter().filter(|line| !self.row.struck.contains(&line.id));
         let text = |line: &nodpay_core::Line| match line.quantity {

@@ -304,11 +304,12 @@ async fn who_is(app: &App, watch: WatchId) -> Result<(HouseholdId, PublicKey, St
 }
 
 async fn enrolled(app: &App, watch: WatchId) -> Result<Option<(HouseholdId, PublicKey, Standing)>, ApiError> {
-    let row = app.store().household_of_watch(watch).await?;
-    Ok(row.map(|row| {
-        let standing = if row.removed { Standing::Removed } else { Standing::Enrolled };
-        (row.household, row.enrolled.key, standing)
-    }))
+    let Some(row) = app.store().household_of_watch(watch).await? else { return Ok(None) };
+    if row.removed && app.store().erased(row.household).await?.is_some() {
+        return Err(StoreError::HouseholdErased.into());
+    }
+    let standing = if row.removed { Standing::Removed } else { Standing::Enrolled };
+    Ok(Some((row.household, row.enrolled.key, standing)))
 }
 
 /// What a watch that has proved its key is by now.

@@ -8,7 +8,7 @@ use nodpay_protocol::{
     LogBook, Verified, VerifyError, signed_outcome, verify_bill, verify_decision, verify_merchant_certificate,
     verify_order, verify_ordered_bill, verify_outcome_certificate, verify_requote,
 };
-use nodpay_store::{BillRow, Message, OrderRow};
+use nodpay_store::{BillRow, Message, OrderRow, StoreError};
 
 use crate::App;
 use crate::problem::ApiError;
@@ -40,6 +40,12 @@ impl Remembered {
             orders: Recent::new(CAPACITY),
             decisions: Recent::new(CAPACITY),
         }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.bills.clear();
+        self.orders.clear();
+        self.decisions.clear();
     }
 
     pub(crate) fn keep_bill(&self, bill: Verified<Bill>) -> Arc<Verified<Bill>> {
@@ -175,6 +181,9 @@ fn recall<T>(
 ) -> Result<Arc<Verified<T>>, ApiError> {
     if let Some(known) = memory.get(stored.digest) {
         return Ok(known);
+    }
+    if stored.is_cut() {
+        return Err(StoreError::OrderCut.into());
     }
     let incident = |what: &str| ApiError::Internal(format!("stored message {}: {what}", stored.digest));
     let verified = verify().map_err(|error| incident(&error.to_string()))?;

@@ -29,7 +29,7 @@ pub(crate) fn check(db: Db<'_>) -> Result<Vec<Finding>, StoreError> {
     let mut sums = Sums::default();
     let mut after = None;
     loop {
-        let page = households::ids(db, after, MAX_HOUSEHOLDS_PAGE)?;
+        let page = households::ids_ever(db, after, MAX_HOUSEHOLDS_PAGE)?;
         let Some(last) = page.last() else { break };
         after = Some(*last);
         for household in page {
@@ -168,15 +168,42 @@ pub(crate) enum Kind {
 pub(crate) type Transfers = BTreeMap<TransferId, Transfer>;
 
 fn check_household(db: Db<'_>, household: HouseholdId, sums: &mut Sums, report: &mut Report) -> Result<(), StoreError> {
-    let Some(Some(books)) = report.sort(Books::find(db, household))? else { return Ok(()) };
+    let Some(Some(books)) = report.sort(Books::find_ever(db, household))? else { return Ok(()) };
     sums.stored(Amount::new(books.wallet.posted(), books.currency));
     let transfers = read_transfers(db, &books, sums, report)?;
     check_wallet(&books, &transfers, report);
     let backs = check_refunds(db, household, &transfers, report)?;
-    check_log(db, household, report)?;
-    check_mandates(db, household, report)?;
+    match books.erased {
+        None => {
+            check_log(db, household, report)?;
+            check_mandates(db, household, report)?;
+        }
+        Some(_) => check_erased(db, household, report)?,
+    }
     check_disputes(db, household, &transfers, report)?;
-    check_orders(db, household, (&transfers, &backs), report)
+    check_orders(db, &books, (&transfers, &backs), report)
+}
+
+/// Of an erased household only the books are left.
+fn check_erased(db: Db<'_>, household: HouseholdId, report: &mut Report) -> Result<(), StoreError> {
+    let left = one(
+        db,
+        "households",
+        household,
+        "SELECT 1 FROM guardians WHERE household = ?1
+         UNION ALL SELECT 1 FROM log_entries WHERE household = ?1
+         UNION ALL SELECT 1 FROM events WHERE household = ?1
+         UNION ALL SELECT 1 FROM sessions WHERE household = ?1
+         UNION ALL SELECT 1 FROM wearers WHERE household = ?1 AND name <> ''
+         UNION ALL SELECT 1 FROM orders o JOIN messages m ON m.id = o.message
+             WHERE o.household = ?1 AND o.no > 0 AND m.wire <> '' LIMIT 1",
+        params![household.as_bytes()],
+        |cells| cells.int(),
+    )?;
+    if left.is_some() {
+        report.add("households", household, "it was erased, but more than its books is left");
+    }
+    Ok(())
 }
 
 fn read_transfers(db: Db<'_>, books: &Books, sums: &mut Sums, report: &mut Report) -> Result<Transfers, StoreError> {
@@ -401,10 +428,11 @@ type Told = BTreeMap<OrderId, Vec<(bool, Vec<u8>)>>;
 
 fn check_orders(
     db: Db<'_>,
-    household: HouseholdId,
+    books: &Books,
     (transfers, backs): (&Transfers, &Backs),
     report: &mut Report,
 ) -> Result<(), StoreError> {
+    let household = books.household;
     let mut told = outcome_events(db, household, report)?;
     let mut steps = Steps::read(db, household, report)?;
     let mut held = 0;
@@ -444,7 +472,10 @@ fn check_orders(
                             *sums.entry(sum).or_insert(0) += row.total.minor();
                         }
                     }
-                    check_order(&row, (hold, watch_removed), (transfers, backs, &told), report);
+                    check_order(&row, (hold, watch_removed), (transfers, backs), report);
+                    if books.erased.is_none() {
+                        check_said(&row, hold, &told, report);
+                    }
                     steps.check_order(&row, hold, transfers, report);
                 }
                 Some(None) => report.add("orders", order, "its bill, certificate, watch or message is not there"),
@@ -514,11 +545,11 @@ fn outcome_events(db: Db<'_>, household: HouseholdId, report: &mut Report) -> Re
     Ok(told)
 }
 
-/// One outcome, told to both sides; its money is as its state says, no hold outlives its end.
+/// Its money is as its state says, no hold outlives its end.
 fn check_order(
     row: &OrderRow,
     (hold, watch_removed): (Option<TransferId>, bool),
-    (transfers, backs, told): (&Transfers, &Backs, &[(bool, Vec<u8>)]),
+    (transfers, backs): (&Transfers, &Backs),
     report: &mut Report,
 ) {
     let transfer = hold.and_then(|hold| transfers.get(&hold));
@@ -546,15 +577,19 @@ fn check_order(
     if settled != expected {
         report.add("orders", row.order, format!("its state is {:?}, its money is not", row.state));
     }
-    if hold.is_some() && hold != row.hold_id() {
-        report.add("orders", row.order, "its hold is not its decision's or its mandate's");
-    }
     let back = hold.and_then(|hold| backs.get(&hold)).map_or(0, |back| back.refunded);
     if back != row.refunded.minor() {
         report.add("orders", row.order, "what it says was refunded is not the sum of its refunds");
     }
     if watch_removed && row.state.deadline().is_some() {
         report.add("orders", row.order, "it is open, but its watch was removed");
+    }
+}
+
+/// Its hold is what was decided; one outcome, told to both sides.
+fn check_said(row: &OrderRow, hold: Option<TransferId>, told: &[(bool, Vec<u8>)], report: &mut Report) {
+    if hold.is_some() && hold != row.hold_id() {
+        report.add("orders", row.order, "its hold is not its decision's or its mandate's");
     }
     let both = [(true, Vec::new()), (false, row.watch.as_bytes().to_vec())];
     let fits = match row.outcome {

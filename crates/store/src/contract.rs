@@ -5,6 +5,7 @@
 mod access;
 mod cast;
 mod deciding;
+pub(crate) mod erasing;
 mod guardians;
 mod ledger;
 mod mandates;
@@ -21,6 +22,7 @@ mod seeing;
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
 pub use deciding::*;
+pub use erasing::{a_household_is_erased, old_orders_lose_their_messages};
 pub use guardians::*;
 pub use ledger::*;
 pub use mandates::*;
@@ -126,6 +128,8 @@ macro_rules! store_contract {
             what_a_wearer_spent
             history_is_found
             history_comes_in_pages
+            a_household_is_erased
+            old_orders_lose_their_messages
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -27,7 +27,7 @@ pub(crate) fn take_in(tx: &mut Tx<'_>, news: &DisputeNews, now: Timestamp) -> Re
         |cells| Ok((cells.id::<HouseholdId>()?, cells.id::<OrderId>()?)),
     )?;
     let Some((household, order)) = paid else { return Ok(None) };
-    let mut books = Books::load(tx.db, household)?;
+    let mut books = Books::lock_ever(tx.db, household)?.ok_or(StoreError::HouseholdUnknown)?;
     let live = orders::load(tx.db, household, order)?.ok_or(StoreError::OrderUnknown)?;
     if news.amount.currency() != books.currency {
         return Err(StoreError::CurrencyNotSupported.into());

@@ -158,6 +158,10 @@ pub enum StoreError {
     RefundElsewhere,
     #[error("the household is closed")]
     HouseholdClosed,
+    #[error("the household was erased")]
+    HouseholdErased,
+    #[error("the details of this order are no longer kept")]
+    OrderCut,
     #[error("the household has open orders")]
     OrdersOpen,
     #[error("orders of the household wait for their card's or bank's answer")]
@@ -294,6 +298,8 @@ impl StoreError {
             Self::OrderPaying => "order-paying",
             Self::RefundElsewhere => "refund-elsewhere",
             Self::HouseholdClosed => "household-closed",
+            Self::HouseholdErased => "household-erased",
+            Self::OrderCut => "order-details-deleted",
             Self::OrdersOpen => "orders-open",
             Self::OrdersAtRail => "orders-at-rail",
             Self::BillNotPaid => "bill-not-paid",
@@ -395,6 +401,8 @@ impl StoreError {
             | Self::OrderPaying
             | Self::RefundElsewhere
             | Self::HouseholdClosed
+            | Self::HouseholdErased
+            | Self::OrderCut
             | Self::OrdersOpen
             | Self::OrdersAtRail
             | Self::BillNotPaid

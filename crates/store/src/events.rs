@@ -52,7 +52,7 @@ impl To {
     }
 }
 
-/// Writes one event; its number is saved with `books`.
+/// Writes one event; its number is saved with `books`. Of an erased household nobody is told.
 pub(crate) fn tell(
     tx: &mut Tx<'_>,
     books: &mut Books,
@@ -60,6 +60,9 @@ pub(crate) fn tell(
     event: HouseholdEvent,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    if books.erased.is_some() {
+        return Ok(());
+    }
     let (mut order, mut pairing, mut entry, mut pin_of) = (None, None, None, None);
     match event {
         HouseholdEvent::Log(seq) => entry = Some(sql_int(seq)?),

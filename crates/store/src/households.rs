@@ -22,7 +22,7 @@ pub(crate) struct Books {
     pub(crate) next_seq: u64,
     pub(crate) wallet: Wallet,
     pub(crate) last_event: u64,
-    /// Stopped: nothing of it is paid.
+    /// Stopped, or to be erased: nothing of it is paid.
     pub(crate) frozen: bool,
     /// By the operator.
     frozen_by_operator: bool,
@@ -32,6 +32,10 @@ pub(crate) struct Books {
     pub(crate) close_out: Option<TransferId>,
     /// Of deciding.
     pub(crate) house_rules: HouseRules,
+    /// From when it may be erased.
+    pub(crate) erase_from: Option<Timestamp>,
+    /// When it was.
+    pub(crate) erased: Option<Timestamp>,
 }
 
 /// Completed by a lock.
@@ -39,7 +43,7 @@ macro_rules! select_books {
     ($lock:literal) => {
         concat!(
             "SELECT currency, head, next_seq, posted, held, last_event, frozen, close_out, frozen_by, frozen_at,
-                    house_rules
+                    house_rules, erase_from, erased
              FROM households WHERE household = ?1",
             $lock
         )
@@ -48,14 +52,28 @@ macro_rules! select_books {
 
 impl Books {
     pub(crate) fn find(db: Db<'_>, household: HouseholdId) -> Result<Option<Self>, StoreError> {
+        Self::find_ever(db, household)?.map(Self::not_erased).transpose()
+    }
+
+    /// An erased one too.
+    pub(crate) fn find_ever(db: Db<'_>, household: HouseholdId) -> Result<Option<Self>, StoreError> {
         let sql = select_books!("");
         one(db, "households", household, sql, params![household.as_bytes()], |cells| Self::build(household, cells))
     }
 
     /// For a transaction that writes rows of the household: before it reads any of them, for this is their lock.
     pub(crate) fn lock(db: Db<'_>, household: HouseholdId) -> Result<Option<Self>, StoreError> {
+        Self::lock_ever(db, household)?.map(Self::not_erased).transpose()
+    }
+
+    /// An erased one too: its payments on rails outside can still be taken back.
+    pub(crate) fn lock_ever(db: Db<'_>, household: HouseholdId) -> Result<Option<Self>, StoreError> {
         let sql = select_books!(" FOR UPDATE");
         one(db, "households", household, sql, params![household.as_bytes()], |cells| Self::build(household, cells))
+    }
+
+    fn not_erased(self) -> Result<Self, StoreError> {
+        if self.erased.is_some() { Err(StoreError::HouseholdErased) } else { Ok(self) }
     }
 
     pub(crate) fn load(db: Db<'_>, household: HouseholdId) -> Result<Self, StoreError> {
@@ -74,7 +92,8 @@ impl Books {
             _ => return Err(cells.wrong("half a freeze")),
         };
         let house_rules = cells.opt_json()?.unwrap_or_default();
-        let frozen = frozen_by_operator || freeze.is_some();
+        let (erase_from, erased) = (cells.opt_time()?, cells.opt_time()?);
+        let frozen = frozen_by_operator || freeze.is_some() || erase_from.is_some();
         Ok(Self {
             household,
             currency,
@@ -87,6 +106,8 @@ impl Books {
             freeze,
             close_out,
             house_rules,
+            erase_from,
+            erased,
         })
     }
 
@@ -112,6 +133,7 @@ impl Books {
 
 pub(crate) fn create(tx: &mut Tx<'_>, new: &NewHousehold, now: Timestamp) -> Result<(), Fault> {
     let household = new.entry.household;
+    Books::find(tx.db, household)?;
     if let Some(founding) = entry_digest(tx.db, household, 0)? {
         return if founding == new.message.digest { Ok(()) } else { Err(StoreError::HouseholdExists.into()) };
     }
@@ -198,7 +220,15 @@ pub(crate) fn append_log(tx: &mut Tx<'_>, append: &AppendLog, now: Timestamp) ->
         Entry::SetMandate(mandate) => enrolled(tx.db, entry.household, mandate.watch)?,
         Entry::EndMandate(mandate) => mandates::end(tx.db, entry.household, *mandate)?,
         Entry::SetHouseRules(rules) => set_house_rules(tx.db, &books, rules)?,
-        Entry::RemoveGuardian(_) | Entry::Object(_) | Entry::Propose(_) | Entry::Second(_) | Entry::Withdraw(_) => {}
+        Entry::RemoveGuardian(_)
+        | Entry::Object(_)
+        | Entry::Propose(_)
+        | Entry::Second(_)
+        | Entry::Withdraw(_)
+        | Entry::Erase(_) => {}
+    }
+    if append.change.erase_from != books.erase_from {
+        set_erase_from(tx.db, entry.household, append.change.erase_from)?;
     }
     let message = insert_entry(tx.db, entry.household, entry.seq, &append.message, now)?;
     if let Entry::SetMandate(mandate) = change {
@@ -384,6 +414,18 @@ fn set_freeze(db: Db<'_>, household: HouseholdId, freeze: Option<Freeze>) -> Res
     )
 }
 
+/// In place of the key of a watch whose household was erased: in the form of one, and nobody has the other half.
+pub(crate) const fn enrolled_key_of_nobody() -> [u8; 65] {
+    let mut key = [0; 65];
+    key[0] = 4;
+    key
+}
+
+fn set_erase_from(db: Db<'_>, household: HouseholdId, from: Option<Timestamp>) -> Result<(), StoreError> {
+    let sql = "UPDATE households SET erase_from = ?2 WHERE household = ?1";
+    run_one(db, "households", household, sql, params![household.as_bytes(), from.map(Timestamp::unix_ms)])
+}
+
 fn remove(db: Db<'_>, household: HouseholdId, gone: WatchId) -> Result<(), StoreError> {
     enrolled(db, household, gone)?;
     run_one(db, "watches", gone, "UPDATE watches SET removed = 1 WHERE watch = ?1", params![gone.as_bytes()])
@@ -541,16 +583,24 @@ pub(crate) fn household(db: Db<'_>, household: HouseholdId) -> Result<Option<Hou
         frozen: books.frozen_by_operator,
         freeze: books.freeze,
         closed: books.close_out.is_some(),
+        erase_from: books.erase_from,
         house_rules: books.house_rules,
         away: away::of(db, household)?,
     }))
 }
 
-/// By id, from the one after `after`.
+/// Those that were not erased, by id, from the one after `after`.
 pub(crate) fn ids(db: Db<'_>, after: Option<HouseholdId>, limit: u32) -> Result<Vec<HouseholdId>, StoreError> {
     let after: &[u8] = after.as_ref().map_or(&[], |after| after.as_bytes());
-    let sql = "SELECT household FROM households WHERE household > ?1 ORDER BY household LIMIT ?2";
+    let sql = "SELECT household FROM households WHERE household > ?1 AND erased IS NULL ORDER BY household LIMIT ?2";
     many(db, "households", "(list)", sql, params![after, limit.min(MAX_HOUSEHOLDS_PAGE)], |cells| cells.id())
+}
+
+/// Erased ones too.
+pub(crate) fn ids_ever(db: Db<'_>, after: Option<HouseholdId>, limit: u32) -> Result<Vec<HouseholdId>, StoreError> {
+    let after: &[u8] = after.as_ref().map_or(&[], |after| after.as_bytes());
+    let sql = "SELECT household FROM households WHERE household > ?1 ORDER BY household LIMIT ?2";
+    many(db, "households", "(list)", sql, params![after, limit], |cells| cells.id())
 }
 
 /// The one household from `from` to `to`; `None` where there is none, or more.

@@ -11,7 +11,8 @@
 //! - An ended order has exactly one outcome; a paid one exactly one posted transfer. A bill is consumed at most once,
 //!   before its hold posts.
 //! - Wallets equal the fold of their transfers; signed messages, log entries, transfers and settlements are never
-//!   changed or deleted (triggers say so too).
+//!   changed (triggers say so too). Transfers and settlements are never deleted either; messages are by [`Store::cut_orders`] and
+//!   [`Store::erase_due`] alone.
 //!
 //! Every writing method may be repeated: the same id with the same content gives the first answer, with other content
 //! an error of its own. An error changes nothing, with one exception: whatever meets an order whose time is over ends it
@@ -35,6 +36,7 @@ pub mod contract;
 mod db;
 mod deciding;
 mod disputes;
+mod erasing;
 mod error;
 mod events;
 mod households;
@@ -84,6 +86,7 @@ use crate::tx::{Fault, Tx};
 
 pub use address::{Address, AddressError};
 pub use deciding::Spent;
+pub use erasing::MAX_CUT;
 pub use error::{Blame, StoreError};
 pub use ledger::hold_id;
 pub use push::{
@@ -98,9 +101,9 @@ pub use seeing::{
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
     BillState, BillStatus, CancelOrder, Claim, ClaimJoin, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Device,
-    DisputeNews, DisputeRow, DisputeState, EndSessions, Ended, EventRow, EventsPage, EvidenceParts, Finding, Freeze,
-    Good, GuardianChange, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim,
-    JoinRow, JoinState, Judged, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement,
+    DisputeNews, DisputeRow, DisputeState, EndSessions, Ended, Erased, EventRow, EventsPage, EvidenceParts, Finding,
+    Freeze, Good, GuardianChange, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind,
+    JoinClaim, JoinRow, JoinState, Judged, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement,
     MovementKind, NewBill, NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule,
     NewSession, NewToken, OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder,
     RailWork, Refund, RefundRow, RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, SessionRow,

@@ -18,7 +18,8 @@ use crate::mandates::{self, JudgedRow, Rule};
 use crate::tx::{Fault, Tx};
 use crate::{
     BillRow, BillState, CancelOrder, Decide, Ended, EvidenceParts, HouseholdEvent, Judged, MAX_ORDERS_PAGE,
-    MerchantEvent, Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, merchants, rails, requotes,
+    MerchantEvent, Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, erasing, merchants, rails,
+    requotes,
 };
 
 /// Due orders that one transaction ends.
@@ -653,6 +654,13 @@ impl Live {
         StoreError::incident("orders", self.row.order, what)
     }
 
+    /// Keys of the messages that came after the order and are its own: a rule that decided it is the household's.
+    pub(crate) fn messages(&self) -> Vec<i64> {
+        let Keys { requote, decision, first, cancel, payment, outcome, result } = self.keys;
+        let decision = decision.filter(|_| self.row.mandate.is_none());
+        [requote, decision, first, cancel, payment, outcome, result].into_iter().flatten().collect()
+    }
+
     /// The row, at the end of a transaction. What others know about it too (its rail, its shop's answer) is not remembered.
     fn told(self, tx: &mut Tx<'_>) -> OrderRow {
         if self.row.rail == RailKind::Wallet && self.asks == 0 {
@@ -722,7 +730,7 @@ impl Live {
         self.row.total = decision.total;
         self.row.struck.clone_from(&decision.struck);
         if decision.verdict == Verdict::Approve && decision.first.is_none() {
-            self.drop_first();
+            self.drop_first(tx)?;
         }
         Ok(())
     }
@@ -734,11 +742,14 @@ impl Live {
         self.save(tx)
     }
 
-    /// It is over something else than what is decided on.
-    fn drop_first(&mut self) {
-        self.keys.first = None;
+    /// It is over something else than what is decided on: nobody refers to it any more.
+    fn drop_first(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        if let Some(first) = self.keys.first.take() {
+            erasing::cut_message(tx.db, first)?;
+        }
         self.row.first = None;
         self.first_by = None;
+        Ok(())
     }
 
     /// Gives the key of the requote's message.
@@ -746,7 +757,7 @@ impl Live {
         let message = insert_message(tx.db, self.row.household.as_bytes(), &requote.message)?;
         self.keys.requote = Some(message);
         self.row.requote = Some(requote);
-        self.drop_first();
+        self.drop_first(tx)?;
         self.save(tx)?;
         Ok(message)
     }
@@ -1185,7 +1196,8 @@ pub(crate) fn open_order(db: Db<'_>, watch: WatchId) -> Result<Option<OrderRow>,
 pub(crate) fn latest_order(db: Db<'_>, watch: WatchId) -> Result<Option<OrderRow>, StoreError> {
     let sql = select_order!("o.no = (SELECT max(no) FROM orders WHERE watch = ?1 AND no > 0)");
     let live = one(db, "orders", watch, sql, params![watch.as_bytes()], build)?;
-    live.map(|live| with_ask(db, live).map(|live| live.row)).transpose()
+    let row = live.map(|live| with_ask(db, live).map(|live| live.row)).transpose()?;
+    Ok(row.filter(|row| !row.is_cut()))
 }
 
 pub(crate) fn orders(
@@ -1223,6 +1235,9 @@ pub(crate) fn next_deadline(db: Db<'_>) -> Result<Option<Timestamp>, StoreError>
 pub(crate) fn evidence(db: Db<'_>, household: HouseholdId, id: OrderId) -> Result<EvidenceParts, StoreError> {
     let mut row = order(db, household, id)?.ok_or(StoreError::OrderUnknown)?;
     let log_len = row.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?.log_len;
+    if row.is_cut() {
+        return Err(StoreError::OrderCut);
+    }
     // A decision is over the current bill, and nothing is requoted after it.
     if row.decision.is_none() {
         row.requote = None;

@@ -6,7 +6,7 @@ use crate::db::{Db, insert_message, many, one, params, run_one, sql_int};
 use crate::events::{To, tell};
 use crate::households::{self, Books};
 use crate::tx::{Fault, Tx};
-use crate::{HouseholdEvent, Message, ReportPin, StoreError};
+use crate::{HouseholdEvent, Message, ReportPin, StoreError, erasing};
 
 pub(crate) fn report(tx: &mut Tx<'_>, new: &ReportPin, now: Timestamp) -> Result<(), Fault> {
     let report = &new.report;
@@ -20,13 +20,13 @@ pub(crate) fn report(tx: &mut Tx<'_>, new: &ReportPin, now: Timestamp) -> Result
         tx.db,
         "pin_reports",
         watch,
-        "SELECT p.seq, m.wire, m.digest FROM pin_reports p JOIN messages m ON m.id = p.message
+        "SELECT p.seq, m.wire, m.digest, m.id FROM pin_reports p JOIN messages m ON m.id = p.message
          WHERE p.household = ?1 AND p.watch = ?2",
         params![household.as_bytes(), watch.as_bytes()],
-        |cells| Ok((cells.number::<u64>()?, cells.message()?)),
+        |cells| Ok((cells.number::<u64>()?, cells.message()?, cells.int()?)),
     )?;
-    let before = newest.as_ref().map_or(0, |(seq, _)| *seq);
-    if newest.is_some_and(|(_, message)| message.digest == new.message.digest) {
+    let before = newest.as_ref().map_or(0, |(seq, ..)| *seq);
+    if newest.as_ref().is_some_and(|(_, message, _)| message.digest == new.message.digest) {
         return Ok(());
     }
     let seq = sql_int(report.seq).map_err(|_| StoreError::PinReportOutdated)?;
@@ -41,6 +41,9 @@ pub(crate) fn report(tx: &mut Tx<'_>, new: &ReportPin, now: Timestamp) -> Result
     } else {
         let update = "UPDATE pin_reports SET seq = ?3, message = ?4 WHERE household = ?1 AND watch = ?2";
         run_one(tx.db, "pin_reports", watch, update, values)?;
+    }
+    if let Some((.., outdated)) = newest {
+        erasing::cut_message(tx.db, outdated)?;
     }
     tell(tx, &mut books, To::Guardians, HouseholdEvent::Pin(watch), now)?;
     books.save(tx)?;

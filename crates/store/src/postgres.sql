@@ -26,9 +26,13 @@ CREATE TABLE households (
     frozen_by BYTEA CHECK (octet_length(frozen_by) = 16),
     frozen_at BIGINT,
     house_rules TEXT,
+    erase_from BIGINT,
+    erased BIGINT CHECK (erased IS NULL OR (erase_from IS NULL AND posted = 0)),
     CHECK (0 <= held AND held <= posted),
     CHECK ((frozen_at IS NULL) = (frozen_by IS NULL))
 ) WITH (fillfactor = 50);
+
+CREATE INDEX households_to_erase ON households (erase_from) WHERE erase_from IS NOT NULL;
 
 CREATE TABLE log_entries (
     household BYTEA NOT NULL REFERENCES households (household),
@@ -95,6 +99,7 @@ CREATE TABLE pairings (
     CHECK (state <> 'open' OR claim IS NULL),
     CHECK (state NOT IN ('claimed', 'done') OR claim IS NOT NULL)
 );
+CREATE INDEX pairings_of_household ON pairings (household);
 CREATE INDEX pairings_claimed ON pairings (watch) WHERE state = 'claimed';
 
 CREATE TABLE joins (
@@ -219,6 +224,8 @@ CREATE TABLE bills (
     CHECK ((state = 'consumed') = (consumed_by IS NOT NULL))
 ) WITH (fillfactor = 80);
 CREATE SEQUENCE bills_no INCREMENT BY 1000;
+-- Bills that watches made of printed codes.
+CREATE INDEX bills_of_watch ON bills (watch) WHERE watch IS NOT NULL;
 
 CREATE TABLE orders (
     no BIGINT PRIMARY KEY,
@@ -592,14 +599,32 @@ CREATE TABLE push_messages (
 );
 CREATE INDEX push_messages_due ON push_messages (next_at) WHERE next_at IS NOT NULL;
 
+-- The messages of all orders up to this number have been looked at, and deleted where they were old enough.
+CREATE TABLE retention (
+    number BIGINT PRIMARY KEY CHECK (number = 1),
+    cut_to BIGINT NOT NULL CHECK (cut_to >= 0)
+);
+INSERT INTO retention VALUES (1, 0);
+
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
-CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON messages FOR EACH ROW EXECUTE FUNCTION append_only();
-CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON log_entries FOR EACH ROW EXECUTE FUNCTION append_only();
+-- What was signed is never changed; it may be deleted, and then its digest stays.
+CREATE TRIGGER stays BEFORE UPDATE ON messages FOR EACH ROW
+    WHEN (NEW.wire <> '' OR NEW.id <> OLD.id OR NEW.owner <> OLD.owner OR NEW.digest <> OLD.digest)
+    EXECUTE FUNCTION append_only();
+CREATE TRIGGER keep BEFORE DELETE ON messages FOR EACH ROW EXECUTE FUNCTION append_only();
+-- These go with their household.
+CREATE FUNCTION goes_with_household() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF EXISTS (SELECT 1 FROM households WHERE household = OLD.household AND erased IS NOT NULL) THEN RETURN OLD; END IF;
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
+END $$;
+CREATE TRIGGER stays BEFORE UPDATE ON log_entries FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER keep BEFORE DELETE ON log_entries FOR EACH ROW EXECUTE FUNCTION goes_with_household();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON certificates FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON transfers FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON settlements FOR EACH ROW EXECUTE FUNCTION append_only();
-CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON events FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER stays BEFORE UPDATE ON events FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER keep BEFORE DELETE ON events FOR EACH ROW EXECUTE FUNCTION goes_with_household();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON merchant_events FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON closings FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON merchant_transfers FOR EACH ROW EXECUTE FUNCTION append_only();

@@ -358,7 +358,7 @@ pub(crate) fn wake(tx: &mut Tx<'_>, transfer: TransferId, now: Timestamp) -> Res
         |cells| cells.id::<HouseholdId>(),
     )?;
     let Some(household) = of else { return Ok(false) };
-    Books::load(tx.db, household)?;
+    Books::lock_ever(tx.db, household)?;
     // One that is being asked for is not asked for twice: its answer comes.
     run(
         tx.db,

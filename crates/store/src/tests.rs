@@ -855,6 +855,54 @@ async fn a_backup_is_read_back_by_either_kind_of_store() {
     assert_eq!(family.wallet(&third).await, (680, 0));
 }
 
+/// Nothing of an erased household is in the file, free pages included; and a backup brings its tombstone along.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_erased_is_not_in_the_file() {
+    use crate::contract::erasing::{Story, everything};
+    let (store, folder) = open();
+    let mut story = Story::tell(&store).await;
+    story.ask(&store, true).await;
+    story.close_out(&store).await;
+    drop(store);
+    assert!(story.is_in(&std::fs::read(file(&folder)).expect("the file")));
+    let store = open_in(&folder);
+    let later = NOW.plus_ms(nodpay_core::ERASE_DELAY_MS * 2);
+    let home = story.family.household;
+    assert_eq!(store.erase_due(later).await.map(|all| all.erased), Ok(vec![home]));
+    let backup = folder.path().join("backup");
+    store.back_up(backup.clone()).await.expect("a backup");
+    drop(store);
+    assert!(!story.is_in(&std::fs::read(file(&folder)).expect("the file")), "overwritten");
+
+    let restored = open_file(&folder.path().join("restored.sqlite"), outcome_signer()).expect("a store");
+    restored.restore(backup).await.expect("restored");
+    assert_eq!(restored.check().await, Ok(Vec::new()));
+    assert_eq!(restored.erased(home).await, Ok(Some(later)));
+    assert_eq!(restored.erase_due(later).await, Ok(crate::Erased::default()));
+    assert!(!story.is_in(&everything(&restored).await));
+}
+
+/// A table that comes later says what becomes of it: in backups, and when its household is erased.
+#[tokio::test]
+async fn every_table_is_backed_up_and_erased_or_kept_on_purpose() {
+    let (store, folder) = open();
+    drop(store);
+    let db = Connection::open(file(&folder)).expect("the file");
+    let names = |sql: &str| -> Vec<String> {
+        let mut statement = db.prepare(sql).expect("a statement");
+        let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+        rows.collect::<Result<_, _>>().expect("names")
+    };
+    for table in names("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'") {
+        assert!(table == "retention" || crate::backup::TABLES.contains(&table.as_str()), "{table} is in no backup");
+    }
+    let of_households = "SELECT s.name FROM sqlite_schema s JOIN pragma_table_info(s.name) c ON c.name = 'household'";
+    for table in names(of_households) {
+        let goes = crate::erasing::ERASE.iter().any(|sql| sql.starts_with(&format!("DELETE FROM {table} ")));
+        assert_ne!(goes, crate::erasing::KEPT.contains(&table.as_str()), "{table}: deleted, or kept by name");
+    }
+}
+
 #[tokio::test]
 async fn half_a_backup_is_not_read() {
     let (store, folder) = open();

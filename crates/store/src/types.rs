@@ -21,6 +21,14 @@ pub struct Message {
     pub digest: Digest,
 }
 
+impl Message {
+    /// Only its digest is left.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.wire.is_empty()
+    }
+}
+
 /// SHA-256 of a secret token (API key, session cookie, invitation): the token itself is never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
@@ -73,6 +81,8 @@ pub struct GuardianChange {
     pub recovery: Option<PublicKey>,
     /// Opens the name digest of who recovers; the name of who is added comes with their claim.
     pub newcomer: Option<PersonName>,
+    /// From when the household may be erased, by the log with this entry.
+    pub erase_from: Option<Timestamp>,
 }
 
 /// Since when and until when somebody is a guardian, as the household log says.
@@ -126,6 +136,8 @@ pub struct HouseholdRow {
     pub freeze: Option<Freeze>,
     /// It was closed out: no order, top-up or pocket money any more.
     pub closed: bool,
+    /// A guardian asked for it to be erased: from when it may be. Nothing of it is paid meanwhile.
+    pub erase_from: Option<Timestamp>,
     /// Of deciding, as the log says them.
     pub house_rules: HouseRules,
     /// Guardians who said to be away, and until when. That time may be over.
@@ -1161,6 +1173,14 @@ pub enum Topic {
     Subscribers(HouseholdId),
     /// Topics may have been missed: everybody is to read on.
     Everything,
+}
+
+/// What [`crate::Store::erase_due`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    pub erased: Vec<HouseholdId>,
+    /// Their time is over, but there is money in the wallet or something is being paid.
+    pub waiting: Vec<HouseholdId>,
 }
 
 /// What [`crate::Store::tick`] did.

@@ -247,6 +247,27 @@ fn a_recovery_waits_can_be_stopped_and_uses_its_key() {
 }
 
 #[test]
+fn the_household_is_erased_later_unless_anyone_objects() {
+    let erase = Entry::Erase(Erase {});
+    let mut home = Home::of_two();
+    let asked = home.take(2, erase.clone()).expect("one is enough");
+    assert_eq!(home.log.erasing(), Some(&Erasing { entry: asked, by: id(2), from: home.now.plus_ms(ERASE_DELAY_MS) }));
+    assert_eq!(home.take(1, erase.clone()), Err(HouseholdError::ErasingAlready));
+    home.take(1, Entry::Object(asked)).expect("the other one objects");
+    assert_eq!(home.log.erasing(), None);
+    assert_eq!(home.take(1, Entry::Object(asked)), Err(HouseholdError::NothingToObject));
+
+    let again = home.take(1, erase.clone()).expect("asked again");
+    home.pass(ERASE_DELAY_MS);
+    assert_eq!(home.take(2, Entry::Object(asked)), Err(HouseholdError::NothingToObject), "to this one, not to that");
+    home.take(2, Entry::Object(again)).expect("as long as it is there to object");
+    let proposal = home.take(1, Entry::Propose(Box::new(erase.clone())));
+    assert_eq!(proposal, Err(HouseholdError::OneIsEnough));
+    home.take(1, Entry::RemoveGuardian(id(1))).expect("left");
+    assert_eq!(home.take(1, erase), Err(HouseholdError::NotAGuardian));
+}
+
+#[test]
 fn what_was_signed_stays_checkable_and_no_more() {
     let mut home = Home::of_two();
     let before = home.log.next_seq() - 1;

@@ -3,7 +3,9 @@
 
 import { get, post, serviceNow } from "./api.js";
 import { utf8 } from "./bytes.js";
+import { cutPage, takeCut } from "./cut.js";
 import { announce, focusHeading, h, patch } from "./dom.js";
+import { erasingNotice } from "./erasing.js";
 import { follow } from "./events.js";
 import { icon, inDemo, logo, notice, offlineBar, topBar } from "./frame.js";
 import { freezeButton, freezeNotice } from "./freeze.js";
@@ -47,7 +49,7 @@ const state = {
   can: null,
   /** The verified household: book, trust, names, guardian, balance. */
   home: null,
-  /** By order id: {view, order (verified) or error, ends, askEnds}. */
+  /** By order id: {view, order (verified), error or cut (what is left of it), ends, askEnds}. */
   orders: new Map(),
   live: null,
   liveLostAt: null,
@@ -234,6 +236,8 @@ async function refreshHome(asked = get("/api/guardian/household")) {
     stopped: household.closed ? "closed" : household.frozen ? "frozen" : null,
     /** A guardian's freeze: {by, at}. The service's word, like the balance. */
     freeze: household.freeze ?? null,
+    /** How long what is kept: {orders_days, books_years}. */
+    keep: household.keep,
     /** By guardian, until when they are away. The service's word too. */
     away: new Map(household.away.map(({ guardian, until }) => [guardian, until])),
     balance: typeof balance === "number" ? { minor: balance, currency: household.currency } : { minor: balance.minor, currency: balance.currency },
@@ -270,7 +274,8 @@ async function take(view) {
   };
   try {
     try {
-      entry.order = await verifyOrderView(view, state.home.book, state.home.trust);
+      if (view.cut) entry.cut = await takeCut(view, state.home.trust.root);
+      else entry.order = await verifyOrderView(view, state.home.book, state.home.trust);
     } catch (error) {
       if (!["unknown-log-head", "unknown-watch", "unknown-mandate"].includes(error.code)) throw error;
       await refreshHome(); // the log may have grown since
@@ -376,6 +381,7 @@ function render() {
   const back = ready && page !== "home" ? { href: page === "order" ? listPage : "#/", label: t("back") } : null;
   const next = h("div.page", { id: "page", "data-view": ready ? page : state.phase },
     topBar({ live: ready ? state.live ?? "connecting" : null, back, more: ready && freezeButton(ctx) }),
+    ready && erasingNotice(ctx),
     ready && freezeNotice(ctx),
     ready && offlineBar(state.live, state.liveLostAt),
     h(`main.narrow.${page}`, { key: `${state.phase}-${page}-${id}` }, ...content(page, id)),
@@ -393,6 +399,7 @@ function content(page, id) {
     case "broken": return brokenPage();
     default: break;
   }
+  if (page === "order" && state.orders.get(id)?.cut) return cutPage(ctx, state.orders.get(id));
   if (page === "order") return orderPage(ctx, id);
   return fetched.get(page)?.page(ctx, id) ?? [unfetched()];
 }
@@ -425,7 +432,7 @@ function askedTotal({ bill, order, requote }) {
 
 /** All orders that are known, the newest first. */
 function entries() {
-  const startOf = (entry) => entry.order?.order.payload.created ?? Infinity;
+  const startOf = ({ order, cut, view }) => order?.order.payload.created ?? (cut ? view.received : Infinity);
   return [...state.orders.values()].sort((one, other) => startOf(other) - startOf(one));
 }
 

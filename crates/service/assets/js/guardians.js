@@ -131,7 +131,7 @@ function changeWords(home, { kind, content }) {
   return t(content.session_ms === 0 ? "log.set-session-off" : "log.set-session", { name, count: content.session_ms / 60_000 });
 }
 
-const ENTRIES = ["add-guardian", "remove-guardian", "object", "propose", "second", "withdraw", "enrol-recovery", "recover", "unfreeze"];
+const ENTRIES = ["add-guardian", "remove-guardian", "object", "propose", "second", "withdraw", "enrol-recovery", "recover", "unfreeze", "erase"];
 
 /** An entry of the log about guardians in words, or null. */
 export function guardianEntryWords(home, { entry: { kind, content }, guardian }) {
@@ -142,7 +142,7 @@ export function guardianEntryWords(home, { entry: { kind, content }, guardian })
     return t(`log.${kind}`, { name: by, change: changeWords(home, home.book.folded.proposals.get(content).change) });
   }
   if (kind === "remove-guardian") return t("log.remove-guardian", { name: guardianName(home, content) });
-  if (kind === "object") return t("log.object", { name: by });
+  if (kind === "object" || kind === "erase") return t(`log.${kind}`, { name: by });
   if (kind === "recover") return t("log.recover", { name: by });
   return changeWords(home, { kind, content });
 }

@@ -58,7 +58,7 @@ export function page(ctx) {
       h("h2", {}, t("files.anchor-title")),
       h("p.soft", {}, t("files.anchor-more")),
       h("button.plain", { type: "button", testid: "anchor", onclick: () => download("nodpay-anchor.json", anchorFile(book, trust)) }, icon("download"), t("files.anchor"))),
-    leavingCard(),
+    leavingCard(ctx),
     h("section.card", {},
       h("h2", {}, t("household.log")),
       h("ol.log", {}, ...book.entries.map((entry) => h("li", {}, h("span", {}, logWords(state.home, entry)), h("time.soft", {}, when(entry.at)))))),

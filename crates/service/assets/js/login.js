@@ -4,8 +4,9 @@
 import { Problem, get, post } from "./api.js";
 import { focusHeading, h, patch } from "./dom.js";
 import { busyButton, icon, logo, notice, topBar } from "./frame.js";
-import { readPin } from "./pinned.js";
-import { onLanguage, problemText, startTexts, t, withTexts } from "./texts.js";
+import { forgetPin, readPin } from "./pinned.js";
+import { span } from "./spans.js";
+import { day, onLanguage, problemText, startTexts, t, withTexts } from "./texts.js";
 
 const state = {
   /** starting, login, unreachable, or open: the page is the guardian's pages'. */
@@ -19,6 +20,8 @@ const state = {
   prepared: null,
   busy: false,
   problem: null,
+  /** The household that this browser knows was erased: {at, books_years}. */
+  gone: null,
 };
 
 async function start() {
@@ -69,8 +72,11 @@ async function open(usedCredential, early = {}) {
 }
 
 /** The session has ended. */
-function closed() {
+async function closed() {
   state.phase = "login";
+  render();
+  const pin = readPin();
+  state.gone = pin && (await get(`/api/households/${pin.household}/erased`).catch(() => null));
   render();
 }
 
@@ -113,6 +119,7 @@ function content() {
       h("button.main", { type: "button", onclick: () => enter(get("/api/service").catch((error) => error)) }, icon("undo"), t("again")),
     ];
   }
+  if (state.gone) return gonePage(state.gone);
   const software = state.service?.demo && !state.can?.passkey;
   return [
     h("div.hero", {}, logo(), h("h1", {}, t("login.title")), h("p.lead", {}, t("login.lead"))),
@@ -122,6 +129,17 @@ function content() {
     state.service?.demo && !software && h("button.plain", { type: "button", testid: "login-software", onclick: () => logIn(true) }, t("login.start-software")),
     h("p.soft", {}, t("login.new")),
     h("a.plain", { href: "/recover" }, t("recover.title")),
+  ];
+}
+
+function gonePage({ at, books_years: years }) {
+  return [
+    h("div.hero", { testid: "erased" }, logo(), h("h1", {}, t("erased.title")), h("p.lead", {}, t("erased.more", { day: day(at) }))),
+    h("p.soft", {}, t("erased.books", { span: span(years, "years") })),
+    h("button.main", {
+      type: "button", testid: "erased-forget",
+      onclick: () => { forgetPin(); state.gone = null; render(); },
+    }, icon("check"), t("erased.forget")),
   ];
 }
 

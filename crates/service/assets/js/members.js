@@ -6,6 +6,7 @@
 const DAY_MS = 24 * 60 * 60 * 1000;
 export const REMOVAL_DELAY_MS = DAY_MS;
 export const RECOVERY_DELAY_MS = 2 * DAY_MS;
+export const ERASE_DELAY_MS = 7 * DAY_MS;
 export const PROPOSAL_LIFE_MS = 7 * DAY_MS;
 export const MAX_RECOVERY_KEYS = 8;
 
@@ -30,6 +31,8 @@ export class Members {
     this.proposals = new Map();
     this.recovery = new Set();
     this.used = new Set();
+    /** The erasing that nobody has objected to: {entry, by, from}. */
+    this.erasing = null;
   }
 
   need(holds, why, code = "bad-log-entry") {
@@ -78,7 +81,16 @@ export class Members {
     member.leaving = { entry: digest, seq, at: effect };
   }
 
+  erase(by, { digest, at }) {
+    this.need(!this.erasing, "to be erased already");
+    this.erasing = { entry: digest, by, from: at + ERASE_DELAY_MS };
+  }
+
   object(to, by, at) {
+    if (this.erasing?.entry === to) {
+      this.erasing = null;
+      return;
+    }
     const own = this.members.get(by);
     if (own.leaving?.entry === to && at < own.leaving.at) {
       own.leaving = null;

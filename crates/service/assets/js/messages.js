@@ -273,7 +273,7 @@ const entry = (value) => {
     "add-guardian": fields({ guardian, counts_from: at }), "remove-guardian": id, object: digest, propose: entry,
     second: digest, withdraw: digest, "enrol-recovery": fields({ keys: list(key) }), recover: guardian,
     unfreeze: fields({ frozen_at: at }),
-    "set-mandate": mandate, "end-mandate": id, "set-house-rules": houseRules,
+    "set-mandate": mandate, "end-mandate": id, "set-house-rules": houseRules, erase: fields({}),
   };
   return Object.hasOwn(readers, kind) ? { kind, content: readers[kind](content) } : bad("an unknown kind of entry");
 };

@@ -2,6 +2,7 @@
 //
 // `ctx` is what app.js lends: {state, nameOf}.
 
+import { cutRow } from "./cut.js";
 import { h } from "./dom.js";
 import { icon } from "./frame.js";
 import { finalTotal, standing } from "./order.js";
@@ -10,6 +11,7 @@ import { money, t, when } from "./texts.js";
 
 /** A row of a list. */
 export function pastOrder(ctx, entry) {
+  if (entry.cut) return cutRow(ctx, entry);
   const { order, view } = entry;
   const kind = order.outcome?.payload.outcome ?? standing(view);
   const look = { paid: "good", holding: "wait", approved: "wait", paying: "wait" }[kind] ?? "stop";

@@ -14,3 +14,8 @@ export function readPin() {
 export function writePin(pin) {
   localStorage.setItem(PIN, JSON.stringify(pin));
 }
+
+/** The household is no more. */
+export function forgetPin() {
+  localStorage.removeItem(PIN);
+}

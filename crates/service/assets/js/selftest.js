@@ -109,7 +109,7 @@ export async function runVectors(vectors) {
   await check("guardians' log", async () => {
     const book = await folded();
     const kinds = new Set(book.entries.map(({ entry }) => entry.kind));
-    const missing = ["add-guardian", "propose", "second", "withdraw", "remove-guardian", "object", "recover"].filter((kind) => !kinds.has(kind));
+    const missing = ["add-guardian", "propose", "second", "withdraw", "remove-guardian", "object", "recover", "erase"].filter((kind) => !kinds.has(kind));
     return missing.join(", ");
   });
   await check("a rule that was proposed", async () => {

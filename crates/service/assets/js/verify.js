@@ -154,6 +154,7 @@ export class LogBook {
     if (kind === "add-guardian") folded.add(content, place, this.coolingMs);
     if (kind === "remove-guardian") folded.remove(content, signer, place);
     if (kind === "object") folded.object(content, signer, place.at);
+    if (kind === "erase") folded.erase(signer, place);
     if (kind === "withdraw") folded.withdraw(content, place.at);
     if (kind === "enrol-recovery") folded.enrolRecovery(content);
     if (kind === "enrol-watch") {

@@ -3,7 +3,7 @@
 
 use nodpay_core::{
     Amount, AskId, BillId, Digest, GuardianId, HouseholdId, Judgement, LineId, MerchantId, OrderId, OrderState,
-    OutcomeKind, PairingId, PersonName, RailKind, Text, Timestamp, WatchId, Why,
+    OutcomeKind, PairingId, PersonName, RailKind, Text, Timestamp, WatchId, WearerId, Why,
 };
 use nodpay_protocol::Verified;
 use nodpay_store::{
@@ -55,12 +55,14 @@ pub(crate) fn named(row: &HouseholdRow) -> Vec<NamedGuardian> {
     row.guardians.iter().map(one).collect()
 }
 
-/// Who stopped the household's payments: `guardian` or `operator`.
+/// Who stopped the household's payments: `guardian`, also by asking to erase it, or `operator`.
 pub(crate) const fn frozen_by(row: &HouseholdRow) -> Option<&'static str> {
-    match (row.freeze, row.frozen) {
-        (Some(_), _) => Some("guardian"),
-        (None, true) => Some("operator"),
-        (None, false) => None,
+    if row.freeze.is_some() || row.erase_from.is_some() {
+        Some("guardian")
+    } else if row.frozen {
+        Some("operator")
+    } else {
+        None
     }
 }
 
@@ -163,6 +165,9 @@ pub(crate) struct GuardianOrder {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     asked: Vec<GuardianId>,
     certificate: String,
+    /// What is left of an old order; then it has none of the messages below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<CutView>,
     bill: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     requote: Option<String>,
@@ -221,6 +226,8 @@ impl GuardianOrder {
             }
             (RailKind::Stripe | RailKind::Wallet | RailKind::Bank, _) => Vec::new(),
         };
+        let cut = row.is_cut().then_some(CutView { wearer: row.wearer, total: row.total });
+        let row = if cut.is_some() { without_messages(row) } else { row };
         let outcome_certificate = match &row.outcome {
             Some(ended) => Some(verified::outcome_certificate(app, &ended.message).await?.wire().to_owned()),
             None => None,
@@ -238,6 +245,7 @@ impl GuardianOrder {
             left_ms: row.left_ms(now),
             asked,
             certificate: row.merchant_certificate.wire,
+            cut,
             bill: row.bill_message.wire,
             requote: row.requote.map(|requote| requote.message.wire),
             order: row.message.wire,
@@ -255,6 +263,20 @@ impl GuardianOrder {
             disputes,
         })
     }
+}
+
+/// What is said of an order whose messages are no longer kept: the operator's word, like the balance.
+#[derive(Serialize)]
+pub(crate) struct CutView {
+    wearer: WearerId,
+    total: Amount,
+}
+
+/// How it stands and what moved; its messages are digests by now, which nobody can verify.
+fn without_messages(row: OrderRow) -> OrderRow {
+    let nothing =
+        OrderRow { requote: None, decision: None, first: None, mandate: None, judged: None, ask: None, ..row };
+    OrderRow { cancel: None, payment: None, outcome: None, result: None, ..nothing }
 }
 
 /// An amount worth saying.
@@ -515,6 +537,10 @@ async fn watch_events(
                 let waits = asking.is_some() || matches!(found.state, OrderState::Waiting { .. });
                 waits.then(|| json(&Waits { order, state, asking, nods })).transpose()?
             }
+            // What they said is no longer kept.
+            HouseholdEvent::Decision(order) | HouseholdEvent::Outcome(order) if order_row(&read, order)?.is_cut() => {
+                None
+            }
             HouseholdEvent::Decision(order) => {
                 let found = order_row(&read, order)?;
                 let requote = wire(decided_requote(found));
@@ -583,7 +609,8 @@ async fn merchant_events(app: &App, merchant: MerchantId, after: u64) -> Result<
                 ("bill", Some(json(&BillView::new(&found, now))?))
             }
             MerchantEvent::Requote(bill, ask) => {
-                let found = app.store().requote_ask(ask).await?.ok_or(StoreError::AskUnknown)?;
+                // It went with its household.
+                let Some(found) = app.store().requote_ask(ask).await? else { continue };
                 let left_ms = found.deadline.ms_since(now);
                 // Nobody waits for the answer to an older one.
                 let asked = found.state == AskState::Asked && left_ms > 0;

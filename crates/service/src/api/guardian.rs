@@ -167,6 +167,12 @@ struct PinReportView {
     report: String,
 }
 
+#[derive(Serialize)]
+struct KeepView {
+    orders_days: u32,
+    books_years: u32,
+}
+
 /// Everything a guardian's page starts from.
 #[derive(Serialize)]
 pub(super) struct Household {
@@ -194,6 +200,8 @@ pub(super) struct Household {
     freeze: Option<FreezeView>,
     /// It was closed out.
     closed: bool,
+    /// How long what is kept.
+    keep: KeepView,
     rp_id: String,
     origins: Vec<String>,
     demo: bool,
@@ -222,6 +230,7 @@ pub(super) async fn household(State(app): State<App>, session: GuardianSession) 
         frozen: row.frozen,
         freeze: row.freeze.map(FreezeView::from),
         closed: row.closed,
+        keep: KeepView { orders_days: app.config().keep.orders_days, books_years: app.config().keep.books_years },
         rp_id: app.config().rp_id.clone(),
         origins: app.config().origins.clone(),
         demo: app.config().demo,
@@ -428,7 +437,8 @@ pub(super) async fn append(
         | Entry::Unfreeze(_)
         | Entry::SetMandate(_)
         | Entry::EndMandate(_)
-        | Entry::SetHouseRules(_) => {}
+        | Entry::SetHouseRules(_)
+        | Entry::Erase(_) => {}
     }
     let message = Message { wire: body.entry, digest: next.head() };
     let change = change(&book, &next, &entry);

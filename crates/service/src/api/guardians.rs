@@ -275,7 +275,9 @@ const fn is_judged_by_time(entry: &Entry) -> bool {
 pub(super) fn change(before: &LogBook, after: &LogBook, entry: &LogEntry) -> GuardianChange {
     let changed = after.members().filter(|member| before.member(member.guardian.guardian) != Some(member));
     let seconded = matches!(entry.entry, Entry::Second(_)).then(|| after.enacted(entry).cloned()).flatten();
-    GuardianChange { seconded, guardians: changed.map(GuardianStanding::from).collect(), ..GuardianChange::default() }
+    let erase_from = after.erasing().map(|erasing| erasing.from);
+    let guardians = changed.map(GuardianStanding::from).collect();
+    GuardianChange { seconded, guardians, erase_from, ..GuardianChange::default() }
 }
 
 /// A guardian is added as they asked for it in an invitation that still runs.

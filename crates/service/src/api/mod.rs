@@ -92,6 +92,7 @@ routes! {
     post "/api/guardian/sessions/{session}/end" sessions::end, Guardian;
     get "/api/guardian/household" guardian::household, Guardian;
     get "/api/guardian/archive" leaving::archive, Guardian;
+    get "/api/households/{household}/erased" leaving::erased, Public;
     get "/api/guardian/wallet" wallet::wallet, Guardian;
     get "/api/guardian/events" guardian::events, Guardian;
     get "/api/guardian/orders" guardian::orders, Guardian;

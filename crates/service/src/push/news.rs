@@ -223,6 +223,7 @@ const fn entry_word(entry: &Entry) -> Option<&'static str> {
         Entry::AddGuardian(_) => Some("add-guardian"),
         Entry::RemoveGuardian(_) => Some("remove-guardian"),
         Entry::Recover(_) => Some("recover"),
+        Entry::Erase(_) => Some("erase"),
         Entry::Found(_)
         | Entry::EnrolWatch(_)
         | Entry::RemoveWatch(_)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nodpay_core::{Amount, Bill, MerchantCertificate, Nonce, Order, Timestamp, TransferId};
 use nodpay_protocol::{AssertionKind, Signer, SoftwareKey, Verified, sign_request, verify_decision};
 use nodpay_service::rails::{RailFiles, Rails};
-use nodpay_service::{App, Clock, Config, ManualClock, PushConfig, ServiceKeys, TlsFiles, admin};
+use nodpay_service::{App, Clock, Config, Keep, ManualClock, PushConfig, ServiceKeys, TlsFiles, admin};
 use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
 use nodpay_testkit::{Cast, START, cny};
 use serde_json::{Value, json};
@@ -116,6 +116,7 @@ impl TestApp {
                 contact: Some("mailto:ops@example.org".to_owned()),
                 private_endpoints: setup.private_push,
             },
+            keep: Keep::default(),
             demo: setup.demo,
         };
         let clock = ManualClock::new(START);

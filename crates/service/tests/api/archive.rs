@@ -11,7 +11,7 @@ use zip::ZipArchive;
 
 use crate::app::{Household, TestApp};
 
-fn archive(app: &TestApp, household: &Household) -> ZipArchive<Cursor<Vec<u8>>> {
+pub(crate) fn archive(app: &TestApp, household: &Household) -> ZipArchive<Cursor<Vec<u8>>> {
     let request = ureq::get(format!("{}/api/guardian/archive", app.base)).header("cookie", &household.cookie);
     let mut answer = request.call().expect("an archive");
     let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);

@@ -36,7 +36,7 @@ impl Person {
 }
 
 /// The cast's own guardian, as a person like the others.
-fn founder(household: &Household) -> Person {
+pub(crate) fn founder(household: &Household) -> Person {
     Person { passkey: SoftPasskey::new(5, rp()), cookie: household.cookie.clone() }
 }
 

@@ -7,6 +7,7 @@ mod bank_files;
 mod bank_folder;
 mod card;
 mod deciding;
+mod erasing;
 mod flow;
 mod guardians;
 mod localstripe;

@@ -50,6 +50,7 @@ const TABLE: &[(&str, &str, Role, Send)] = &[
     ("post", "/api/guardian/sessions/{session}/end", Guardian, Send::Empty),
     ("get", "/api/guardian/household", Guardian, Send::Junk),
     ("get", "/api/guardian/archive", Guardian, Send::Junk),
+    ("get", "/api/households/{household}/erased", Public, Send::Junk),
     ("get", "/api/guardian/wallet", Guardian, Send::Junk),
     ("get", "/api/guardian/events", Guardian, Send::Junk),
     ("get", "/api/guardian/orders", Guardian, Send::Junk),
@@ -190,6 +191,7 @@ fn each_route_lets_in_whom_it_is_for() {
             .replace("{order}", &order.order.to_string())
             .replace("{pairing}", if pattern.contains("joins") { &join } else { &pairing })
             .replace("{session}", session.expect("their own")["session"].as_str().expect("an id"))
+            .replace("{household}", &one.cast.household.to_string())
             .replace("{ask}", "AAAAAAAAAAAAAAAAAAAAAA")
             .replace("{month}", "2026-11")
             .replace("/spending", &format!("/spending?day={0}&month={0}", app.now().unix_ms()));

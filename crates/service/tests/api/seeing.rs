@@ -25,7 +25,7 @@ fn bought(app: &TestApp, household: &Household, number: u8, item: &str, minor: i
 }
 
 /// A pen for 12.00, a formula for 5.50, something refused; 2.00 of the pen came back two days later.
-fn a_week_of_shopping() -> (TestApp, Household, [String; 3]) {
+pub(crate) fn a_week_of_shopping() -> (TestApp, Household, [String; 3]) {
     let (app, household) = TestApp::furnished();
     let pen = bought(&app, &household, 1, "Blue <Pen> & Ink", 1_200);
     let formula = bought(&app, &household, 2, "=1+1", 550);
@@ -41,7 +41,7 @@ fn a_week_of_shopping() -> (TestApp, Household, [String; 3]) {
     (app, household, [pen, formula, order.order.to_string()])
 }
 
-fn found(app: &TestApp, household: &Household, query: &str) -> Vec<String> {
+pub(crate) fn found(app: &TestApp, household: &Household, query: &str) -> Vec<String> {
     let answer = app.guardian_get(household, &format!("/api/guardian/history?{query}")).ok();
     let orders = answer["orders"].as_array().expect("orders");
     orders.iter().map(|order| order["order_id"].as_str().expect("an id").to_owned()).collect()

@@ -233,6 +233,7 @@ pub async fn recovery_keys_lead_to_their_household(store: &Store) {
         guardians: vec![GuardianStanding { joins, ..standing(&newcomer, joins, None) }],
         recovery: Some(one),
         newcomer: Some(name.clone()),
+        ..GuardianChange::default()
     };
     let recovery = append.message.digest;
     family.send(store, append).await.expect("taken in");

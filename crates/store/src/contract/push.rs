@@ -9,7 +9,7 @@ use crate::{
     PushWork, QueuePush, Store, StoreError, Subscription,
 };
 
-fn phone(family: &Family, guardian: GuardianId) -> NewSubscription {
+pub(super) fn phone(family: &Family, guardian: GuardianId) -> NewSubscription {
     let id = Digest::from_bytes(fresh());
     let subscription = Subscription {
         household: family.household,
@@ -24,7 +24,7 @@ fn phone(family: &Family, guardian: GuardianId) -> NewSubscription {
     NewSubscription { subscription, session: SessionId::from_bytes(fresh()), chosen: false }
 }
 
-async fn subscribe(store: &Store, new: &NewSubscription, now: Timestamp) -> PushDetail {
+pub(super) async fn subscribe(store: &Store, new: &NewSubscription, now: Timestamp) -> PushDetail {
     store.subscribe_push(new.clone(), now).await.expect("subscribed")
 }
 

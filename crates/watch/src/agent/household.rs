@@ -366,7 +366,7 @@ impl Agent {
 
     /// The service does not know this watch, or says so: only a signed log entry unpairs it.
     pub(super) fn disown(&mut self, code: &str) {
-        if !matches!(code, "unknown-watch" | "revoked-watch") {
+        if !matches!(code, "unknown-watch" | "revoked-watch" | "household-erased") {
             return;
         }
         match &mut self.owner {

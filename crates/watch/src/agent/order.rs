@@ -1027,7 +1027,7 @@ fn refusal(code: &str) -> Notice {
         "bill-already-paid" => Notice::BillAlreadyPaid,
         "bill-cancelled" => Notice::BillCancelled,
         "bill-expired" => Notice::BillExpired,
-        "unknown-watch" | "revoked-watch" => Notice::WatchNotEnrolled,
+        "unknown-watch" | "revoked-watch" | "household-erased" => Notice::WatchNotEnrolled,
         "household-closed" => Notice::WalletStopped,
         "over-new-watch-cap" => Notice::OverNewWatchCap,
         _ => Notice::ServiceTrouble,

@@ -140,7 +140,7 @@ impl Agent {
             "bill-already-paid" => Notice::BillAlreadyPaid,
             "bill-cancelled" => Notice::BillCancelled,
             "bill-expired" => Notice::BillExpired,
-            "unknown-watch" | "revoked-watch" => Notice::WatchNotEnrolled,
+            "unknown-watch" | "revoked-watch" | "household-erased" => Notice::WatchNotEnrolled,
             _ => Notice::ServiceTrouble,
         });
         self.disown(code);

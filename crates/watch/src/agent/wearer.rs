@@ -271,7 +271,8 @@ impl Agent {
             | Entry::Withdraw(_)
             | Entry::EnrolRecovery(_)
             | Entry::Unfreeze(_)
-            | Entry::SetHouseRules(_) => {}
+            | Entry::SetHouseRules(_)
+            | Entry::Erase(_) => {}
             Entry::SetMandate(mandate) => self.tell_rule(mandate.mandate, looser),
             Entry::EndMandate(mandate) => self.tell_rule(mandate, looser),
         }
