@@ -374,6 +374,8 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::WrongRevision
         | StoreError::AmountNotPositive
         | StoreError::BalanceTooLarge
+        | StoreError::TopUpAmount
+        | StoreError::TopUpDay
         | StoreError::RefundTooLarge
         | StoreError::ScheduleTime
         | StoreError::AwayTime
@@ -410,6 +412,9 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::RefundElsewhere
         | StoreError::TransferExists
         | StoreError::HouseholdClosed
+        | StoreError::HouseholdFrozen
+        | StoreError::CardMissing
+        | StoreError::CardDisputed
         | StoreError::OrdersOpen
         | StoreError::OrdersAtRail
         | StoreError::BillNotPaid

@@ -17,6 +17,7 @@ mod rails;
 mod random;
 mod requotes;
 mod seeing;
+mod topups;
 
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
@@ -33,6 +34,7 @@ pub use rails::*;
 pub use random::*;
 pub use requotes::*;
 pub use seeing::*;
+pub use topups::*;
 
 /// Makes one test of each contract function; `$open` gives an empty store and something that keeps it alive.
 #[macro_export]
@@ -125,6 +127,11 @@ macro_rules! store_contract {
             what_a_wearer_spent
             history_is_found
             history_comes_in_pages
+            a_card_fills_the_wallet
+            a_card_top_up_waits_for_its_answer
+            card_top_ups_have_limits
+            card_top_ups_at_once
+            a_disputed_top_up_stops_the_next
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

@@ -408,6 +408,18 @@ pub(crate) fn top_up(tx: &mut Tx<'_>, top_up: &TopUp, now: Timestamp) -> Result<
     Ok(books.balance())
 }
 
+/// Puts what a card was charged into the wallet.
+pub(crate) fn charged(
+    tx: &Tx<'_>,
+    books: &mut Books,
+    Movement { transfer, amount }: Movement,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    books.wallet = books.pay_in(amount.units())?;
+    let (debit, credit) = (rail_account(RailKind::Stripe), Account::Wallet(books.household));
+    insert(tx.db, books.household, &Entry { transfer, debit, credit, amount, link: Link::None }, now)
+}
+
 /// Everybody in the household hears of its balance.
 pub(crate) fn tell_balance(tx: &mut Tx<'_>, books: &mut Books, now: Timestamp) -> Result<(), StoreError> {
     tell(tx, books, To::Guardians, HouseholdEvent::Balance, now)?;
@@ -419,7 +431,7 @@ impl Books {
         Balance { wallet: self.wallet, currency: self.currency }
     }
 
-    fn pay_in(&self, amount: Minor) -> Result<Wallet, StoreError> {
+    pub(crate) fn pay_in(&self, amount: Minor) -> Result<Wallet, StoreError> {
         self.wallet.top_up(amount).map_err(|error| match error {
             LedgerError::NotPositive => StoreError::AmountNotPositive,
             LedgerError::Money(_) => StoreError::BalanceTooLarge,
