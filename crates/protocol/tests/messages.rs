@@ -1032,7 +1032,13 @@ fn a_mandate_refuses_for_the_reason_it_has() {
 
 #[test]
 fn challenges_are_domain_separated() {
-    let kinds = [AssertionKind::Log, AssertionKind::Decision, AssertionKind::Login];
+    let kinds = [
+        AssertionKind::Log,
+        AssertionKind::Decision,
+        AssertionKind::Login,
+        AssertionKind::GuardianClaim,
+        AssertionKind::TopUp,
+    ];
     let challenges: std::collections::BTreeSet<Digest> = kinds.iter().map(|kind| challenge(*kind, b"x")).collect();
     assert_eq!(challenges.len(), kinds.len());
 }

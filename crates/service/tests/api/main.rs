@@ -25,3 +25,4 @@ mod sessions;
 mod streams;
 mod stripe;
 mod stripe_double;
+mod topups;

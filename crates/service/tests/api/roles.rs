@@ -51,6 +51,7 @@ const TABLE: &[(&str, &str, Role, Send)] = &[
     ("get", "/api/guardian/household", Guardian, Send::Junk),
     ("get", "/api/guardian/archive", Guardian, Send::Junk),
     ("get", "/api/guardian/wallet", Guardian, Send::Junk),
+    ("post", "/api/guardian/wallet/top-ups", Guardian, Send::Junk),
     ("get", "/api/guardian/events", Guardian, Send::Junk),
     ("get", "/api/guardian/orders", Guardian, Send::Junk),
     ("get", "/api/guardian/orders/{order}", Guardian, Send::Empty),
