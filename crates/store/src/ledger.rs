@@ -379,11 +379,12 @@ pub(crate) fn find(db: Db<'_>, household: HouseholdId, transfer: TransferId) -> 
     )
 }
 
-pub(crate) fn top_up(tx: &mut Tx<'_>, top_up: &TopUp, now: Timestamp) -> Result<Balance, Fault> {
+/// What the wallet has then, and whether the top-up is new.
+pub(crate) fn top_up(tx: &mut Tx<'_>, top_up: &TopUp, now: Timestamp) -> Result<(Balance, bool), Fault> {
     let mut books = Books::load(tx.db, top_up.household)?;
     if let Some(before) = find(tx.db, top_up.household, top_up.transfer)? {
         let same = before.amount == top_up.amount && before.debit == Account::Outside;
-        return if same { Ok(books.balance()) } else { Err(StoreError::TransferExists.into()) };
+        return if same { Ok((books.balance(), false)) } else { Err(StoreError::TransferExists.into()) };
     }
     if rails::is_refund(tx.db, top_up.transfer)? {
         return Err(StoreError::TransferExists.into());
@@ -405,7 +406,7 @@ pub(crate) fn top_up(tx: &mut Tx<'_>, top_up: &TopUp, now: Timestamp) -> Result<
     insert(tx.db, top_up.household, &entry, now)?;
     tell_balance(tx, &mut books, now)?;
     books.save(tx)?;
-    Ok(books.balance())
+    Ok((books.balance(), true))
 }
 
 /// Puts what a card was charged into the wallet.

@@ -1171,7 +1171,12 @@ impl Store {
     ///
     /// Errors: `HouseholdUnknown`, `TransferExists`, `HouseholdClosed`, `CurrencyNotSupported`, `AmountNotPositive`, `BalanceTooLarge`.
     pub async fn top_up(&self, top_up: TopUp, now: Timestamp) -> Result<Balance, StoreError> {
-        self.write(move |tx| ledger::top_up(tx, &top_up, now)).await
+        self.write(move |tx| Ok(ledger::top_up(tx, &top_up, now)?.0)).await
+    }
+
+    /// The same, for what a bank has booked: whether it is new.
+    pub async fn take_credit(&self, top_up: TopUp, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |tx| Ok(ledger::top_up(tx, &top_up, now)?.1)).await
     }
 
     pub async fn wallet(&self, household: HouseholdId) -> Result<Option<Balance>, StoreError> {

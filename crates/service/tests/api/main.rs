@@ -22,6 +22,7 @@ mod races;
 mod roles;
 mod seeing;
 mod sessions;
+mod statements;
 mod streams;
 mod stripe;
 mod stripe_double;

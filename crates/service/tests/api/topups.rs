@@ -1,6 +1,8 @@
 //! Filling the wallet from a card, against the strict double: what the guardian signs, what the page is told, and that the money
 //! is there once, when Stripe says so.
 
+use std::time::{Duration, Instant};
+
 use nodpay_core::{Amount, Currency, V1};
 use nodpay_protocol::{AssertionKind, CardTopUp};
 use nodpay_testkit::{Cast, SoftPasskey, cny, minor, rp};
@@ -11,6 +13,14 @@ use crate::card::{Card, on_file, with_stripe};
 use crate::stripe_double::{CONFIRM, Fault, GOOD, POOR};
 
 const PATH: &str = "/api/guardian/wallet/top-ups";
+/// What takes longer will not come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Time {
+    Stands,
+    Passes,
+}
 
 fn filled_by(method: &str) -> Card {
     let card = with_stripe();
@@ -40,16 +50,17 @@ impl Card {
         self.app.guardian_get(&self.household, "/api/guardian/wallet").ok()
     }
 
-    /// The newest top-up, once it is in this state; time goes by meanwhile.
-    fn until(&self, state: &str) -> Value {
-        let guardian = self.app.follow_guardian(&self.household);
-        for _ in 0..50 {
+    /// The newest top-up, once it is in this state; a second goes by before each look where `time` says so.
+    fn until(&self, state: &str, time: Time) -> Value {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
             let newest = self.wallet()["top_up"]["card_top_ups"][0].clone();
             if newest["state"] == state {
                 return newest;
             }
-            self.app.clock.advance_ms(1_000);
-            guardian.wait_for("balance");
+            if time == Time::Passes {
+                self.app.clock.advance_ms(1_000);
+            }
         }
         panic!("it is never {state}: {}", self.wallet());
     }
@@ -69,7 +80,7 @@ fn a_guardian_fills_the_wallet() {
     let wish = card.wish(cny(5_000));
     let asked = card.send(&card.household.cast.passkey, &wish).ok();
     assert_eq!((&asked["state"], &asked["transfer"]), (&json!("answer"), &json!(wish.transfer())));
-    let done = card.until("done");
+    let done = card.until("done", Time::Stands);
     assert_eq!(done["amount"], json!(cny(5_000)));
     assert_eq!(card.app.balance(&card.household), (5_000, 0));
     // Signed again over the same, and told by Stripe again: it is the same one.
@@ -112,10 +123,10 @@ fn a_lost_answer_is_asked_for_again() {
     let card = filled_by(GOOD);
     card.double.fail_next(&[Fault::BrokenAfter]);
     card.asked(5_000);
-    card.until("unknown");
+    card.until("unknown", Time::Stands);
     assert_eq!(card.app.balance(&card.household), (0, 0), "nobody knows");
     card.is_sound();
-    card.until("done");
+    card.until("done", Time::Passes);
     assert_eq!(card.app.balance(&card.household), (5_000, 0));
     assert_eq!(card.double.money(), [("succeeded", 5_000, 0)]);
     card.is_sound();
@@ -125,7 +136,7 @@ fn a_lost_answer_is_asked_for_again() {
 fn a_declined_card_says_why() {
     let card = filled_by(POOR);
     card.asked(5_000);
-    assert_eq!(card.until("declined")["decline"], "funds");
+    assert_eq!(card.until("declined", Time::Stands)["decline"], "funds");
     assert_eq!(card.double.money(), [("canceled", 0, 0)]);
     assert_eq!(card.app.balance(&card.household), (0, 0));
     card.is_sound();
@@ -135,19 +146,19 @@ fn a_declined_card_says_why() {
 fn a_guardian_confirms_the_charge_with_the_bank() {
     let card = filled_by(CONFIRM);
     card.asked(5_000);
-    let open = card.until("guardian");
+    let open = card.until("guardian", Time::Stands);
     assert_eq!(open["confirm_url"], "https://hooks.stripe.test/confirm/pi_1");
     assert_eq!(card.double.return_url(), Some(format!("{}/app#/wallet", crate::app::ORIGIN)));
     card.double.confirm(true);
     card.event("payment_intent.succeeded");
-    card.until("done");
+    card.until("done", Time::Stands);
     assert_eq!(card.app.balance(&card.household), (5_000, 0));
 
     // One that nobody confirms is given up, and cannot be charged any more.
     card.asked(6_000);
-    card.until("guardian");
+    card.until("guardian", Time::Stands);
     card.app.clock.advance_ms(nodpay_store::CONFIRM_LIFE_MS);
-    assert_eq!(card.until("declined")["decline"], "not-confirmed");
+    assert_eq!(card.until("declined", Time::Passes)["decline"], "not-confirmed");
     assert_eq!(card.double.money(), [("succeeded", 5_000, 0), ("canceled", 0, 0)]);
     card.is_sound();
 }
@@ -156,7 +167,7 @@ fn a_guardian_confirms_the_charge_with_the_bank() {
 fn a_dispute_is_shown_and_stops_the_next() {
     let card = filled_by(GOOD);
     card.asked(5_000);
-    card.until("done");
+    card.until("done", Time::Stands);
     card.double.dispute("lost", &[-5_000]);
     let (event, signature) = card.double.dispute_event("charge.dispute.closed", card.app.now().unix_ms() / 1000);
     let headers = [("stripe-signature", signature.as_str())];
