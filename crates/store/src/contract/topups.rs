@@ -20,6 +20,19 @@ async fn with_card(store: &Store) -> Family {
     family
 }
 
+/// One charge of the card that came, one that was declined, one that is asked for.
+pub async fn a_family_filled_by_its_card(store: &Store) -> Family {
+    let family = with_card(store).await;
+    for answered in [Some(RailAnswer::Done), Some(RailAnswer::Declined(Decline::Funds)), None] {
+        store.ask_card_top_up(wish(&family, 2_000), START).await.expect("written down");
+        let work = due(store, &family, START).await.pop().expect("a charge");
+        if let Some(answered) = answered {
+            answer(store, &work, answered, START).await;
+        }
+    }
+    family
+}
+
 fn wish(family: &Family, units: i64) -> NewCardTopUp {
     let transfer = TransferId::from_bytes(fresh());
     NewCardTopUp {
