@@ -1,15 +1,14 @@
 //! `nodpay admin import-statement`: what a bank says came in becomes top-ups.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nodpay::parties::{Result, now};
-use nodpay_core::Iban;
+use nodpay_core::{HouseholdId, Iban};
 use nodpay_service::admin;
 use nodpay_service::rails::camt::{Credit, read_credits};
 use nodpay_store::{Store, StoreError, TopUp};
 
 use super::show::{Cell, Out};
-use crate::serve::bank_iban;
 
 #[derive(clap::Args)]
 pub(super) struct StatementOptions {
@@ -20,16 +19,16 @@ pub(super) struct StatementOptions {
     bank_iban: Option<String>,
 }
 
-impl StatementOptions {
-    pub(super) fn with_file(self, config: Option<&Path>) -> Result<Self> {
-        let configured = config.map(bank_iban).transpose()?.flatten();
-        Ok(Self { bank_iban: self.bank_iban.or(configured), ..self })
-    }
-}
-
-pub(super) async fn import(store: &Store, out: Out, options: StatementOptions) -> Result<()> {
+/// `configured` is the account of the configuration file.
+pub(super) async fn import(
+    store: &Store,
+    out: Out,
+    options: StatementOptions,
+    configured: Option<String>,
+) -> Result<()> {
     let StatementOptions { file, bank_iban } = options;
-    let own = bank_iban.map(|iban| Iban::from_typed(&iban).map_err(|error| format!("{iban} {error}"))).transpose()?;
+    let own = bank_iban.or(configured);
+    let own = own.map(|iban| Iban::from_typed(&iban).map_err(|error| format!("{iban} {error}"))).transpose()?;
     let bytes = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     let credits = read_credits(&bytes, own.as_ref()).map_err(|error| format!("{}: {error}", file.display()))?;
     let (mut list, mut left) = (out.list(), 0_u32);
@@ -56,7 +55,7 @@ const CREDITED: &str = "credited";
 const ALREADY: &str = "already there";
 
 /// What became of one, and whose it is.
-async fn take(store: &Store, credit: &Credit) -> Result<(&'static str, Option<nodpay_core::HouseholdId>)> {
+async fn take(store: &Store, credit: &Credit) -> Result<(&'static str, Option<HouseholdId>)> {
     let household = match &credit.reference {
         Some(reference) => admin::household_named(store, reference).await.map(Some),
         None => Ok(None),

@@ -16,7 +16,7 @@ use crate::stripe_double::{CONFIRM, CUSTOMER, Double, Fault, GOOD, KEY, POOR};
 
 async fn card(stage: &Stage, household: HouseholdId, method: &str) {
     let card = Payer::Stripe { customer: CUSTOMER.to_owned(), method: method.to_owned() };
-    stage.app.store().set_top_up_card(household, Some(card), stage.clock.now()).await.unwrap();
+    stage.app.store().set_top_up_card(household, Some(card), stage.app.now()).await.unwrap();
 }
 
 /// Types the amount and signs; gives the words that were signed under.
@@ -115,6 +115,7 @@ async fn a_parent_brings_money_in() {
     assert!(said.contains("nothing was charged") && said.contains("not enough money"), "{said}");
 
     // One that wants her at her bank.
+    stage.clock.advance_ms(1_000);
     card(&stage, household, CONFIRM).await;
     sign(&phone, "30").await;
     let said = charge(&phone, "guardian").await;
@@ -126,8 +127,11 @@ async fn a_parent_brings_money_in() {
     pictures(&phone, "topup-confirm").await;
     double.confirm(true);
     stage.clock.advance_ms(5_000);
-    assert!(charge(&phone, "done").await.contains("30.00"));
-    assert!(phone.text("[data-testid=wallet-available]").await.contains("80.00"));
+    let there = "document.querySelector('[data-testid=wallet-available]').textContent.includes('80.00')";
+    phone.until("it is there", there).await;
+    let said = charge(&phone, "done").await;
+    assert!(said.contains("30.00") && said.contains("has arrived"), "{said}");
+    pictures(&phone, "topup-arrived").await;
     assert_eq!(stage.app.store().check().await.unwrap(), []);
     phone.client.clone().close().await.unwrap();
 }

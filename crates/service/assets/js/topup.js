@@ -25,9 +25,10 @@ export function forget() {
 
 /** `top_up` is the service's; gives nothing where no card is on file and none was charged. */
 export function cardTopUp(ctx, { card, card_top_ups: charges }, currency, changed) {
+  // What has arrived is in the statement; the newest says so here as well.
+  const arrived = charges.find(({ state }) => state === "done");
   return [
-    // What has arrived is in the statement; the newest says so here as well.
-    ...charges.filter(({ dispute, state }, place) => state !== "done" || place === 0 || dispute).map((one) => chargeRow(ctx.state.home, one)),
+    ...charges.filter((one) => one.state !== "done" || one.dispute || one === arrived).map((one) => chargeRow(ctx.state.home, one)),
     card && (draft ? form(ctx, card, currency, changed) : h("button.main", {
       type: "button", testid: "card-top-up", onclick: () => { draft = { amount: "", nonce: randomId() }; ctx.render(); },
     }, icon("plus"), t("wallet.card-new"))),
@@ -41,10 +42,9 @@ function chargeRow(home, { amount, at, confirm_url: url, decline, dispute, guard
     : dispute === "open" ? t("wallet.card-disputed", { total })
       : state === "declined" ? t("wallet.card-declined", { total, why: t(`wallet.card-why-${decline}`) })
         : t(`wallet.card-${state}`, { total });
-  return h("div", { key: transfer, testid: "card-charge", "data-state": state, role: "status" },
-    notice(returned ? "bad" : LOOKS[state], words,
-      h("p.soft", {}, `${guardianName(home, guardian)} · ${when(at)}`),
-      url?.startsWith("https://") && h("a.main", { href: url, testid: "card-confirm" }, icon("shield"), t("asking.confirm"))));
+  return h("div.charge", { key: transfer, testid: "card-charge", "data-state": state, role: "status" },
+    notice(returned ? "bad" : LOOKS[state], words, h("p.soft", {}, `${guardianName(home, guardian)} · ${when(at)}`)),
+    url?.startsWith("https://") && h("a.main", { href: url, testid: "card-confirm" }, icon("shield"), t("asking.confirm")));
 }
 
 function form(ctx, card, currency, changed) {
