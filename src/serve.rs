@@ -323,6 +323,11 @@ impl Options {
 }
 
 /// Reads a configuration file; the settings of `serve`, by their flags' names.
+/// The operator's account in a configuration file.
+pub(crate) fn bank_iban(path: &Path) -> Result<Option<String>> {
+    Ok(read_config(path)?.rails.bank_iban)
+}
+
 fn read_config(path: &Path) -> Result<Options> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()).into())

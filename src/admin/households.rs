@@ -118,6 +118,7 @@ fn household_record(row: &HouseholdRow) -> Result<Record> {
     let money = |units| Cell::Money(Amount::new(units, row.currency));
     Ok(vec![
         ("household", Cell::text(row.household)),
+        ("reference", Cell::text(nodpay_service::reference::of(row.household))),
         ("balance", money(row.wallet.available()?)),
         ("held", money(row.wallet.held())),
         ("wearers", Cell::Number(i64::try_from(row.wearers.len())?)),

@@ -5,6 +5,7 @@ mod households;
 mod merchants;
 mod rail;
 mod show;
+mod statements;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ use nodpay_store::{Finding, Store};
 use self::households::{HouseholdCommand, PocketMoneyCommand, RefundOptions, TopUpOptions};
 use self::merchants::{MerchantCommand, PayoutOptions, PayoutsCommand};
 use self::show::{Cell, Out, date};
-use crate::serve::{Place, host, runtime};
+use self::statements::StatementOptions;
+use crate::serve::{Place, bank_iban, host, runtime};
 
 /// Only for links when no origin is given.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -51,6 +53,8 @@ enum Command {
     Merchant(MerchantCommand),
     /// Pay money into a household's wallet.
     TopUp(TopUpOptions),
+    /// Pay what a bank's statement says came in into the wallets whose references it names. The same file again changes nothing.
+    ImportStatement(StatementOptions),
     /// Top-ups that come by themselves.
     #[command(subcommand)]
     PocketMoney(PocketMoneyCommand),
@@ -91,6 +95,7 @@ enum Command {
 pub(crate) fn run(options: Options) -> Result<()> {
     let Options { config, place, json, command } = options;
     let place = place.with_file(config.as_deref())?;
+    let bank_iban = config.as_deref().map(bank_iban).transpose()?.flatten();
     if let Command::Init = command {
         let files = init_keys(&place.folder(), now())?;
         println!("root key:    {} (move it to a safe place when the tills are enrolled)", files.root_key.display());
@@ -103,10 +108,16 @@ pub(crate) fn run(options: Options) -> Result<()> {
         ServiceKeys::load(&place.outcome_key(), None, now())?
     };
     let store = Store::open(&place.database()?, keys.outcome_signer())?;
-    runtime()?.block_on(act(&store, &keys, &place, Out { json }, command))
+    runtime()?.block_on(act(&store, &keys, (&place, bank_iban), Out { json }, command))
 }
 
-async fn act(store: &Store, keys: &ServiceKeys, place: &Place, out: Out, command: Command) -> Result<()> {
+async fn act(
+    store: &Store,
+    keys: &ServiceKeys,
+    (place, bank_iban): (&Place, Option<String>),
+    out: Out,
+    command: Command,
+) -> Result<()> {
     let origins = place.origins(DEFAULT_LISTEN);
     let origin = origins.first().ok_or("give an origin")?;
     match command {
@@ -120,6 +131,7 @@ async fn act(store: &Store, keys: &ServiceKeys, place: &Place, out: Out, command
         Command::Household(command) => households::household(store, out, command).await,
         Command::Merchant(command) => merchants::merchant(store, out, origin, command).await,
         Command::TopUp(options) => households::top_up(store, out, options).await,
+        Command::ImportStatement(options) => statements::import(store, out, options, bank_iban).await,
         Command::PocketMoney(command) => households::pocket_money(store, out, command).await,
         Command::Refund(options) => households::refund(store, out, options).await,
         Command::Payout(options) => merchants::pay_out(store, out, options).await,

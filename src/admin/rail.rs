@@ -11,7 +11,11 @@ use super::show::{Cell, Out};
 #[derive(Subcommand)]
 pub(super) enum RailChoice {
     /// Its prepaid wallet.
-    Wallet,
+    Wallet {
+        /// The card on file with Stripe that its guardians may fill the wallet from: `cus_… pm_…`.
+        #[arg(long, num_args = 2, value_names = ["CUSTOMER", "METHOD"])]
+        card: Option<Vec<String>>,
+    },
     /// A card on file with Stripe.
     Stripe {
         /// Stripe's customer, `cus_…`.
@@ -33,34 +37,44 @@ pub(super) enum RailChoice {
 pub(super) async fn rail(store: &Store, out: Out, household: HouseholdId, choice: Option<RailChoice>) -> Result<()> {
     store.household(household).await?.ok_or(StoreError::HouseholdUnknown)?;
     if let Some(choice) = choice {
-        let payer = match choice {
-            RailChoice::Wallet => None,
-            RailChoice::Stripe { customer, method } => {
-                for (id, prefix) in [(&customer, "cus_"), (&method, "pm_")] {
-                    if !id.starts_with(prefix) {
-                        return Err(format!("{id}: Stripe's ids of this kind begin with {prefix}").into());
-                    }
-                }
-                Some(Payer::Stripe { customer, method })
+        let (payer, filled_by) = match choice {
+            RailChoice::Wallet { card } => {
+                let card = card.as_deref().map(|card| match card {
+                    [customer, method] => on_file(customer, method),
+                    _ => Err("a card is two ids of Stripe's".into()),
+                });
+                (None, card.transpose()?)
             }
+            RailChoice::Stripe { customer, method } => (Some(on_file(&customer, &method)?), None),
             RailChoice::Bank { name, iban, bic } => {
                 let iban = Iban::from_typed(&iban).map_err(|error| format!("{iban} {error}"))?;
-                Some(Payer::Bank(BankAccount { name, iban, bic }))
+                (Some(Payer::Bank(BankAccount { name, iban, bic })), None)
             }
         };
+        store.set_top_up_card(household, filled_by, now()).await?;
         store.set_payer(household, payer, now()).await?;
     }
     let payer = store.payer(household).await?;
     let kind = payer.as_ref().map_or(RailKind::Wallet, Payer::kind);
-    let from = match payer {
-        None => None,
-        Some(Payer::Stripe { customer, method }) => Some(format!("{customer} {method}")),
-        Some(Payer::Bank(account)) => Some(account.iban.to_string()),
+    let named = |payer: Payer| match payer {
+        Payer::Stripe { customer, method } => format!("{customer} {method}"),
+        Payer::Bank(account) => account.iban.to_string(),
     };
+    let filled_by = store.top_up_card(household).await?;
     out.show(&vec![
         ("household", Cell::text(household)),
         ("rail", Cell::text(kind.as_str())),
-        ("from", Cell::opt_text(from)),
+        ("from", Cell::opt_text(payer.map(named))),
+        ("filled_by", Cell::opt_text(filled_by.map(named))),
     ]);
     Ok(())
+}
+
+fn on_file(customer: &str, method: &str) -> Result<Payer> {
+    for (id, prefix) in [(customer, "cus_"), (method, "pm_")] {
+        if !id.starts_with(prefix) {
+            return Err(format!("{id}: Stripe's ids of this kind begin with {prefix}").into());
+        }
+    }
+    Ok(Payer::Stripe { customer: customer.to_owned(), method: method.to_owned() })
 }

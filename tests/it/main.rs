@@ -14,6 +14,7 @@ mod browser_nods;
 mod browser_push;
 mod browser_seeing;
 mod browser_speed;
+mod browser_topup;
 mod browser_wallet;
 mod claims;
 mod cli;

@@ -63,6 +63,33 @@ fn the_operator_works_beside_the_running_service() {
     assert_eq!(operator.json(&["household", "freeze", &household])["frozen"], true);
     assert_eq!(operator.json(&["household", "unfreeze", &household])["frozen"], false);
 
+    let reference = shown["reference"].as_str().expect("a reference");
+    let statement = table.folder().join("statement.xml");
+    let entry = |amount: &str, id: &str, words: &str| {
+        format!(
+            "<Ntry><Amt Ccy=\"CNY\">{amount}</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>\
+             <BookgDt><Dt>2026-11-23</Dt></BookgDt><AcctSvcrRef>{id}</AcctSvcrRef>\
+             <NtryDtls><TxDtls><RmtInf><Ustrd>{words}</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry>"
+        )
+    };
+    let file = format!(
+        "<Document xmlns=\"urn:iso:std:iso:20022:tech:xsd:camt.053.001.08\"><BkToCstmrStmt><Stmt><Id>1</Id>\
+         <Acct><Id><IBAN>DE89370400440532013000</IBAN></Id></Acct>{}{}</Stmt></BkToCstmrStmt></Document>",
+        entry("2.50", "A1", &format!("Lunch {reference}")),
+        entry("9.00", "A2", "Lunch for Ming"),
+    );
+    std::fs::write(&statement, file).expect("written");
+    let file = statement.to_string_lossy().into_owned();
+    for result in ["credited", "already there"] {
+        let (done, said) = operator.admin(&["import-statement", &file, "--bank-iban", "DE89370400440532013000"]);
+        assert!(done && said.contains(result) && said.contains("unknown reference"), "{said}");
+        assert!(said.contains("Lunch for Ming") && said.contains("1 not credited"), "{said}");
+        assert_eq!(table.balance(), start + 250);
+    }
+    let (done, said) = operator.admin(&["import-statement", &file, "--bank-iban", "NO9386011117947"]);
+    assert!(!done && said.contains("not about the one that families pay into"), "{said}");
+    let start = start + 250;
+
     let first = "2099-12-31T08:00:00Z";
     let money = operator.json(&["pocket-money", "add", &household, "500", "--every", "month", "--first", first]);
     let schedule = money["schedule"].as_str().expect("an id").to_owned();

@@ -43,6 +43,8 @@ pub enum AssertionKind {
     Login,
     /// A newcomer asks to be a guardian; signs a [`GuardianClaim`](crate::GuardianClaim).
     GuardianClaim,
+    /// Charging the household's card for its wallet; signs a [`CardTopUp`](crate::CardTopUp).
+    TopUp,
 }
 
 impl AssertionKind {
@@ -53,6 +55,7 @@ impl AssertionKind {
             Self::Decision => "decision",
             Self::Login => "login",
             Self::GuardianClaim => "guardian-claim",
+            Self::TopUp => "top-up",
         }
     }
 

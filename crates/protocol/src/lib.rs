@@ -15,6 +15,7 @@ mod key;
 mod pairing;
 mod proof;
 mod recovery;
+mod topping_up;
 mod verify;
 
 pub use assertion::{
@@ -28,6 +29,7 @@ pub use key::{SignError, Signer, SoftwareKey, sha256};
 pub use pairing::{PairingClaim, PairingCode, PairingSecret, check_digits, verify_pairing_claim};
 pub use proof::{MAX_PROOF_AGE_MS, RequestProof, sign_request, verify_request};
 pub use recovery::{RECOVERY_SYMBOLS, RecoveryCode};
+pub use topping_up::{CardTopUp, verify_card_top_up};
 pub use verify::{
     LogBook, MAX_WEARER_CHECK_AGE_MS, VerifyError, bill_of_order, bill_said, check_nods, code_of_static_bill,
     entry_said, signed_outcome, verify_bill, verify_cancel, verify_decision, verify_first_nod, verify_mandate,

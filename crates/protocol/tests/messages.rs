@@ -4,16 +4,16 @@ use nodpay_core::{
     Adjustment, AdjustmentKind, Amount, Bill, Cancel, Choice, Currency, Decision, Digest, Entry,
     GUARDIAN_COOLING_OFF_MS, HouseCaps, HouseRules, HouseholdId, MAX_SESSION_MS, Mandate, MandateId, MerchantId,
     NewGuardian, Nonce, Order, OrderId, Outcome, OutcomeKind, Outside, Payment, PaymentId, PinCommand, PinConsent,
-    PinReport, PinState, Reduction, ResultReport, Text, TransferId, Verdict, WatchId, WatchSession, WearerId, Why,
+    PinReport, PinState, Reduction, ResultReport, Text, TransferId, V1, Verdict, WatchId, WatchSession, WearerId, Why,
 };
 use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::{
-    Anchor, AnchorGuardian, Assertion, AssertionKind, EvidenceError, Kind, PairingCode, PairingSecret, Signer as _,
-    Verified, VerifyError, challenge, code_of_static_bill, payment_id, sha256, sign, sign_request, verify_bill,
-    verify_cancel, verify_decision, verify_evidence, verify_first_nod, verify_mandate_payment,
-    verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome, verify_outcome_certificate,
-    verify_pairing_claim, verify_payment, verify_pin_report, verify_request, verify_requote, verify_result,
-    verify_static_bill,
+    Anchor, AnchorGuardian, Assertion, AssertionKind, CardTopUp, EvidenceError, Kind, PairingCode, PairingSecret,
+    Signer as _, Verified, VerifyError, challenge, code_of_static_bill, payment_id, sha256, sign, sign_request,
+    verify_bill, verify_cancel, verify_card_top_up, verify_decision, verify_evidence, verify_first_nod,
+    verify_mandate_payment, verify_merchant_certificate, verify_order, verify_ordered_bill, verify_outcome,
+    verify_outcome_certificate, verify_pairing_claim, verify_payment, verify_pin_report, verify_request,
+    verify_requote, verify_result, verify_static_bill,
 };
 use nodpay_testkit::{Cast, START, SoftPasskey, Story, cny, key, line_id, minor, rp, some_digest};
 
@@ -1032,9 +1032,46 @@ fn a_mandate_refuses_for_the_reason_it_has() {
 
 #[test]
 fn challenges_are_domain_separated() {
-    let kinds = [AssertionKind::Log, AssertionKind::Decision, AssertionKind::Login];
+    let kinds = [
+        AssertionKind::Log,
+        AssertionKind::Decision,
+        AssertionKind::Login,
+        AssertionKind::GuardianClaim,
+        AssertionKind::TopUp,
+    ];
     let challenges: std::collections::BTreeSet<Digest> = kinds.iter().map(|kind| challenge(*kind, b"x")).collect();
     assert_eq!(challenges.len(), kinds.len());
+}
+
+#[test]
+fn a_card_is_charged_by_a_guardian_of_the_household() {
+    let cast = Cast::default();
+    let (book, own) = (cast.book(), &cast.passkey);
+    let wish = CardTopUp {
+        v: V1,
+        household: cast.household,
+        guardian: own.guardian.guardian,
+        amount: cny(5_000),
+        at: START,
+        nonce: Nonce::from_bytes([7; 16]),
+    };
+    let (verified, _) = verify_card_top_up(&own.assert(AssertionKind::TopUp, &wish), &book).expect("sound");
+    assert_eq!(*verified, wish);
+    // One nonce is one charge, whatever else was signed with it; another household's is another one.
+    assert_eq!(CardTopUp { amount: cny(1), at: START.plus_ms(1), ..wish.clone() }.transfer(), wish.transfer());
+    let nonce = Nonce::from_bytes([8; 16]);
+    let household = Cast::new(1).household;
+    for other in [CardTopUp { nonce, ..wish.clone() }, CardTopUp { household, ..wish.clone() }] {
+        assert_ne!(other.transfer(), wish.transfer());
+    }
+    let check = |wire: &str| verify_card_top_up(wire, &book).err();
+    let stranger = SoftPasskey::new(201, rp());
+    assert_eq!(check(&stranger.assert(AssertionKind::TopUp, &wish)), Some(VerifyError::UnknownGuardian));
+    let by_other = CardTopUp { guardian: stranger.guardian.guardian, ..wish.clone() };
+    assert_eq!(check(&own.assert(AssertionKind::TopUp, &by_other)), Some(VerifyError::UnknownGuardian));
+    let of_other = CardTopUp { household, ..wish.clone() };
+    assert_eq!(check(&own.assert(AssertionKind::TopUp, &of_other)), Some(VerifyError::OtherHousehold));
+    assert_eq!(check(&own.assert(AssertionKind::Decision, &wish)), Some(VerifyError::WrongChallenge));
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub(crate) enum Purpose {
     Recovery,
     /// Subscribing phones of one guardian, and trying them.
     Push,
+    /// Charging one household's card.
+    TopUp,
 }
 
 impl Purpose {
@@ -69,6 +71,7 @@ impl Purpose {
             Self::PrintedCode => (30, 1_000),
             Self::Recovery => (20, 3_000),
             Self::Push => (20, 3_000),
+            Self::TopUp => (10, 60_000),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use nodpay_core::{OutcomeKind, RailAnswer, RailKind, RailStep};
+use nodpay_core::{OutcomeKind, RailAnswer, RailKind};
 use nodpay_store::{DisputeState, StoreError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ const ALL: [Metric; 13] = [
     Metric {
         name: RAIL_ANSWERS,
         kind: Kind::Counter,
-        help: "What rails answered to hold, post, void, refund and status",
+        help: "What rails answered to hold, post, void, refund, top-up and status",
     },
     Metric { name: DISPUTES, kind: Kind::Counter, help: "Disputed card payments by what became of them" },
     Metric { name: REQUESTS, kind: Kind::Counter, help: "Answered requests by route and class of status" },
@@ -113,7 +113,7 @@ pub(crate) fn tap_to_paid(time: Duration) {
     histogram!(TAP_TO_PAID).record(time);
 }
 
-pub(crate) fn rail_answer(rail: RailKind, step: RailStep, answer: &RailAnswer) {
+pub(crate) fn rail_answer(rail: RailKind, step: &'static str, answer: &RailAnswer) {
     let answer = match answer {
         RailAnswer::Done => "done",
         RailAnswer::Declined(_) => "declined",
@@ -121,7 +121,7 @@ pub(crate) fn rail_answer(rail: RailKind, step: RailStep, answer: &RailAnswer) {
         RailAnswer::Pending => "pending",
         RailAnswer::Unknown => "unknown",
     };
-    counter!(RAIL_ANSWERS, "rail" => rail.as_str(), "step" => step.as_str(), "answer" => answer).increment(1);
+    counter!(RAIL_ANSWERS, "rail" => rail.as_str(), "step" => step, "answer" => answer).increment(1);
 }
 
 pub(crate) fn disputed(state: DisputeState) {
@@ -208,7 +208,7 @@ mod tests {
         install();
         order_ended(OutcomeKind::Paid);
         tap_to_paid(Duration::from_millis(7));
-        rail_answer(RailKind::Wallet, RailStep::Hold, &RailAnswer::Done);
+        rail_answer(RailKind::Wallet, "hold", &RailAnswer::Done);
         disputed(DisputeState::Taken);
         request("GET", "/healthz".to_owned(), 200, Duration::from_millis(1));
         streams("watch", 1.0);

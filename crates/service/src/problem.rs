@@ -376,6 +376,8 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::WrongRevision
         | StoreError::AmountNotPositive
         | StoreError::BalanceTooLarge
+        | StoreError::TopUpAmount
+        | StoreError::TopUpDay
         | StoreError::RefundTooLarge
         | StoreError::ScheduleTime
         | StoreError::AwayTime
@@ -412,6 +414,9 @@ fn store_status(error: &StoreError) -> (StatusCode, &'static str, &'static str) 
         | StoreError::RefundElsewhere
         | StoreError::TransferExists
         | StoreError::HouseholdClosed
+        | StoreError::HouseholdFrozen
+        | StoreError::CardMissing
+        | StoreError::CardDisputed
         | StoreError::OrdersOpen
         | StoreError::OrdersAtRail
         | StoreError::BillNotPaid

@@ -18,6 +18,15 @@ pub fn of(household: HouseholdId) -> String {
     format!("RF{check:02}{body}")
 }
 
+/// The first reference with right digits in what somebody wrote on a transfer, whatever is around it.
+#[must_use]
+pub fn find(words: &str) -> Option<String> {
+    let length = 4 + usize::try_from(CHARS).ok()?;
+    let text: String = words.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase();
+    let starts = text.match_indices("RF").filter_map(|(start, _)| text.get(start..start + length));
+    starts.map(str::to_owned).find(|text| range(text).is_some())
+}
+
 fn char_of(bits: u128) -> char {
     let index = usize::try_from(bits & 31).unwrap_or(0);
     ALPHABET.get(index).copied().map_or('0', char::from)
@@ -69,6 +78,13 @@ mod tests {
                 assert_eq!(range(&String::from_utf8(slip).expect("ASCII")), None, "{text} at {place}");
             }
         }
+        let text = of(HouseholdId::from_bytes(*b"0123456789abcdef"));
+        for words in
+            [format!("Hi RF! for lunch: {}/{}, thanks", &text[..7], &text[7..].to_lowercase()), format!("RF18{text}1")]
+        {
+            assert_eq!(find(&words), Some(text.clone()), "{words}");
+        }
+        assert_eq!(find(&text[1..]), None);
         // The standard's own example has valid digits, but is none of ours.
         assert_eq!(remainder("539007547034RF18"), Some(1));
         assert_eq!(range("RF18539007547034"), None);

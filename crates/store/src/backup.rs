@@ -22,7 +22,7 @@ const BATCH: u64 = 500;
 
 /// Every table but `retention`, whose walk begins anew, in an order in which rows come after those they refer to. The program's own names only: never a text from
 /// outside.
-pub(crate) const TABLES: [&str; 40] = [
+pub(crate) const TABLES: [&str; 42] = [
     "messages",
     "outcome_certificates",
     "households",
@@ -63,6 +63,8 @@ pub(crate) const TABLES: [&str; 40] = [
     "push_keys",
     "push_subscriptions",
     "push_messages",
+    "top_up_cards",
+    "card_top_ups",
 ];
 
 #[derive(Serialize, Deserialize)]

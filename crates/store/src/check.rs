@@ -9,7 +9,7 @@ use nodpay_core::{
     RailKind, TransferId, Wallet, WatchId, fee_left,
 };
 
-use crate::check_rails::{Steps, check_disputes};
+use crate::check_rails::{Steps, check_card_top_ups, check_disputes};
 use crate::db::{Cells, Db, all, many, one, params};
 use crate::households::{self, Books};
 use crate::ledger::{Account, follower_id};
@@ -146,6 +146,8 @@ pub(crate) struct Transfer {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     TopUp,
+    /// From a card.
+    CardTopUp,
     /// Of this payment, to the wallet.
     Refund(TransferId),
     /// Of this payment, by the rail that made it.
@@ -181,6 +183,7 @@ fn check_household(db: Db<'_>, household: HouseholdId, sums: &mut Sums, report: 
         Some(_) => check_erased(db, household, report)?,
     }
     check_disputes(db, household, &transfers, report)?;
+    check_card_top_ups(db, household, &transfers, report)?;
     check_orders(db, &books, (&transfers, &backs), report)
 }
 
@@ -230,6 +233,7 @@ fn read_transfers(db: Db<'_>, books: &Books, sums: &mut Sums, report: &mut Repor
         let wallet = Account::Wallet(household);
         let kind = match (debit, credit, of, pending) {
             (Account::Outside, credit, None, false) if credit == wallet => Kind::TopUp,
+            (Account::Rail(1), credit, None, false) if credit == wallet => Kind::CardTopUp,
             (debit, Account::Outside, None, false) if debit == wallet && books.close_out == Some(id) => Kind::CloseOut,
             (debit, Account::Merchant(merchant), None, true) if debit == wallet => Kind::Payment(merchant),
             (Account::Rail(1), Account::Merchant(_), None, true) => Kind::Outside(RailKind::Stripe),
@@ -308,7 +312,7 @@ fn check_wallet(books: &Books, transfers: &Transfers, report: &mut Report) {
 fn fold_one(wallet: Wallet, transfer: &Transfer) -> Result<Wallet, LedgerError> {
     let amount = transfer.amount.units();
     match (transfer.kind, transfer.settled) {
-        (Kind::TopUp | Kind::Refund(_), _) => wallet.top_up(amount),
+        (Kind::TopUp | Kind::CardTopUp | Kind::Refund(_), _) => wallet.top_up(amount),
         (Kind::Payment(_), None) => wallet.hold(amount),
         (Kind::Payment(_), Some(Some(posted))) => wallet.hold(amount)?.post(amount, posted),
         (Kind::Payment(_), Some(None))

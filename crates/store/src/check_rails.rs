@@ -8,7 +8,7 @@ use nodpay_core::{Amount, HouseholdId, Minor, OrderId, OrderState, OutcomeKind, 
 use crate::check::{Kind, Report, Transfers};
 use crate::db::{Db, many, params};
 use crate::ledger::follower_id;
-use crate::{DisputeState, OrderRow, StoreError};
+use crate::{CardTopUpState, DisputeState, OrderRow, StoreError, topups};
 
 /// A step as its row says.
 #[derive(Clone, Debug)]
@@ -201,6 +201,29 @@ pub(crate) fn check_disputes(
     }
     for transfer in booked.into_keys() {
         report.add("transfers", transfer, "money was taken back or given again, but nobody disputed a payment");
+    }
+    Ok(())
+}
+
+/// What a card was charged for the wallet is in the books once, and nothing else is.
+pub(crate) fn check_card_top_ups(
+    db: Db<'_>,
+    household: HouseholdId,
+    transfers: &Transfers,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let mut booked: BTreeMap<TransferId, Amount> = transfers
+        .iter()
+        .filter(|(_, transfer)| transfer.kind == Kind::CardTopUp)
+        .map(|(id, transfer)| (*id, transfer.amount))
+        .collect();
+    for row in report.sort(topups::all(db, household))?.unwrap_or_default() {
+        if booked.remove(&row.transfer) != (row.state == CardTopUpState::Done).then_some(row.amount) {
+            report.add("card_top_ups", row.transfer, "it is in the books exactly when its card was charged");
+        }
+    }
+    for transfer in booked.into_keys() {
+        report.add("transfers", transfer, "a card filled the wallet, but no guardian asked for it");
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use nodpay_core::{Amount, Minor, Timestamp};
 use crate::db::{one, params, run, run_one};
 use crate::households::Books;
 use crate::tx::{Fault, Tx};
-use crate::{CloseOut, StoreError, ledger, rails};
+use crate::{CloseOut, StoreError, ledger, rails, topups};
 
 pub(crate) fn close_out(tx: &mut Tx<'_>, close: &CloseOut, now: Timestamp) -> Result<Amount, Fault> {
     let (household, transfer) = (close.household, close.transfer);
@@ -26,7 +26,7 @@ pub(crate) fn close_out(tx: &mut Tx<'_>, close: &CloseOut, now: Timestamp) -> Re
         params![household.as_bytes()],
         |cells| cells.int(),
     )?;
-    if at_rail.is_some() {
+    if at_rail.is_some() || topups::any_open(tx.db, household)? {
         return Err(StoreError::OrdersAtRail.into());
     }
     let open = one(

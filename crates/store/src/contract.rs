@@ -18,6 +18,7 @@ mod rails;
 mod random;
 mod requotes;
 mod seeing;
+mod topups;
 
 pub use access::*;
 pub use cast::{Family, Shop, outcome_of, outcome_signer, payment as payment_over};
@@ -35,6 +36,7 @@ pub use rails::*;
 pub use random::*;
 pub use requotes::*;
 pub use seeing::*;
+pub use topups::*;
 
 /// Makes one test of each contract function; `$open` gives an empty store and something that keeps it alive.
 #[macro_export]
@@ -130,6 +132,11 @@ macro_rules! store_contract {
             history_comes_in_pages
             a_household_is_erased
             old_orders_lose_their_messages
+            a_card_fills_the_wallet
+            a_card_top_up_waits_for_its_answer
+            card_top_ups_have_limits
+            card_top_ups_at_once
+            a_disputed_top_up_stops_the_next
         }
     };
     (@each $open:path; $($name:ident)*) => {$(

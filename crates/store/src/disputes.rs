@@ -7,7 +7,7 @@ use crate::db::{Cells, Db, many, one, params, run, run_one};
 use crate::events::{To, tell, tell_merchant};
 use crate::households::Books;
 use crate::tx::{Fault, Tx};
-use crate::{DisputeNews, DisputeRow, DisputeState, HouseholdEvent, MerchantEvent, StoreError, ledger, orders};
+use crate::{DisputeNews, DisputeRow, DisputeState, HouseholdEvent, MerchantEvent, StoreError, ledger, orders, topups};
 
 /// Completed by a condition.
 macro_rules! select_dispute {
@@ -26,7 +26,7 @@ pub(crate) fn take_in(tx: &mut Tx<'_>, news: &DisputeNews, now: Timestamp) -> Re
         params![news.payment.clone()],
         |cells| Ok((cells.id::<HouseholdId>()?, cells.id::<OrderId>()?)),
     )?;
-    let Some((household, order)) = paid else { return Ok(None) };
+    let Some((household, order)) = paid else { return topups::disputed(tx, news, now) };
     let mut books = Books::lock_ever(tx.db, household)?.ok_or(StoreError::HouseholdUnknown)?;
     let live = orders::load(tx.db, household, order)?.ok_or(StoreError::OrderUnknown)?;
     if news.amount.currency() != books.currency {
@@ -83,7 +83,7 @@ pub(crate) fn take_in(tx: &mut Tx<'_>, news: &DisputeNews, now: Timestamp) -> Re
 
 impl DisputeState {
     /// Where it goes when the rail says `said`; `None` where that is nothing new.
-    fn then(self, said: Self) -> Option<Self> {
+    pub(crate) fn then(self, said: Self) -> Option<Self> {
         match (self, said) {
             (Self::Won | Self::Lost, _) | (Self::Open, Self::Open) | (Self::Taken, Self::Open | Self::Taken) => None,
             (Self::Open, Self::Taken | Self::Won | Self::Lost) | (Self::Taken, Self::Won | Self::Lost) => Some(said),

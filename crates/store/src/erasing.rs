@@ -163,6 +163,8 @@ pub(crate) const ERASE: &[&str] = &[
     "DELETE FROM requote_asks WHERE order_no IN (SELECT no FROM orders WHERE household = ?1 AND no > 0)",
     "UPDATE refunds SET reason = NULL WHERE household = ?1",
     "UPDATE rail_payments SET payer = 'null', action_url = NULL WHERE household = ?1",
+    "DELETE FROM top_up_cards WHERE household = ?1",
+    "UPDATE card_top_ups SET payer = 'null', action_url = NULL, guardian = ?2 WHERE household = ?1",
     "UPDATE orders SET struck = '[]', judged = NULL, first_nod = NULL, first_by = NULL, wearer = ?2
         WHERE household = ?1 AND no > 0",
     // What moved no money is in no books: only that somebody asked for the shop's bill.
@@ -172,7 +174,7 @@ pub(crate) const ERASE: &[&str] = &[
 
 /// Tables of households that the books need: what names or says something in them is overwritten.
 #[cfg(test)]
-pub(crate) const KEPT: [&str; 10] = [
+pub(crate) const KEPT: [&str; 11] = [
     "households",
     "wearers",
     "watches",
@@ -182,6 +184,7 @@ pub(crate) const KEPT: [&str; 10] = [
     "refunds",
     "rail_payments",
     "rail_steps",
+    "card_top_ups",
     "disputes",
 ];
 
@@ -233,7 +236,8 @@ fn is_paying(db: Db<'_>, household: HouseholdId) -> Result<bool, StoreError> {
         "orders",
         household,
         "SELECT 1 FROM orders WHERE household = ?1 AND no > 0 AND state <> 'ended'
-         UNION ALL SELECT 1 FROM rail_steps WHERE household = ?1 AND next_at IS NOT NULL LIMIT 1",
+         UNION ALL SELECT 1 FROM rail_steps WHERE household = ?1 AND next_at IS NOT NULL
+         UNION ALL SELECT 1 FROM card_top_ups WHERE household = ?1 AND next_at IS NOT NULL LIMIT 1",
         params![household.as_bytes()],
         |cells| cells.int(),
     )?;
@@ -248,6 +252,7 @@ fn messages_of(db: Db<'_>, household: HouseholdId) -> Result<Vec<i64>, StoreErro
         "messages",
         household,
         "SELECT message FROM log_entries WHERE household = ?1
+         UNION SELECT message FROM card_top_ups WHERE household = ?1
          UNION SELECT message FROM pin_reports WHERE household = ?1
          UNION SELECT claim FROM pairings WHERE household = ?1 AND claim IS NOT NULL
          UNION SELECT claim FROM joins WHERE household = ?1 AND claim IS NOT NULL

@@ -149,6 +149,14 @@ pub enum StoreError {
     TransferExists,
     #[error("an amount to move is above zero")]
     AmountNotPositive,
+    #[error("a card is charged between {} and {} minor units at once", crate::MIN_CARD_TOP_UP, crate::MAX_CARD_TOP_UP)]
+    TopUpAmount,
+    #[error("a card is charged at most {} minor units in 24 hours", crate::MAX_CARD_TOP_UP_DAY)]
+    TopUpDay,
+    #[error("the household has no card on file")]
+    CardMissing,
+    #[error("a charge of the household's card is disputed")]
+    CardDisputed,
     #[error("the balance would go beyond its bound")]
     BalanceTooLarge,
 
@@ -162,9 +170,11 @@ pub enum StoreError {
     HouseholdErased,
     #[error("the details of this order are no longer kept")]
     OrderCut,
+    #[error("the household's payments are stopped")]
+    HouseholdFrozen,
     #[error("the household has open orders")]
     OrdersOpen,
-    #[error("orders of the household wait for their card's or bank's answer")]
+    #[error("orders or top-ups of the household wait for their card's or bank's answer")]
     OrdersAtRail,
     #[error("the bill was not paid")]
     BillNotPaid,
@@ -295,11 +305,16 @@ impl StoreError {
             Self::TransferExists => "transfer-exists",
             Self::AmountNotPositive => "amount-not-positive",
             Self::BalanceTooLarge => "balance-too-large",
+            Self::TopUpAmount => "top-up-amount",
+            Self::TopUpDay => "top-up-day",
+            Self::CardMissing => "card-missing",
+            Self::CardDisputed => "card-disputed",
             Self::OrderPaying => "order-paying",
             Self::RefundElsewhere => "refund-elsewhere",
             Self::HouseholdClosed => "household-closed",
             Self::HouseholdErased => "household-erased",
             Self::OrderCut => "order-details-deleted",
+            Self::HouseholdFrozen => "household-frozen",
             Self::OrdersOpen => "orders-open",
             Self::OrdersAtRail => "orders-at-rail",
             Self::BillNotPaid => "bill-not-paid",
@@ -398,11 +413,16 @@ impl StoreError {
             | Self::TransferExists
             | Self::AmountNotPositive
             | Self::BalanceTooLarge
+            | Self::TopUpAmount
+            | Self::TopUpDay
+            | Self::CardMissing
+            | Self::CardDisputed
             | Self::OrderPaying
             | Self::RefundElsewhere
             | Self::HouseholdClosed
             | Self::HouseholdErased
             | Self::OrderCut
+            | Self::HouseholdFrozen
             | Self::OrdersOpen
             | Self::OrdersAtRail
             | Self::BillNotPaid

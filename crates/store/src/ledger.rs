@@ -379,11 +379,12 @@ pub(crate) fn find(db: Db<'_>, household: HouseholdId, transfer: TransferId) -> 
     )
 }
 
-pub(crate) fn top_up(tx: &mut Tx<'_>, top_up: &TopUp, now: Timestamp) -> Result<Balance, Fault> {
+/// What the wallet has then, and whether the top-up is new.
+pub(crate) fn top_up(tx: &mut Tx<'_>, top_up: &TopUp, now: Timestamp) -> Result<(Balance, bool), Fault> {
     let mut books = Books::load(tx.db, top_up.household)?;
     if let Some(before) = find(tx.db, top_up.household, top_up.transfer)? {
         let same = before.amount == top_up.amount && before.debit == Account::Outside;
-        return if same { Ok(books.balance()) } else { Err(StoreError::TransferExists.into()) };
+        return if same { Ok((books.balance(), false)) } else { Err(StoreError::TransferExists.into()) };
     }
     if rails::is_refund(tx.db, top_up.transfer)? {
         return Err(StoreError::TransferExists.into());
@@ -405,7 +406,19 @@ pub(crate) fn top_up(tx: &mut Tx<'_>, top_up: &TopUp, now: Timestamp) -> Result<
     insert(tx.db, top_up.household, &entry, now)?;
     tell_balance(tx, &mut books, now)?;
     books.save(tx)?;
-    Ok(books.balance())
+    Ok((books.balance(), true))
+}
+
+/// Puts what a card was charged into the wallet.
+pub(crate) fn charged(
+    tx: &Tx<'_>,
+    books: &mut Books,
+    Movement { transfer, amount }: Movement,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    books.wallet = books.pay_in(amount.units())?;
+    let (debit, credit) = (rail_account(RailKind::Stripe), Account::Wallet(books.household));
+    insert(tx.db, books.household, &Entry { transfer, debit, credit, amount, link: Link::None }, now)
 }
 
 /// Everybody in the household hears of its balance.
@@ -419,7 +432,7 @@ impl Books {
         Balance { wallet: self.wallet, currency: self.currency }
     }
 
-    fn pay_in(&self, amount: Minor) -> Result<Wallet, StoreError> {
+    pub(crate) fn pay_in(&self, amount: Minor) -> Result<Wallet, StoreError> {
         self.wallet.top_up(amount).map_err(|error| match error {
             LedgerError::NotPositive => StoreError::AmountNotPositive,
             LedgerError::Money(_) => StoreError::BalanceTooLarge,

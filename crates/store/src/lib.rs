@@ -62,6 +62,7 @@ mod sessions;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod topups;
 mod tx;
 mod types;
 mod wallet;
@@ -100,16 +101,18 @@ pub use seeing::{
 };
 pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
-    BillState, BillStatus, CancelOrder, Claim, ClaimJoin, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Device,
-    DisputeNews, DisputeRow, DisputeState, EndSessions, Ended, Erased, EventRow, EventsPage, EvidenceParts, Finding,
-    Freeze, Good, GuardianChange, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind,
-    JoinClaim, JoinRow, JoinState, Judged, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement,
-    MovementKind, NewBill, NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule,
-    NewSession, NewToken, OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder,
-    RailWork, Refund, RefundRow, RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, SessionRow,
-    Shown, Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
+    BillState, BillStatus, CancelOrder, CardTopUpRow, CardTopUpState, CardTopUpWork, Claim, ClaimJoin, ClaimPairing,
+    CloseOut, ClosingRow, CodeRow, Decide, Device, DisputeNews, DisputeRow, DisputeState, EndSessions, Ended, Erased,
+    EventRow, EventsPage, EvidenceParts, Finding, Freeze, Good, GuardianChange, GuardianRow, GuardianStanding,
+    HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim, JoinRow, JoinState, Judged, MerchantEvent,
+    MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCardTopUp, NewCode,
+    NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule, NewSession, NewToken, OrderRow,
+    PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow,
+    RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, SessionRow, Shown, Statement, Ticked,
+    TokenHash, TopUp, Topic, Totals, WatchRow,
 };
 
+pub use topups::{CONFIRM_LIFE_MS, MAX_CARD_TOP_UP, MAX_CARD_TOP_UP_DAY, MIN_CARD_TOP_UP};
 pub use wallet::{MAX_WALLET_PAGE, Purchase, WalletHold, WalletKind, WalletMovement, WalletPage};
 
 /// How long a merchant has to answer an ask: 30 seconds.
@@ -1016,6 +1019,64 @@ impl Store {
         self.read(move |db| disputes::list(db, household, order)).await
     }
 
+    // Filling the wallet from a card
+
+    /// Which card may be charged for the household's wallet. Event: `balance` for guardians.
+    ///
+    /// Errors: `HouseholdUnknown`.
+    pub async fn set_top_up_card(
+        &self,
+        household: HouseholdId,
+        card: Option<Payer>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| topups::set_card(tx, household, card.as_ref(), now)).await
+    }
+
+    pub async fn top_up_card(&self, household: HouseholdId) -> Result<Option<Payer>, StoreError> {
+        self.read(move |db| topups::card(db, household)).await
+    }
+
+    /// Writes down that the household's card is to be charged; the money is in the wallet once its rail says that it was. Event:
+    /// `balance` for guardians, now and whenever its state changes.
+    ///
+    /// Errors: `HouseholdUnknown`, `TransferExists`, `GuardianUnknown`, `CounterReplayed`, `HouseholdClosed`, `HouseholdFrozen`,
+    /// `CurrencyNotSupported`, `TopUpAmount`, `CardMissing`, `CardDisputed`, `TopUpDay`, `BalanceTooLarge`.
+    pub async fn ask_card_top_up(&self, new: NewCardTopUp, now: Timestamp) -> Result<CardTopUpRow, StoreError> {
+        self.write(move |tx| topups::ask(tx, &new, now)).await
+    }
+
+    /// A household's newest, the newest first.
+    pub async fn card_top_ups(&self, household: HouseholdId) -> Result<Vec<CardTopUpRow>, StoreError> {
+        self.read(move |db| topups::list(db, household)).await
+    }
+
+    /// As [`Store::rail_work`], for the charging of cards.
+    pub async fn card_top_up_work(
+        &self,
+        now: Timestamp,
+    ) -> Result<(Vec<CardTopUpWork>, Option<Timestamp>), StoreError> {
+        let due = self.read(move |db| topups::due(db, now, MAX_RAIL_WORK)).await?;
+        let mut claimed = Vec::new();
+        for key in due {
+            claimed.extend(self.write(move |tx| topups::claim(tx, key, now)).await?);
+        }
+        Ok((claimed, self.read(topups::next_due).await?))
+    }
+
+    /// Takes the rail's answer in; with a yes the amount is in the wallet, once. One that was answered before stays as it is.
+    /// Events: `balance` for guardians, and for all watches once it is in the wallet.
+    ///
+    /// Errors: `BalanceTooLarge`, and then it is asked again.
+    pub async fn card_top_up_answered(
+        &self,
+        work: CardTopUpWork,
+        reply: RailReply,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| topups::answered(tx, &work, &reply, now)).await
+    }
+
     // Push messages
 
     /// Orders, decisions, endings, log entries and PIN reports that this process commits from now on. Who lags is told how many were missed.
@@ -1123,7 +1184,12 @@ impl Store {
     ///
     /// Errors: `HouseholdUnknown`, `TransferExists`, `HouseholdClosed`, `CurrencyNotSupported`, `AmountNotPositive`, `BalanceTooLarge`.
     pub async fn top_up(&self, top_up: TopUp, now: Timestamp) -> Result<Balance, StoreError> {
-        self.write(move |tx| ledger::top_up(tx, &top_up, now)).await
+        self.write(move |tx| Ok(ledger::top_up(tx, &top_up, now)?.0)).await
+    }
+
+    /// The same, for what a bank has booked: whether it is new.
+    pub async fn take_credit(&self, top_up: TopUp, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |tx| Ok(ledger::top_up(tx, &top_up, now)?.1)).await
     }
 
     pub async fn wallet(&self, household: HouseholdId) -> Result<Option<Balance>, StoreError> {

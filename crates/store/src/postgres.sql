@@ -558,6 +558,39 @@ CREATE TABLE mandate_sums (
     CHECK (cap IS NULL OR spent <= cap)
 ) WITH (fillfactor = 50);
 
+-- The card that may be charged for a household's wallet, as JSON.
+CREATE TABLE top_up_cards (
+    household BYTEA PRIMARY KEY REFERENCES households (household),
+    payer TEXT NOT NULL
+);
+
+-- One row a card top-up, from the guardian's signature on; it is in the books once it is `done`.
+CREATE TABLE card_top_ups (
+    household BYTEA NOT NULL REFERENCES households (household),
+    transfer BYTEA NOT NULL UNIQUE CHECK (octet_length(transfer) = 16),
+    guardian BYTEA NOT NULL CHECK (octet_length(guardian) = 16),
+    message BIGINT NOT NULL REFERENCES messages (id),
+    amount BIGINT NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL CHECK (length(currency) = 3),
+    payer TEXT NOT NULL,
+    known_as TEXT,
+    action_url TEXT,
+    state TEXT NOT NULL CHECK (state IN ('asked', 'unknown', 'pending', 'action', 'done', 'declined')),
+    decline TEXT,
+    tries BIGINT NOT NULL CHECK (tries >= 0),
+    claimed SMALLINT NOT NULL CHECK (claimed IN (0, 1)),
+    next_at BIGINT,
+    at BIGINT NOT NULL,
+    dispute TEXT CHECK (dispute IN ('open', 'taken', 'won', 'lost')),
+    PRIMARY KEY (household, transfer),
+    CHECK ((state IN ('done', 'declined')) = (next_at IS NULL)),
+    CHECK ((state = 'declined') = (decline IS NOT NULL)),
+    CHECK ((state = 'action') = (action_url IS NOT NULL))
+);
+CREATE INDEX card_top_ups_due ON card_top_ups (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX card_top_ups_by_time ON card_top_ups (household, at);
+CREATE INDEX card_top_ups_known ON card_top_ups (known_as) WHERE known_as IS NOT NULL;
+
 -- The public key that the operator's push messages are signed with (RFC 8292): every phone's subscription is bound to it.
 CREATE TABLE push_keys (
     number BIGINT PRIMARY KEY CHECK (number = 1),
@@ -652,3 +685,7 @@ CREATE TRIGGER keep BEFORE DELETE ON rail_steps FOR EACH ROW EXECUTE FUNCTION re
 CREATE TRIGGER end_once BEFORE UPDATE ON rail_steps FOR EACH ROW
     WHEN (OLD.next_at IS NULL OR NEW.transfer <> OLD.transfer OR NEW.amount <> OLD.amount)
     EXECUTE FUNCTION refuse('a step of a rail ends once');
+CREATE TRIGGER keep BEFORE DELETE ON card_top_ups FOR EACH ROW EXECUTE FUNCTION refuse('card top-ups are kept');
+CREATE TRIGGER end_once BEFORE UPDATE ON card_top_ups FOR EACH ROW
+    WHEN (NEW.transfer <> OLD.transfer OR NEW.amount <> OLD.amount OR (OLD.next_at IS NULL AND NEW.state <> OLD.state))
+    EXECUTE FUNCTION refuse('a card top-up ends once');

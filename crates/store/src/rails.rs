@@ -16,7 +16,7 @@ use crate::households::Books;
 use crate::ledger::{self, Held, LedgerOrStore};
 use crate::orders::{self, Live};
 use crate::tx::{Fault, Tx};
-use crate::{Asking, HouseholdEvent, OrderRow, RailWork, StoreError, merchants, refunds};
+use crate::{Asking, HouseholdEvent, OrderRow, RailWork, StoreError, merchants, refunds, topups};
 
 /// Whoever claimed a step asks for at most this long; longer than any call to a rail.
 pub const LEASE_MS: i64 = 30_000;
@@ -244,7 +244,7 @@ pub(crate) fn kind(db: Db<'_>, household: HouseholdId) -> Result<RailKind, Store
     Ok(payer(db, household)?.map_or(RailKind::Wallet, |payer| payer.kind()))
 }
 
-fn payer_json(payer: &Payer) -> Result<String, StoreError> {
+pub(crate) fn payer_json(payer: &Payer) -> Result<String, StoreError> {
     serde_json::to_string(payer).map_err(|error| StoreError::Database(error.to_string()))
 }
 
@@ -347,7 +347,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, key: Key, now: Timestamp) -> Result<Option<
     }))
 }
 
-/// The rail said that there is news of a transfer: its step is due now. Whether there is such a step.
+/// The rail said that there is news of a transfer: its step is due now. Whether there is such a step, or a card's top-up.
 pub(crate) fn wake(tx: &mut Tx<'_>, transfer: TransferId, now: Timestamp) -> Result<bool, Fault> {
     let of = one(
         tx.db,
@@ -357,7 +357,7 @@ pub(crate) fn wake(tx: &mut Tx<'_>, transfer: TransferId, now: Timestamp) -> Res
         params![transfer.as_bytes()],
         |cells| cells.id::<HouseholdId>(),
     )?;
-    let Some(household) = of else { return Ok(false) };
+    let Some(household) = of else { return topups::wake(tx, transfer, now) };
     Books::lock_ever(tx.db, household)?;
     // One that is being asked for is not asked for twice: its answer comes.
     run(
@@ -384,13 +384,7 @@ pub(crate) fn answered(
     if row.next_at.is_none() {
         return Ok(None);
     }
-    let (state, decline, wait) = match &reply.answer {
-        RailAnswer::Done => ("done", None, None),
-        RailAnswer::Declined(decline) => ("declined", Some(decline.as_str()), None),
-        RailAnswer::ActionNeeded(_) => ("action", None, Some(ACTION_WAIT_MS)),
-        RailAnswer::Pending => ("pending", None, Some(wait_ms(row.tries))),
-        RailAnswer::Unknown => ("unknown", None, Some(wait_ms(row.tries))),
-    };
+    let Next { state, decline, wait_ms } = Next::after(&reply.answer, row.tries);
     run_one(
         tx.db,
         "rail_steps",
@@ -404,7 +398,7 @@ pub(crate) fn answered(
             work.movement.transfer.as_bytes(),
             state,
             decline,
-            wait.map(|wait| now.plus_ms(wait).unix_ms()),
+            wait_ms.map(|wait| now.plus_ms(wait).unix_ms()),
         ],
     )?;
     suspend(tx, &live, work, &reply.answer, now)?;
@@ -429,6 +423,27 @@ pub(crate) fn answered(
     };
     books.save(tx)?;
     Ok(changed.then_some(live.row))
+}
+
+/// What a row says after its rail has answered.
+pub(crate) struct Next {
+    pub(crate) state: &'static str,
+    pub(crate) decline: Option<&'static str>,
+    /// Until it is asked again; `None` once it is over.
+    pub(crate) wait_ms: Option<i64>,
+}
+
+impl Next {
+    pub(crate) fn after(answer: &RailAnswer, tries: u32) -> Self {
+        let (state, decline, wait_ms) = match answer {
+            RailAnswer::Done => ("done", None, None),
+            RailAnswer::Declined(decline) => ("declined", Some(decline.as_str()), None),
+            RailAnswer::ActionNeeded(_) => ("action", None, Some(ACTION_WAIT_MS)),
+            RailAnswer::Pending => ("pending", None, Some(wait_ms(tries))),
+            RailAnswer::Unknown => ("unknown", None, Some(wait_ms(tries))),
+        };
+        Self { state, decline, wait_ms }
+    }
 }
 
 /// 1, 2, 4 … seconds, at most five minutes.

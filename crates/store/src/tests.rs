@@ -587,6 +587,32 @@ async fn a_check_compares_rails_with_orders() {
     }
 }
 
+/// What a card was charged for a wallet, against the books.
+#[tokio::test]
+async fn a_check_compares_card_top_ups_with_the_books() {
+    let only_charged = "exactly when its card was charged";
+    let set = |what: &str| format!("UPDATE card_top_ups SET {what} AND household = ?1");
+    let cases = [
+        (only_charged, set("state = 'declined', decline = 'funds' WHERE state = 'done'")),
+        (only_charged, set("state = 'done', decline = NULL WHERE state = 'declined'")),
+        (only_charged, set("state = 'done', next_at = NULL WHERE state = 'asked'")),
+        (only_charged, set("amount = amount + 1 WHERE state = 'done'")),
+        ("no guardian asked for it", "DELETE FROM card_top_ups WHERE household = ?1".to_owned()),
+        ("but the rest says otherwise", set("decline = NULL WHERE state = 'declined'")),
+    ];
+    for (what, sql) in cases {
+        let (store, folder) = open();
+        let family = crate::contract::a_family_filled_by_its_card(&store).await;
+        assert_eq!(store.check().await, Ok(Vec::new()));
+        drop(store);
+        let db = Connection::open(file(&folder)).expect("the file");
+        db.execute_batch("DROP TRIGGER card_top_ups_end; DROP TRIGGER card_top_ups_keep").expect("no triggers");
+        tamper(&folder, &sql, family.household.as_bytes());
+        let findings = open_in(&folder).check().await.expect("a check");
+        assert!(findings.iter().any(|finding| finding.what.contains(what)), "{sql}: {findings:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_check_finds_rules_and_sums_that_are_not_those_of_log_and_payments() {
     for (table, sql) in [
@@ -833,6 +859,7 @@ async fn a_backup_is_read_back_by_either_kind_of_store() {
     let shop = Shop::open(&first).await;
     let family = Family::settle(&first, 1_000).await;
     let paid = family.paid(&first, &shop.sell(&first, &[300]).await, NOW).await;
+    crate::contract::a_family_filled_by_its_card(&first).await;
     let events = first.events_after(family.household, Audience::Guardian, 0, 100).await;
     let url = nodpay_testkit::Cluster::shared().new_database();
     let address = Address::parse(&url, 4).expect("a URL");

@@ -182,6 +182,55 @@ pub struct TopUp {
     pub amount: Amount,
 }
 
+/// A guardian has the household's card charged.
+#[derive(Clone, Debug)]
+pub struct NewCardTopUp {
+    pub household: HouseholdId,
+    pub guardian: GuardianId,
+    /// Made of what was signed: again, it is the same one.
+    pub transfer: TransferId,
+    pub amount: Amount,
+    pub message: Message,
+    /// The authenticator's signature counter; 0 where it has none.
+    pub counter: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardTopUpRow {
+    pub transfer: TransferId,
+    pub guardian: GuardianId,
+    pub amount: Amount,
+    pub state: CardTopUpState,
+    pub at: Timestamp,
+    /// How its card's holder's dispute stands.
+    pub dispute: Option<DisputeState>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CardTopUpState {
+    /// The card's rail has not answered for good.
+    Asking(Asking),
+    /// It is in the wallet.
+    Done,
+    /// Nothing was charged.
+    Declined(nodpay_core::Decline),
+}
+
+/// A card top-up, claimed to be charged now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardTopUpWork {
+    pub household: HouseholdId,
+    /// Its id never changes, however often it is asked for.
+    pub movement: nodpay_core::Movement,
+    pub payer: Payer,
+    /// The rail's own name for the charge.
+    pub known_as: Option<String>,
+    /// It may have been done: the rail is asked for its status first.
+    pub asked_before: bool,
+    /// A guardian who has not confirmed by now is not waited for.
+    pub overdue: bool,
+}
+
 /// A merchant gives back what a household paid, or a part of it.
 #[derive(Clone, Debug)]
 pub struct Refund {

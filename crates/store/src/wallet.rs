@@ -58,6 +58,8 @@ pub enum WalletKind {
     TopUp,
     /// A top-up that came by itself.
     Standing,
+    /// A top-up that a guardian's card was charged for.
+    Card,
     Payment,
     Refund,
     CloseOut,
@@ -69,6 +71,7 @@ impl WalletKind {
         match self {
             Self::TopUp => "top-up",
             Self::Standing => "standing",
+            Self::Card => "card",
             Self::Payment => "payment",
             Self::Refund => "refund",
             Self::CloseOut => "close-out",
@@ -117,7 +120,7 @@ pub(crate) fn page(
         "transfers",
         household,
         "SELECT t.at, t.transfer, CASE WHEN t.credit = ?2 THEN t.amount ELSE -t.amount END,
-                o.order_id, m.merchant, m.name, r.reason FROM transfers t
+                o.order_id, m.merchant, m.name, t.debit, r.reason FROM transfers t
          LEFT JOIN orders o ON o.no = t.order_no LEFT JOIN bills b ON b.no = o.bill_no
          LEFT JOIN merchants m ON m.merchant = b.merchant
          LEFT JOIN refunds r ON r.household = t.household AND r.order_id = o.order_id AND r.refund = t.transfer
@@ -131,8 +134,10 @@ pub(crate) fn page(
                 (Some(order), Some(merchant), Some(shop)) => Some(Purchase { order, merchant, shop }),
                 _ => None,
             };
+            let debit = cells.account()?;
             let kind = match (&purchase, change > Minor::ZERO) {
                 (Some(_), true) => WalletKind::Refund,
+                (None, true) if matches!(debit, Account::Rail(_)) => WalletKind::Card,
                 (None, true) if schedules.iter().any(|one| schedules::is_due_of(*one, transfer)) => {
                     WalletKind::Standing
                 }

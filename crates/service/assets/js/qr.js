@@ -277,11 +277,11 @@ export function qrCanvas(text, label, level = "M") {
   return canvas;
 }
 
-/** A frame that shows a code and is drawn once: `name` says which code it is. */
+/** A frame that shows a code and is drawn once: `name` says which code it is. Another code is another element, since a canvas keeps its picture. */
 export function codeBox(name, testid, make) {
   const box = document.createElement("div");
   box.className = "code-box";
-  Object.assign(box.dataset, { keep: name, key: "code", testid });
+  Object.assign(box.dataset, { keep: name, key: `code ${name}`, testid });
   if (!document.querySelector(`[data-keep="${CSS.escape(name)}"] canvas`)) box.append(make());
   return box;
 }

@@ -12,12 +12,13 @@ import { twoNote } from "./people.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { offsetsBetween } from "./rules.js";
 import { day, decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
+import { cardTopUp, forget } from "./topup.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const MINUTE_MS = 60_000;
 /** How often pocket money comes, and the rule's cap for it. */
 const CAPS = { week: "per_week", month: "per_month" };
-const LOOKS = { "top-up": ["good", "plus"], standing: ["good", "clock"], refund: ["good", "undo"], payment: ["stop", "shop"], "close-out": ["stop", "out"] };
+const LOOKS = { "top-up": ["good", "plus"], standing: ["good", "clock"], card: ["good", "plus"], refund: ["good", "undo"], payment: ["stop", "shop"], "close-out": ["stop", "out"] };
 
 /** What the service said last; older movements that were asked for; the pocket money being set up. */
 let wallet = null;
@@ -35,6 +36,7 @@ export function left() {
   copied = null;
   problem = null;
   wallet = null;
+  forget();
 }
 
 /** Reads the wallet again, from the newest movement on. */
@@ -195,9 +197,9 @@ function pocketForm(ctx, watches) {
 /** In groups of four, as banks print it. */
 const grouped = (text) => text.replace(/(.{4})(?=.)/g, "$1 ");
 
-function copyRow(ctx, label, text, testid) {
+function copyRow(ctx, label, text, testid, shown = grouped(text)) {
   return h("div.copy", { key: testid },
-    h("div", {}, h("p.soft", {}, label), h("p.name", { testid }, grouped(text))),
+    h("div", {}, h("p.soft", {}, label), h("p.name", { testid }, shown)),
     h("button.round", {
       type: "button", "aria-label": t("wallet.copy", { what: label }),
       onclick: async () => {
@@ -214,14 +216,15 @@ const transferCode = ({ name, iban, bic = "" }, reference, minor) =>
   ["BCD", "002", "1", "SCT", bic, name.slice(0, 70), iban, minor ? `EUR${decimal(minor, "EUR")}` : "", "", reference, "", ""].join("\n").trimEnd();
 
 function topUpCard(ctx) {
-  const { currency, top_up: { account, reference, words } } = wallet;
+  const { currency, top_up: { account, card, reference, words } } = wallet;
   const typed = amount.trim() ? fromDecimal(amount, currency) : 0;
   return h("section.card", { testid: "top-up" },
     h("h2", {}, t("wallet.top-up-title")),
+    ...cardTopUp(ctx, wallet.top_up, currency, changed),
     words && h("p.words", { testid: "top-up-words" }, words),
     account && h("p.soft", {}, t("wallet.top-up-bank")),
-    !account && !words && h("p.soft", {}, t("wallet.top-up-ask")),
-    account && h("div.copy", {}, h("div", {}, h("p.soft", {}, t("wallet.payee")), h("p.name", {}, h("bdi", {}, account.name)))),
+    !account && !words && h("p.soft", {}, t(card ? "wallet.top-up-else" : "wallet.top-up-ask")),
+    account && copyRow(ctx, t("wallet.payee"), account.name, "top-up-payee", h("bdi", {}, account.name)),
     account && copyRow(ctx, t("wallet.iban"), account.iban, "top-up-iban"),
     copyRow(ctx, t("wallet.reference"), reference, "top-up-reference"),
     account && currency === "EUR" && h("details", {},

@@ -380,11 +380,11 @@ pub(super) async fn decide(
     let failed = decided.outcome.as_ref().and_then(|ended| ended.reason);
     match (decided.state, failed) {
         (OrderState::Approved { .. }, _) => {
-            metrics::rail_answer(decided.rail, RailStep::Hold, &RailAnswer::Done);
+            metrics::rail_answer(decided.rail, RailStep::Hold.as_str(), &RailAnswer::Done);
             app.taps().insert((session.household, order), tapped);
         }
         (_, Some(FailReason::InsufficientBalance)) => {
-            metrics::rail_answer(decided.rail, RailStep::Hold, &RailAnswer::Declined(Decline::Funds));
+            metrics::rail_answer(decided.rail, RailStep::Hold.as_str(), &RailAnswer::Declined(Decline::Funds));
         }
         _ => {}
     }

@@ -27,7 +27,7 @@ use crate::sessions::{GuardianSession, Stranger, limit};
 
 /// How far an entry's time may be from ours: signers' clocks differ, and a person takes a while to sign. What an entry may
 /// do is judged by its time, so no other time is taken in.
-const MAX_ENTRY_SKEW_MS: i64 = 5 * 60 * 1000;
+pub(super) const MAX_ENTRY_SKEW_MS: i64 = 5 * 60 * 1000;
 
 /// Who froze the household, and when.
 #[derive(Serialize)]

@@ -94,6 +94,7 @@ routes! {
     get "/api/guardian/archive" leaving::archive, Guardian;
     get "/api/households/{household}/erased" leaving::erased, Public;
     get "/api/guardian/wallet" wallet::wallet, Guardian;
+    post "/api/guardian/wallet/top-ups" wallet::top_up, Guardian;
     get "/api/guardian/events" guardian::events, Guardian;
     get "/api/guardian/orders" guardian::orders, Guardian;
     get "/api/guardian/orders/{order}" guardian::order, Guardian;

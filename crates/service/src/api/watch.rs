@@ -248,7 +248,7 @@ pub(super) async fn pay(
     let paid = app.store().pay(pay, app.now()).await?;
     app.rails().wake();
     if matches!(paid.state, OrderState::Ended { outcome: OutcomeKind::Paid }) {
-        metrics::rail_answer(paid.rail, RailStep::Post, &RailAnswer::Done);
+        metrics::rail_answer(paid.rail, RailStep::Post.as_str(), &RailAnswer::Done);
         if let Some(tapped) = app.taps().take((household, order)) {
             metrics::tap_to_paid(tapped.elapsed());
         }

@@ -238,14 +238,7 @@ impl Report {
     /// # Errors
     /// [`ReportError`]; nothing of such a file counts.
     pub fn read(bytes: &[u8]) -> Result<Self, ReportError> {
-        if bytes.len() > MAX_REPORT_LEN {
-            return Err(ReportError::TooLarge);
-        }
-        let text = std::str::from_utf8(bytes).map_err(|error| ReportError::Xml(error.to_string()))?;
-        // No DTD, so no entities but XML's own five.
-        let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_REPORT_NODES, ..ParsingOptions::default() };
-        let document =
-            Document::parse_with_options(text, options).map_err(|error| ReportError::Xml(error.to_string()))?;
+        let document = open(bytes)?;
         let root = document.root_element();
         let version = root.tag_name().namespace().and_then(|space| space.strip_prefix(REPORT_NAMESPACE));
         let known = version.and_then(|version| version.parse().ok()).is_some_and(|is: u32| is >= FIRST_REPORT_VERSION);
@@ -300,16 +293,27 @@ impl Report {
     }
 }
 
-fn children<'a, 'd: 'a>(node: Node<'a, 'd>, name: &'static str) -> impl Iterator<Item = Node<'a, 'd>> {
+/// A bank's file as a document, within bounds.
+pub(super) fn open(bytes: &[u8]) -> Result<Document<'_>, ReportError> {
+    if bytes.len() > MAX_REPORT_LEN {
+        return Err(ReportError::TooLarge);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| ReportError::Xml(error.to_string()))?;
+    // No DTD, so no entities but XML's own five.
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_REPORT_NODES, ..ParsingOptions::default() };
+    Document::parse_with_options(text, options).map_err(|error| ReportError::Xml(error.to_string()))
+}
+
+pub(super) fn children<'a, 'd: 'a>(node: Node<'a, 'd>, name: &'static str) -> impl Iterator<Item = Node<'a, 'd>> {
     let space = node.tag_name().namespace();
     node.children().filter(move |child| child.tag_name().name() == name && child.tag_name().namespace() == space)
 }
 
-fn child<'a, 'd: 'a>(node: Node<'a, 'd>, name: &'static str) -> Option<Node<'a, 'd>> {
+pub(super) fn child<'a, 'd: 'a>(node: Node<'a, 'd>, name: &'static str) -> Option<Node<'a, 'd>> {
     children(node, name).next()
 }
 
-fn text_of<'a, 'd: 'a>(node: Node<'a, 'd>, name: &'static str) -> Option<&'a str> {
+pub(super) fn text_of<'a, 'd: 'a>(node: Node<'a, 'd>, name: &'static str) -> Option<&'a str> {
     child(node, name).and_then(|child| child.text()).map(str::trim)
 }
 

@@ -4,6 +4,7 @@
 //! Owns: talking to them, and what their answers mean. Never does: decide what becomes of an order.
 
 pub mod bank;
+pub mod camt;
 pub mod stripe;
 
 pub mod folder;

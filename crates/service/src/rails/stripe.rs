@@ -1,5 +1,5 @@
 //! Cards on file with Stripe: a hold is a PaymentIntent with manual capture, confirmed off session; a post its capture; a
-//! void its cancellation (<https://docs.stripe.com/api/payment_intents>).
+//! void its cancellation (<https://docs.stripe.com/api/payment_intents>). What fills a wallet is one with automatic capture.
 //!
 //! Bound to the transfer's id: `Idempotency-Key` is that id and the step, and the id stands in the metadata of what is made,
 //! so that it is found again when an answer got lost. Whatever is neither a yes nor a no of Stripe's is `Unknown`.
@@ -269,9 +269,49 @@ impl<'a> Rail for StripePayment<'a> {
 }
 
 impl StripePayment<'_> {
+    /// Charges the card at once, to fill a wallet; asked again it is the same charge. What was asked before is looked for first,
+    /// however long ago that was: Stripe keeps keys for a day. One that nobody confirmed in time (`overdue`) is given up, and one
+    /// that was declined is cancelled, so that no later confirmation revives it.
+    pub async fn charge(&self, movement: Movement, asked_before: bool, overdue: bool) -> RailReply {
+        let reply = match self.charged(movement, asked_before).await {
+            Ok(intent) => intent.of_charge(movement.amount),
+            Err(failure) => failure.into_reply(),
+        };
+        let decline = match &reply.answer {
+            RailAnswer::Declined(decline) => *decline,
+            RailAnswer::ActionNeeded(_) | RailAnswer::Pending if overdue => Decline::NotConfirmed,
+            RailAnswer::ActionNeeded(_) | RailAnswer::Pending | RailAnswer::Done | RailAnswer::Unknown => return reply,
+        };
+        // Without one nothing was made.
+        let Some(intent) = reply.reference.as_deref() else { return reply };
+        let known = StripePayment { intent: Some(intent), ..self.clone() };
+        let answer = match known.cancel(movement).await.answer {
+            RailAnswer::Done => RailAnswer::Declined(decline),
+            // It was charged meanwhile.
+            RailAnswer::Declined(_) => match known.find().await {
+                Ok(Some(intent)) => return intent.of_charge(movement.amount),
+                Ok(None) | Err(_) => RailAnswer::Unknown,
+            },
+            RailAnswer::ActionNeeded(_) | RailAnswer::Pending | RailAnswer::Unknown => RailAnswer::Unknown,
+        };
+        RailReply { answer, ..reply }
+    }
+
+    async fn charged(&self, movement: Movement, asked_before: bool) -> Result<Intent, Failure> {
+        match if asked_before { self.find().await? } else { None } {
+            Some(intent) if intent.is_to_be_confirmed() => self.confirm(&intent.id, movement).await,
+            Some(intent) => Ok(intent),
+            None => self.make(movement, "charge", "automatic").await,
+        }
+    }
+
+    async fn make_hold(&self, movement: Movement) -> Result<Intent, Failure> {
+        self.make(movement, "hold", "manual").await
+    }
+
     /// Makes the PaymentIntent, or gets the one that was made: the key decides. Where the bank wants the guardian, Stripe
     /// refuses what is off session; confirming once more, on session, gives the address to open.
-    async fn make_hold(&self, movement: Movement) -> Result<Intent, Failure> {
+    async fn make(&self, movement: Movement, step: &str, capture_method: &str) -> Result<Intent, Failure> {
         let amount = stripe_amount(movement.amount).ok_or_else(Failure::not_possible)?;
         let id = hex(movement.transfer);
         let mut form = Form::new();
@@ -280,11 +320,11 @@ impl StripePayment<'_> {
             .add("customer", self.customer)
             .add("payment_method", self.method)
             .add("payment_method_types[]", "card")
-            .add("capture_method", "manual")
+            .add("capture_method", capture_method)
             .add("confirm", "true")
             .add("off_session", "true")
             .add(&format!("metadata[{METADATA}]"), &id);
-        let made = self.stripe.post("/v1/payment_intents", &format!("{id}-hold"), &form).await;
+        let made = self.stripe.post("/v1/payment_intents", &format!("{id}-{step}"), &form).await;
         let refused = match made {
             Ok(body) => return read(&body),
             Err(Failure::No(error)) => error,
@@ -293,13 +333,15 @@ impl StripePayment<'_> {
         let (Some("authentication_required"), Some(intent)) = (refused.code.as_deref(), &refused.payment_intent) else {
             return Err(Failure::No(refused));
         };
+        self.confirm(&intent.id, movement).await
+    }
+
+    async fn confirm(&self, intent: &str, movement: Movement) -> Result<Intent, Failure> {
         let mut form = Form::new();
         form.add("payment_method", self.method).add("return_url", self.return_url);
-        let path = format!("/v1/payment_intents/{}/confirm", safe_id(&intent.id)?);
-        match self.stripe.post(&path, &format!("{id}-confirm"), &form).await {
-            Ok(body) => read(&body),
-            Err(failure) => Err(failure),
-        }
+        let path = format!("/v1/payment_intents/{}/confirm", safe_id(intent)?);
+        let confirmed = self.stripe.post(&path, &format!("{}-confirm", hex(movement.transfer)), &form).await;
+        confirmed.and_then(|body| read(&body))
     }
 
     async fn capture(&self, movement: Movement) -> RailReply {
@@ -587,9 +629,8 @@ impl Intent {
                 // To be confirmed somewhere else, in the bank's own app for one.
                 None => RailAnswer::Pending,
             },
+            "requires_payment_method" if self.is_to_be_confirmed() => RailAnswer::Unknown,
             "requires_payment_method" => match self.last_payment_error {
-                // Off session only: it is still to be confirmed on session.
-                Some(error) if error.code.as_deref() == Some("authentication_required") => RailAnswer::Unknown,
                 Some(error) => RailAnswer::Declined(error.decline()),
                 None => RailAnswer::Declined(Decline::Refused),
             },
@@ -597,6 +638,24 @@ impl Intent {
             _ => RailAnswer::Unknown,
         };
         RailReply { answer, reference: Some(self.id) }
+    }
+
+    /// Off session only: it is still to be confirmed on session.
+    fn is_to_be_confirmed(&self) -> bool {
+        let code = self.last_payment_error.as_ref().and_then(|error| error.code.as_deref());
+        self.status == "requires_payment_method" && code == Some("authentication_required")
+    }
+
+    fn of_charge(self, amount: Amount) -> RailReply {
+        match self.status.as_str() {
+            "requires_action" | "requires_payment_method" => self.of_hold(),
+            // By us, after it was declined or not confirmed.
+            "canceled" => {
+                let decline = self.last_payment_error.map_or(Decline::NotConfirmed, |error| error.decline());
+                RailReply { answer: RailAnswer::Declined(decline), reference: Some(self.id) }
+            }
+            _ => self.of_post(amount),
+        }
     }
 
     fn of_post(self, amount: Amount) -> RailReply {

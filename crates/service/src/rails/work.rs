@@ -8,7 +8,7 @@ use nodpay_core::{
     BankAccount, Currency, Movement, Payer, Rail, RailAnswer, RailKind, RailReply, RailStep, Timestamp, TransferId,
 };
 use nodpay_protocol::sha256;
-use nodpay_store::{PayoutRow, RailWork, StoreError};
+use nodpay_store::{CardTopUpWork, PayoutRow, RailWork, StoreError};
 
 use super::bank::{Collection, Instruction, MAX_TRANSFERS};
 use super::folder::BankTransfer;
@@ -61,6 +61,11 @@ async fn round(app: &App) -> Result<Option<Timestamp>, StoreError> {
                     // One that hangs does not keep the others.
                     tokio::spawn(by_card(app.clone(), work));
                 }
+                let (top_ups, next) = app.store().card_top_up_work(app.now()).await?;
+                earliest = [earliest, next].into_iter().flatten().min();
+                for work in top_ups {
+                    tokio::spawn(fill_wallet(app.clone(), work));
+                }
             }
             RailKind::Bank => by_bank(app, work).await?,
         }
@@ -68,10 +73,34 @@ async fn round(app: &App) -> Result<Option<Timestamp>, StoreError> {
     Ok(earliest)
 }
 
+/// Where a bank sends the guardian back to.
+fn page(app: &App, place: &str) -> String {
+    let origin = app.config().origins.first().map_or("", String::as_str);
+    format!("{origin}/app#/{place}")
+}
+
+async fn fill_wallet(app: App, work: CardTopUpWork) {
+    let (Some(stripe), Payer::Stripe { customer, method }) = (&app.rails().stripe, &work.payer) else { return };
+    let payment = StripePayment {
+        stripe,
+        customer,
+        method,
+        intent: work.known_as.as_deref(),
+        hold: work.movement.transfer,
+        return_url: &page(&app, "wallet"),
+    };
+    let reply = payment.charge(work.movement, work.asked_before, work.overdue).await;
+    crate::metrics::rail_answer(RailKind::Stripe, "top-up", &reply.answer);
+    // Where that fails the lease runs out, and it is asked again.
+    if let Err(error) = app.store().card_top_up_answered(work.clone(), reply, app.now()).await {
+        tracing::error!(%error, "a rail's answer to a top-up was not taken in");
+    }
+    app.rails().wake();
+}
+
 async fn by_card(app: App, work: RailWork) {
     let (Some(stripe), Payer::Stripe { customer, method }) = (&app.rails().stripe, &work.payer) else { return };
-    let origin = app.config().origins.first().map_or("", String::as_str);
-    let return_url = format!("{origin}/app#/order/{}", work.order);
+    let return_url = page(&app, &format!("order/{}", work.order));
     let payment = StripePayment {
         stripe,
         customer,
@@ -105,7 +134,7 @@ fn asked<R: Rail>(rail: R, step: RailStep, movement: Movement) -> R::Answered {
 }
 
 async fn take_in(app: &App, work: RailWork, reply: RailReply) {
-    crate::metrics::rail_answer(work.payer.kind(), work.step, &reply.answer);
+    crate::metrics::rail_answer(work.payer.kind(), work.step.as_str(), &reply.answer);
     match app.store().rail_answered(work, reply, app.now()).await {
         Ok(Some(row)) => {
             if let Some(deadline) = row.state.deadline() {

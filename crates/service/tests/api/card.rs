@@ -11,10 +11,10 @@ use tokio::runtime::Runtime;
 use crate::app::{Events, Household, Setup, TestApp};
 use crate::stripe_double::{CONFIRM, CUSTOMER, Double, Fault, GOOD, KEY, POOR, WEBHOOK_SECRET, sign};
 
-struct Card {
-    double: Double,
-    app: TestApp,
-    household: Household,
+pub(crate) struct Card {
+    pub(crate) double: Double,
+    pub(crate) app: TestApp,
+    pub(crate) household: Household,
     /// The double runs on it.
     _runtime: Runtime,
     _secrets: TempDir,
@@ -22,6 +22,18 @@ struct Card {
 
 /// A household without money in its wallet, with this card.
 fn with_card(method: &str) -> Card {
+    let card = with_stripe();
+    let set = card.app.app.store().set_payer(card.household.cast.household, Some(on_file(method)), card.app.now());
+    card.app.wait(set).expect("set");
+    card
+}
+
+pub(crate) fn on_file(method: &str) -> Payer {
+    Payer::Stripe { customer: CUSTOMER.to_owned(), method: method.to_owned() }
+}
+
+/// A household without money in its wallet, at a service that knows Stripe.
+pub(crate) fn with_stripe() -> Card {
     let runtime = Runtime::new().expect("a runtime");
     let double = runtime.block_on(Double::start());
     let secrets = tempfile::tempdir().expect("a folder");
@@ -39,8 +51,6 @@ fn with_card(method: &str) -> Card {
     let app = TestApp::start_with(Setup { rails, ..Setup::default() });
     app.add_merchant(&Cast::new(0));
     let household = app.add_household(Cast::new(0), 0);
-    let payer = Payer::Stripe { customer: CUSTOMER.to_owned(), method: method.to_owned() };
-    app.wait(app.app.store().set_payer(household.cast.household, Some(payer), app.now())).expect("set");
     Card { double, app, household, _runtime: runtime, _secrets: secrets }
 }
 
@@ -58,7 +68,7 @@ impl Card {
         (self.app.follow_watch(&self.household.cast, None), self.app.follow_guardian(&self.household))
     }
 
-    fn is_sound(&self) {
+    pub(crate) fn is_sound(&self) {
         assert_eq!(self.app.wait(self.app.app.store().check()).expect("reads"), []);
     }
 }

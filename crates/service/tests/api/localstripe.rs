@@ -109,6 +109,32 @@ async fn a_card_on_file_is_held_posted_voided_and_refunded() {
 }
 
 #[tokio::test]
+async fn a_card_on_file_is_charged_at_once() {
+    let local = Localstripe::start();
+    let stripe = Stripe::new(&local.address, &secret(KEY), CALL_TIME).expect("a client");
+    let charge = async |number: &str| {
+        let (customer, method) = local.card_on_file(number);
+        let return_url = "https://pay.example.org/app";
+        let card = StripePayment {
+            stripe: &stripe,
+            customer: &customer,
+            method: &method,
+            intent: None,
+            hold: TRANSFER,
+            return_url,
+        };
+        let reply = card.charge(movement(900), false, false).await;
+        let known = StripePayment { intent: reply.reference.as_deref(), ..card };
+        if reply.reference.is_some() {
+            assert_eq!(known.charge(movement(900), true, false).await, reply, "asked again");
+        }
+        reply.answer
+    };
+    assert_eq!(charge("4242424242424242").await, RailAnswer::Done);
+    assert_eq!(charge("4000000000000341").await, RailAnswer::Declined(Decline::Refused));
+}
+
+#[tokio::test]
 async fn a_card_is_declined_or_waits_for_its_holder() {
     let local = Localstripe::start();
     let stripe = Stripe::new(&local.address, &secret(KEY), CALL_TIME).expect("a client");

@@ -23,6 +23,8 @@ mod races;
 mod roles;
 mod seeing;
 mod sessions;
+mod statements;
 mod streams;
 mod stripe;
 mod stripe_double;
+mod topups;

@@ -52,6 +52,7 @@ const TABLE: &[(&str, &str, Role, Send)] = &[
     ("get", "/api/guardian/archive", Guardian, Send::Junk),
     ("get", "/api/households/{household}/erased", Public, Send::Junk),
     ("get", "/api/guardian/wallet", Guardian, Send::Junk),
+    ("post", "/api/guardian/wallet/top-ups", Guardian, Send::Junk),
     ("get", "/api/guardian/events", Guardian, Send::Junk),
     ("get", "/api/guardian/orders", Guardian, Send::Junk),
     ("get", "/api/guardian/orders/{order}", Guardian, Send::Empty),

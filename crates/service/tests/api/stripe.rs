@@ -159,6 +159,61 @@ async fn a_lost_answer_is_unknown_then_done_once() {
     }
 }
 
+/// Filling a wallet: charged at once, and once.
+#[tokio::test]
+async fn charged_once_whatever_gets_lost() {
+    let double = Double::start().await;
+    let stripe = self::stripe(&double);
+    for asked_before in [false, false, true] {
+        assert_eq!(card(&stripe, GOOD, None).charge(movement(900), asked_before, false).await, done());
+    }
+    assert_eq!(card(&stripe, GOOD, Some("pi_1")).charge(movement(900), true, true).await, done(), "known, and late");
+    let other = card(&stripe, GOOD, Some("pi_1")).charge(movement(901), true, false).await;
+    assert_eq!(other.answer, RailAnswer::Unknown, "another amount than was charged");
+    assert_eq!(double.money(), [("succeeded", 900, 0)]);
+    for fault in [Fault::SilentAfter, Fault::BrokenAfter, Fault::Down, Fault::Busy] {
+        let double = Double::start().await;
+        let stripe = self::stripe(&double);
+        double.fail_next(&[fault]);
+        assert_eq!(card(&stripe, GOOD, None).charge(movement(900), false, false).await.answer, RailAnswer::Unknown);
+        assert_eq!(card(&stripe, GOOD, None).charge(movement(900), true, false).await, done(), "{fault:?}");
+        assert_eq!(double.money(), [("succeeded", 900, 0)], "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_charge_that_is_declined_or_not_confirmed_is_over() {
+    let double = Double::start().await;
+    let stripe = stripe(&double);
+    let charge = async |method, known: Option<&str>, asked_before, overdue| {
+        card(&stripe, method, known).charge(movement(900), asked_before, overdue).await.answer
+    };
+    let poor = RailAnswer::Declined(Decline::Funds);
+    assert_eq!(charge(POOR, None, false, false).await, poor);
+    assert_eq!(charge(POOR, Some("pi_1"), true, false).await, poor, "again, with its reason");
+    assert_eq!(double.money(), [("canceled", 0, 0)], "nothing can revive it");
+
+    for (yes, then, money) in [
+        (Some(true), RailAnswer::Done, ("succeeded", 900, 0)),
+        (Some(false), RailAnswer::Declined(Decline::NotConfirmed), ("canceled", 0, 0)),
+        (None, RailAnswer::Declined(Decline::NotConfirmed), ("canceled", 0, 0)),
+    ] {
+        let double = Double::start().await;
+        let stripe = self::stripe(&double);
+        let charge = async |asked_before, overdue| {
+            card(&stripe, CONFIRM, None).charge(movement(900), asked_before, overdue).await.answer
+        };
+        let open = RailAnswer::ActionNeeded("https://hooks.stripe.test/confirm/pi_1".to_owned());
+        assert_eq!(charge(false, false).await, open);
+        assert_eq!(charge(true, false).await, open);
+        if let Some(yes) = yes {
+            double.confirm(yes);
+        }
+        assert_eq!(charge(true, true).await, then);
+        assert_eq!(double.money(), [money]);
+    }
+}
+
 #[tokio::test]
 async fn the_same_key_with_other_content_is_no_answer() {
     let double = Double::start().await;

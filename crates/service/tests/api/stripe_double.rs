@@ -59,6 +59,8 @@ struct Intent {
     currency: String,
     customer: String,
     method: String,
+    /// It is captured as soon as it is confirmed.
+    automatic: bool,
     metadata: Option<String>,
     status: &'static str,
     received: i64,
@@ -119,7 +121,11 @@ impl Double {
     pub(crate) fn confirm(&self, yes: bool) {
         let mut world = self.world();
         let intent = world.intents.values_mut().find(|intent| intent.status == "requires_action").expect("one waits");
-        intent.status = if yes { "requires_capture" } else { "requires_payment_method" };
+        (intent.status, intent.received) = match (yes, intent.automatic) {
+            (true, true) => ("succeeded", intent.amount),
+            (true, false) => ("requires_capture", 0),
+            (false, _) => ("requires_payment_method", 0),
+        };
         intent.error = (!yes).then(|| json!({"code": "payment_intent_authentication_failure"}));
     }
 
@@ -280,7 +286,7 @@ impl Intent {
         json!({
             "id": id, "object": "payment_intent", "amount": self.amount, "amount_received": self.received,
             "currency": self.currency, "customer": self.customer, "payment_method": self.method, "status": self.status,
-            "capture_method": "manual", "metadata": {"nodpay_transfer": self.metadata}, "next_action": next,
+            "capture_method": if self.automatic { "automatic" } else { "manual" }, "metadata": {"nodpay_transfer": self.metadata}, "next_action": next,
             "last_payment_error": self.error,
         })
     }
@@ -308,14 +314,21 @@ async fn create(State(double): State<Double>, headers: HeaderMap, body: Bytes) -
             else {
                 return (400, error("invalid_request_error", "parameter_missing"));
             };
-            let fixed =
-                [("capture_method", "manual"), ("confirm", "true"), ("off_session", "true"), ("customer", CUSTOMER)];
+            let automatic = params.get("capture_method") == Some("automatic");
+            let capture_method = if automatic { "automatic" } else { "manual" };
+            let fixed = [
+                ("capture_method", capture_method),
+                ("confirm", "true"),
+                ("off_session", "true"),
+                ("customer", CUSTOMER),
+            ];
             if fixed.iter().any(|(name, value)| params.get(name) != Some(value))
                 || currency.to_ascii_lowercase() != currency
             {
                 return (400, error("invalid_request_error", "parameter_invalid"));
             }
             let (status, failure) = match method {
+                GOOD if automatic => ("succeeded", None),
                 GOOD => ("requires_capture", None),
                 CONFIRM => ("requires_payment_method", Some(json!({"code": "authentication_required"}))),
                 POOR => (
@@ -330,9 +343,10 @@ async fn create(State(double): State<Double>, headers: HeaderMap, body: Bytes) -
                 currency: currency.to_owned(),
                 customer: CUSTOMER.to_owned(),
                 method: method.to_owned(),
+                automatic,
                 metadata: params.get("metadata[nodpay_transfer]").map(str::to_owned),
                 status,
-                received: 0,
+                received: if status == "succeeded" { amount } else { 0 },
                 refunded: 0,
                 error: failure.clone(),
                 return_url: None,

@@ -1,8 +1,8 @@
 //! Households that are erased, and orders whose messages are no longer kept.
 
 use nodpay_core::{
-    AskId, CredentialId, ERASE_DELAY_MS, Entry, Erase, Every, OrderId, OrderState, OutcomeKind, PairingId, PersonName,
-    PinReport, PinState, RecoveryKeys, Salt, ScheduleId, SessionId, Text, Timestamp, TransferId, V1,
+    AskId, CredentialId, ERASE_DELAY_MS, Entry, Erase, Every, OrderId, OrderState, OutcomeKind, PairingId, Payer,
+    PersonName, PinReport, PinState, RecoveryKeys, Salt, ScheduleId, SessionId, Text, Timestamp, TransferId, V1,
 };
 
 use super::cast::{
@@ -13,9 +13,11 @@ use super::guardians::person;
 use super::mandates::{rule, snacks};
 use super::push::{phone, subscribe};
 use super::requotes::ask_for;
+use super::topups;
 use crate::{
-    BillRow, ClaimJoin, CloseOut, Erased, InvitationKind, JoinClaim, MAX_CUT, NewBill, NewJoin, NewPairing,
-    NewSchedule, NewSession, OrderRow, PlaceOrder, Refund, ReportPin, SessionOf, Store, StoreError, TokenHash,
+    BillRow, ClaimJoin, CloseOut, DisputeState, Erased, InvitationKind, JoinClaim, MAX_CUT, NewBill, NewJoin,
+    NewPairing, NewSchedule, NewSession, OrderRow, PlaceOrder, Refund, ReportPin, SessionOf, Store, StoreError,
+    TokenHash,
 };
 
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -210,6 +212,8 @@ pub(crate) async fn everything(store: &Store) -> Vec<u8> {
 pub async fn a_household_is_erased(store: &Store) {
     let mut story = Story::tell(store).await;
     let (household, shop) = (story.family.household, story.shop.merchant);
+    let card = Payer::Stripe { customer: MARK.to_owned(), method: "pm_1".to_owned() };
+    let charge = topups::fills(store, &story.family, card).await;
     assert!(story.is_in(&everything(store).await));
 
     // Another family asked for the same, and its evidence stays whole.
@@ -252,6 +256,13 @@ pub async fn a_household_is_erased(store: &Store) {
     assert_eq!(merchant_bill(store, &story.paid).await, statement);
     assert_eq!(store.order(other.household, kept.order).await.expect("a read").as_ref(), Some(&kept));
     is_gone(store, &story, &other, later).await;
+    let lost = topups::news(&charge, DisputeState::Lost);
+    assert_eq!(
+        store.take_dispute(lost, later).await,
+        Ok(Some(DisputeState::Lost)),
+        "its card's holder may still object"
+    );
+    assert_eq!(store.check().await, Ok(Vec::new()));
 }
 
 async fn shop_bill(store: &Store, shop: &Shop) -> BillRow {
