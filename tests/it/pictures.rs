@@ -12,7 +12,7 @@ use crate::browser::{Window, order_bread, settled};
 use crate::browser_guardians::{Stage, go, type_into};
 
 /// Name, and what it shows.
-const PAGES: [(&str, &str, &str); 14] = [
+const PAGES: [(&str, &str, &str); 17] = [
     ("login", "A parent logs in with a passkey", "家长用通行密钥登录"),
     ("home", "An order waits, above the balance", "有订单在等，下面是余额"),
     (
@@ -24,6 +24,9 @@ const PAGES: [(&str, &str, &str); 14] = [
     ("refuse", "A refusal, with a word for the child", "不同意，并给孩子一句话"),
     ("approved", "Nodded; the watch may pay", "已点头，手表可以付款"),
     ("outcome", "Paid, and the watch says so itself", "已付款，手表自己也确认"),
+    ("history", "What was bought, with filters", "买过什么，可筛选"),
+    ("month", "A month: by category, shop and week", "一个月：按类别、商店、星期"),
+    ("wallet", "The wallet, pocket money, and topping up", "钱包、零花钱和充值"),
     ("pairing", "The code that a new watch scans", "新手表要扫的配对码"),
     ("household", "Guardians, watches, and the log", "家长、手表和记录"),
     ("rules", "What the watch may pay without asking", "手表不用问就能付的规则"),
@@ -186,6 +189,16 @@ async fn pictures_of_the_demo() {
     window.click("[data-testid=past-order]").await;
     window.text("[data-testid=result]").await;
     take(&window, "outcome").await;
+    go(&window, "#/history").await;
+    window.text("[data-testid=history-found]").await;
+    take(&window, "history").await;
+    go(&window, "#/wallet").await;
+    window.text("[data-testid=statement]").await;
+    take(&window, "wallet").await;
+    go(&window, "#/history").await;
+    window.click("[data-testid=month]").await;
+    window.text("[data-testid=month-spent]").await;
+    take(&window, "month").await;
     window.client.goto(&window.address.replace("/demo", "/till")).await.unwrap();
     window.click("[data-testid=good-bread]").await;
     take(&window, "till").await;

@@ -155,3 +155,6 @@ export const assertionChallenge = (kind, payload) => labelled(`nodpay/${kind}-ch
 export function assertionToWire({ payload, credential, authenticatorData, clientData, signature }) {
   return [payload, fromBase64Url(credential), authenticatorData, clientData, signature].map(toBase64Url).join(".");
 }
+
+/** The passkey that signed, as an assertion of our own names it. */
+export const credentialOf = (wire) => wire.split(".")[1];

@@ -15,7 +15,7 @@ const state = {
   can: null,
   /** Scripts that the login works with; the page shows before they have come. */
   passkey: null,
-  messages: null,
+  bytes: null,
   /** When all of these are there. */
   prepared: null,
   busy: false,
@@ -55,12 +55,12 @@ async function enter(asked, early = {}) {
 
 /** Learns what service this is, and what this browser can do with it. */
 async function prepare(asked) {
-  const scripts = Promise.all([import("./passkey.js"), import("./messages.js")]).catch(() => {
+  const scripts = Promise.all([import("./passkey.js"), import("./bytes.js")]).catch(() => {
     throw new Problem("offline");
   });
-  const [service, [passkey, messages]] = await Promise.all([asked, scripts]);
+  const [service, [passkey, bytes]] = await Promise.all([asked, scripts]);
   if (service instanceof Error) throw service;
-  Object.assign(state, { service, passkey, messages, can: await passkey.support(service) });
+  Object.assign(state, { service, passkey, bytes, can: await passkey.support(service) });
 }
 
 /** Gives the page to the guardian's pages. `usedCredential` is the passkey that just logged in here. */
@@ -86,15 +86,15 @@ async function logIn(software) {
   render();
   try {
     await state.prepared;
-    const { service, passkey, messages } = state;
+    const { service, passkey, bytes } = state;
     const { challenge } = await post("/api/guardian/login-challenge");
     const keys = software ? await passkey.softwareKeys(service) : [];
     const pinned = readPin()?.credential;
     const credential = software ? (keys.includes(pinned) ? pinned : keys.at(-1)) : null;
     if (software && !credential) throw new Problem("passkey-none");
-    const wire = await passkey.signWithPasskey(service, "login", messages.fromBase64Url(challenge), credential);
+    const wire = await passkey.signWithPasskey(service, "login", bytes.fromBase64Url(challenge), credential);
     await post("/api/guardian/login", { assertion: wire });
-    await open(messages.parseAssertion(wire).credential);
+    await open(bytes.credentialOf(wire));
     if (location.hash === "" || location.hash === "#/") focusHeading();
   } catch (error) {
     Object.assign(state, { phase: "login", problem: error });

@@ -24,12 +24,12 @@ export function forget() {
 }
 
 /** `top_up` is the service's; gives nothing where no card is on file and none was charged. */
-export function cardTopUp(ctx, { card, card_top_ups: charges }, currency, changed) {
+export function cardTopUp(ctx, { card, card_top_ups: charges }, currency, readAgain) {
   // What has arrived is in the statement; the newest says so here as well.
   const arrived = charges.find(({ state }) => state === "done");
   return [
     ...charges.filter((one) => one.state !== "done" || one.dispute || one === arrived).map((one) => chargeRow(ctx.state.home, one)),
-    card && (draft ? form(ctx, card, currency, changed) : h("button.main", {
+    card && (draft ? form(ctx, card, currency, readAgain) : h("button.main", {
       type: "button", testid: "card-top-up", onclick: () => { draft = { amount: "", nonce: randomId() }; ctx.render(); },
     }, icon("plus"), t("wallet.card-new"))),
   ];
@@ -47,7 +47,7 @@ function chargeRow(home, { amount, at, confirm_url: url, decline, dispute, guard
     url?.startsWith("https://") && h("a.main", { href: url, testid: "card-confirm" }, icon("shield"), t("asking.confirm")));
 }
 
-function form(ctx, card, currency, changed) {
+function form(ctx, card, currency, readAgain) {
   const minor = draft.amount.trim() ? fromDecimal(draft.amount, currency) : null;
   const fits = minor !== null && minor >= card.least && minor <= card.most;
   const amountOf = (units) => money({ minor: units, currency });
@@ -63,11 +63,11 @@ function form(ctx, card, currency, changed) {
     problem && notice("bad", problemText(problem)),
     h("div.buttons", {},
       h("button.plain", { type: "button", disabled: busy, onclick: () => { forget(); ctx.render(); } }, t("cancel")),
-      busyButton("button.main", { type: "button", testid: "card-sign", disabled: !fits, onclick: () => charge(ctx, { minor, currency }, changed) },
+      busyButton("button.main", { type: "button", testid: "card-sign", disabled: !fits, onclick: () => charge(ctx, { minor, currency }, readAgain) },
         busy, icon("key"), t("wallet.card-sign"))));
 }
 
-async function charge(ctx, amount, changed) {
+async function charge(ctx, amount, readAgain) {
   const { service, home } = ctx.state;
   const { guardian } = home.guardian;
   [busy, problem] = [true, null];
@@ -78,7 +78,7 @@ async function charge(ctx, amount, changed) {
     await post("/api/guardian/wallet/top-ups", { assertion });
     draft = null;
     announce(t("wallet.card-asked"));
-    await changed(ctx);
+    await readAgain(ctx);
   } catch (error) {
     problem = error;
   }

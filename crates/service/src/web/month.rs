@@ -195,7 +195,7 @@ pub(crate) fn page(view: &View, now: Timestamp) -> Result<Markup, ApiError> {
         Language::Chinese => Language::English,
     };
     let top = html! {
-        a.language href=(address(view, sums.first, view.wearer, other)) lang=(other.tag()) { (words.t("language.other", &[])) }
+        a.language data-testid="language" href=(address(view, sums.first, view.wearer, other)) lang=(other.tag()) { (words.t("language.other", &[])) }
     };
     Ok(document(&words, view.language, &month, top, &content))
 }
