@@ -21,7 +21,7 @@ use crate::stripe_double::{CONFIRM, CONFIRM_HOST, CUSTOMER, Double, KEY};
 use crate::table::program;
 
 /// Anything on a page that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const GLANCE: Duration = Duration::from_millis(25);
 const TILL: u16 = 0;
 const PHONE: u16 = 1;
@@ -301,6 +301,13 @@ impl Window {
         self.tap("Confirm").await;
     }
 
+    /// The child says yes on the watch, with the PIN.
+    pub(crate) async fn confirms(&self) {
+        self.tap("Confirm").await;
+        self.watch_says("Your PIN").await;
+        self.type_pin("4827").await;
+    }
+
     /// The picture of a canvas on the page.
     pub(crate) async fn canvas(&self, css: &str) -> Frame {
         self.text(css).await;
@@ -415,9 +422,7 @@ pub(crate) async fn order_bread(window: &Window, first: bool) {
     window.click("[data-testid=charge]").await;
     window.text("[data-testid=till-code] canvas").await;
     window.tap("Pay").await;
-    window.tap("Confirm").await;
-    window.watch_says("Your PIN").await;
-    window.type_pin("4827").await;
+    window.confirms().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

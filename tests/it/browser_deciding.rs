@@ -24,9 +24,7 @@ impl Window {
         self.click("[data-testid=charge]").await;
         self.text("[data-testid=till-code] canvas").await;
         self.tap("Pay").await;
-        self.tap("Confirm").await;
-        self.watch_says("Your PIN").await;
-        self.type_pin("4827").await;
+        self.confirms().await;
         self.watch_says("Waiting for a nod").await;
     }
 
@@ -133,9 +131,7 @@ async fn a_suggestion_reaches_the_watch_and_what_is_asked_again_is_paid() {
     window.says("step-suggestion", "suggested instead: Just 全麦面包 Wholemeal bread and 2 × 牛奶 Milk 250 ml").await;
     window.tap("Ask again").await;
     window.watch_says("17.50").await;
-    window.tap("Confirm").await;
-    window.watch_says("Your PIN").await;
-    window.type_pin("4827").await;
+    window.confirms().await;
     window.watch_says("Waiting for a nod").await;
 
     // What was left out is out, cannot be put back, and the total is the rest; a note goes with the nod.
@@ -202,9 +198,7 @@ async fn a_suggestion_on_a_bill_with_a_discount_is_priced_by_the_shop() {
     window.watch_says("the small one").await;
     window.tap("Ask again").await;
     window.watch_says("Up to").await;
-    window.tap("Confirm").await;
-    window.watch_says("Your PIN").await;
-    window.type_pin("4827").await;
+    window.confirms().await;
     window.watch_says("Waiting for a nod").await;
     window.phone().await;
     window.client.execute("location.hash = '#/'", vec![]).await.expect("goes");

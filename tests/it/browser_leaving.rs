@@ -5,7 +5,7 @@ use nodpay_store::{CloseOut, StoreError};
 use nodpay_testkit::START;
 
 use crate::axe::assert_accessible;
-use crate::browser::Window;
+use crate::browser::{PATIENCE, Window};
 use crate::browser_guardians::{Stage, go};
 use crate::browser_seeing::{is_one_handed, picture, screen};
 
@@ -67,9 +67,12 @@ async fn a_household_is_erased_when_its_time_is_over() {
     assert_eq!(store.household(household).await.unwrap().unwrap().erase_from, Some(from));
     store.close_out(CloseOut { household, transfer: TransferId::from_bytes([8; 16]) }, from).await.unwrap();
     stage.clock.advance_ms(2 * HOUR_MS);
-    while store.erased(household).await.unwrap().is_none() {
-        topics.recv().await.unwrap();
-    }
+    let gone = async {
+        while store.erased(household).await.unwrap().is_none() {
+            topics.recv().await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it is erased");
     phone.client.refresh().await.unwrap();
     let erased = phone.text("[data-testid=erased]").await;
     assert!(erased.contains("Your household was erased"), "{erased}");

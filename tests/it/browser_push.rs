@@ -7,7 +7,6 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use fantoccini::wd::WebDriverCompatibleCommand;
 use nodpay_service::PushConfig;
 use nodpay_service::rails::RailFiles;
 use nodpay_store::InvitationKind;
@@ -20,24 +19,6 @@ use crate::browser_guardians::{Stage, go, type_into};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A browser numbers the registrations of its profile from zero.
 const REGISTRATIONS: u32 = 4;
-
-/// One command of the DevTools protocol, by chromedriver.
-#[derive(Debug)]
-struct DevTools(&'static str, Value);
-
-impl WebDriverCompatibleCommand for DevTools {
-    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
-        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
-    }
-
-    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
-        (http::Method::POST, Some(json!({ "cmd": self.0, "params": self.1 }).to_string()))
-    }
-}
-
-async fn devtools(window: &Window, command: &'static str, parameters: Value) -> Value {
-    window.client.issue_cmd(DevTools(command, parameters)).await.unwrap_or_else(|error| panic!("{command}: {error}"))
-}
 
 /// What a promise in the page gives.
 async fn page_says(window: &Window, script: &str) -> Value {
@@ -84,10 +65,10 @@ async fn push_service() -> (String, mpsc::Receiver<()>) {
 /// What a phone shows: 360 pixels wide, light and dark, in both languages.
 async fn pictures(window: &Window, name: &str) {
     let phone = json!({ "width": 360, "height": 1100, "deviceScaleFactor": 1, "mobile": true });
-    devtools(window, "Emulation.setDeviceMetricsOverride", phone).await;
+    window.devtools("Emulation.setDeviceMetricsOverride", phone).await;
     for scheme in ["light", "dark"] {
         let scheme_feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        devtools(window, "Emulation.setEmulatedMedia", scheme_feature).await;
+        window.devtools("Emulation.setEmulatedMedia", scheme_feature).await;
         for language in ["en", "zh"] {
             let speak = format!("document.querySelector('[data-testid=language][lang^={language}]')?.click()");
             window.client.execute(&speak, vec![]).await.unwrap();
@@ -100,14 +81,14 @@ async fn pictures(window: &Window, name: &str) {
             .await
             .unwrap();
     }
-    devtools(window, "Emulation.clearDeviceMetricsOverride", json!({})).await;
+    window.devtools("Emulation.clearDeviceMetricsOverride", json!({})).await;
 }
 
 /// Hands a message to the service worker, whichever registration of the profile it is.
 async fn deliver(window: &Window, origin: &str, note: &Value) {
     for registration in 0..REGISTRATIONS {
         let message = json!({ "origin": origin, "registrationId": registration.to_string(), "data": note.to_string() });
-        devtools(window, "ServiceWorker.deliverPushMessage", message).await;
+        window.devtools("ServiceWorker.deliverPushMessage", message).await;
     }
 }
 
@@ -133,10 +114,10 @@ async fn a_phone_keeps_the_app_and_is_woken_by_it() {
         Stage::open_with(RailFiles::default(), PushConfig { key, contact: None, private_endpoints: true }).await;
     let window = Window::with(tempfile::tempdir().unwrap(), stage.address.clone(), None, &[]).await;
     let granted = json!({ "origin": stage.address, "permissions": ["notifications"] });
-    devtools(&window, "Browser.grantPermissions", granted).await;
+    window.devtools("Browser.grantPermissions", granted).await;
     let (endpoint, received) = push_service().await;
     let source = SUBSCRIPTION.replace("PUSH", &endpoint);
-    devtools(&window, "Page.addScriptToEvaluateOnNewDocument", json!({ "source": source })).await;
+    window.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source })).await;
 
     // Mama founds the household and pairs the watch; then she is asked, once, on the home page.
     let invitation = stage.invitation(InvitationKind::Guardian, 2).await;
@@ -195,7 +176,7 @@ async fn a_phone_keeps_the_app_and_is_woken_by_it() {
     received.recv_timeout(PATIENCE).expect("a message about the order");
 
     // The phone shows it, and what became of it in its place.
-    devtools(&window, "ServiceWorker.enable", json!({})).await;
+    window.devtools("ServiceWorker.enable", json!({})).await;
     let asks = json!({
         "v": 1, "kind": "order", "lang": "en", "tag": "order-1", "open": "#/order/order-1", "at": 1_800_000_000_000_i64,
         "name": "Ming", "shop": "Corner Shop", "total": { "minor": 850, "currency": "CNY" }, "digits": 2,
@@ -222,11 +203,11 @@ async fn a_phone_keeps_the_app_and_is_woken_by_it() {
     window.until("the page it leads to", "location.hash === '#/rules'").await;
 
     // The browser would install it.
-    let manifest = devtools(&window, "Page.getAppManifest", json!({})).await;
+    let manifest = window.devtools("Page.getAppManifest", json!({})).await;
     assert_eq!(manifest["errors"], json!([]), "{manifest}");
     let said: Value = serde_json::from_str(manifest["data"].as_str().expect("a manifest")).unwrap();
     assert_eq!((&said["name"], &said["start_url"]), (&json!("Nodpay for guardians"), &json!("/app")));
-    let hindered = devtools(&window, "Page.getInstallabilityErrors", json!({})).await;
+    let hindered = window.devtools("Page.getInstallabilityErrors", json!({})).await;
     assert_eq!(hindered["installabilityErrors"], json!([]), "{hindered}");
     for icon in said["icons"].as_array().expect("icons") {
         let size = format!(

@@ -1,6 +1,6 @@
 //! A guardian looks back in a real browser: history, an order's story, the month as a page and on paper.
 
-use fantoccini::wd::{PrintConfigurationBuilder, WebDriverCompatibleCommand};
+use fantoccini::wd::PrintConfigurationBuilder;
 use nodpay_core::{
     Amount, Bill, BillId, Currency, MerchantCertificate, MerchantId, Nonce, Reduction, Text, TransferId,
 };
@@ -11,7 +11,7 @@ use nodpay_protocol::{
 use nodpay_store::{InvitationKind, Message, NewMerchant, TokenHash, TopUp};
 use nodpay_testkit::{START, cny, minor, retotal};
 use nodpay_watch::reader::read_code;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::browser::Window;
 use crate::browser_guardians::{Stage, base64_url, go, time_passes, type_into};
@@ -20,34 +20,20 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// What [`time_passes`] takes beyond the time it is given.
 const LOGGED_IN_MS: i64 = 5 * 60 * 1000;
 
-/// One command of the browser's own protocol: for screens of another size, and dark ones.
-#[derive(Debug)]
-struct Browser(&'static str, Value);
-
-impl WebDriverCompatibleCommand for Browser {
-    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
-        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
-    }
-
-    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
-        (http::Method::POST, Some(json!({ "cmd": self.0, "params": self.1 }).to_string()))
-    }
-}
-
 /// A phone of 360 by 780, light or dark.
 pub(crate) async fn screen(window: &Window, dark: bool) {
     let size = json!({ "width": 360, "height": 780, "deviceScaleFactor": 2, "mobile": true });
-    window.client.issue_cmd(Browser("Emulation.setDeviceMetricsOverride", size)).await.unwrap();
+    window.devtools("Emulation.setDeviceMetricsOverride", size).await;
     let scheme =
         json!({ "features": [{ "name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" } }] });
-    window.client.issue_cmd(Browser("Emulation.setEmulatedMedia", scheme)).await.unwrap();
+    window.devtools("Emulation.setEmulatedMedia", scheme).await;
 }
 
 /// The whole page, below the fold too.
 pub(crate) async fn picture(window: &Window, name: &str) {
     if let Some(folder) = std::env::var_os("NODPAY_PICTURES") {
         let whole = json!({ "format": "png", "captureBeyondViewport": true });
-        let shot = window.client.issue_cmd(Browser("Page.captureScreenshot", whole)).await.unwrap();
+        let shot = window.devtools("Page.captureScreenshot", whole).await;
         let shot = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, shot["data"].as_str().unwrap());
         std::fs::write(std::path::Path::new(&folder).join(name).with_extension("png"), shot.unwrap()).unwrap();
     }
@@ -325,8 +311,8 @@ async fn a_guardian_looks_back() {
     assert_eq!(said, "食品 ¥100.50; 玩具 ¥48.00; 图书 ¥36.00");
     ma.client.goto(&month("en")).await.unwrap();
     let sheet = json!({ "width": 690, "height": 1010, "deviceScaleFactor": 1, "mobile": false });
-    ma.client.issue_cmd(Browser("Emulation.setDeviceMetricsOverride", sheet)).await.unwrap();
-    ma.client.issue_cmd(Browser("Emulation.setEmulatedMedia", json!({ "media": "print" }))).await.unwrap();
+    ma.devtools("Emulation.setDeviceMetricsOverride", sheet).await;
+    ma.devtools("Emulation.setEmulatedMedia", json!({ "media": "print" })).await;
     picture(&ma, "seeing-month-paper").await;
     let paper = ma.client.print(PrintConfigurationBuilder::default().build().unwrap()).await.unwrap();
     assert!(paper.starts_with(b"%PDF"));

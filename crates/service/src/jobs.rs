@@ -1,6 +1,7 @@
 //! What happens by itself: orders, requests and approvals whose time is over end, pocket money is paid, merchants' days are
-//! closed; messages of old orders are deleted, households that asked for it erased. The job sleeps until the next deadline and is woken when a handler makes an earlier one. What other processes made
-//! due (the operator's commands, other replicas) it asks for once a minute.
+//! closed; messages of old orders are deleted, households that asked for it erased. The job sleeps until the next deadline
+//! and is woken when a handler makes an earlier one. What other processes made due (the operator's commands, other
+//! replicas) it asks for once a minute.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -100,19 +101,19 @@ pub(crate) async fn end_what_is_due(app: App) {
 /// Deletes what is no longer to be kept, until the service stops.
 pub(crate) async fn keep_no_longer(app: App) {
     loop {
-        if let Err(error) = delete(&app).await {
+        let looked = app.now();
+        if let Err(error) = delete(&app, looked).await {
             crate::metrics::store_error(&error);
             tracing::error!(%error, "could not delete what is no longer kept");
         }
         tokio::select! {
-            () = app.clock().sleep_until(app.now().plus_ms(DELETE_EVERY_MS)) => {}
+            () = app.clock().sleep_until(looked.plus_ms(DELETE_EVERY_MS)) => {}
             () = app.stopped() => return,
         }
     }
 }
 
-async fn delete(app: &App) -> Result<(), StoreError> {
-    let now = app.now();
+async fn delete(app: &App, now: Timestamp) -> Result<(), StoreError> {
     let all = app.store().erase_due(now).await?;
     let orders = app.store().cut_orders(now.plus_ms(-i64::from(app.config().keep.orders_days) * DAY_MS)).await?;
     let (erased, waiting) = (all.erased.len(), all.waiting.len());

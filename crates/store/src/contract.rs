@@ -2,6 +2,8 @@
 //! where it breaks the contract; [`crate::store_contract!`] makes a test of each. Messages are stand-ins here: the
 //! store never looks inside.
 
+use std::time::Duration;
+
 mod access;
 mod cast;
 mod deciding;
@@ -37,6 +39,14 @@ pub use random::*;
 pub use requotes::*;
 pub use seeing::*;
 pub use topups::*;
+
+/// What takes longer never ends.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Fails a test that would wait for ever.
+pub async fn in_time(test: impl Future<Output = ()>) {
+    tokio::time::timeout(PATIENCE, test).await.expect("it ends in time");
+}
 
 /// Makes one test of each contract function; `$open` gives an empty store and something that keeps it alive.
 #[macro_export]
@@ -143,7 +153,7 @@ macro_rules! store_contract {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
             let (store, _keep) = $open();
-            $crate::contract::$name(&store).await;
+            $crate::contract::in_time($crate::contract::$name(&store)).await;
             assert_eq!(store.check().await, Ok(Vec::new()));
         }
     )*};

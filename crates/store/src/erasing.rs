@@ -9,7 +9,7 @@ use crate::db::{Db, many, one, params, run, run_one};
 use crate::households::{Books, enrolled_key_of_nobody};
 use crate::orders::Live;
 use crate::tx::{Fault, Tx};
-use crate::{Erased, OrderRow, Store, StoreError, Topic, orders};
+use crate::{Erased, OrderRow, Store, StoreError, Topic, orders, topups};
 
 /// Orders whose messages one transaction deletes.
 pub const MAX_CUT: u32 = 50;
@@ -236,12 +236,11 @@ fn is_paying(db: Db<'_>, household: HouseholdId) -> Result<bool, StoreError> {
         "orders",
         household,
         "SELECT 1 FROM orders WHERE household = ?1 AND no > 0 AND state <> 'ended'
-         UNION ALL SELECT 1 FROM rail_steps WHERE household = ?1 AND next_at IS NOT NULL
-         UNION ALL SELECT 1 FROM card_top_ups WHERE household = ?1 AND next_at IS NOT NULL LIMIT 1",
+         UNION ALL SELECT 1 FROM rail_steps WHERE household = ?1 AND next_at IS NOT NULL LIMIT 1",
         params![household.as_bytes()],
         |cells| cells.int(),
     )?;
-    Ok(found.is_some())
+    Ok(found.is_some() || topups::any_open(db, household)?)
 }
 
 /// Everything that was signed by its people and watches, and the bills that it alone ordered. A merchant's bill that another household

@@ -6,6 +6,7 @@ import { get, post, serviceNow } from "./api.js";
 import { toBase64Url, utf8 } from "./bytes.js";
 import { announce, h } from "./dom.js";
 import { avatar, busyButton, icon, notice } from "./frame.js";
+import { PROMPT_MS } from "./passkey.js";
 import { twoNote } from "./people.js";
 import { codeBox, qrCanvas } from "./qr.js";
 import { problemText, t, timeLeft } from "./texts.js";
@@ -111,7 +112,7 @@ async function admit(ctx, mine, entry) {
   ctx.render();
   try {
     // The passkey prompt may take a while: the day begins when it is signed.
-    entry["add-guardian"].counts_from += 2 * 60_000;
+    entry["add-guardian"].counts_from += PROMPT_MS;
     await ctx.sign(entry, {});
     mine.step = "done";
     mine.secret = null;

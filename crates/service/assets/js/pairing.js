@@ -5,16 +5,15 @@ import { get, post, serviceNow } from "./api.js";
 import { randomId, toBase64Url } from "./bytes.js";
 import { announce, h } from "./dom.js";
 import { busyButton, icon, inDemo, notice } from "./frame.js";
-import { textProblem, typedText } from "./messages.js";
-import { codeBox, qrCanvas } from "./qr.js";
-import { money, problemText, t, timeLeft } from "./texts.js";
 import { newcomersOf } from "./house-rules.js";
+import { textProblem, typedText } from "./messages.js";
+import { PROMPT_MS } from "./passkey.js";
+import { codeBox, qrCanvas } from "./qr.js";
 import { newWatchCap } from "./settings.js";
+import { money, problemText, t, timeLeft } from "./texts.js";
 import { checkDigits, nameDigest, verifyPairingClaim } from "./verify.js";
 
 const MAX_NAME = 40;
-/** How long a passkey prompt may take. */
-const SIGNING_MS = 2 * 60_000;
 const HOUR_MS = 60 * 60 * 1000;
 
 let now = null;
@@ -97,7 +96,7 @@ async function enrol(ctx) {
         wearer_name: await nameDigest(name.salt, name.name),
         new_watch_cap: {
           // The passkey prompt may take a while: the time begins when it is signed.
-          until: serviceNow() + SIGNING_MS + newcomersOf(home.book.houseRules()).watch_ms,
+          until: serviceNow() + PROMPT_MS + newcomersOf(home.book.houseRules()).watch_ms,
           per_payment: newWatchCap(ctx),
         },
       },

@@ -16,7 +16,8 @@ const ES256 = -7;
 /** SubjectPublicKeyInfo of a P-256 key up to its point (RFC 5480). */
 const SPKI_PREFIX = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE";
 const BACKUP_ELIGIBLE = 0x08;
-const TIMEOUT_MS = 120_000;
+/** How long a prompt may take. */
+export const PROMPT_MS = 120_000;
 
 /** `code` is a key of the texts `problem.*`. */
 export class PasskeyError extends Error {
@@ -51,7 +52,7 @@ export async function createPasskey(service, guardian, label) {
         },
         attestation: "none",
         extensions,
-        timeout: TIMEOUT_MS,
+        timeout: PROMPT_MS,
       },
     }),
   );
@@ -111,7 +112,7 @@ export async function signWithPasskey(service, kind, payload, credential) {
         challenge: fromBase64Url(challenge),
         allowCredentials: credential ? [{ type: "public-key", id: fromBase64Url(credential) }] : [],
         userVerification: "required",
-        timeout: TIMEOUT_MS,
+        timeout: PROMPT_MS,
       },
     }),
   );
@@ -146,7 +147,7 @@ export async function signShownPayment(service, payload, credential, { payee, to
         rpId: service.rp_id,
         payeeName: payee,
         instrument: { displayName: PAYMENT_INSTRUMENT, icon },
-        timeout: TIMEOUT_MS,
+        timeout: PROMPT_MS,
       },
     }], { total: { label: payee, amount: total } });
     const response = await request.show();

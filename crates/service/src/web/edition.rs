@@ -22,6 +22,8 @@ use serde_json::Value;
 #[folder = "assets/"]
 pub(super) struct Assets;
 
+/// While developing, files are read from their folder whenever they are asked for.
+pub(super) const READ_ANEW: bool = cfg!(debug_assertions);
 /// What every page has loaded before it fetches words of another script.
 pub(super) const FRAME: &str = "frame";
 const BROTLI_QUALITY: u32 = 11;
@@ -125,8 +127,11 @@ impl Edition {
     /// The edition of the files as they are now. A release has one; while developing, files are read from their folder.
     pub(super) fn now() -> Arc<Self> {
         static CURRENT: RwLock<Option<Arc<Edition>>> = RwLock::new(None);
-        let name = name_now();
         let known = CURRENT.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let name = match known {
+            Some(edition) if !READ_ANEW => return edition,
+            _ => name_now(),
+        };
         if let Some(edition) = known.filter(|edition| edition.name == name) {
             return edition;
         }

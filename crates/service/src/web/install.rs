@@ -4,6 +4,8 @@
 //! version. Pages, scripts, answers of the API and signed data always come from the service, so a page is never mixed of versions
 //! and never signs with yesterday's script.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::extract::{Path, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
@@ -12,7 +14,7 @@ use maud::{DOCTYPE, Markup, html};
 use nodpay_protocol::sha256;
 use serde_json::{Map, Value, json};
 
-use super::edition::Assets;
+use super::edition::{Assets, READ_ANEW};
 use super::files::media_type;
 use super::shell::Language;
 use super::{drawn as page, guarded};
@@ -52,16 +54,31 @@ fn version() -> Result<String, ApiError> {
     Ok(sha256(&all).iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// `GET /sw.js`: what it keeps and says, and what it does.
-pub(super) async fn worker() -> Result<Response, ApiError> {
+/// The service worker as it is now, and the version that it keeps.
+struct Worker {
+    version: String,
+    script: Vec<u8>,
+}
+
+/// Made once by a release: browsers ask for it whenever a page opens.
+fn now() -> Result<Arc<Worker>, ApiError> {
+    static MADE: OnceLock<Arc<Worker>> = OnceLock::new();
+    if let Some(worker) = MADE.get().filter(|_| !READ_ANEW) {
+        return Ok(Arc::clone(worker));
+    }
     let version = version()?;
     let files: Vec<String> = KEPT.iter().chain([&PAGE]).map(|path| format!("/offline/{version}/{path}")).collect();
     let said = json!({
         "version": version, "files": files, "pages": COVERED, "words": { "en": words("en")?, "zh": words("zh")? },
     });
-    let code = asset(WORKER)?;
-    let text = [format!("const NODPAY = {said};\n").into_bytes(), code].concat();
-    Ok(file("js", "no-cache", text))
+    let script = [format!("const NODPAY = {said};\n").into_bytes(), asset(WORKER)?].concat();
+    let worker = Arc::new(Worker { version, script });
+    Ok(if READ_ANEW { worker } else { Arc::clone(MADE.get_or_init(|| worker)) })
+}
+
+/// `GET /sw.js`: what it keeps and says, and what it does.
+pub(super) async fn worker() -> Result<Response, ApiError> {
+    Ok(file("js", "no-cache", now()?.script.clone()))
 }
 
 /// `GET /offline/{version}/…`: whole or not at all, so that no service worker keeps a part of another version.
@@ -69,12 +86,12 @@ pub(super) async fn kept(
     Path((wanted, path)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let version = version()?;
-    if wanted != version {
+    let worker = now()?;
+    if wanted != worker.version {
         return Err(ApiError::NotFound);
     }
     if path == PAGE {
-        return Ok(page(offline(&version, Language::of(&headers))));
+        return Ok(page(offline(&worker.version, Language::of(&headers))));
     }
     let path = KEPT.into_iter().find(|kept| *kept == path).ok_or(ApiError::NotFound)?;
     Ok(file(path, "public, max-age=31536000, immutable", asset(path)?))

@@ -20,8 +20,8 @@ use tokio::runtime::Runtime;
 pub(crate) const ORIGIN: &str = "http://localhost:8080";
 /// As another service is reached.
 pub(crate) const HTTPS_ORIGIN: &str = "https://localhost";
-/// An event that takes longer will not come.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What takes longer will not come.
+const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const MERCHANT_KEY: [u8; 32] = [0xAB; 32];
 
 pub(crate) struct TestApp {
@@ -130,7 +130,6 @@ impl TestApp {
             let app = app.clone();
             async move { nodpay_service::serve(app, listener).await.expect("serves") }
         });
-        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
         drop(_inside);
         Self {
             app,
@@ -139,7 +138,7 @@ impl TestApp {
             runtime: Some(runtime),
             server: Some(server),
             folder,
-            agent: config.into(),
+            agent: agent(),
             nonces: Cell::new(0),
         }
     }
@@ -174,8 +173,10 @@ impl TestApp {
     }
 
     /// Waits for something of the store's.
+    #[track_caller]
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.as_ref().expect("running").block_on(future)
+        let limited = async { tokio::time::timeout(PATIENCE, future).await };
+        self.runtime.as_ref().expect("running").block_on(limited).expect("it comes in time")
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -432,7 +433,7 @@ impl TestApp {
     // Events
 
     pub(crate) fn follow(&self, path: &str, headers: &[(&str, &str)]) -> Events {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let agent = agent();
         let mut request = agent.get(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -549,6 +550,11 @@ impl Events {
     }
 }
 
+/// Every answer is read, whatever its status.
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_recv_response(Some(PATIENCE)).build().into()
+}
+
 /// Replaces the character at `index` of the message's part number `part` by another one of base64url.
 pub(crate) fn bend(wire: &str, part: usize, index: usize) -> String {
     let mut parts: Vec<String> = wire.split('.').map(str::to_owned).collect();
@@ -587,7 +593,7 @@ pub(crate) fn amount(value: &Value) -> Amount {
 
 /// A request that needs nothing of the test's app, for threads.
 pub(crate) fn post_from_thread(url: &str, headers: &[(String, String)], wire: &str) -> Answer {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let agent = agent();
     let mut request = agent.post(url).header("content-type", "application/jose");
     for (name, value) in headers {
         request = request.header(name, value);

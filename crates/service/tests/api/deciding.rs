@@ -1,11 +1,12 @@
 //! Notes, suggestions, orders that follow them, and what a guardian sees of a wearer's spending.
 
 use nodpay_core::{Order, OrderId, Suggestion, Text, Verdict};
-use nodpay_protocol::{Verified, verify_decision, verify_evidence, verify_outcome};
+use nodpay_protocol::{Verified, verify_decision};
 use nodpay_testkit::{Cast, cny, line_id};
 use serde_json::json;
 
 use crate::app::{Household, TestApp};
+use crate::mandates::evidence;
 
 /// Sends a refusal of the order, with these words and this suggestion.
 fn refuse(app: &TestApp, household: &Household, order: &Verified<Order>, note: &str, suggest: Suggestion) {
@@ -18,14 +19,7 @@ fn refuse(app: &TestApp, household: &Household, order: &Verified<Order>, note: &
 }
 
 fn told(app: &TestApp, cast: &Cast, household: &Household, order: &Verified<Order>) -> Vec<String> {
-    let view = app.guardian_get(household, &format!("/api/guardian/orders/{}", order.order)).ok();
-    let outcome = verify_outcome(view["outcome"].as_str().expect("an outcome"), &cast.outcome_certificate, order);
-    let outcome = outcome.expect("the service's word");
-    app.watch_post(cast, order, "result", cast.result(order, &outcome).wire()).ok();
-    let file = app.guardian_get(household, &format!("/api/guardian/orders/{}/evidence", order.order));
-    let anchor = cast.anchor().to_file().expect("serialises");
-    let report = verify_evidence(file.text.as_bytes(), anchor.as_bytes()).expect("proves it");
-    report.story.into_iter().map(|step| step.what).collect()
+    evidence(app, cast, household, order).story.into_iter().map(|step| step.what).collect()
 }
 
 #[test]

@@ -75,19 +75,17 @@ fn movement(minor: i64) -> Movement {
     Movement { transfer: TRANSFER, amount }
 }
 
+fn payment<'a>(stripe: &'a Stripe, (customer, method): &'a (String, String)) -> StripePayment<'a> {
+    let return_url = "https://pay.example.org/app";
+    StripePayment { stripe, customer, method, intent: None, hold: TRANSFER, return_url }
+}
+
 #[tokio::test]
 async fn a_card_on_file_is_held_posted_voided_and_refunded() {
     let local = Localstripe::start();
     let stripe = Stripe::new(&local.address, &secret(KEY), CALL_TIME).expect("a client");
-    let (customer, method) = local.card_on_file("4242424242424242");
-    let card = |intent| StripePayment {
-        stripe: &stripe,
-        customer: &customer,
-        method: &method,
-        intent,
-        hold: TRANSFER,
-        return_url: "https://pay.example.org/app",
-    };
+    let on_file = local.card_on_file("4242424242424242");
+    let card = |intent| StripePayment { intent, ..payment(&stripe, &on_file) };
 
     let held = card(None).hold(movement(1_000)).await;
     assert_eq!(held.answer, RailAnswer::Done);
@@ -113,16 +111,8 @@ async fn a_card_on_file_is_charged_at_once() {
     let local = Localstripe::start();
     let stripe = Stripe::new(&local.address, &secret(KEY), CALL_TIME).expect("a client");
     let charge = async |number: &str| {
-        let (customer, method) = local.card_on_file(number);
-        let return_url = "https://pay.example.org/app";
-        let card = StripePayment {
-            stripe: &stripe,
-            customer: &customer,
-            method: &method,
-            intent: None,
-            hold: TRANSFER,
-            return_url,
-        };
+        let on_file = local.card_on_file(number);
+        let card = payment(&stripe, &on_file);
         let reply = card.charge(movement(900), false, false).await;
         let known = StripePayment { intent: reply.reference.as_deref(), ..card };
         if reply.reference.is_some() {
@@ -139,16 +129,8 @@ async fn a_card_is_declined_or_waits_for_its_holder() {
     let local = Localstripe::start();
     let stripe = Stripe::new(&local.address, &secret(KEY), CALL_TIME).expect("a client");
     let hold = async |number: &str| {
-        let (customer, method) = local.card_on_file(number);
-        let return_url = "https://pay.example.org/app";
-        let card = StripePayment {
-            stripe: &stripe,
-            customer: &customer,
-            method: &method,
-            intent: None,
-            hold: TRANSFER,
-            return_url,
-        };
+        let on_file = local.card_on_file(number);
+        let card = payment(&stripe, &on_file);
         let reply = card.clone().hold(movement(500)).await;
         let intent = reply.reference.clone();
         let status = StripePayment { intent: intent.as_deref(), ..card }.status(RailStep::Hold, movement(500));

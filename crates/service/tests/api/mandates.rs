@@ -28,7 +28,8 @@ fn ruled(bend: impl FnOnce(&mut Mandate)) -> (TestApp, Household) {
     (app, household)
 }
 
-fn evidence(app: &TestApp, cast: &Cast, household: &Household, order: &Verified<Order>) -> Report {
+/// What the order's evidence proves, once the watch has reported.
+pub(crate) fn evidence(app: &TestApp, cast: &Cast, household: &Household, order: &Verified<Order>) -> Report {
     let view = app.guardian_get(household, &format!("/api/guardian/orders/{}", order.order)).ok();
     let outcome = verify_outcome(view["outcome"].as_str().expect("an outcome"), &cast.outcome_certificate, order);
     let outcome = outcome.expect("the service's word");

@@ -232,27 +232,32 @@ pub async fn rules_know_their_watch_time_and_money(store: &Store) {
     assert_eq!(outcome_of(&order(store, &other, &shop, 1).await).rule, Some(Why::Shop));
 }
 
-/// Hundreds of orders of several watches at once: what the rules let through never goes over a cap by one unit.
-pub async fn caps_hold_whatever_comes_at_once(store: &Store) {
-    const WATCHES: usize = 4;
-    const ORDERS: usize = 60;
-    const CAP: i64 = 2_500;
-    let shop = Shop::open(store).await;
-    let mut family = Family::settle(store, 1_000_000).await;
+/// The most one of [`orders_at_once`] costs.
+pub(super) const MAX_PRICE: i64 = 120;
+
+/// The family's watch, and three more.
+pub(super) async fn several_watches(store: &Store, family: &mut Family) -> Vec<WatchId> {
     let mut watches = vec![family.watch];
-    while watches.len() < WATCHES {
+    while watches.len() < 4 {
         watches.push(family.add_watch(store).await);
     }
-    for watch in &watches {
-        let per_day = Some(cny(CAP));
-        rule(store, &mut family, Mandate { per_day, per_week: per_day, ..snacks(*watch) }).await;
-    }
+    watches
+}
+
+/// Sixty orders of each watch, all at once: those that a rule approves are paid, but for every eighth. Gives what each came to.
+pub(super) async fn orders_at_once(
+    store: &Store,
+    shop: &Shop,
+    family: &Family,
+    watches: &[WatchId],
+) -> Vec<(WatchId, i64)> {
+    const ORDERS: usize = 60;
     let mut tasks = JoinSet::new();
-    for (number, watch) in watches.iter().copied().cycle().take(WATCHES * ORDERS).enumerate() {
+    for (number, watch) in watches.iter().copied().cycle().take(watches.len() * ORDERS).enumerate() {
         let (store, family, shop) = (store.clone(), family.clone(), shop.clone());
         tasks.spawn(async move {
             let mut rng = Rng::new(u64::try_from(number).expect("small"));
-            let bill = shop.sell(&store, &[rng.between(1, 120)]).await;
+            let bill = shop.sell(&store, &[rng.between(1, MAX_PRICE)]).await;
             let row = loop {
                 match store.place_order(family.order_from(watch, &bill, START), START).await {
                     Ok(row) => break row,
@@ -271,10 +276,23 @@ pub async fn caps_hold_whatever_comes_at_once(store: &Store) {
             (watch, if paid { row.total.minor() } else { 0 })
         });
     }
-    let paid = tasks.join_all().await;
+    tasks.join_all().await
+}
+
+/// Hundreds of orders of several watches at once: what the rules let through never goes over a cap by one unit.
+pub async fn caps_hold_whatever_comes_at_once(store: &Store) {
+    const CAP: i64 = 2_500;
+    let shop = Shop::open(store).await;
+    let mut family = Family::settle(store, 1_000_000).await;
+    let watches = several_watches(store, &mut family).await;
+    for watch in &watches {
+        let per_day = Some(cny(CAP));
+        rule(store, &mut family, Mandate { per_day, per_week: per_day, ..snacks(*watch) }).await;
+    }
+    let paid = orders_at_once(store, &shop, &family, &watches).await;
     for watch in watches {
         let own: i64 = paid.iter().filter(|(of, _)| *of == watch).map(|(_, paid)| paid).sum();
-        assert!((CAP - 120..=CAP).contains(&own), "{own} of {CAP}");
+        assert!((CAP - MAX_PRICE..=CAP).contains(&own), "{own} of {CAP}");
         for every in Every::ALL {
             assert_eq!(spent(store, &family, watch, every).await, own);
         }

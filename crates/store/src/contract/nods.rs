@@ -1,20 +1,17 @@
 //! Two nods above an amount, the caps of a whole household, guardians who are away.
 
+use super::cast::{
+    Family, MINUTE_MS, START, Shop, cancellation, cny, fresh, line_id, message, outcome_of, payment, refused, requote,
+};
+use super::guardians::{by, person, standing};
+use super::mandates::{MAX_PRICE, orders_at_once, rule, said, several_watches, snacks};
+use super::orders::pages_agree;
+use super::requotes::ask_for;
+use crate::{AnswerRequote, Audience, Decide, HouseholdEvent, OrderRow, Store, StoreError};
 use nodpay_core::{
     Answer, Entry, Every, Guardian, HouseCaps, HouseRules, MAX_AWAY_MS, Mandate, NewGuardian, OrderState, OutcomeKind,
     Verdict, Why,
 };
-use tokio::task::JoinSet;
-
-use super::cast::{
-    Family, MINUTE_MS, Rng, START, Shop, cancellation, cny, fresh, line_id, message, outcome_of, payment, refused,
-    requote,
-};
-use super::guardians::{by, person, standing};
-use super::mandates::{rule, said, snacks};
-use super::orders::pages_agree;
-use super::requotes::ask_for;
-use crate::{AnswerRequote, Audience, Decide, HouseholdEvent, OrderRow, Store, StoreError};
 
 /// Two guardians who count, and what they decided about deciding.
 async fn of_two(store: &Store, units: i64, rules: HouseRules) -> (Family, Guardian) {
@@ -274,46 +271,17 @@ async fn house_spent(store: &Store, family: &Family, caps: HouseCaps, every: Eve
 /// Hundreds of orders of several watches at once, each within its own rule: together they never go over the household's cap by one
 /// unit.
 pub async fn household_caps_hold_whatever_comes_at_once(store: &Store) {
-    const WATCHES: usize = 4;
-    const ORDERS: usize = 60;
     const CAP: i64 = 5_000;
     let shop = Shop::open(store).await;
     let mut family = Family::settle(store, 1_000_000).await;
-    let mut watches = vec![family.watch];
-    while watches.len() < WATCHES {
-        watches.push(family.add_watch(store).await);
-    }
+    let watches = several_watches(store, &mut family).await;
     let caps = HouseCaps { utc_minutes: 480, per_day: Some(cny(CAP)), per_week: Some(cny(CAP)), per_month: None };
     set(store, &mut family, HouseRules { caps: Some(caps), ..HouseRules::default() }).await;
     for watch in &watches {
         rule(store, &mut family, Mandate { per_day: None, ..snacks(*watch) }).await;
     }
-    let mut tasks = JoinSet::new();
-    for (number, watch) in watches.iter().copied().cycle().take(WATCHES * ORDERS).enumerate() {
-        let (store, family, shop) = (store.clone(), family.clone(), shop.clone());
-        tasks.spawn(async move {
-            let mut rng = Rng::new(u64::try_from(number).expect("small"));
-            let bill = shop.sell(&store, &[rng.between(1, 120)]).await;
-            let row = loop {
-                match store.place_order(family.order_from(watch, &bill, START), START).await {
-                    Ok(row) => break row,
-                    // Another of this watch's is under way.
-                    Err(StoreError::OrderOpen) => tokio::task::yield_now().await,
-                    Err(error) => panic!("{error}"),
-                }
-            };
-            let row = match (row.state, rng.below(8)) {
-                (OrderState::Waiting { .. }, _) | (_, 0) => {
-                    store.cancel_order(cancellation(&row, START), START).await.expect("cancelled")
-                }
-                _ => store.pay(payment(&row, START), START).await.expect("a payment"),
-            };
-            let paid = row.state == (OrderState::Ended { outcome: OutcomeKind::Paid });
-            if paid { row.total.minor() } else { 0 }
-        });
-    }
-    let paid: i64 = tasks.join_all().await.into_iter().sum();
-    assert!((CAP - 120..=CAP).contains(&paid), "{paid} of {CAP}");
+    let paid: i64 = orders_at_once(store, &shop, &family, &watches).await.iter().map(|(_, paid)| paid).sum();
+    assert!((CAP - MAX_PRICE..=CAP).contains(&paid), "{paid} of {CAP}");
     for every in Every::ALL {
         assert_eq!(house_spent(store, &family, caps, every).await, paid);
     }

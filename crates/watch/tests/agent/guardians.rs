@@ -81,6 +81,17 @@ fn a_freeze_is_told_until_it_is_lifted() {
     }
 }
 
+/// The watch orders when a new guardian counts, and waits.
+fn orders_later(world: &mut World) {
+    let mut bill = world.service.cast.bill_payload(9, Reduction::LinesSum, Vec::new());
+    bill.issued = START.plus_ms(25 * HOUR_MS);
+    bill.valid_until = START.plus_ms(26 * HOUR_MS);
+    world.service.bills = vec![world.service.cast.sign_bill(bill)];
+    world.plan = Plan::Nothing;
+    world.run_until(|world| matches!(world.screen(), Screen::Waiting { .. }));
+    world.settle();
+}
+
 /// A watch whose order waits, an hour after the guardian who is to answer it was removed where `removed`.
 fn waiting_for_the_second(removed: bool) -> (World, SoftPasskey) {
     let mut world = World::paired();
@@ -91,13 +102,7 @@ fn waiting_for_the_second(removed: bool) -> (World, SoftPasskey) {
     }
     world.pass(25 * HOUR_MS);
     world.settle();
-    let mut bill = world.service.cast.bill_payload(9, Reduction::LinesSum, Vec::new());
-    bill.issued = START.plus_ms(25 * HOUR_MS);
-    bill.valid_until = START.plus_ms(26 * HOUR_MS);
-    world.service.bills = vec![world.service.cast.sign_bill(bill)];
-    world.plan = Plan::Nothing;
-    world.run_until(|world| matches!(world.screen(), Screen::Waiting { .. }));
-    world.settle();
+    orders_later(&mut world);
     (world, second)
 }
 
@@ -149,13 +154,7 @@ fn waiting_for_two() -> (World, SoftPasskey) {
     world.pass(25 * HOUR_MS);
     let above = HouseRules { two_nods_above: Some(cny(3_000)), ..HouseRules::default() };
     sign(&mut world, &second, 25, Entry::SetHouseRules(above));
-    let mut bill = world.service.cast.bill_payload(9, Reduction::LinesSum, Vec::new());
-    bill.issued = START.plus_ms(25 * HOUR_MS);
-    bill.valid_until = START.plus_ms(26 * HOUR_MS);
-    world.service.bills = vec![world.service.cast.sign_bill(bill)];
-    world.plan = Plan::Nothing;
-    world.run_until(|world| matches!(world.screen(), Screen::Waiting { .. }));
-    world.settle();
+    orders_later(&mut world);
     (world, second)
 }
 
