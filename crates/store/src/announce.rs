@@ -12,8 +12,9 @@ use nodpay_core::{HouseholdId, OrderId};
 use tokio::sync::broadcast;
 
 use crate::events::{To, needs_order};
+use crate::orders::{Known, KnownAt};
 use crate::recent::Recent;
-use crate::{Alert, Audience, Balance, EventRow, EventsPage, OrderRow, TOPIC_BUFFER, Topic, push};
+use crate::{Alert, Audience, Balance, EventRow, EventsPage, TOPIC_BUFFER, Topic, push};
 
 /// Households whose tails are remembered.
 const MAX_TAILS: usize = 4_096;
@@ -37,7 +38,7 @@ pub(crate) struct Told {
 #[derive(Debug, Default)]
 struct News {
     events: Vec<(To, EventRow)>,
-    orders: Vec<Arc<OrderRow>>,
+    orders: Vec<Arc<Known>>,
     balance: Option<Balance>,
 }
 
@@ -52,10 +53,10 @@ impl Told {
     }
 
     /// The order as it is from now on.
-    pub(crate) fn order(&mut self, row: &OrderRow) {
-        let orders = &mut self.news.entry(row.household).or_default().orders;
-        orders.retain(|known| known.order != row.order);
-        orders.push(Arc::new(row.clone()));
+    pub(crate) fn order(&mut self, order: Known) {
+        let orders = &mut self.news.entry(order.row.household).or_default().orders;
+        orders.retain(|known| known.row.order != order.row.order);
+        orders.push(Arc::new(order));
     }
 
     /// Another phone wants to be woken, or one no longer does.
@@ -72,7 +73,7 @@ impl Told {
         self.topics.extend(later.topics);
         for (household, news) in later.news {
             let known = self.news.entry(household).or_default();
-            known.orders.retain(|order| !news.changes(order.order));
+            known.orders.retain(|order| !news.changes(order.row.order));
             known.events.extend(news.events);
             known.orders.extend(news.orders);
             known.balance = news.balance.or(known.balance);
@@ -86,7 +87,7 @@ impl Told {
 
 impl News {
     fn changes(&self, order: OrderId) -> bool {
-        self.orders.iter().any(|row| row.order == order)
+        self.orders.iter().any(|known| known.row.order == order)
             || self.events.iter().any(|(_, row)| row.event.order() == Some(order))
     }
 }
@@ -98,7 +99,7 @@ struct Tail {
     to: u64,
     events: VecDeque<(To, EventRow)>,
     /// As they are after `to`.
-    orders: VecDeque<Arc<OrderRow>>,
+    orders: VecDeque<Arc<Known>>,
     balance: Option<Balance>,
 }
 
@@ -118,7 +119,7 @@ impl Tail {
             *self = Self { from: first - 1, ..Self::default() };
         }
         self.to = last;
-        self.orders.retain(|order| !news.changes(order.order));
+        self.orders.retain(|order| !news.changes(order.row.order));
         self.orders.extend(news.orders);
         self.events.extend(news.events);
         self.balance = news.balance;
@@ -132,8 +133,8 @@ impl Tail {
         }
     }
 
-    fn order(&self, order: OrderId) -> Option<Arc<OrderRow>> {
-        self.orders.iter().find(|row| row.order == order).cloned()
+    fn order(&self, order: OrderId) -> Option<&Arc<Known>> {
+        self.orders.iter().find(|known| known.row.order == order)
     }
 
     /// Everything after `after`, where that is something and all of it is here.
@@ -145,7 +146,7 @@ impl Tail {
         let events: Vec<EventRow> = self.events.iter().filter_map(of_audience).collect();
         let mut orders = Vec::new();
         for order in events.iter().filter_map(|row| needs_order(audience, row.event)) {
-            orders.push(self.order(order)?);
+            orders.push(Arc::clone(&self.order(order)?.row));
         }
         Some(EventsPage { events, read_to: self.to, is_full: false, orders, balance: Some(self.balance?) })
     }
@@ -243,8 +244,9 @@ impl Announcements {
         self.tails.look(household, |tail| tail.page(audience, after)).flatten()
     }
 
-    pub(crate) fn order(&self, household: HouseholdId, order: OrderId) -> Option<Arc<OrderRow>> {
-        self.tails.look(household, |tail| tail.order(order)).flatten()
+    /// An order as it was after the household's event of that number. It still is where that is the last one.
+    pub(crate) fn order(&self, household: HouseholdId, order: OrderId) -> Option<KnownAt> {
+        self.tails.look(household, |tail| Some((tail.to, Arc::clone(tail.order(order)?)))).flatten()
     }
 }
 

@@ -81,13 +81,13 @@ pub(crate) fn tell(
         tx.db,
         "events",
         books.household,
-        "INSERT INTO events (household, audience, watch, seq, kind, order_id, pairing, log_seq, pin_of, at)
+        "INSERT INTO events (household, seq, audience, watch, kind, order_id, pairing, log_seq, pin_of, at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             books.household.as_bytes(),
+            sql_int(books.last_event)?,
             to.audience(),
             to.watch(),
-            sql_int(books.last_event)?,
             event.kind(),
             order.as_ref().map(OrderId::as_bytes),
             pairing.as_ref().map(PairingId::as_bytes),
@@ -174,8 +174,8 @@ pub(crate) fn household_after(
             "events",
             household,
             "SELECT seq, at, kind, order_id, pairing, log_seq, pin_of FROM events
-             WHERE household = ?1 AND audience = 'guardian' AND watch = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4",
-            params![household.as_bytes(), NOBODY, after, limit],
+             WHERE household = ?1 AND seq > ?2 AND audience = 'guardian' ORDER BY seq LIMIT ?3",
+            params![household.as_bytes(), after, limit],
             build,
         ),
         Audience::Watch(watch) => many(
@@ -183,12 +183,8 @@ pub(crate) fn household_after(
             "events",
             household,
             "SELECT seq, at, kind, order_id, pairing, log_seq, pin_of FROM events
-             WHERE household = ?1 AND audience = 'watch' AND watch = ?2 AND seq > ?3
-             UNION ALL
-             SELECT seq, at, kind, order_id, pairing, log_seq, pin_of FROM events
-             WHERE household = ?1 AND audience = 'watch' AND watch = ?4 AND seq > ?3
-             ORDER BY seq LIMIT ?5",
-            params![household.as_bytes(), watch.as_bytes(), after, NOBODY, limit],
+             WHERE household = ?1 AND seq > ?2 AND audience = 'watch' AND watch IN (?3, ?4) ORDER BY seq LIMIT ?5",
+            params![household.as_bytes(), after, watch.as_bytes(), NOBODY, limit],
             build,
         ),
     }

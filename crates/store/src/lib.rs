@@ -904,7 +904,7 @@ impl Store {
     /// An order as this process last wrote it, if it remembers: by now it may have changed, but not the messages it has.
     #[must_use]
     pub fn order_at_hand(&self, household: HouseholdId, order: OrderId) -> Option<Arc<OrderRow>> {
-        self.announcements().order(household, order)
+        self.announcements().order(household, order).map(|(_, known)| Arc::clone(&known.row))
     }
 
     pub async fn order(&self, household: HouseholdId, order: OrderId) -> Result<Option<OrderRow>, StoreError> {

@@ -10,6 +10,8 @@ use nodpay_core::{
     Outcome, OutcomeKind, RailAnswer, RailKind, StateError, Step, Timestamp, TransferId, V1, Verdict, WatchId,
 };
 
+use std::sync::Arc;
+
 use crate::db::{Cells, Db, insert_message, lines_json, many, one, params, put_numbered, run_one, sql_int};
 use crate::events::{To, tell, tell_merchant};
 use crate::households::{self, Books, Seat};
@@ -44,8 +46,24 @@ pub(crate) struct Live {
     keys: Keys,
 }
 
+/// An order of the wallet as its last transaction left it, for the next one: loading it reads a row of a dozen tables.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) row: Arc<OrderRow>,
+    no: i64,
+    bill_no: i64,
+    bill_deadline: Timestamp,
+    watch_removed: bool,
+    hold: Option<TransferId>,
+    first_by: Option<GuardianId>,
+    keys: Keys,
+}
+
+/// With the number of the household's last event then.
+pub(crate) type KnownAt = (u64, Arc<Known>);
+
 /// Keys of the messages that came after the order.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Keys {
     requote: Option<i64>,
     decision: Option<i64>,
@@ -158,14 +176,15 @@ fn ruled(tx: &mut Tx<'_>, books: &mut Books, live: &mut Live, rule: &Rule, now: 
 
 pub(crate) fn decide(tx: &mut Tx<'_>, decide: &Decide, now: Timestamp) -> Result<OrderRow, Fault> {
     let decision = &decide.decision;
+    let known = known_open(tx, decision.household, decide.order);
     tx.db.ask_ahead(|db| {
         Books::lock(db, decision.household)?;
-        load(db, decision.household, decide.order)?;
+        ask_order(db, decision.household, decide.order, known.as_ref())?;
         households::seat(db, decision.household, decision.guardian)?;
         Ok(())
     })?;
     let mut books = lock(tx, decision.household)?;
-    let mut live = load(tx.db, decision.household, decide.order)?.ok_or(StoreError::OrderUnknown)?;
+    let mut live = load_locked(tx, &books, decide.order, known)?.ok_or(StoreError::OrderUnknown)?;
     if decision.order != live.row.message.digest {
         return Err(StoreError::OtherOrder.into());
     }
@@ -322,14 +341,15 @@ pub(crate) fn rail_said(
 
 pub(crate) fn pay(tx: &mut Tx<'_>, pay: &Pay, now: Timestamp) -> Result<OrderRow, Fault> {
     let payment = &pay.payment;
+    let known = known_open(tx, payment.household, pay.order);
     tx.db.ask_ahead(|db| {
         Books::lock(db, payment.household)?;
-        load(db, payment.household, pay.order)?;
+        ask_order(db, payment.household, pay.order, known.as_ref())?;
         households::other_watches(db, payment.household, payment.watch)?;
         Ok(())
     })?;
     let mut books = lock(tx, payment.household)?;
-    let mut live = load(tx.db, payment.household, pay.order)?.ok_or(StoreError::OrderUnknown)?;
+    let mut live = load_locked(tx, &books, pay.order, known)?.ok_or(StoreError::OrderUnknown)?;
     if payment.order != live.row.message.digest {
         return Err(StoreError::OtherOrder.into());
     }
@@ -664,7 +684,9 @@ impl Live {
     /// The row, at the end of a transaction. What others know about it too (its rail, its shop's answer) is not remembered.
     fn told(self, tx: &mut Tx<'_>) -> OrderRow {
         if self.row.rail == RailKind::Wallet && self.asks == 0 {
-            tx.told.order(&self.row);
+            let Self { no, bill_no, bill_deadline, watch_removed, hold, first_by, keys, .. } = self;
+            let row = Arc::new(self.row.clone());
+            tx.told.order(Known { row, no, bill_no, bill_deadline, watch_removed, hold, first_by, keys });
         }
         self.row
     }
@@ -1177,6 +1199,42 @@ pub(crate) fn load(db: Db<'_>, household: HouseholdId, order: OrderId) -> Result
     let sql = select_order!("o.household = ?1 AND o.order_id = ?2");
     let live = one(db, "orders", order, sql, params![household.as_bytes(), order.as_bytes()], build)?;
     live.map(|live| with_ask(db, live)).transpose()
+}
+
+fn known_open(tx: &Tx<'_>, household: HouseholdId, order: OrderId) -> Option<KnownAt> {
+    tx.known.order(household, order).filter(|(_, known)| known.row.outcome.is_none())
+}
+
+/// What [`load_locked`] reads, if nothing happened meanwhile.
+fn ask_order(db: Db<'_>, household: HouseholdId, order: OrderId, known: Option<&KnownAt>) -> Result<(), StoreError> {
+    match known {
+        Some((_, known)) => load_again(db, known),
+        None => load(db, household, order),
+    }
+    .map(drop)
+}
+
+/// The same under the household's lock: where nothing happened in it since this process wrote the order, only what others may
+/// have changed is read.
+fn load_locked(tx: &Tx<'_>, books: &Books, order: OrderId, known: Option<KnownAt>) -> Result<Option<Live>, StoreError> {
+    let live = match known {
+        Some((last_event, known)) if last_event == books.last_event => load_again(tx.db, &known)?,
+        Some(_) | None => None,
+    };
+    if live.is_some() { Ok(live) } else { load(tx.db, books.household, order) }
+}
+
+fn load_again(db: Db<'_>, known: &Known) -> Result<Option<Live>, StoreError> {
+    let sql =
+        "SELECT s.fee FROM bills b JOIN merchants s ON s.merchant = b.merchant WHERE b.no = ?1 AND b.state = 'open'";
+    let fee = one(db, "bills", known.row.bill, sql, params![known.bill_no], |cells| cells.basis_points())?;
+    let Known { no, bill_no, bill_deadline, watch_removed, hold, first_by, keys, .. } = *known;
+    let row = OrderRow::clone(&known.row);
+    let loaded = (state_name(&row.state), due(&row.state, bill_deadline));
+    let bill = BillState::Open;
+    let live =
+        |fee| Live { no, row, bill_no, asks: 0, bill, bill_deadline, watch_removed, loaded, hold, first_by, fee, keys };
+    Ok(fee.map(live))
 }
 
 fn load_open(db: Db<'_>, watch: WatchId) -> Result<Option<Live>, StoreError> {

@@ -37,7 +37,7 @@ mod batch;
 use crate::announce::{Announcements, Told};
 use crate::db::{Db, Question, Questions, Raw, Value};
 use crate::postgres_tls::{self, Server};
-use crate::tx::{Fault, Tx};
+use crate::tx::{Fault, Means, Tx};
 use crate::{Migrated, OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
 
 /// One step a version, in order; the table `nodpay` counts those done. Never change a released one.
@@ -125,11 +125,11 @@ where
 {
     fn ask(&self, link: &Link, questions: &Questions) {
         // It finds nothing, and says so.
-        let _ = Tx::run(Db::Asking(questions), &link.shared.signer, &self.request);
+        let _ = Tx::run(Db::Asking(questions), link.means(), &self.request);
     }
 
     fn run(&mut self, link: &Link) -> bool {
-        let (result, told, keep) = Tx::run(Db::Postgres(link), &link.shared.signer, &self.request);
+        let (result, told, keep) = Tx::run(Db::Postgres(link), link.means(), &self.request);
         self.result = Some((result, told));
         keep
     }
@@ -509,9 +509,13 @@ impl Link {
         }
     }
 
+    fn means(&self) -> Means<'_> {
+        Means { signer: &self.shared.signer, known: &self.shared.announcements }
+    }
+
     fn transact<T>(&self, request: &impl Fn(&mut Tx<'_>) -> Result<T, Fault>) -> Result<T, StoreError> {
         self.begin("BEGIN");
-        let (result, told, keep) = Tx::run(Db::Postgres(self), &self.shared.signer, request);
+        let (result, told, keep) = Tx::run(Db::Postgres(self), self.means(), request);
         if !keep {
             self.roll_back();
             return result;

@@ -349,9 +349,9 @@ CREATE INDEX settlements_credited ON settlements (credit, at) WHERE result = 'po
 
 CREATE TABLE events (
     household BYTEA NOT NULL,
+    seq BIGINT NOT NULL CHECK (seq >= 1),
     audience TEXT NOT NULL CHECK (audience IN ('guardian', 'watch')),
     watch BYTEA NOT NULL CHECK (octet_length(watch) IN (0, 16)),
-    seq BIGINT NOT NULL CHECK (seq >= 1),
     kind TEXT NOT NULL
         CHECK (kind IN ('log', 'pairing', 'order', 'requote', 'decision', 'outcome', 'result', 'refund', 'balance', 'pin')),
     order_id BYTEA CHECK (octet_length(order_id) = 16),
@@ -359,7 +359,7 @@ CREATE TABLE events (
     log_seq BIGINT,
     pin_of BYTEA CHECK (octet_length(pin_of) = 16),
     at BIGINT NOT NULL,
-    PRIMARY KEY (household, audience, watch, seq),
+    PRIMARY KEY (household, seq),
     CHECK ((kind IN ('order', 'requote', 'decision', 'outcome', 'result', 'refund')) = (order_id IS NOT NULL)),
     CHECK ((kind = 'pairing') = (pairing IS NOT NULL)),
     CHECK ((kind = 'log') = (log_seq IS NOT NULL)),

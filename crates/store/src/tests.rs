@@ -15,7 +15,7 @@ use nodpay_core::{
 };
 use rusqlite::Connection;
 
-use crate::contract::{Family, Shop, a_family_with_orders_at_its_rail, outcome_of, outcome_signer};
+use crate::contract::{Family, Shop, a_family_with_orders_at_its_rail, outcome_of, outcome_signer, two_processes};
 use crate::db::{params, run};
 use crate::{Address, Audience, HouseholdEvent, Migrated, OutcomeSigner, Refund, Store, StoreError, Topic};
 
@@ -49,7 +49,7 @@ mod postgres {
     use nodpay_testkit::Cluster;
 
     use super::NOW;
-    use crate::contract::{Family, outcome_signer};
+    use crate::contract::{Family, outcome_signer, two_processes};
     use crate::db::{params, run_one};
     use crate::events::{To, tell};
     use crate::households::Books;
@@ -63,6 +63,13 @@ mod postgres {
     }
 
     crate::store_contract!(open);
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two_processes_work_on_one_database() {
+        let address = Address::parse(&Cluster::shared().new_database(), 8).expect("a URL");
+        let [here, there] = [(); 2].map(|()| Store::open(&address, outcome_signer()).expect("a store"));
+        two_processes(&here, &there).await;
+    }
 
     /// What one request of a batch does to its household.
     #[derive(Clone, Copy)]
@@ -329,6 +336,12 @@ async fn a_failure_in_a_batch_is_its_own_unless_the_batch_is_lost() {
 }
 
 /// What `nodpay admin` does beside a service is heard by it, and what it does itself is not taken for another's.
+#[tokio::test]
+async fn two_processes_work_on_one_file() {
+    let (here, folder) = open();
+    two_processes(&here, &open_in(&folder)).await;
+}
+
 #[tokio::test]
 async fn another_process_is_heard() {
     let (store, folder) = open();

@@ -2,14 +2,24 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::announce::Told;
+use crate::announce::{Announcements, Told};
 use crate::db::Db;
 use crate::{OutcomeSigner, StoreError};
+
+/// What every transaction of a store has.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub(crate) signer: &'a OutcomeSigner,
+    /// What this process committed last.
+    pub(crate) known: &'a Announcements,
+}
 
 /// A transaction, or a part of one that other requests share.
 pub(crate) struct Tx<'a> {
     pub(crate) db: Db<'a>,
     pub(crate) signer: &'a OutcomeSigner,
+    /// What this process committed last.
+    pub(crate) known: &'a Announcements,
     /// What subscribers are told after the commit.
     pub(crate) told: Told,
 }
@@ -50,10 +60,10 @@ impl<'a> Tx<'a> {
     /// Runs a whole request. Gives its answer, what subscribers are told, and whether its writes are to stay.
     pub(crate) fn run<T>(
         db: Db<'a>,
-        signer: &'a OutcomeSigner,
+        Means { signer, known }: Means<'a>,
         request: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> (Result<T, StoreError>, Told, bool) {
-        let mut tx = Self { db, signer, told: Told::default() };
+        let mut tx = Self { db, signer, known, told: Told::default() };
         let result = catch_unwind(AssertUnwindSafe(|| request(&mut tx)))
             .unwrap_or_else(|_| Err(StoreError::incident("transaction", "-", "the code panicked").into()));
         match result {

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::announce::{Announcements, Told};
 use crate::db::Db;
-use crate::tx::{Fault, Tx};
+use crate::tx::{Fault, Means, Tx};
 use crate::{OutcomeSigner, StoreError, Topic};
 
 /// Requests one commit carries at most.
@@ -37,7 +37,7 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A request that waits for its turn or, once it ran, for the commit.
 trait Job: Send {
     /// Runs the request; whether what it wrote is to stay.
-    fn run(&mut self, db: &Connection, signer: &OutcomeSigner) -> bool;
+    fn run(&mut self, db: &Connection, means: Means<'_>) -> bool;
     /// What subscribers are told after the commit.
     fn told(&mut self) -> Told;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
@@ -55,8 +55,8 @@ where
     T: Send,
     F: Fn(&mut Tx<'_>) -> Result<T, Fault> + Send,
 {
-    fn run(&mut self, db: &Connection, signer: &OutcomeSigner) -> bool {
-        let (result, told, keep) = Tx::run(Db::Sqlite(db), signer, &self.request);
+    fn run(&mut self, db: &Connection, means: Means<'_>) -> bool {
+        let (result, told, keep) = Tx::run(Db::Sqlite(db), means, &self.request);
         self.result = Some(result);
         self.told = told;
         keep
@@ -139,7 +139,7 @@ impl Writer {
         });
         let writer = thread("store-writer").spawn({
             let pace = Pace { commits: Arc::clone(&commits), ended: ended.clone() };
-            move || run(&db, &signer, jobs, &pace, (others, &announcements), &hand_over)
+            move || run(&db, Means { signer: &signer, known: &announcements }, jobs, &pace, others, &hand_over)
         });
         let started = |thread: io::Result<_>| thread.map(Some).map_err(|error| StoreError::Database(error.to_string()));
         Ok(Self { queue: Some(queue), threads: [started(writer)?, started(disk)?], commits, ended })
@@ -214,21 +214,21 @@ impl Pace {
 
 fn run(
     db: &Connection,
-    signer: &OutcomeSigner,
+    means: Means<'_>,
     mut jobs: mpsc::Receiver<Wake>,
     pace: &Pace,
-    (mut others, announcements): (Others, &Announcements),
+    mut others: Others,
     disk: &std::sync::mpsc::Sender<Ended>,
 ) {
     while let Some(wake) = jobs.blocking_recv() {
         if others.committed(db) {
-            announcements.heard(Topic::Everything);
+            means.known.heard(Topic::Everything);
         }
         let Wake::Job(first) = wake else { continue };
         let mut batch = vec![first];
-        let ran = match run_together(db, signer, &mut jobs, &mut batch, pace) {
+        let ran = match run_together(db, means, &mut jobs, &mut batch, pace) {
             Ok(None) => Ok(()),
-            Ok(Some(failed)) => run_apart(db, signer, &mut batch, failed),
+            Ok(Some(failed)) => run_apart(db, means, &mut batch, failed),
             Err(error) => Err(error),
         };
         pace.begin_commit();
@@ -322,7 +322,7 @@ fn wake(writer: &mpsc::WeakSender<Wake>) {
 /// that does not is named, and all is to be undone.
 fn run_together(
     db: &Connection,
-    signer: &OutcomeSigner,
+    means: Means<'_>,
     jobs: &mut mpsc::Receiver<Wake>,
     batch: &mut Vec<Box<dyn Job>>,
     pace: &Pace,
@@ -331,7 +331,7 @@ fn run_together(
     let mut next = 0;
     while let Some(job) = batch.get_mut(next) {
         let before = db.total_changes();
-        let keep = job.run(db, signer);
+        let keep = job.run(db, means);
         is_open(db)?;
         if !keep && db.total_changes() != before {
             return Ok(Some(next));
@@ -345,16 +345,11 @@ fn run_together(
 }
 
 /// Runs the batch again, without the one that failed, each request in a savepoint, so that others that fail are undone alone.
-fn run_apart(
-    db: &Connection,
-    signer: &OutcomeSigner,
-    batch: &mut [Box<dyn Job>],
-    failed: usize,
-) -> Result<(), StoreError> {
+fn run_apart(db: &Connection, means: Means<'_>, batch: &mut [Box<dyn Job>], failed: usize) -> Result<(), StoreError> {
     db.execute_batch("ROLLBACK; BEGIN IMMEDIATE")?;
     for (_, job) in batch.iter_mut().enumerate().filter(|(index, _)| *index != failed) {
         db.execute_batch("SAVEPOINT request")?;
-        let keep = job.run(db, signer);
+        let keep = job.run(db, means);
         is_open(db)?;
         if !keep {
             db.execute_batch("ROLLBACK TO request")?;

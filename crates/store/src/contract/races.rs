@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nodpay_core::{Currency, Entry, OrderState, OutcomeKind, WatchId};
+use nodpay_core::{BasisPoints, Currency, Entry, FailReason, OrderState, OutcomeKind, WatchId};
 use tokio::task::JoinSet;
 
 use super::cast::{
@@ -45,6 +45,35 @@ pub async fn a_hold_voided_twice(store: &Store) {
     let error = refused(store.pay(payment(&row, over), over).await);
     assert_eq!(error, StoreError::OrderEnded(OutcomeKind::Cancelled));
     assert_eq!(family.wallet(store).await, (1_000, 300));
+}
+
+/// Over one database: what one process does with another one's orders counts, whatever that one remembers of them.
+pub async fn two_processes(here: &Store, there: &Store) {
+    let (shop, family) = (Shop::open(here).await, Family::settle(here, 2_000).await);
+    let row = family.place(here, &shop.sell(here, &[300]).await, START).await;
+    let approved = there.decide(family.nod(&row, START), START).await.expect("decided there");
+    let paid = here.pay(payment(&approved, START), START).await.expect("paid here");
+    assert_eq!(paid.outcome.map(|ended| ended.kind), Some(OutcomeKind::Paid));
+
+    let row = family.place(here, &shop.sell(here, &[300]).await, START).await;
+    there.cancel_order(cancellation(&row, START), START).await.expect("cancelled there");
+    let late = refused(here.decide(family.nod(&row, START), START).await);
+    assert_eq!(late, StoreError::OrderEnded(OutcomeKind::Cancelled));
+
+    // In the next two nothing happens in the family itself.
+    let bill = shop.sell(here, &[300]).await;
+    let row = family.approved(here, &bill, START).await;
+    Family::settle(there, 500).await.paid(there, &bill, START).await;
+    let failed = here.pay(payment(&row, START), START).await.expect("answered");
+    assert_eq!(failed.outcome.and_then(|ended| ended.reason), Some(FailReason::BillAlreadyPaid));
+
+    let row = family.approved(here, &shop.sell(here, &[300]).await, START).await;
+    there.set_fee(shop.merchant, BasisPoints::new(1_000).expect("ten of a hundred")).await.expect("set there");
+    here.pay(payment(&row, START), START).await.expect("paid here");
+    let balance = here.merchant_balance(shop.merchant).await.expect("a read");
+    assert_eq!(balance, cny(300 + 300 + 270));
+    assert_eq!(family.wallet(here).await, (1_400, 0));
+    assert_eq!(here.check().await, Ok(Vec::new()));
 }
 
 pub async fn two_commits_of_one_hold(store: &Store) {
