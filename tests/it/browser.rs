@@ -22,6 +22,8 @@ use crate::table::program;
 
 /// Anything on a page that takes longer has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// A script in the page (milliseconds): axe takes some seconds for a long one, many times that where much else runs.
+const SCRIPT_MS: u64 = 180_000;
 const GLANCE: Duration = Duration::from_millis(25);
 const TILL: u16 = 0;
 const PHONE: u16 = 1;
@@ -152,6 +154,7 @@ impl Window {
         let capabilities = serde_json::Map::from_iter([
             ("goog:chromeOptions".to_owned(), options),
             ("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL", "performance": "ALL" })),
+            ("timeouts".to_owned(), json!({ "script": SCRIPT_MS })),
         ]);
         let client = ClientBuilder::new(hyper_util_connector())
             .capabilities(capabilities)

@@ -37,6 +37,10 @@ pub(crate) const MIGRATIONS: [&str; 13] = [
 /// Pages (4 KiB) in the write-ahead log from which on they are brought into the file: 8 MiB. With more of them fewer are written,
 /// but commits wait longer while the disk takes them.
 const CHECKPOINT_PAGES: i32 = 2_000;
+/// What may be left of them for the writer, which stands still meanwhile: some milliseconds.
+const LITTLE_PAGES: i32 = 100;
+/// How often what came meanwhile is brought in beside the writer before it brings in the rest itself, little or not.
+const MAX_ROUNDS: u32 = 4;
 /// What the writer keeps of the file in memory: with less, the pages of a group commit go to the log before their time. SQLite
 /// counts KiB below zero.
 const WRITER_CACHE_KIB: i32 = -32_768;
@@ -121,8 +125,9 @@ impl Sqlite {
     }
 }
 
-/// Brings the write-ahead log into the file beside the writer, which otherwise would stop for it in the middle of payments.
-/// What came meanwhile is little; the writer brings it in by itself, and the log begins again with the next commit.
+/// Brings the write-ahead log into the file beside the writer, which otherwise would stop for it in the middle of payments; then
+/// what came meanwhile, and so on. When that is little the writer brings it in by itself, and the log begins again with the next
+/// commit.
 struct Checkpoints(Option<JoinHandle<()>>);
 
 impl Checkpoints {
@@ -132,12 +137,14 @@ impl Checkpoints {
         // Pages in the file by the last checkpoint; `i32::MAX` while one runs.
         let done = Arc::new(AtomicI32::new(0));
         let brought = Arc::clone(&done);
+        let mut rounds = 0;
         writer.wal_hook(Some(move |wal: &mut Wal, pages: i32| {
             let behind = pages.saturating_sub(brought.load(Ordering::Acquire));
             if pages < CHECKPOINT_PAGES || behind < 0 {
                 return Ok(());
             }
-            if behind >= CHECKPOINT_PAGES {
+            if behind >= CHECKPOINT_PAGES || (behind > LITTLE_PAGES && rounds < MAX_ROUNDS) {
+                rounds += 1;
                 brought.store(i32::MAX, Ordering::Release);
                 // The thread waits for nothing else.
                 let _: Result<(), TrySendError<()>> = ask.try_send(());
@@ -145,6 +152,7 @@ impl Checkpoints {
                 // Where a reader still needs the log, it grows on until the next checkpoint.
                 let _: rusqlite::Result<_> = wal.checkpoint_v2(CheckpointMode::PASSIVE);
                 brought.store(0, Ordering::Release);
+                rounds = 0;
             }
             Ok(())
         }))?;
