@@ -22,7 +22,7 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nodpay::load::Pace;
+use nodpay::load::{Pace, RuleSays};
 use nodpay::parties::Result;
 
 use crate::serve::runtime;
@@ -48,9 +48,9 @@ pub(crate) struct Options {
     /// Hold so many orders a second instead of the peak.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
-    /// `households`: each has a standing rule that nods to every order, and caps of its watch and of all its watches that count it.
-    #[arg(long)]
-    rules: bool,
+    /// `households`: each has a standing rule, and caps of its watch and of all its watches that count every order.
+    #[arg(long, value_enum)]
+    rules: Option<RuleSays>,
     /// Watches of `idle-devices` and `reconnect-storm`.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     devices: u32,

@@ -11,7 +11,7 @@ mod drive;
 mod fill;
 mod wire;
 
-pub use cast::{Household, Shop, Stock, found, found_large, found_ruled, in_parallel, open_shops, stock};
+pub use cast::{Household, RuleSays, Shop, Stock, found, found_large, found_ruled, in_parallel, open_shops, stock};
 pub use drive::{Acknowledged, Driver, Loaded, Pace, Served, phone_events, run, watch_events};
 pub use fill::fill;
 pub use wire::{Answer, Connection, Ear, Event, Events, Line, Reach};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodpay::load::{self, Driver, Household, Loaded, Pace, Served, Stock};
+use nodpay::load::{self, Driver, Household, Loaded, Pace, RuleSays, Served, Stock};
 use nodpay::parties::Result;
 
 use super::figures::{Figure, Report, many, real, spread};
@@ -33,7 +33,7 @@ struct Made {
 
 /// Order, decision, payment, and the outcome; the bill and those but the outcome, and the decision again by the watch.
 const NODDED: Made = Made { signatures: 4, checks: 5, requests: 3, state_changes: 3 };
-/// Order, payment, and the outcome; bill, order and payment.
+/// Under a rule that nods: order, payment, and the outcome; bill, order and payment.
 const RULED: Made = Made { signatures: 3, checks: 3, requests: 2, state_changes: 2 };
 
 /// One phase of load and what the service spent on it.
@@ -69,9 +69,10 @@ pub(super) async fn measure(options: &Options) -> Result<Report> {
 
     let store = site.store()?;
     let shops = load::open_shops(&store, site.root(), SHOPS).await?;
-    let (made, households) = match options.rules {
-        false => (NODDED, load::found(&store, &relying_party(), options.clients()?).await?),
-        true => (RULED, load::found_ruled(&store, &relying_party(), options.clients()?).await?),
+    let households = load::found_ruled(&store, &relying_party(), options.clients()?, options.rules).await?;
+    let made = match options.rules {
+        None | Some(RuleSays::Ask) => NODDED,
+        Some(RuleSays::Nod) => RULED,
     };
     drop(store);
     let empty = site.database_bytes()?;

@@ -33,6 +33,8 @@ const SESSION_MS: i64 = 30 * 60 * 1000;
 /// What a household starts with, and what one payment may come to, in minor units: no run spends it.
 const WALLET_MINOR: i64 = 100_000_000_000;
 const CAP_MINOR: i64 = 20_000;
+/// What a rule that asks nods to: no order is so small.
+const ASKED_MINOR: i64 = 1;
 /// Local time of the households' rules.
 const UTC_MINUTES: i16 = 480;
 
@@ -95,6 +97,15 @@ impl Shop {
     }
 }
 
+/// What the standing rule of each household says, which has caps that count all of its orders and that no run reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RuleSays {
+    /// It nods to every order in a guardian's stead.
+    Nod,
+    /// It leaves every order to a guardian.
+    Ask,
+}
+
 /// A guardian with a passkey in software, logged in, and one of the household's watches.
 #[derive(Debug)]
 pub struct Household {
@@ -102,8 +113,8 @@ pub struct Household {
     watch_key: SoftwareKey,
     watch: EnrolledWatch,
     struck: LineId,
-    /// The entry of the rule that approves its orders, where it has one.
-    rule: Option<Digest>,
+    /// The entry of the rule that nods to its orders, where it has one.
+    nods: Option<Digest>,
 }
 
 /// The guardian's side, which all watches of a household share.
@@ -117,7 +128,7 @@ struct Phone {
 
 impl Household {
     /// Founds a household with money and this many watches; gives it once for each of them.
-    async fn found(store: &Store, rp: &RelyingParty, watches: usize, ruled: bool) -> Result<Vec<Self>> {
+    async fn found(store: &Store, rp: &RelyingParty, watches: usize, rule: Option<RuleSays>) -> Result<Vec<Self>> {
         let passkey = random_key()?;
         let (household, at) = (HouseholdId::from_bytes(random()?), now());
         let guardian = Guardian {
@@ -161,16 +172,13 @@ impl Household {
                 new_watch_cap: NewWatchCap { until: at, per_payment: cny(CAP_MINOR)? },
             };
             append(&mut book, Entry::EnrolWatch(watch.clone()), Some(name)).await?;
-            let rule = match ruled {
-                true => {
-                    append(&mut book, Entry::SetMandate(Box::new(rule(watch.watch, at)?)), None).await?;
-                    Some(book.head())
-                }
-                false => None,
-            };
-            enrolled.push((key, watch, rule));
+            if let Some(says) = rule {
+                append(&mut book, Entry::SetMandate(Box::new(mandate(watch.watch, says, at)?)), None).await?;
+            }
+            let nods = (rule == Some(RuleSays::Nod)).then(|| book.head());
+            enrolled.push((key, watch, nods));
         }
-        if ruled {
+        if rule.is_some() {
             append(&mut book, Entry::SetHouseRules(house_rules()?), None).await?;
         }
 
@@ -185,8 +193,8 @@ impl Household {
         let token: Bytes<32, 32> = Bytes::try_from(token.to_vec())?;
         let cookie = format!("{}={token}", nodpay_service::GUARDIAN_COOKIE);
         let phone = Arc::new(Phone { passkey, guardian, book, cookie });
-        let one = |(watch_key, watch, rule)| {
-            Ok(Self { phone: Arc::clone(&phone), watch_key, watch, struck: line_id("cola")?, rule })
+        let one = |(watch_key, watch, nods)| {
+            Ok(Self { phone: Arc::clone(&phone), watch_key, watch, struck: line_id("cola")?, nods })
         };
         enrolled.into_iter().map(one).collect()
     }
@@ -212,10 +220,10 @@ impl Household {
         &self.phone.book
     }
 
-    /// The entry of the rule that approves this watch's orders, where it has one.
+    /// The entry of the rule that nods to this watch's orders, where it has one.
     #[must_use]
-    pub const fn rule(&self) -> Option<Digest> {
-        self.rule
+    pub const fn nods(&self) -> Option<Digest> {
+        self.nods
     }
 
     /// The watch's proof for one request without a signed message.
@@ -337,15 +345,18 @@ impl Household {
     }
 }
 
-/// Approves every order, with caps that count all of them and that no run reaches.
-fn rule(watch: WatchId, at: Timestamp) -> Result<Mandate> {
+fn mandate(watch: WatchId, says: RuleSays, at: Timestamp) -> Result<Mandate> {
+    let approve = match says {
+        RuleSays::Nod => CAP_MINOR,
+        RuleSays::Ask => ASKED_MINOR,
+    };
     Ok(Mandate {
         mandate: MandateId::from_bytes(random()?),
         version: 1,
         name: Text::new("零食 snacks")?,
         watch,
         until: at.plus_ms(30 * LIFE_MS),
-        approve: Some(cny(CAP_MINOR)?),
+        approve: Some(cny(approve)?),
         outside: Outside::Ask,
         per_payment: Some(cny(CAP_MINOR)?),
         per_day: Some(cny(WALLET_MINOR)?),
@@ -360,7 +371,7 @@ fn rule(watch: WatchId, at: Timestamp) -> Result<Mandate> {
     })
 }
 
-/// The same for the household.
+/// The same caps for the household.
 fn house_rules() -> Result<HouseRules> {
     let most = Some(cny(WALLET_MINOR)?);
     let caps = HouseCaps { utc_minutes: UTC_MINUTES, per_day: most, per_week: most, per_month: most };
@@ -426,24 +437,25 @@ pub async fn open_shops(store: &Store, root: &Arc<SoftwareKey>, count: usize) ->
 
 /// Founds one household with money and this many watches; gives it once for each of them.
 pub async fn found_large(store: &Store, rp: &RelyingParty, watches: usize) -> Result<Vec<Arc<Household>>> {
-    Ok(Household::found(store, rp, watches, false).await?.into_iter().map(Arc::new).collect())
+    Ok(Household::found(store, rp, watches, None).await?.into_iter().map(Arc::new).collect())
 }
 
 /// Founds `count` households with money and an enrolled watch each.
 pub async fn found(store: &Store, rp: &RelyingParty, count: usize) -> Result<Vec<Arc<Household>>> {
-    found_each(store, rp, count, false).await
+    found_ruled(store, rp, count, None).await
 }
 
-/// The same, each with a standing rule that approves every order, and caps of watch and household that count it.
-pub async fn found_ruled(store: &Store, rp: &RelyingParty, count: usize) -> Result<Vec<Arc<Household>>> {
-    found_each(store, rp, count, true).await
-}
-
-async fn found_each(store: &Store, rp: &RelyingParty, count: usize, ruled: bool) -> Result<Vec<Arc<Household>>> {
+/// The same, each with a standing rule where that is wanted.
+pub async fn found_ruled(
+    store: &Store,
+    rp: &RelyingParty,
+    count: usize,
+    rule: Option<RuleSays>,
+) -> Result<Vec<Arc<Household>>> {
     let (store, rp) = (store.clone(), rp.clone());
     in_parallel(count, move |_| {
         let (store, rp) = (store.clone(), rp.clone());
-        async move { Ok(Arc::new(Household::found(&store, &rp, 1, ruled).await?.pop().ok_or("no watch")?)) }
+        async move { Ok(Arc::new(Household::found(&store, &rp, 1, rule).await?.pop().ok_or("no watch")?)) }
     })
     .await
 }

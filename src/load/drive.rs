@@ -97,7 +97,7 @@ impl Driver {
         let orders = format!("/api/watch/{}/orders", household.watch());
         let mut tapped = Instant::now();
         self.watch.send(&self.watch_reach.post(&orders, None, order.wire())).await?.ok()?;
-        if household.rule().is_none() {
+        if household.nods().is_none() {
             self.phone_ear.wait_for("order", &about).await?;
             let decision = household.decision(&order, bill, strike)?;
             let path = format!("/api/guardian/orders/{id}/decision");
@@ -112,7 +112,7 @@ impl Driver {
                 let (decision, ..) = verify_decision(wire, household.book(), &order, bill, None, shop.certificate())?;
                 household.payment(&order, &decision)?
             }
-            (None, Some(entry)) if household.rule() == Some(entry) => household.payment_by_rule(&order, bill, entry)?,
+            (None, Some(entry)) if household.nods() == Some(entry) => household.payment_by_rule(&order, bill, entry)?,
             _ => return Err("an event without its decision".into()),
         };
         let path = format!("{orders}/{id}/payment");

@@ -1104,7 +1104,7 @@ mod tests {
         let _platform = Screens::new(Shape::Round, Language::English);
         let (blank, missing) = (picture(""), picture("\u{10ffff}"));
         let table = include_str!("../fonts/hanzi-tgh-2013.txt").chars().filter(|c| !c.is_whitespace());
-        let others = "łŻőßøÆþĐşǻẾợΩλςάῷЖщїґўћ№€£₩₹₺½∞→★♥①㎏あカ龍龘。，！";
+        let others = "łŻőßøÆþĐşǻẾợΩλςάῷЖщїґўћ№€£₩₹₺½∞→★♥①㎏あカ龍。，！";
         let mut seen = std::collections::HashSet::new();
         for character in table.step_by(97).chain(others.chars()) {
             let drawn = picture(&character.to_string());
