@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use nodpay::parties::Result;
 
+use super::balancer::Balancer;
 use super::postgres::DATABASE;
 use super::scene::{NOTICED_WITHIN, Scene};
 
@@ -32,6 +33,7 @@ enum Kind {
     KillPostgres,
     PromoteStandby,
     CutClients,
+    PauseClients,
     CutDatabase,
     PauseDatabase,
     FillDisk,
@@ -50,7 +52,7 @@ const fn fault(name: &'static str, place: Place, kind: Kind, seconds: u64) -> Fa
     Fault { name, place, kind, takes: Duration::from_secs(seconds) }
 }
 
-pub(super) const FAULTS: [Fault; 14] = [
+pub(super) const FAULTS: [Fault; 15] = [
     fault("none (SQLite)", Place::Sqlite, Kind::Nothing, 4),
     fault("service killed (SQLite)", Place::Sqlite, Kind::KillReplica, 5),
     fault("service restarted (SQLite)", Place::Sqlite, Kind::RollingRestart, 8),
@@ -59,6 +61,7 @@ pub(super) const FAULTS: [Fault; 14] = [
     fault("replica killed", Place::Postgres, Kind::KillReplica, 5),
     fault("rolling restart", Place::Postgres, Kind::RollingRestart, 18),
     fault("connections of clients cut", Place::Postgres, Kind::CutClients, 5),
+    fault("connections of clients paused", Place::Postgres, Kind::PauseClients, 8),
     fault("connections to PostgreSQL cut", Place::PostgresBehindWire, Kind::CutDatabase, 5),
     fault("connections to PostgreSQL paused", Place::PostgresBehindWire, Kind::PauseDatabase, 10),
     fault("serialization failures, deadlocks", Place::Postgres, Kind::Conflicts, 6),
@@ -69,7 +72,7 @@ pub(super) const FAULTS: [Fault; 14] = [
 
 /// What is broken is away for this long.
 const AWAY: Duration = Duration::from_secs(1);
-/// How long connections to the database are paused.
+/// How long connections are paused.
 const PAUSE: Duration = Duration::from_secs(3);
 /// How often connections are cut, and how long they have between two cuts.
 const CUTS: u32 = 5;
@@ -117,12 +120,8 @@ impl Fault {
                     tokio::time::sleep(BETWEEN_CUTS).await;
                 }
             }
-            Kind::PauseDatabase => {
-                let wire = scene.wire.as_ref().ok_or("no wire")?;
-                wire.pause(true);
-                tokio::time::sleep(PAUSE).await;
-                wire.pause(false);
-            }
+            Kind::PauseClients => pause(&scene.front).await,
+            Kind::PauseDatabase => pause(scene.wire.as_ref().ok_or("no wire")?).await,
             Kind::FillDisk => {
                 let volume = scene.volume.as_ref().ok_or("no disk")?;
                 volume.fill()?;
@@ -140,6 +139,12 @@ impl Fault {
         }
         Ok(())
     }
+}
+
+async fn pause(connections: &Balancer) {
+    connections.pause(true);
+    tokio::time::sleep(PAUSE).await;
+    connections.pause(false);
 }
 
 /// Every twentieth order or message fails as if another transaction had been in the way.

@@ -157,7 +157,7 @@ fn open(keys: &Path, database: &Address) -> Result<Store> {
 #[derive(Debug)]
 pub(super) struct Outcome {
     name: &'static str,
-    rate: f64,
+    pub(super) rate: f64,
     acknowledged: usize,
     lost: usize,
     doubled: usize,
