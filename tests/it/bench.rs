@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use nodpay_testkit::Cluster;
 use serde_json::Value;
 
 use crate::table::program;
@@ -62,6 +63,17 @@ fn households_pay_under_their_rules() {
         assert_eq!(parts.map(|name| figure(&format!("limit_parts.{name}"))), made, "{says}");
         close(figure("state_changes_per_second"), made[2] * figure("orders_per_second"));
     }
+}
+
+#[test]
+fn postgresql_is_held_against_pgbench() {
+    let database = Cluster::shared().new_database();
+    let figures =
+        run(&["--seconds", "1", "--clients", "4", "--rules", "ask", "--connections", "2", "--database", &database]);
+    let figure = |path: &str| figure(&figures, path);
+    assert!(figure("orders_paid") >= 12.0 && figure("wal_bytes_per_order") > 4_000.0, "{figures}");
+    close(figure("pgbench_tps"), f64::midpoint(figure("pgbench_tps_before"), figure("pgbench_tps_after")));
+    close(figure("state_changes_per_pgbench"), figure("state_changes_per_second") / figure("pgbench_tps"));
 }
 
 #[test]
