@@ -217,12 +217,15 @@ fn state_of(app: &TestApp, payout: TransferId) -> PayoutState {
     app.wait(app.app.store().payout_by_id(payout)).expect("reads").expect("the payout").state
 }
 
+/// The bank's words one after the other, and what each makes of a payout.
+type Words<'a> = &'a [(&'a str, PayoutState)];
+
 /// A merchant's balance is paid out by the same files, and comes back where the bank refuses or gives it back. What the books
 /// say of it meanwhile keeps no report, and none after it.
 #[test]
 fn payouts_go_to_the_bank_too() {
     use PayoutState::{Done, Returned};
-    let cases: [(&str, &[(&str, PayoutState)], i64); 7] = [
+    let cases: [(&str, Words<'_>, i64); 7] = [
         ("sent", &[("ACSC", Done)], 0),
         ("sent", &[("RJCT", Returned)], 1),
         ("sent", &[("ACSC", Done), ("RJCT", Returned)], 1),
