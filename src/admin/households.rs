@@ -230,8 +230,8 @@ pub(super) enum PocketMoneyCommand {
         /// When first, like 2026-12-01T08:00:00Z; now where it is left out. Days and months are counted in UTC.
         #[arg(long)]
         first: Option<jiff::Timestamp>,
-        /// Names the pocket money: given again, it is the same one.
-        #[arg(long, allow_hyphen_values = true)]
+        /// Names the pocket money: given again with the same `--first`, it is the same one.
+        #[arg(long, allow_hyphen_values = true, requires = "first")]
         id: Option<ScheduleId>,
     },
     /// A household's pocket money, ended ones too.

@@ -298,7 +298,7 @@ pub(super) enum PayoutsCommand {
     Sent(PayoutName),
     /// The bank has paid.
     Done(PayoutName),
-    /// The bank did not take it or gave it back: the merchant has the money here again.
+    /// The bank did not take it or gave it back, also after it was done: the merchant has the money here again.
     Returned(PayoutName),
 }
 

@@ -178,7 +178,7 @@ fn an_operator_runs_the_books_from_the_command_line() {
         &["household", "unfreeze", nobody],
         &["household", "close-out", nobody, "--id", nobody],
         &["top-up", nobody, "100"],
-        &["pocket-money", "add", nobody, "100", "--every", "week", "--id", nobody],
+        &["pocket-money", "add", nobody, "100", "--every", "week", "--id", nobody, "--first", "2099-12-31T08:00:00Z"],
         &["pocket-money", "end", nobody, nobody],
         &["refund", nobody, "100", "--id", nobody],
         &["merchant", "show", nobody, "--json"],
@@ -189,5 +189,9 @@ fn an_operator_runs_the_books_from_the_command_line() {
     ] {
         assert!(refused(command).contains("is not known"), "{command:?}");
     }
+    // Without a time of its own it would be another one each time.
+    let unnamed = admin(&["pocket-money", "add", nobody, "100", "--every", "week", "--id", nobody]);
+    assert_eq!(unnamed.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unnamed.stderr).contains("--first"));
     assert!(said(&["check"]).contains("0 orders"));
 }

@@ -93,6 +93,8 @@ fn the_operator_works_beside_the_running_service() {
     let first = "2099-12-31T08:00:00Z";
     let money = operator.json(&["pocket-money", "add", &household, "500", "--every", "month", "--first", first]);
     let schedule = money["schedule"].as_str().expect("an id").to_owned();
+    let named = ["--every", "month", "--first", first, "--id", &schedule];
+    assert_eq!(operator.json(&[&["pocket-money", "add", &household, "500"][..], &named].concat()), money);
     assert_eq!(operator.json(&["pocket-money", "list", &household]), money);
     assert_eq!(operator.json(&["pocket-money", "end", &household, &schedule])["next"], Value::Null);
 

@@ -12,7 +12,7 @@ use nodpay_core::{
 use crate::check_rails::{Steps, check_card_top_ups, check_disputes};
 use crate::db::{Cells, Db, all, many, one, params};
 use crate::households::{self, Books};
-use crate::ledger::{Account, follower_id};
+use crate::ledger::{Account, follower_id, return_id};
 use crate::{
     BillState, Finding, MAX_CLOSINGS_PAGE, MAX_HOUSEHOLDS_PAGE, MAX_MERCHANTS_PAGE, MAX_PAYOUTS_PAGE, MerchantRow,
     OrderRow, PayoutRow, PayoutState, StoreError, mandates, merchant_books, merchants, orders, payouts,
@@ -689,12 +689,19 @@ fn check_payouts(db: Db<'_>, row: &MerchantRow, sums: &mut Sums, report: &mut Re
         for payout in page {
             let PayoutRow { payout, amount, state, .. } = payout;
             let (own, bank) = (Account::Merchant(merchant), Account::Bank(merchant));
-            let end = match state {
-                PayoutState::Asked | PayoutState::Sent => None,
-                PayoutState::Done => Some((bank, Account::Outside, amount, Some(payout))),
-                PayoutState::Returned => Some((bank, own, amount, Some(payout))),
+            let first = moved.remove(&payout);
+            let (end, back) = (moved.remove(&follower_id(payout)), moved.remove(&return_id(payout)));
+            let from = |debit, credit| Some((debit, credit, amount, Some(payout)));
+            let done = from(bank, Account::Outside);
+            let fits = match state {
+                PayoutState::Asked | PayoutState::Sending | PayoutState::Sent => (end, back) == (None, None),
+                PayoutState::Done => (end, back) == (done, None),
+                // Before it was done, or after.
+                PayoutState::Returned => {
+                    (end, back) == (from(bank, own), None) || (end, back) == (done, from(Account::Outside, own))
+                }
             };
-            if moved.remove(&payout) != Some((own, bank, amount, None)) || moved.remove(&follower_id(payout)) != end {
+            if first != Some((own, bank, amount, None)) || !fits {
                 report.add("payouts", payout, format!("it is {}, its money is not", state.as_str()));
             }
         }

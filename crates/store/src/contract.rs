@@ -91,6 +91,7 @@ macro_rules! store_contract {
             wallets_have_statements
             statements_and_closings
             payouts_leave_once
+            payouts_come_back
             payouts_at_once
             api_keys_come_and_go
             households_are_listed

@@ -78,6 +78,11 @@ pub(crate) fn follower_id(transfer: TransferId) -> TransferId {
     TransferId::from_bytes(transfer.as_bytes().map(|byte| !byte))
 }
 
+/// The transfer by which a payout comes back that was done.
+pub(crate) fn return_id(payout: TransferId) -> TransferId {
+    TransferId::from_bytes(payout.as_bytes().map(|byte| byte ^ 0x55))
+}
+
 /// The two transfers by which an amount goes into suspense and out of it. Ids are digests' beginnings, so what is made of
 /// them meets no other.
 fn suspense_ids(transfer: TransferId) -> (TransferId, TransferId) {

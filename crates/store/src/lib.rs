@@ -1264,7 +1264,19 @@ impl Store {
         self.write(move |tx| payouts::ask(tx, merchant, payout, now)).await
     }
 
-    /// The bank has the order for a payout: asked → sent.
+    /// A payout is about to be handed over: asked → sending. From here on only the bank gives it back.
+    ///
+    /// Errors: `PayoutUnknown`, `PayoutState`.
+    pub async fn payout_sending(
+        &self,
+        merchant: MerchantId,
+        payout: TransferId,
+        now: Timestamp,
+    ) -> Result<PayoutRow, StoreError> {
+        self.write(move |tx| payouts::step(tx, merchant, payout, PayoutState::Sending, now)).await
+    }
+
+    /// The bank has the order for a payout: asked or sending → sent.
     ///
     /// Errors: `PayoutUnknown`, `PayoutState`.
     pub async fn payout_sent(
@@ -1288,7 +1300,7 @@ impl Store {
         self.write(move |tx| payouts::step(tx, merchant, payout, PayoutState::Done, now)).await
     }
 
-    /// The bank did not take it or gave it back: asked or sent → returned. The merchant has the money here again.
+    /// The bank did not take it or gave it back: asked, sent or done → returned. The merchant has the money here again.
     ///
     /// Errors: `PayoutUnknown`, `PayoutState`.
     pub async fn payout_returned(
@@ -1303,6 +1315,11 @@ impl Store {
     /// Payouts that the bank has no order for yet, over all merchants, the oldest first; at most [`MAX_PAYOUTS_PAGE`].
     pub async fn payouts_to_send(&self) -> Result<Vec<PayoutRow>, StoreError> {
         self.read(payouts::to_send).await
+    }
+
+    /// Payouts that a bank has and did not answer yet, over all merchants, the newest first; at most [`MAX_PAYOUTS_PAGE`].
+    pub async fn payouts_sent(&self) -> Result<Vec<PayoutRow>, StoreError> {
+        self.read(payouts::sent).await
     }
 
     /// The payout that a bank's answer is about.

@@ -1,10 +1,11 @@
 //! Payouts to a merchant's bank. Asking for one moves the whole balance to the bank's account in the books at once; it then
-//! leaves there for the world outside (done) or comes back (returned), once.
+//! leaves there for the world outside (done) or comes back (returned), once. What was done may still come back from outside,
+//! once: the payee's bank sent it back.
 
 use nodpay_core::{Amount, Iban, MerchantId, Minor, Timestamp, TransferId};
 
 use crate::db::{Cells, Db, many, one, params, run, run_one, sql_int};
-use crate::ledger::{Account, follower_id};
+use crate::ledger::{Account, follower_id, return_id};
 use crate::tx::{Fault, Tx};
 use crate::{MAX_PAYOUTS_PAGE, PayoutRow, PayoutState, StoreError, merchant_books, merchants};
 
@@ -16,11 +17,15 @@ pub(crate) fn ask(
 ) -> Result<PayoutRow, Fault> {
     // Before anything is read, so that two at once wait for each other: only the first finds a balance.
     let number = take_number(tx, merchant)?;
-    if let Some(row) = find(tx.db, merchant, payout)? {
-        return Ok(row);
+    if let Some(row) = by_id(tx.db, payout)? {
+        // The bank's answers name a payout alone.
+        return if row.merchant == merchant { Ok(row) } else { Err(StoreError::TransferExists.into()) };
     }
-    if exists(tx.db, merchant, payout)? || exists(tx.db, merchant, follower_id(payout))? {
-        return Err(StoreError::TransferExists.into());
+    // Its own transfers, and those of a payout that its own would meet.
+    for id in [payout, follower_id(payout), return_id(payout), follower_id(return_id(payout))] {
+        if exists(tx.db, merchant, id)? {
+            return Err(StoreError::TransferExists.into());
+        }
     }
     let row = merchants::merchant(tx.db, merchant)?.ok_or(StoreError::MerchantUnknown)?;
     let iban = row.iban.ok_or(StoreError::IbanMissing)?;
@@ -30,10 +35,10 @@ pub(crate) fn ask(
     }
     let (own, bank) = (Account::Merchant(merchant), Account::Bank(merchant));
     record(tx, merchant, (payout, None), own, bank, amount, now)?;
-    run(
+    let inserted = run(
         tx.db,
         "INSERT INTO payouts (merchant, payout, number, amount, currency, iban, state, asked, changed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'asked', ?7, ?7)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'asked', ?7, ?7) ON CONFLICT (payout) DO NOTHING",
         params![
             merchant.as_bytes(),
             payout.as_bytes(),
@@ -44,6 +49,10 @@ pub(crate) fn ask(
             now.unix_ms(),
         ],
     )?;
+    if inserted == 0 {
+        // Another merchant's, asked for at the same time.
+        return Err(StoreError::TransferExists.into());
+    }
     Ok(PayoutRow { merchant, payout, number, amount, iban, state: PayoutState::Asked, asked: now, changed: now })
 }
 
@@ -114,14 +123,15 @@ pub(crate) fn step(
         "UPDATE payouts SET state = ?3, changed = ?4 WHERE merchant = ?1 AND payout = ?2 AND state = ?5",
         params![merchant.as_bytes(), payout.as_bytes(), next.as_str(), now.unix_ms(), row.state.as_str()],
     )?;
-    let credit = match next {
-        PayoutState::Asked | PayoutState::Sent => None,
-        PayoutState::Done => Some(Account::Outside),
-        PayoutState::Returned => Some(Account::Merchant(merchant)),
+    let (own, bank) = (Account::Merchant(merchant), Account::Bank(merchant));
+    let moved = match (row.state, next) {
+        (_, PayoutState::Asked | PayoutState::Sending | PayoutState::Sent) => None,
+        (_, PayoutState::Done) => Some((follower_id(payout), bank, Account::Outside)),
+        (PayoutState::Done, PayoutState::Returned) => Some((return_id(payout), Account::Outside, own)),
+        (_, PayoutState::Returned) => Some((follower_id(payout), bank, own)),
     };
-    if let Some(credit) = credit {
-        let ids = (follower_id(payout), Some(payout));
-        record(tx, merchant, ids, Account::Bank(merchant), credit, row.amount, now)?;
+    if let Some((transfer, debit, credit)) = moved {
+        record(tx, merchant, (transfer, Some(payout)), debit, credit, row.amount, now)?;
     }
     Ok(PayoutRow { state: next, changed: now, ..row })
 }
@@ -162,6 +172,11 @@ pub(crate) fn list(
 }
 
 pub(crate) fn to_send(db: Db<'_>) -> Result<Vec<PayoutRow>, StoreError> {
-    let sql = select_payout!("WHERE state = 'asked' ORDER BY asked LIMIT ?1");
+    let sql = select_payout!("WHERE state IN ('asked', 'sending') ORDER BY asked LIMIT ?1");
     many(db, "payouts", "(to send)", sql, params![MAX_PAYOUTS_PAGE], build)
+}
+
+pub(crate) fn sent(db: Db<'_>) -> Result<Vec<PayoutRow>, StoreError> {
+    let sql = select_payout!("WHERE state = 'sent' ORDER BY asked DESC LIMIT ?1");
+    many(db, "payouts", "(sent)", sql, params![MAX_PAYOUTS_PAGE], build)
 }

@@ -452,19 +452,21 @@ CREATE INDEX merchant_transfers_by_time ON merchant_transfers (merchant, at);
 
 CREATE TABLE payouts (
     merchant BYTEA NOT NULL,
-    payout BYTEA NOT NULL,
+    -- The bank's answers name a payout alone.
+    payout BYTEA NOT NULL UNIQUE,
     number BIGINT NOT NULL CHECK (number >= 1),
     amount BIGINT NOT NULL CHECK (amount > 0),
     currency TEXT NOT NULL CHECK (octet_length(currency) = 3),
     iban TEXT NOT NULL CHECK (length(iban) BETWEEN 15 AND 34),
-    state TEXT NOT NULL CHECK (state IN ('asked', 'sent', 'done', 'returned')),
+    state TEXT NOT NULL CHECK (state IN ('asked', 'sending', 'sent', 'done', 'returned')),
     asked BIGINT NOT NULL,
     changed BIGINT NOT NULL,
     PRIMARY KEY (merchant, payout),
     UNIQUE (merchant, number),
     FOREIGN KEY (merchant, payout) REFERENCES merchant_transfers (merchant, transfer)
 );
-CREATE INDEX payouts_to_send ON payouts (asked) WHERE state = 'asked';
+CREATE INDEX payouts_to_send ON payouts (asked) WHERE state IN ('asked', 'sending');
+CREATE INDEX payouts_sent ON payouts (asked) WHERE state = 'sent';
 
 -- Whom a rail outside takes a household's money from, as JSON; a household without a row pays with its wallet.
 CREATE TABLE household_rails (
@@ -528,7 +530,6 @@ CREATE TABLE disputes (
 );
 CREATE INDEX disputes_of_order ON disputes (household, order_id);
 CREATE INDEX rail_payments_known ON rail_payments (known_as) WHERE known_as IS NOT NULL;
-CREATE INDEX payouts_by_id ON payouts (payout);
 
 -- The root's word on each key that has ever signed outcomes here.
 CREATE TABLE outcome_certificates (
@@ -675,7 +676,8 @@ CREATE TRIGGER end_once BEFORE UPDATE ON orders FOR EACH ROW
 CREATE TRIGGER keep BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION refuse('orders are kept');
 CREATE TRIGGER keep BEFORE DELETE ON payouts FOR EACH ROW EXECUTE FUNCTION refuse('payouts are kept');
 CREATE TRIGGER end_once BEFORE UPDATE ON payouts FOR EACH ROW
-    WHEN (OLD.state IN ('done', 'returned') OR NEW.amount <> OLD.amount OR NEW.iban <> OLD.iban)
+    WHEN (OLD.state = 'returned' OR (OLD.state = 'done' AND NEW.state <> 'returned')
+          OR NEW.payout <> OLD.payout OR NEW.amount <> OLD.amount OR NEW.iban <> OLD.iban)
     EXECUTE FUNCTION refuse('a payout ends once');
 CREATE TRIGGER keep BEFORE DELETE ON disputes FOR EACH ROW EXECUTE FUNCTION refuse('disputes are kept');
 CREATE TRIGGER end_once BEFORE UPDATE ON disputes FOR EACH ROW

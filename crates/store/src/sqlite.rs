@@ -19,7 +19,7 @@ use crate::writer::{Writer, sync_of};
 use crate::{Migrated, OutcomeSigner, StoreError};
 
 /// One step a version, in order; `PRAGMA user_version` counts those done. Never change a released one.
-pub(crate) const MIGRATIONS: [&str; 13] = [
+pub(crate) const MIGRATIONS: [&str; 14] = [
     include_str!("schema.sql"),
     include_str!("printed_codes.sql"),
     include_str!("ledger.sql"),
@@ -33,6 +33,7 @@ pub(crate) const MIGRATIONS: [&str; 13] = [
     include_str!("erasing.sql"),
     include_str!("topups.sql"),
     include_str!("fewer_pages.sql"),
+    include_str!("payouts.sql"),
 ];
 /// Pages (4 KiB) in the write-ahead log from which on they are brought into the file: 8 MiB. With more of them fewer are written,
 /// but commits wait longer while the disk takes them.

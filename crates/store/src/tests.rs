@@ -369,7 +369,7 @@ fn tamper(folder: &tempfile::TempDir, sql: &str, key: &[u8]) {
     assert!(db.execute(sql, [key]).expect("a change") > 0, "{sql}");
 }
 
-/// A payment with a fee, a part of it given back, the day closed, and the rest on its way to the bank.
+/// A payment with a fee, a part of it given back, the day closed, the rest paid out, and come back.
 async fn paid_out(store: &Store, shop: &Shop, family: &Family) {
     store.set_fee(shop.merchant, BasisPoints::new(500).expect("in range")).await.expect("a fee");
     let bill = shop.sell(store, &[300]).await;
@@ -381,7 +381,11 @@ async fn paid_out(store: &Store, shop: &Shop, family: &Family) {
     let tomorrow = NOW.plus_ms(24 * 60 * 60 * 1000);
     assert_eq!(store.tick(tomorrow).await.map(|ticked| ticked.closed), Ok(1));
     store.set_iban(merchant, Some(Iban::new("NO9386011117947").expect("valid"))).await.expect("an account");
-    store.ask_payout(merchant, TransferId::from_bytes([6; 16]), tomorrow).await.expect("a payout");
+    let payout = TransferId::from_bytes([6; 16]);
+    store.ask_payout(merchant, payout, tomorrow).await.expect("a payout");
+    store.payout_sent(merchant, payout, tomorrow).await.expect("sent");
+    store.payout_done(merchant, payout, tomorrow).await.expect("done");
+    store.payout_returned(merchant, payout, tomorrow).await.expect("returned");
 }
 
 /// A file of the version before: what it holds is there, and right.
@@ -431,6 +435,33 @@ async fn an_older_file_is_brought_up_to_date() {
     assert_eq!(store.tick(NOW.plus_ms(48 * 60 * 60 * 1000)).await.map(|ticked| ticked.closed), Ok(1));
     assert_eq!(store.merchant_balance(shop.merchant).await.map(Amount::minor), Ok(500));
     assert_eq!(store.check().await, Ok(Vec::new()));
+}
+
+/// Payouts of version 13 are what they were.
+#[tokio::test]
+async fn older_payouts_are_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let states = ["asked", "sent", "done", "returned"];
+    {
+        let db = Connection::open(file(&folder)).expect("a file");
+        db.pragma_update(None, "foreign_keys", false).expect("a pragma");
+        for version in &crate::sqlite::MIGRATIONS[..13] {
+            db.execute_batch(version).expect("the tables of version 13");
+        }
+        for (number, state) in (1_u8..).zip(states) {
+            let sql = "INSERT INTO payouts VALUES (?1, ?1, ?2, 500, 'CNY', 'NO9386011117947', ?3, 7, 8)";
+            db.execute(sql, rusqlite::params![[number; 16], number, state]).expect("a payout");
+        }
+        db.pragma_update(None, "application_id", 0x6e6f_6470).expect("a pragma");
+        db.pragma_update(None, "user_version", 13).expect("a pragma");
+    }
+    let store = open_in(&folder);
+    for (number, state) in (1..).zip(states) {
+        let row = store.payout_by_id(TransferId::from_bytes([number; 16])).await.expect("a read").expect("the payout");
+        assert_eq!((row.state.as_str(), row.amount.minor(), row.number), (state, 500, number.into()));
+        assert_eq!((row.asked.unix_ms(), row.changed.unix_ms()), (7, 8));
+    }
+    assert_eq!(store.payouts_to_send().await.map(|rows| rows.len()), Ok(1));
 }
 
 /// The wallet's orders are always posted whole; a rail may take less than was held.
@@ -502,7 +533,9 @@ async fn a_check_finds_what_was_tampered_with() {
         ("closings", "UPDATE closings SET balance = balance + 1 WHERE ?1 <> x''"),
         ("merchants", "DELETE FROM closings WHERE ?1 <> x''"),
         ("payouts", "UPDATE payouts SET state = 'done' WHERE ?1 <> x''"),
+        ("payouts", "UPDATE payouts SET state = 'sent' WHERE ?1 <> x''"),
         ("payouts", "UPDATE payouts SET amount = amount + 1 WHERE ?1 <> x''"),
+        ("payouts", "DELETE FROM merchant_transfers WHERE debit = x'00' AND ?1 <> x''"),
         ("payouts", "DELETE FROM merchant_transfers WHERE ?1 <> x''"),
         ("merchant_transfers", "DELETE FROM payouts WHERE ?1 <> x''"),
     ];
@@ -709,8 +742,10 @@ async fn history_cannot_be_changed() {
             assert!(error.contains("append-only"), "{sql}: {error}");
         }
     }
-    let error = db.execute("UPDATE orders SET state = 'waiting'", []).expect_err("it ended").to_string();
-    assert!(error.contains("ends once"), "{error}");
+    for sql in ["UPDATE orders SET state = 'waiting'", "UPDATE payouts SET state = 'done'"] {
+        let error = db.execute(sql, []).expect_err("it ended").to_string();
+        assert!(error.contains("ends once"), "{sql}: {error}");
+    }
     // A hold is settled once, and a wallet never goes below zero, whatever the program does.
     db.pragma_update(None, "foreign_keys", true).expect("a pragma");
     for sql in [

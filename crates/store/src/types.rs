@@ -841,6 +841,8 @@ pub struct PayoutRow {
 pub enum PayoutState {
     /// The money is set aside.
     Asked,
+    /// A file with it may be on its way to the bank.
+    Sending,
     /// The bank has the order.
     Sent,
     Done,
@@ -849,12 +851,13 @@ pub enum PayoutState {
 }
 
 impl PayoutState {
-    pub const ALL: [Self; 4] = [Self::Asked, Self::Sent, Self::Done, Self::Returned];
+    pub const ALL: [Self; 5] = [Self::Asked, Self::Sending, Self::Sent, Self::Done, Self::Returned];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Asked => "asked",
+            Self::Sending => "sending",
             Self::Sent => "sent",
             Self::Done => "done",
             Self::Returned => "returned",
@@ -866,12 +869,15 @@ impl PayoutState {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 
-    /// What was not sent can still be returned; what was is done or returned.
+    /// What nobody has begun to send can be returned; what may be on its way cannot, until the bank has it. The payee's bank
+    /// may send back what was done.
     pub(crate) const fn leads_to(self, next: Self) -> bool {
         match self {
-            Self::Asked => matches!(next, Self::Sent | Self::Returned),
+            Self::Asked => matches!(next, Self::Sending | Self::Sent | Self::Returned),
+            Self::Sending => matches!(next, Self::Sent),
             Self::Sent => matches!(next, Self::Done | Self::Returned),
-            Self::Done | Self::Returned => false,
+            Self::Done => matches!(next, Self::Returned),
+            Self::Returned => false,
         }
     }
 }

@@ -7,12 +7,14 @@
 //! written/TRANSFER    which file a transfer is in
 //! in/*.xml            the bank's status reports
 //! read/…, unread/…    reports that were understood, or not
+//! lock                locked by the process that uses the folder
 //! ```
 //!
 //! A transfer goes into one file. The order of writing makes a file known before it is handed over, so that after a crash at any
-//! moment either nobody has it or [`BankFolder::written`] knows it; what was half handed over is handed over again, the same
+//! moment either nobody has it or [`BankFolder::file_of`] knows it; what was half handed over is handed over again, the same
 //! bytes under the same message id, which a bank refuses as a duplicate. One process uses a folder at a time.
 
+use std::fs::{File, TryLockError};
 use std::io::{Error, ErrorKind, Result, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -30,18 +32,25 @@ const MAX_REPORTS: usize = 100;
 pub struct BankFolder {
     root: PathBuf,
     busy: Mutex<()>,
+    #[expect(dead_code, reason = "held for its end")]
+    lock: File,
 }
 
 impl BankFolder {
     /// Makes what is missing of it.
     ///
     /// # Errors
-    /// When it cannot be made or written.
+    /// When it cannot be made or written, or another process has it open.
     pub fn open(root: &Path) -> Result<Self> {
         for name in ["out", "written", "in", "read", "unread"] {
             std::fs::create_dir_all(root.join(name))?;
         }
-        let folder = Self { root: root.to_owned(), busy: Mutex::new(()) };
+        let lock = File::create(root.join("lock"))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => Error::new(ErrorKind::ResourceBusy, "another process uses this folder"),
+            TryLockError::Error(error) => error,
+        })?;
+        let folder = Self { root: root.to_owned(), busy: Mutex::new(()), lock };
         folder.finish()?;
         Ok(folder)
     }
@@ -54,7 +63,7 @@ impl BankFolder {
         let _busy = self.busy.lock().map_err(|_| Error::other("the folder's last user panicked"))?;
         self.finish()?;
         let mut collection = collection.clone();
-        collection.instructions.retain(|instruction| !self.written(instruction.transfer));
+        collection.instructions.retain(|instruction| self.file_of(instruction.transfer).is_none());
         if collection.instructions.is_empty() {
             return Ok(());
         }
@@ -90,29 +99,33 @@ impl BankFolder {
         let folder = path.parent().unwrap_or(&self.root);
         // A bank's client takes `*.xml`; this it does not see.
         let temporary = folder.join(format!(".{}", path.file_name().and_then(|name| name.to_str()).unwrap_or("file")));
-        let mut file = std::fs::File::create(&temporary)?;
+        let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&temporary, &path)?;
-        std::fs::File::open(folder)?.sync_all()
+        File::open(folder)?.sync_all()
     }
 
-    /// Whether the transfer is in a file that was handed over.
-    fn written(&self, transfer: TransferId) -> bool {
-        let id = std::fs::read_to_string(self.root.join("written").join(hex(transfer))).ok();
-        id.is_some_and(|id| self.root.join("written").join(format!("{id}.xml")).exists())
+    /// The id of the file that the transfer was handed over in.
+    fn file_of(&self, transfer: TransferId) -> Option<String> {
+        let id = std::fs::read_to_string(self.root.join("written").join(hex(transfer))).ok()?;
+        self.root.join("written").join(format!("{id}.xml")).exists().then_some(id)
     }
 
-    /// What the bank said last of a transfer; its final word where it has said one.
+    /// Whether the transfer was handed over by this folder.
+    pub(crate) fn knows(&self, transfer: TransferId) -> bool {
+        self.file_of(transfer).is_some() || self.said(transfer).is_some()
+    }
+
+    /// What the bank said last of a transfer; its last final word where it has said one. It may take one back: what was paid is
+    /// sent back by the payee's bank.
     pub(crate) fn said(&self, transfer: TransferId) -> Option<RailAnswer> {
         let mut last = None;
         for number in 0.. {
             let text = std::fs::read_to_string(self.said_path(transfer, number)).ok();
             let Some(answer) = text.and_then(|text| from_text(&text)) else { break };
-            let is_final = matches!(answer, RailAnswer::Done | RailAnswer::Declined(_));
-            last = Some(answer);
-            if is_final {
-                break;
+            if is_final(&answer) || !last.as_ref().is_some_and(is_final) {
+                last = Some(answer);
             }
         }
         last
@@ -122,19 +135,24 @@ impl BankFolder {
         self.root.join("read").join(format!("{}.{number}", hex(transfer)))
     }
 
-    /// Reads what the bank has answered and gives, for each report, the transfers that there is news of. Until a report is
-    /// [filed away](Self::file_away) it comes again.
+    /// Reads what the bank has answered, the oldest first, and gives, for each report, the transfers that there is news of. Until a
+    /// report is [filed away](Self::file_away) it comes again.
     ///
     /// # Errors
     /// Of the file system. A report that is none is moved to `unread`, and logged.
     pub fn read_reports(&self) -> Result<Vec<(PathBuf, Vec<TransferId>)>> {
         let _busy = self.busy.lock().map_err(|_| Error::other("the folder's last user panicked"))?;
-        let mut news = Vec::new();
-        for entry in std::fs::read_dir(self.root.join("in"))?.take(MAX_REPORTS) {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "xml") {
-                continue;
+        let mut reports = Vec::new();
+        for entry in std::fs::read_dir(self.root.join("in"))? {
+            let entry = entry?;
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "xml") {
+                reports.push((entry.metadata()?.modified()?, path));
             }
+        }
+        reports.sort();
+        let mut news = Vec::new();
+        for (_, path) in reports.into_iter().take(MAX_REPORTS) {
             match self.read_report(&path) {
                 Ok(transfers) => news.push((path, transfers)),
                 Err(error) => {
@@ -172,6 +190,10 @@ impl BankFolder {
     }
 }
 
+const fn is_final(answer: &RailAnswer) -> bool {
+    matches!(answer, RailAnswer::Done | RailAnswer::Declined(_))
+}
+
 fn to_text(answer: &RailAnswer) -> String {
     match answer {
         RailAnswer::Done => "done".to_owned(),
@@ -194,7 +216,7 @@ fn from_text(text: &str) -> Option<RailAnswer> {
     }
 }
 
-/// One transfer by bank. Speaks [`Rail`] for it.
+/// One transfer by bank. Speaks [`Rail`] for it; the reference it gives is the id of the file that the transfer is in.
 #[derive(Clone, Debug)]
 pub struct BankTransfer<'a> {
     /// Where files lie.
@@ -213,11 +235,11 @@ impl Rail for BankTransfer<'_> {
     }
 
     fn post(self, movement: Movement) -> Self::Answered {
-        let answer = if self.folder.written(movement.transfer) {
+        let answer = if self.folder.file_of(movement.transfer).is_some() {
             RailAnswer::Pending
         } else {
             match self.folder.hand_over(self.collection) {
-                Ok(()) if self.folder.written(movement.transfer) => RailAnswer::Pending,
+                Ok(()) if self.folder.file_of(movement.transfer).is_some() => RailAnswer::Pending,
                 // The payee has no account any more.
                 Ok(()) => RailAnswer::Declined(Decline::Payee),
                 Err(error) => {
@@ -226,7 +248,7 @@ impl Rail for BankTransfer<'_> {
                 }
             }
         };
-        std::future::ready(answer.into())
+        std::future::ready(RailReply { answer, reference: self.folder.file_of(movement.transfer) })
     }
 
     fn void(self, _: Movement) -> Self::Answered {
@@ -238,9 +260,15 @@ impl Rail for BankTransfer<'_> {
     }
 
     fn status(self, _: RailStep, movement: Movement) -> Self::Answered {
-        let said = self.folder.said(movement.transfer);
-        let written = || self.folder.written(movement.transfer).then_some(RailAnswer::Pending);
-        std::future::ready(said.or_else(written).unwrap_or(RailAnswer::Unknown).into())
+        let reference = self.folder.file_of(movement.transfer);
+        let answer = match self.folder.said(movement.transfer) {
+            // The bank has it, whatever that word means.
+            Some(RailAnswer::Unknown) => RailAnswer::Pending,
+            Some(said) => said,
+            None if reference.is_some() => RailAnswer::Pending,
+            None => RailAnswer::Unknown,
+        };
+        std::future::ready(RailReply { answer, reference })
     }
 }
 

@@ -8,10 +8,11 @@ use nodpay_core::{
     BankAccount, Currency, Movement, Payer, Rail, RailAnswer, RailKind, RailReply, RailStep, Timestamp, TransferId,
 };
 use nodpay_protocol::sha256;
-use nodpay_store::{CardTopUpWork, PayoutRow, RailWork, StoreError};
+use nodpay_store::{CardTopUpWork, PayoutRow, PayoutState, RailWork, StoreError};
 
 use super::bank::{Collection, Instruction, MAX_TRANSFERS};
 use super::folder::BankTransfer;
+use super::hex;
 use super::stripe::StripePayment;
 use crate::App;
 
@@ -22,6 +23,9 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Works until the service stops. Without a rail outside there is nothing to do.
 pub(crate) async fn run(app: App) {
+    if let Err(error) = look_for_sent(&app).await {
+        tracing::error!(%error, "could not look for payouts that were sent");
+    }
     while app.rails().kinds().next().is_some() {
         let next = match round(&app).await {
             Ok(next) => next,
@@ -156,13 +160,21 @@ async fn by_bank(app: &App, work: Vec<RailWork>) -> Result<(), StoreError> {
     currencies.dedup();
     for currency in currencies {
         let own: Vec<&RailWork> = work.iter().filter(|work| work.movement.amount.currency() == currency).collect();
-        let instructions = own.iter().filter_map(|work| instruction(work)).collect();
+        // What went out by a file, of this folder or of one that is lost, goes out no more.
+        let new = own.iter().filter(|work| work.known_as.is_none());
+        let instructions = new.filter_map(|work| instruction(work)).collect();
         let collection = collection(operator, currency, instructions, app.now());
         for work in own {
             let transfer = BankTransfer { folder, collection: &collection };
-            let reply = match known(work, || transfer.clone().status(work.step, work.movement)).await {
-                Some(reply) => reply,
-                None => asked(transfer, work.step, work.movement).await,
+            let status = known(work, || transfer.clone().status(work.step, work.movement)).await;
+            let reply = match (status, &work.known_as) {
+                (Some(reply), _) => reply,
+                (None, Some(file)) => {
+                    let transfer = hex(work.movement.transfer);
+                    tracing::error!(%transfer, %file, "the bank has a transfer that its folder does not know: not sent again");
+                    RailAnswer::Unknown.into()
+                }
+                (None, None) => asked(transfer, work.step, work.movement).await,
             };
             take_in(app, work.clone(), reply).await;
         }
@@ -195,12 +207,27 @@ fn collection(
     Collection { id, currency, created, initiator, instructions }
 }
 
+/// A payout that was sent by another folder than this one is not sent again, but nobody hears what the bank says of it.
+async fn look_for_sent(app: &App) -> Result<(), StoreError> {
+    let Some((folder, _)) = &app.rails().bank else { return Ok(()) };
+    for payout in app.store().payouts_sent().await? {
+        if !folder.knows(payout.payout) {
+            tracing::error!(payout = %payout.payout, "the bank has a payout that its folder does not know: not sent again");
+        }
+    }
+    Ok(())
+}
+
+/// What is under way stays so until the file is written, so nobody gives a merchant money back that a file still pays.
 async fn pay_out(app: &App, operator: &BankAccount) -> Result<(), StoreError> {
     let Some((folder, _)) = &app.rails().bank else { return Ok(()) };
     let payouts = app.store().payouts_to_send().await?;
     let mut by_currency: BTreeMap<&'static str, Vec<PayoutRow>> = BTreeMap::new();
     for payout in payouts.into_iter().take(MAX_TRANSFERS) {
-        by_currency.entry(payout.amount.currency().code()).or_default().push(payout);
+        let sending = app.store().payout_sending(payout.merchant, payout.payout, app.now()).await;
+        if let Some(payout) = unless_over(payout.payout, sending)? {
+            by_currency.entry(payout.amount.currency().code()).or_default().push(payout);
+        }
     }
     for payouts in by_currency.into_values() {
         let Some(currency) = payouts.first().map(|payout| payout.amount.currency()) else { continue };
@@ -218,13 +245,26 @@ async fn pay_out(app: &App, operator: &BankAccount) -> Result<(), StoreError> {
         match folder.hand_over(&collection(operator, currency, instructions, app.now())) {
             Ok(()) => {
                 for payout in payouts {
-                    app.store().payout_sent(payout.merchant, payout.payout, app.now()).await?;
+                    let sent = app.store().payout_sent(payout.merchant, payout.payout, app.now()).await;
+                    unless_over(payout.payout, sent)?;
                 }
             }
             Err(error) => tracing::error!(%error, "a file with payouts was not written"),
         }
     }
     Ok(())
+}
+
+/// A payout that is elsewhere than the bank or its folder says, by hand for one, is the operator's to look at; the others go on.
+fn unless_over(payout: TransferId, step: Result<PayoutRow, StoreError>) -> Result<Option<PayoutRow>, StoreError> {
+    match step {
+        Ok(row) => Ok(Some(row)),
+        Err(error @ StoreError::PayoutState(_)) => {
+            tracing::error!(%payout, %error, "a payout does not follow the bank");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes in what the bank has answered.
@@ -239,15 +279,9 @@ async fn read_reports(app: &App) -> Result<(), StoreError> {
     };
     for (report, transfers) in reports {
         for transfer in transfers {
-            match (app.store().payout_by_id(transfer).await?, folder.said(transfer)) {
-                (Some(payout), Some(RailAnswer::Done)) => {
-                    app.store().payout_done(payout.merchant, transfer, app.now()).await?;
-                }
-                (Some(payout), Some(RailAnswer::Declined(_))) => {
-                    app.store().payout_returned(payout.merchant, transfer, app.now()).await?;
-                }
-                (Some(_), _) => {}
-                (None, _) => {
+            match app.store().payout_by_id(transfer).await? {
+                Some(payout) => payout_answered(app, &payout, folder.said(transfer)).await?,
+                None => {
                     app.store().wake_rail(transfer, app.now()).await?;
                 }
             }
@@ -256,5 +290,19 @@ async fn read_reports(app: &App) -> Result<(), StoreError> {
             tracing::error!(%error, "a bank's report cannot be filed away");
         }
     }
+    Ok(())
+}
+
+async fn payout_answered(app: &App, payout: &PayoutRow, said: Option<RailAnswer>) -> Result<(), StoreError> {
+    let (store, merchant, id, now) = (app.store(), payout.merchant, payout.payout, app.now());
+    // The file went out, whatever was not written down of it.
+    if matches!(payout.state, PayoutState::Asked | PayoutState::Sending) {
+        unless_over(id, store.payout_sent(merchant, id, now).await)?;
+    }
+    match said {
+        Some(RailAnswer::Done) => unless_over(id, store.payout_done(merchant, id, now).await)?,
+        Some(RailAnswer::Declined(_)) => unless_over(id, store.payout_returned(merchant, id, now).await)?,
+        Some(RailAnswer::ActionNeeded(_) | RailAnswer::Pending | RailAnswer::Unknown) | None => None,
+    };
     Ok(())
 }

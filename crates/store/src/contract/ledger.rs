@@ -393,10 +393,16 @@ pub async fn payouts_leave_once(store: &Store) {
     assert_eq!(refused(done), StoreError::PayoutState(PayoutState::Returned));
     assert_eq!(balance(store, &shop).await, 600);
     let second = ask(transfer()).await.expect("a payout");
-    store.payout_sent(shop.merchant, second.payout, START).await.expect("sent");
-    store.payout_done(shop.merchant, second.payout, START).await.expect("done");
+    // While a file with it may be on its way nobody else gives the money back.
+    store.payout_sending(shop.merchant, second.payout, START).await.expect("under way");
     let returned = store.payout_returned(shop.merchant, second.payout, START).await;
-    assert_eq!(refused(returned), StoreError::PayoutState(PayoutState::Done));
+    assert_eq!(refused(returned), StoreError::PayoutState(PayoutState::Sending));
+    assert!(store.payouts_to_send().await.expect("a read").iter().any(|row| row.payout == second.payout));
+    let sent = store.payout_sent(shop.merchant, second.payout, START).await.expect("sent");
+    assert!(store.payouts_sent().await.expect("a read").contains(&sent));
+    let sending = store.payout_sending(shop.merchant, second.payout, START).await;
+    assert_eq!(refused(sending), StoreError::PayoutState(PayoutState::Sent));
+    store.payout_done(shop.merchant, second.payout, START).await.expect("done");
     assert_eq!(balance(store, &shop).await, 0);
     // What is given back after the payout, the merchant owes.
     store.refund(refund_of(&shop, &bill, 100), START).await.expect("a refund");
@@ -413,6 +419,52 @@ pub async fn payouts_leave_once(store: &Store) {
     let nobody = Shop::imagine().merchant;
     assert_eq!(refused(store.ask_payout(nobody, transfer(), START).await), StoreError::MerchantUnknown);
     assert_eq!(refused(store.set_iban(nobody, None).await), StoreError::MerchantUnknown);
+}
+
+/// The payee's bank sends back what ours has paid: once, and then it is the merchant's again.
+pub async fn payouts_come_back(store: &Store) {
+    let (shop, other) = (Shop::open(store).await, Shop::open(store).await);
+    let family = Family::settle(store, 10_000).await;
+    for shop in [&shop, &other] {
+        store.set_iban(shop.merchant, Some(iban())).await.expect("an account");
+        family.paid(store, &shop.sell(store, &[600]).await, START).await;
+    }
+    let merchant = shop.merchant;
+    let first = transfer();
+    store.ask_payout(merchant, first, START).await.expect("a payout");
+    store.payout_sent(merchant, first, START).await.expect("sent");
+    store.payout_done(merchant, first, START).await.expect("done");
+    let back = store.payout_returned(merchant, first, START).await.expect("returned");
+    assert_eq!(back.state, PayoutState::Returned);
+    assert_eq!(store.payout_returned(merchant, first, START.plus_ms(1)).await, Ok(back));
+    let done = store.payout_done(merchant, first, START).await;
+    assert_eq!(refused(done), StoreError::PayoutState(PayoutState::Returned));
+    assert_eq!(balance(store, &shop).await, 600);
+
+    // A payout's id is one over all merchants, and none is made of another's.
+    let made = |mask: u8| TransferId::from_bytes(first.as_bytes().map(|byte| byte ^ mask));
+    assert_eq!(refused(store.ask_payout(other.merchant, first, START).await), StoreError::TransferExists);
+    for mask in [0x55, 0xAA, 0xFF] {
+        let met = store.ask_payout(merchant, made(mask), START).await;
+        assert_eq!(refused(met), StoreError::TransferExists, "{mask:x}");
+    }
+    assert_eq!((balance(store, &shop).await, balance(store, &other).await), (600, 600));
+    let second = transfer();
+    store.ask_payout(merchant, second, START).await.expect("a payout");
+    store.payout_sent(merchant, second, START).await.expect("sent");
+    store.payout_done(merchant, second, START).await.expect("done");
+    let mut all = moved(store, &shop, ever()).await;
+    all.sort_unstable();
+    assert_eq!(all, [("payment", 600), ("payout", -600), ("payout", -600), ("payout-back", 600)]);
+
+    // Two merchants at once: one of them has the id.
+    let contested = transfer();
+    family.paid(store, &shop.sell(store, &[70]).await, START).await;
+    let (one, two) =
+        tokio::join!(store.ask_payout(merchant, contested, START), store.ask_payout(other.merchant, contested, START));
+    let lost = if one.is_ok() { two } else { one };
+    assert_eq!(refused(lost), StoreError::TransferExists);
+    assert_eq!(store.check().await, Ok(Vec::new()));
 }
 
 /// Many ask at once, while payments come in: what leaves is what came.

@@ -216,7 +216,13 @@ impl World {
         let payout = answer.expect("a payout");
         assert_eq!(payout.amount, cny(owed));
         self.paid_out += owed;
-        if self.rng.below(3) == 0 {
+        let back = self.rng.below(4);
+        if back == 0 {
+            store.payout_sending(merchant, payout.payout, self.now).await.expect("under way");
+            store.payout_sent(merchant, payout.payout, self.now).await.expect("sent");
+            store.payout_done(merchant, payout.payout, self.now).await.expect("done");
+        }
+        if back <= 1 {
             store.payout_returned(merchant, payout.payout, self.now).await.expect("returned");
             self.paid_out -= owed;
         }
