@@ -29,6 +29,7 @@ mod away;
 mod backup;
 mod check;
 mod check_rails;
+mod check_references;
 mod close_out;
 mod codes;
 #[cfg(any(test, feature = "contract"))]
