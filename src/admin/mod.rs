@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use nodpay::parties::{Result, now};
 use nodpay_protocol::RelyingParty;
-use nodpay_service::{ServiceKeys, admin, check_evidence, init_keys};
+use nodpay_service::{EvidenceCount, ServiceKeys, admin, check_evidence, init_keys};
 use nodpay_store::{Finding, Store};
 
 use self::households::{HouseholdCommand, PocketMoneyCommand, RefundOptions, TopUpOptions};
@@ -193,12 +193,15 @@ async fn check(store: &Store, keys: &ServiceKeys, relying_party: &RelyingParty, 
         }
     };
     store.check().await?.into_iter().for_each(&mut tell);
-    let orders = check_evidence(store, keys, relying_party, &mut tell).await?;
+    let EvidenceCount { looked_at, cut } = check_evidence(store, keys, relying_party, now(), &mut tell).await?;
     if findings > 0 {
         return Err(format!("{findings} findings").into());
     }
     if !out.json {
-        println!("The books are right, and so is the evidence of all {orders} orders that have ended.");
+        println!(
+            "The books are right, and so is the evidence of all {looked_at} orders that have ended and are kept; \
+             {cut} older ones are no longer kept."
+        );
     }
     Ok(())
 }

@@ -107,9 +107,10 @@ impl Archive {
     async fn head(&mut self) -> Result<Step, ApiError> {
         let store = self.app.store();
         let row = store.household(self.household).await?.ok_or(StoreError::HouseholdUnknown)?;
-        let log: Vec<String> = store.log(self.household, 0).await?.into_iter().map(|entry| entry.wire).collect();
-        let anchor = evidence::anchor(store, self.app.keys(), self.app.relying_party(), self.household).await?;
+        let rulebook = store.rulebook(self.household).await?;
+        let anchor = evidence::anchor(&rulebook, self.app.keys(), self.app.relying_party(), self.household);
         let anchor = anchor.map_err(ApiError::Internal)?;
+        let log: Vec<String> = rulebook.log.into_iter().map(|entry| entry.wire).collect();
         let about = self.about(&row)?;
         self.file("README.txt", README.as_bytes())?;
         self.file("household.json", about.as_bytes())?;

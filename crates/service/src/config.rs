@@ -10,7 +10,7 @@ use nodpay_store::Address;
 use crate::rails::RailFiles;
 
 /// Days that the messages of orders are kept at least: while a card's bank may still ask about a payment, and a family about a bill.
-const MIN_ORDERS_DAYS: u32 = 90;
+pub(crate) const MIN_ORDERS_DAYS: u32 = 90;
 /// And at most: a lifetime.
 const MAX_ORDERS_DAYS: u32 = 36_500;
 /// Origins a service may have; watches pin them all.

@@ -1,15 +1,19 @@
 //! Evidence files out of what the store keeps, and the proof that all of them hold.
 
-use nodpay_core::{Decision, HouseholdId, OutcomeCertificate, V1};
+use nodpay_core::{Decision, HouseholdId, OutcomeCertificate, Timestamp, V1};
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, Evidence, LogBook, RelyingParty, Verified, signed_outcome, verify_evidence,
     verify_outcome_certificate,
 };
 use nodpay_store::{
-    Ended, EvidenceParts, Finding, MAX_HOUSEHOLDS_PAGE, MAX_ORDERS_PAGE, Message, OrderRow, Store, StoreError,
+    Ended, EvidencePage, EvidenceParts, Finding, MAX_HOUSEHOLDS_PAGE, MAX_ORDERS_PAGE, Message, OrderRow, Rulebook,
+    Store, StoreError,
 };
 
+use crate::config::MIN_ORDERS_DAYS;
 use crate::keys::ServiceKeys;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The evidence of an ended order, whose outcome verifies under `certificate`.
 pub(crate) fn assemble(
@@ -45,10 +49,20 @@ fn names_first(decision: &str) -> bool {
     said.is_some_and(|decision| decision.first.is_some())
 }
 
+/// How many orders a check of the evidence went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EvidenceCount {
+    /// Those that have ended and are kept.
+    pub looked_at: u64,
+    /// Those whose messages are no longer kept.
+    pub cut: u64,
+}
+
 /// Verifies the evidence of every ended order, as a stranger would who trusts the root key and each household's own log, and
-/// compares what it proves with what the books say. Gives the number of orders looked at; `tell` gets what is wrong.
+/// compares what it proves with what the books say. Of an order that came less than [`MIN_ORDERS_DAYS`] before `now` the evidence
+/// must be there. `tell` gets what is wrong.
 ///
-/// Reads page by page, so it can run for long beside a service; orders that come meanwhile may be missed.
+/// Reads page by page, each in one view, so it can run for long beside a service; orders that come meanwhile may be missed.
 ///
 /// # Errors
 /// When the store fails.
@@ -56,121 +70,139 @@ pub async fn check_evidence(
     store: &Store,
     keys: &ServiceKeys,
     relying_party: &RelyingParty,
+    now: Timestamp,
     mut tell: impl FnMut(Finding),
-) -> Result<u64, StoreError> {
-    let certificates = outcome_certificates(store, keys).await?;
-    let mut looked_at = 0;
+) -> Result<EvidenceCount, StoreError> {
+    let check = Check { store, keys, relying_party, now };
+    let mut count = EvidenceCount::default();
     let mut after = None;
     loop {
         let page = store.households(after, MAX_HOUSEHOLDS_PAGE).await?;
-        let Some(last) = page.last() else { return Ok(looked_at) };
+        let Some(last) = page.last() else { return Ok(count) };
         after = Some(last.household);
         for row in page {
-            match anchor(store, keys, relying_party, row.household).await? {
-                Ok(anchor) => {
-                    looked_at += check_household(store, &certificates, row.household, &anchor, &mut tell).await?
-                }
-                Err(what) => tell(Finding { table: "log_entries", row: row.household.to_string(), what }),
+            match check.household(row.household, &mut count, &mut tell).await {
+                // Of one that is erased only its books are left, which prove nothing.
+                Ok(()) | Err(StoreError::HouseholdErased) => {}
+                Err(StoreError::Incident { table, row, what }) => tell(Finding { table, row, what }),
+                Err(error) => return Err(error),
             }
         }
     }
 }
 
 /// The keys that the household's log names, as an anchor file; what is wrong with the log.
-pub(crate) async fn anchor(
-    store: &Store,
+pub(crate) fn anchor(
+    rulebook: &Rulebook,
     keys: &ServiceKeys,
     relying_party: &RelyingParty,
     household: HouseholdId,
-) -> Result<Result<String, String>, StoreError> {
-    let log = store.log(household, 0).await?;
-    let rules = match store.mandates(household).await {
-        Err(StoreError::Incident { table, row, what }) => return Ok(Err(format!("{table} {row}: {what}"))),
-        rules => rules?,
+) -> Result<String, String> {
+    let (founding, rest) = rulebook.log.split_first().ok_or("it is empty")?;
+    let mut book = LogBook::found(&founding.wire, Some(founding.digest), relying_party.clone())
+        .map_err(|error| error.to_string())?;
+    for entry in rest {
+        book.append(&entry.wire).map_err(|error| error.to_string())?;
+    }
+    let rules = rulebook.mandates.iter().map(|(entry, rule)| (entry, rule));
+    if !rules.eq(book.mandates().map(|one| (&one.entry, &one.mandate))) {
+        return Err("the rules that payments are judged by are not those of the log".to_owned());
+    }
+    if rulebook.house_rules != book.house_rules(u64::MAX) {
+        return Err("the household's rules of deciding are not those of the log".to_owned());
+    }
+    let guardians = book.guardians().map(|guardian| AnchorGuardian {
+        guardian: guardian.guardian,
+        credential: guardian.credential.clone(),
+        key: guardian.key,
+    });
+    let anchor = Anchor {
+        v: V1,
+        household,
+        root: keys.root(),
+        rp_id: relying_party.rp_id.clone(),
+        origins: relying_party.origins.clone(),
+        guardians: guardians.collect(),
+        demo_keys: relying_party.demo_keys,
     };
-    let house_rules = store.household(household).await?.map(|row| row.house_rules);
-    let book = || {
-        let (founding, rest) = log.split_first().ok_or("it is empty")?;
-        let mut book = LogBook::found(&founding.wire, Some(founding.digest), relying_party.clone())
-            .map_err(|error| error.to_string())?;
-        for entry in rest {
-            book.append(&entry.wire).map_err(|error| error.to_string())?;
-        }
-        if !rules.iter().map(|(entry, rule)| (entry, rule)).eq(book.mandates().map(|one| (&one.entry, &one.mandate))) {
-            return Err("the rules that payments are judged by are not those of the log".to_owned());
-        }
-        if house_rules != Some(book.house_rules(u64::MAX)) {
-            return Err("the household's rules of deciding are not those of the log".to_owned());
-        }
-        let guardians = book.guardians().map(|guardian| AnchorGuardian {
-            guardian: guardian.guardian,
-            credential: guardian.credential.clone(),
-            key: guardian.key,
-        });
-        let anchor = Anchor {
-            v: V1,
-            household,
-            root: keys.root(),
-            rp_id: relying_party.rp_id.clone(),
-            origins: relying_party.origins.clone(),
-            guardians: guardians.collect(),
-            demo_keys: relying_party.demo_keys,
-        };
-        anchor.to_file().map_err(|error| error.to_string())
-    };
-    Ok(book())
+    anchor.to_file().map_err(|error| error.to_string())
 }
 
-/// Those that the root has signed, of all keys that ever signed outcomes here.
-async fn outcome_certificates(
-    store: &Store,
-    keys: &ServiceKeys,
-) -> Result<Vec<Verified<OutcomeCertificate>>, StoreError> {
-    let stored = store.outcome_certificates().await?;
-    let known = stored.iter().filter_map(|stored| verify_outcome_certificate(&stored.wire, &keys.root()).ok());
-    Ok(std::iter::once(keys.outcome_certificate().clone()).chain(known).collect())
+struct Check<'a> {
+    store: &'a Store,
+    keys: &'a ServiceKeys,
+    relying_party: &'a RelyingParty,
+    now: Timestamp,
 }
 
-async fn check_household(
-    store: &Store,
-    certificates: &[Verified<OutcomeCertificate>],
-    household: HouseholdId,
-    anchor: &str,
-    tell: &mut impl FnMut(Finding),
-) -> Result<u64, StoreError> {
-    let mut looked_at = 0;
-    let mut before = None;
-    loop {
-        let page = match store.orders(household, before, MAX_ORDERS_PAGE).await {
-            Ok(page) => page,
-            // The store's own check names the row.
-            Err(StoreError::Incident { .. }) => return Ok(looked_at),
-            Err(error) => return Err(error),
-        };
-        let Some(last) = page.last() else { return Ok(looked_at) };
-        before = Some(last.order);
-        for row in page.iter().filter(|row| row.outcome.is_some() && !row.is_cut()) {
-            looked_at += 1;
-            let wrong = match store.evidence(household, row.order).await {
-                Ok(parts) => {
-                    let signed =
-                        |ended: &Ended| certificates.iter().find(|one| signed_outcome(&ended.message.wire, one));
-                    match parts.order.outcome.as_ref().and_then(signed) {
-                        Some(certificate) => prove(row, assemble(parts, certificate)?, anchor).err(),
-                        None => Some("its outcome verifies under no certificate".to_owned()),
-                    }
-                }
-                Err(StoreError::Incident { what, .. }) => Some(what),
-                Err(error) => return Err(error),
-            };
-            if let Some(what) = wrong {
-                tell(Finding { table: "orders", row: row.order.to_string(), what: format!("evidence: {what}") });
+impl Check<'_> {
+    async fn household(
+        &self,
+        household: HouseholdId,
+        count: &mut EvidenceCount,
+        tell: &mut impl FnMut(Finding),
+    ) -> Result<(), StoreError> {
+        let mut before = None;
+        loop {
+            let page = self.store.evidence_page(household, before, MAX_ORDERS_PAGE).await?;
+            if before.is_some() && page.orders.is_empty() {
+                return Ok(());
             }
+            let anchor = match anchor(&page.rulebook, self.keys, self.relying_party, household) {
+                Ok(anchor) => anchor,
+                Err(what) => {
+                    tell(Finding { table: "log_entries", row: household.to_string(), what });
+                    return Ok(());
+                }
+            };
+            let certificates = self.outcome_certificates(&page);
+            for row in &page.orders {
+                let wrong = if row.is_cut() {
+                    count.cut += 1;
+                    self.cut_wrongly(row)
+                } else if row.outcome.is_some() {
+                    count.looked_at += 1;
+                    prove(&page, row, &certificates, &anchor).err()
+                } else {
+                    None
+                };
+                if let Some(what) = wrong {
+                    tell(Finding { table: "orders", row: row.order.to_string(), what: format!("evidence: {what}") });
+                }
+            }
+            let Some(last) = page.orders.last() else { return Ok(()) };
+            before = Some(last.order);
         }
+    }
+
+    /// Those that the root has signed, of all keys that ever signed outcomes here.
+    fn outcome_certificates(&self, page: &EvidencePage) -> Vec<Verified<OutcomeCertificate>> {
+        let stored = page.outcome_certificates.iter();
+        let known = stored.filter_map(|stored| verify_outcome_certificate(&stored.wire, &self.keys.root()).ok());
+        std::iter::once(self.keys.outcome_certificate().clone()).chain(known).collect()
+    }
+
+    /// An operator who wants to lose the evidence of an order must keep it this long all the same.
+    fn cut_wrongly(&self, row: &OrderRow) -> Option<String> {
+        if row.outcome.is_none() {
+            return Some("it is deleted, but the order has not ended".to_owned());
+        }
+        let kept_ms = i64::from(MIN_ORDERS_DAYS) * DAY_MS;
+        let is_young = self.now.ms_since(row.received) < kept_ms;
+        is_young.then(|| format!("it is deleted, but the order came less than {MIN_ORDERS_DAYS} days ago"))
     }
 }
 
-fn prove(row: &OrderRow, evidence: Evidence, anchor: &str) -> Result<(), String> {
+fn prove(
+    page: &EvidencePage,
+    row: &OrderRow,
+    certificates: &[Verified<OutcomeCertificate>],
+    anchor: &str,
+) -> Result<(), String> {
+    let signed = |ended: &Ended| certificates.iter().find(|one| signed_outcome(&ended.message.wire, one));
+    let certificate = row.outcome.as_ref().and_then(signed).ok_or("its outcome verifies under no certificate")?;
+    let parts = page.parts(row).map_err(|error| error.to_string())?;
+    let evidence = assemble(parts, certificate).map_err(|error| error.to_string())?;
     let file = evidence.to_file().map_err(|error| error.to_string())?;
     let report = verify_evidence(file.as_bytes(), anchor.as_bytes()).map_err(|error| error.to_string())?;
     let outcome = row.outcome.as_ref().map(|ended| ended.kind);

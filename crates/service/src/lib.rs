@@ -56,7 +56,7 @@ use tokio::sync::watch;
 pub use api::{ROUTES, Role, Route};
 pub use clock::{Clock, ManualClock};
 pub use config::{Config, ConfigError, Keep, PushConfig, TlsFiles};
-pub use evidence::check_evidence;
+pub use evidence::{EvidenceCount, check_evidence};
 pub use extract::MAX_BODY_LEN;
 pub use keys::{
     KeyError, KeyFiles, MERCHANT_CERTIFICATE_LIFE_MS, NewOutcomeKey, OUTCOME_CERTIFICATE_LIFE_MS, ServiceKeys,

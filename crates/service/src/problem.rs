@@ -138,6 +138,9 @@ pub enum ApiError {
     /// An event that is not Stripe's.
     #[error(transparent)]
     StripeEvent(#[from] WebhookError),
+    /// What a rail tells cannot be looked into.
+    #[error("the rail did not answer; try again in a moment")]
+    RailUnavailable,
 
     /// Our fault; the text is for the log only.
     #[error("{0}")]
@@ -257,16 +260,21 @@ impl ApiError {
             Self::StripeEvent(WebhookError::Header | WebhookError::Signature | WebhookError::Stale) => {
                 (S::UNAUTHORIZED, "stripe-signature", "Not signed by Stripe")
             }
+            Self::RailUnavailable => (S::SERVICE_UNAVAILABLE, "rail-unavailable", "Try again"),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Our fault"),
         }
+    }
+
+    /// What the operator is woken for: not that too many log in at once, nor that a rail is away.
+    fn failed_transaction(&self) -> Option<&StoreError> {
+        let Self::Store(error) = self else { return None };
+        self.describe().0.is_server_error().then_some(error)
     }
 
     /// Writes what is our fault to the log. Everything else is the peer's business and only counted.
     pub(crate) fn log(&self) {
         let (status, code, _) = self.describe();
-        if let Self::Store(error) = self
-            && error.blame() != Blame::Peer
-        {
+        if let Some(error) = self.failed_transaction() {
             crate::metrics::store_error(error);
         }
         if status.is_server_error() {
@@ -467,5 +475,29 @@ impl IntoResponse for ApiError {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_ms.saturating_add(999) / 1_000));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_by_our_fault_is_counted() {
+        let incident = StoreError::Incident { table: "orders", row: "1".to_owned(), what: "half a one".to_owned() };
+        let cases = [
+            (ApiError::Store(incident), true),
+            (ApiError::Store(StoreError::Database("full".to_owned())), true),
+            (ApiError::Store(StoreError::Signer("no key".to_owned())), true),
+            (ApiError::Store(StoreError::Unavailable), true),
+            (ApiError::Store(StoreError::Stopped), true),
+            (ApiError::Store(StoreError::TooManyLogins), false),
+            (ApiError::Store(StoreError::OrderUnknown), false),
+            (ApiError::RailUnavailable, false),
+            (ApiError::Timeout, false),
+        ];
+        for (error, counted) in cases {
+            assert_eq!(error.failed_transaction().is_some(), counted, "{error}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use nodpay_core::{
 };
 
 use crate::check_rails::{Steps, check_card_top_ups, check_disputes};
+use crate::check_references::check_references;
 use crate::db::{Cells, Db, all, many, one, params};
 use crate::households::{self, Books};
 use crate::ledger::{Account, follower_id, return_id};
@@ -26,6 +27,7 @@ const PAGE: u32 = 200;
 pub(crate) fn check(db: Db<'_>) -> Result<Vec<Finding>, StoreError> {
     let mut report = Report { findings: Vec::new() };
     check_file(db, &mut report)?;
+    check_references(db, &mut report)?;
     let mut sums = Sums::default();
     let mut after = None;
     loop {

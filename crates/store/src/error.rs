@@ -210,11 +210,11 @@ pub enum StoreError {
     Signer(String),
     #[error("the database failed: {0}")]
     Database(String),
-    /// Whether the transaction was done is not known when it was already running; every write may be repeated.
     #[error("the backup cannot be written or read: {0}")]
     Backup(String),
     #[error("a backup is restored into a database that nobody has used")]
     NotEmpty,
+    /// Whether the transaction was done is not known when it was already running; every write may be repeated.
     #[error("the store is stopping")]
     Stopped,
     /// As with [`Self::Stopped`], what was running may have been done.

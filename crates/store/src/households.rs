@@ -11,7 +11,7 @@ use crate::events::{To, tell};
 use crate::tx::{Fault, Tx};
 use crate::{
     AppendLog, Balance, Freeze, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind,
-    MAX_HOUSEHOLDS_PAGE, Message, NewHousehold, StoreError, WatchRow, access, away, joins, mandates, orders,
+    MAX_HOUSEHOLDS_PAGE, Message, NewHousehold, Rulebook, StoreError, WatchRow, access, away, joins, mandates, orders,
 };
 
 /// A household's row while a transaction works on it. Load it once, save it last.
@@ -553,16 +553,18 @@ pub(crate) fn log(db: Db<'_>, household: HouseholdId, from_seq: u64) -> Result<V
     )
 }
 
+pub(crate) fn rulebook(db: Db<'_>, household: HouseholdId) -> Result<Rulebook, StoreError> {
+    let books = Books::find(db, household)?.ok_or(StoreError::HouseholdUnknown)?;
+    Ok(Rulebook {
+        log: log(db, household, 0)?,
+        mandates: mandates::of_household(db, household)?,
+        house_rules: books.house_rules,
+    })
+}
+
 pub(crate) fn household(db: Db<'_>, household: HouseholdId) -> Result<Option<HouseholdRow>, StoreError> {
     let Some(books) = Books::find(db, household)? else { return Ok(None) };
-    let wearers = many(
-        db,
-        "wearers",
-        household,
-        "SELECT wearer, name, salt FROM wearers WHERE household = ?1 ORDER BY wearer",
-        params![household.as_bytes()],
-        |cells| Ok((cells.id()?, PersonName { name: cells.text()?, salt: cells.id()? })),
-    )?;
+    let wearers = wearers(db, household)?;
     let guardians = many(
         db,
         "guardians",
@@ -625,6 +627,17 @@ fn tell_freeze(tx: &mut Tx<'_>, books: &mut Books, now: Timestamp) -> Result<(),
     let newest = HouseholdEvent::Log(books.next_seq - 1);
     tell(tx, books, To::Guardians, newest, now)?;
     tell(tx, books, To::AllWatches, newest, now)
+}
+
+pub(crate) fn wearers(db: Db<'_>, household: HouseholdId) -> Result<Vec<(WearerId, PersonName)>, StoreError> {
+    many(
+        db,
+        "wearers",
+        household,
+        "SELECT wearer, name, salt FROM wearers WHERE household = ?1 ORDER BY wearer",
+        params![household.as_bytes()],
+        |cells| Ok((cells.id()?, PersonName { name: cells.text()?, salt: cells.id()? })),
+    )
 }
 
 pub(crate) fn wearer(db: Db<'_>, household: HouseholdId, wearer: WearerId) -> Result<Option<PersonName>, StoreError> {

@@ -29,6 +29,7 @@ mod away;
 mod backup;
 mod check;
 mod check_rails;
+mod check_references;
 mod close_out;
 mod codes;
 #[cfg(any(test, feature = "contract"))]
@@ -103,13 +104,13 @@ pub use types::{
     AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
     BillState, BillStatus, CancelOrder, CardTopUpRow, CardTopUpState, CardTopUpWork, Claim, ClaimJoin, ClaimPairing,
     CloseOut, ClosingRow, CodeRow, Decide, Device, DisputeNews, DisputeRow, DisputeState, EndSessions, Ended, Erased,
-    EventRow, EventsPage, EvidenceParts, Finding, Freeze, Good, GuardianChange, GuardianRow, GuardianStanding,
-    HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim, JoinRow, JoinState, Judged, MerchantEvent,
-    MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCardTopUp, NewCode,
-    NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule, NewSession, NewToken, OrderRow,
-    PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund, RefundRow,
-    RefundState, ReportPin, ReportResult, Requote, ScheduleRow, SessionOf, SessionRow, Shown, Statement, Ticked,
-    TokenHash, TopUp, Topic, Totals, WatchRow,
+    EventRow, EventsPage, EvidencePage, EvidenceParts, Finding, Freeze, Good, GuardianChange, GuardianRow,
+    GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim, JoinRow, JoinState, Judged,
+    MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCardTopUp,
+    NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule, NewSession, NewToken,
+    OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund,
+    RefundRow, RefundState, ReportPin, ReportResult, Requote, Rulebook, ScheduleRow, SessionOf, SessionRow, Shown,
+    Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
 };
 
 pub use topups::{CONFIRM_LIFE_MS, MAX_CARD_TOP_UP, MAX_CARD_TOP_UP_DAY, MIN_CARD_TOP_UP};
@@ -311,9 +312,11 @@ impl Store {
         self.read(move |db| households::log(db, household, from_seq)).await
     }
 
-    /// The rules that orders are judged by with their log entries, in their order.
-    pub async fn mandates(&self, household: HouseholdId) -> Result<Vec<(Digest, nodpay_core::Mandate)>, StoreError> {
-        self.read(move |db| mandates::of_household(db, household)).await
+    /// The log and the rules that were made of it, in one view.
+    ///
+    /// Errors: `HouseholdUnknown`.
+    pub async fn rulebook(&self, household: HouseholdId) -> Result<Rulebook, StoreError> {
+        self.view(move |db| households::rulebook(db, household)).await
     }
 
     /// What the watches of a household have spent in each period that their rules know, and (`None`) all together.
@@ -435,7 +438,12 @@ impl Store {
     pub async fn households(&self, after: Option<HouseholdId>, limit: u32) -> Result<Vec<HouseholdRow>, StoreError> {
         self.read(move |db| {
             let ids = households::ids(db, after, limit)?;
-            ids.into_iter().filter_map(|id| households::household(db, id).transpose()).collect()
+            let rows = ids.into_iter().map(|id| match households::household(db, id) {
+                // Erased since the ids were read.
+                Err(StoreError::HouseholdErased) => Ok(None),
+                row => row,
+            });
+            rows.filter_map(Result::transpose).collect()
         })
         .await
     }
@@ -949,6 +957,19 @@ impl Store {
     /// Errors: `OrderUnknown`, `OrderNotEnded`.
     pub async fn evidence(&self, household: HouseholdId, order: OrderId) -> Result<EvidenceParts, StoreError> {
         self.read(move |db| orders::evidence(db, household, order)).await
+    }
+
+    /// Orders of a household, newest first, from the one before `before`, with all that their evidence is made of, in one view; at
+    /// most [`MAX_ORDERS_PAGE`].
+    ///
+    /// Errors: `HouseholdUnknown`, `HouseholdErased`, `OrderUnknown` for `before`.
+    pub async fn evidence_page(
+        &self,
+        household: HouseholdId,
+        before: Option<OrderId>,
+        limit: u32,
+    ) -> Result<EvidencePage, StoreError> {
+        self.view(move |db| orders::evidence_page(db, household, before, limit)).await
     }
 
     // Rails outside

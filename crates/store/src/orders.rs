@@ -7,7 +7,8 @@
 use nodpay_core::{
     Amount, Answer, Asked, BasisPoints, BillId, Cancel, Decision, Decline, Digest, Event, FailReason, GuardianId,
     HouseholdId, LineId, MAX_DECISION_AGE_MS, MAX_ORDER_LIFE_MS, MerchantId, Minor, Money, Order, OrderId, OrderState,
-    Outcome, OutcomeKind, RailAnswer, RailKind, StateError, Step, Timestamp, TransferId, V1, Verdict, WatchId,
+    Outcome, OutcomeKind, PersonName, RailAnswer, RailKind, StateError, Step, Timestamp, TransferId, V1, Verdict,
+    WatchId,
 };
 
 use std::sync::Arc;
@@ -19,9 +20,9 @@ use crate::ledger::{self, Held};
 use crate::mandates::{self, JudgedRow, Rule};
 use crate::tx::{Fault, Tx};
 use crate::{
-    BillRow, BillState, CancelOrder, Decide, Ended, EvidenceParts, HouseholdEvent, Judged, MAX_ORDERS_PAGE,
-    MerchantEvent, Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, erasing, merchants, rails,
-    requotes,
+    BillRow, BillState, CancelOrder, Decide, Ended, EvidencePage, EvidenceParts, HouseholdEvent, Judged,
+    MAX_ORDERS_PAGE, MerchantEvent, Message, OrderRow, Pay, PlaceOrder, ReportResult, Requote, StoreError, erasing,
+    merchants, outcome_keys, rails, requotes,
 };
 
 /// Due orders that one transaction ends.
@@ -1291,15 +1292,8 @@ pub(crate) fn next_deadline(db: Db<'_>) -> Result<Option<Timestamp>, StoreError>
 }
 
 pub(crate) fn evidence(db: Db<'_>, household: HouseholdId, id: OrderId) -> Result<EvidenceParts, StoreError> {
-    let mut row = order(db, household, id)?.ok_or(StoreError::OrderUnknown)?;
-    let log_len = row.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?.log_len;
-    if row.is_cut() {
-        return Err(StoreError::OrderCut);
-    }
-    // A decision is over the current bill, and nothing is requoted after it.
-    if row.decision.is_none() {
-        row.requote = None;
-    }
+    let row = order(db, household, id)?.ok_or(StoreError::OrderUnknown)?;
+    let log_len = log_len(&row)?;
     let log = many(
         db,
         "log_entries",
@@ -1309,7 +1303,48 @@ pub(crate) fn evidence(db: Db<'_>, household: HouseholdId, id: OrderId) -> Resul
         params![household.as_bytes(), sql_int(log_len)?],
         |cells| cells.string(),
     )?;
-    let wearer = households::wearer(db, household, row.wearer)?
-        .ok_or_else(|| StoreError::incident("wearers", row.wearer, "an order names it, but it is not there"))?;
+    let wearer = households::wearer(db, household, row.wearer)?;
+    parts(row, log, wearer)
+}
+
+pub(crate) fn evidence_page(
+    db: Db<'_>,
+    household: HouseholdId,
+    before: Option<OrderId>,
+    limit: u32,
+) -> Result<EvidencePage, StoreError> {
+    Ok(EvidencePage {
+        rulebook: households::rulebook(db, household)?,
+        orders: orders(db, household, before, limit)?,
+        wearers: households::wearers(db, household)?,
+        outcome_certificates: outcome_keys::list(db)?,
+    })
+}
+
+impl EvidencePage {
+    /// What the evidence file of one of its orders is made of.
+    ///
+    /// Errors: `OrderNotEnded`, `OrderCut`.
+    pub fn parts(&self, row: &OrderRow) -> Result<EvidenceParts, StoreError> {
+        let len = usize::try_from(log_len(row)?).unwrap_or(usize::MAX);
+        let log = self.rulebook.log.iter().take(len).map(|entry| entry.wire.clone()).collect();
+        let wearer = self.wearers.iter().find(|(wearer, _)| *wearer == row.wearer);
+        parts(row.clone(), log, wearer.map(|(_, name)| name.clone()))
+    }
+}
+
+/// How many entries the log had when the order ended.
+fn log_len(row: &OrderRow) -> Result<u64, StoreError> {
+    let ended = row.outcome.as_ref().ok_or(StoreError::OrderNotEnded)?;
+    if row.is_cut() { Err(StoreError::OrderCut) } else { Ok(ended.log_len) }
+}
+
+fn parts(mut row: OrderRow, log: Vec<String>, wearer: Option<PersonName>) -> Result<EvidenceParts, StoreError> {
+    // A decision is over the current bill, and nothing is requoted after it.
+    if row.decision.is_none() {
+        row.requote = None;
+    }
+    let wearer =
+        wearer.ok_or_else(|| StoreError::incident("wearers", row.wearer, "an order names it, but it is not there"))?;
     Ok(EvidenceParts { order: row, log, wearer })
 }

@@ -49,12 +49,14 @@ mod postgres {
     use nodpay_testkit::Cluster;
 
     use super::NOW;
+    use crate::check_references::{REFERENCES, Reference};
+    use crate::contract::erasing::Story;
     use crate::contract::{Family, outcome_signer, two_processes};
     use crate::db::{params, run_one};
     use crate::events::{To, tell};
     use crate::households::Books;
     use crate::tx::{Fault, Tx};
-    use crate::{Address, Audience, HouseholdEvent, Store, StoreError};
+    use crate::{Address, Audience, Finding, HouseholdEvent, Store, StoreError};
 
     fn open() -> (Store, ()) {
         let url = Cluster::shared().new_database();
@@ -69,6 +71,110 @@ mod postgres {
         let address = Address::parse(&Cluster::shared().new_database(), 8).expect("a URL");
         let [here, there] = [(); 2].map(|()| Store::open(&address, outcome_signer()).expect("a store"));
         two_processes(&here, &there).await;
+    }
+
+    /// What a check finds after this, which is not kept.
+    async fn found_after(store: &Store, tampering: String) -> Vec<Finding> {
+        // Statements are known for as long as the program runs.
+        let tampering: &'static str = tampering.leak();
+        let (found, findings) = mpsc::channel();
+        let undone = store.write(move |tx| {
+            // No trigger and no foreign key keeps anybody from anything.
+            tx.db.control("SET LOCAL session_replication_role = replica")?;
+            tx.db.control(tampering)?;
+            found.send(crate::check::check(tx.db)?).expect("the test waits");
+            Err::<(), _>(StoreError::LoginUnknown.into())
+        });
+        assert_eq!(undone.await, Err(StoreError::LoginUnknown), "{tampering}");
+        findings.recv().expect("a check")
+    }
+
+    /// Each of these is a state that no constraint of PostgreSQL's keeps the tables from.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_check_finds_rows_that_name_nothing() {
+        let url = Cluster::shared().new_database();
+        let store = Store::open(&Address::parse(&url, 4).expect("a URL"), outcome_signer()).expect("a store");
+        let story = Story::tell(&store).await;
+        let waiting = story.shop.sell(&store, &[100]).await;
+        story.family.place(&store, &waiting, NOW).await;
+        assert_eq!(store.check().await, Ok(Vec::new()));
+        let (_, database) = url.rsplit_once('/').expect("a URL");
+        let sql = |sql: &str| Cluster::shared().sql(database, sql);
+        // One column is changed at a time, whatever it must fit to.
+        let rules = "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I;', conrelid::regclass, conname)
+                     FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace";
+        sql(&sql(rules));
+        let columns =
+            sql("SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns");
+        for Reference { table, column, parent, .. } in REFERENCES {
+            let is_number = columns.lines().any(|line| line == format!("{table}.{column} bigint"));
+            let nothing = if is_number { "987654321" } else { "decode(repeat('77', 16), 'hex')" };
+            let tampering =
+                format!("UPDATE {table} SET {column} = {nothing} WHERE ctid = (SELECT ctid FROM {table} LIMIT 1)");
+            let findings = found_after(&store, tampering).await;
+            let what = format!("its {column} names a row of {parent} that is not there");
+            let found = findings.iter().any(|finding| (finding.table, &finding.what) == (*table, &what));
+            assert!(found, "{what} ({table}): {findings:?}");
+        }
+        let lost = [
+            ("bills", "DELETE FROM messages WHERE id IN (SELECT message FROM bills)"),
+            ("bills", "DELETE FROM certificates"),
+            ("bills", "DELETE FROM merchants"),
+            ("orders", "DELETE FROM bills"),
+            ("orders", "DELETE FROM messages WHERE id IN (SELECT result FROM orders)"),
+            ("orders", "DELETE FROM messages WHERE id IN (SELECT cancel FROM orders)"),
+            ("orders", "DELETE FROM watches"),
+            ("orders", "DELETE FROM wearers"),
+            ("orders", "DELETE FROM households"),
+            ("transfers", "DELETE FROM households"),
+            ("events", "DELETE FROM households"),
+            ("mandate_sums", "DELETE FROM households"),
+            ("settlements", "DELETE FROM transfers WHERE kind = 'pending'"),
+            ("open_orders", "DELETE FROM orders WHERE state = 'waiting'"),
+            ("events", "DELETE FROM orders WHERE state = 'waiting'"),
+            ("events", "DELETE FROM log_entries"),
+            ("events", "DELETE FROM joins"),
+            ("events", "DELETE FROM watches"),
+            ("merchant_events", "DELETE FROM requote_asks"),
+            ("merchant_events", "DELETE FROM bills"),
+        ];
+        for (table, tampering) in lost {
+            let findings = found_after(&store, tampering.to_owned()).await;
+            let of_table = |finding: &Finding| finding.table == table && finding.what.contains("that is not there");
+            assert!(findings.iter().any(of_table), "{tampering}: {findings:?}");
+        }
+        assert_eq!(store.check().await, Ok(Vec::new()), "nothing of it was kept");
+    }
+
+    /// What SQLite enforces, PostgreSQL does too, or a check looks for it.
+    #[test]
+    fn every_reference_is_enforced_or_looked_for() {
+        let url = Cluster::shared().new_database();
+        drop(Store::open(&Address::parse(&url, 1).expect("a URL"), outcome_signer()).expect("a store"));
+        let (_, database) = url.rsplit_once('/').expect("a URL");
+        // Each known by the last of its columns.
+        let enforced = Cluster::shared().sql(
+            database,
+            "SELECT c.conrelid::regclass || '.' || a.attname FROM pg_constraint c
+             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[array_upper(c.conkey, 1)]
+             WHERE c.contype = 'f'",
+        );
+        let (store, folder) = super::open();
+        drop(store);
+        let db = rusqlite::Connection::open(super::file(&folder)).expect("the file");
+        let mut references = db
+            .prepare(
+                "SELECT s.name || '.' || f.\"from\" FROM sqlite_schema s, pragma_foreign_key_list(s.name) f
+                 WHERE f.seq = (SELECT max(seq) FROM pragma_foreign_key_list(s.name) WHERE id = f.id)",
+            )
+            .expect("a statement");
+        let references = references.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+        let references: Vec<_> = references.collect::<Result<_, _>>().expect("texts");
+        assert!(references.len() > 50, "{references:?}");
+        for reference in references {
+            let looked_for = REFERENCES.iter().any(|one| reference == format!("{}.{}", one.table, one.column));
+            assert!(looked_for || enforced.lines().any(|line| line == reference), "{reference}");
+        }
     }
 
     /// What one request of a batch does to its household.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use nodpay_core::{
     Amount, AskId, Asked, BankAccount, BasisPoints, Bill, BillId, Cancel, CodeText, Country, CredentialId, Currency,
     Day, Decision, Decline, Digest, EnrolledWatch, Entry, Every, FailReason, GuardianId, HouseRules, HouseholdId, Iban,
-    Judgement, LineId, LogEntry, Mcc, Member, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind, PairingId,
-    Payer, Payment, PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId, SessionId, Text,
-    Timestamp, TransferId, Wallet, WatchId, WearerId,
+    Judgement, LineId, LogEntry, Mandate, Mcc, Member, MerchantId, Minor, Order, OrderId, OrderState, OutcomeKind,
+    PairingId, Payer, Payment, PersonName, PinReport, PublicKey, RailKind, RailStep, ResultReport, ScheduleId,
+    SessionId, Text, Timestamp, TransferId, Wallet, WatchId, WearerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -1063,6 +1063,27 @@ pub struct EvidenceParts {
     /// Wires up to the head that the outcome names.
     pub log: Vec<String>,
     pub wearer: PersonName,
+}
+
+/// A household's log, and what the store made of it, as both were at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rulebook {
+    pub log: Vec<Message>,
+    /// The rules that orders are judged by with their log entries, in their order.
+    pub mandates: Vec<(Digest, Mandate)>,
+    /// Those of deciding.
+    pub house_rules: HouseRules,
+}
+
+/// Some of a household's orders and all that their evidence is made of, as it was at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidencePage {
+    pub rulebook: Rulebook,
+    /// The newest first, also those that have not ended or are no longer kept.
+    pub orders: Vec<OrderRow>,
+    pub(crate) wearers: Vec<(WearerId, PersonName)>,
+    /// Of all keys that ever signed outcomes here.
+    pub outcome_certificates: Vec<Message>,
 }
 
 // Requotes

@@ -3,7 +3,6 @@
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use nodpay_store::StoreError;
 
 use crate::App;
 use crate::api::watch::{Accepted, accepted};
@@ -29,8 +28,8 @@ pub(super) async fn stripe_event(
 
 /// An event that was not accepted comes again, for days.
 async fn disputed(app: &App, dispute: &str) -> Result<(), ApiError> {
-    let stripe = app.rails().stripe().ok_or(StoreError::Unavailable)?;
-    let Some(news) = stripe.dispute(dispute).await.map_err(|_| StoreError::Unavailable)? else { return Ok(()) };
+    let stripe = app.rails().stripe().ok_or(ApiError::RailUnavailable)?;
+    let Some(news) = stripe.dispute(dispute).await.map_err(|_| ApiError::RailUnavailable)? else { return Ok(()) };
     if let Some(state) = app.store().take_dispute(news, app.now()).await? {
         crate::metrics::disputed(state);
     }

@@ -137,6 +137,45 @@ fn every_error_has_words() {
     }
 }
 
+/// One cause has one code, and one code means one thing: what is said in two places is the same there.
+#[test]
+fn every_code_has_one_meaning() {
+    let tables = [
+        ("fn describe(&self)", include_str!("../problem.rs")),
+        ("pub const fn code(&self)", include_str!("../../../store/src/error.rs")),
+        ("pub const fn code(&self)", include_str!("../../../protocol/src/verify.rs")),
+    ];
+    let mut said: BTreeMap<&str, usize> = BTreeMap::new();
+    for (function, source) in tables {
+        let (_, body) = source.split_once(function).expect("the table of codes");
+        let (table, _) = body.split_once("\n    }\n").expect("its end");
+        let texts = table.split('"').skip(1).step_by(2);
+        for code in texts.filter(|text| text.chars().all(|c| c.is_ascii_lowercase() || c == '-')) {
+            *said.entry(code).or_default() += 1;
+        }
+    }
+    assert!(said.len() > 150, "{}", said.len());
+    let twice: Vec<_> = said.into_iter().filter(|(_, places)| *places > 1).collect();
+    // Of a message: found by its signature's verification, by the store's transaction, or by the request around it.
+    let same = [
+        "bad-first-nod",
+        "bad-log-entry",
+        "certificate-not-valid",
+        "guardian-not-counting",
+        "login-unknown",
+        "malformed-request",
+        "other-decision",
+        "other-order",
+        "other-outcome",
+        "revoked-watch",
+        "stale-bill",
+        "unknown-guardian",
+        "unknown-watch",
+        "wrong-total",
+    ];
+    assert_eq!(twice, same.map(|code| (code, 2)));
+}
+
 #[test]
 fn pages_hold_nothing_inline_and_nothing_from_elsewhere() {
     let edition = Edition::now();

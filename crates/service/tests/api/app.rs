@@ -2,19 +2,21 @@
 
 use std::cell::Cell;
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nodpay_core::{Amount, Bill, MerchantCertificate, Nonce, Order, Timestamp, TransferId};
 use nodpay_protocol::{AssertionKind, Signer, SoftwareKey, Verified, sign_request, verify_decision};
 use nodpay_service::rails::{RailFiles, Rails};
 use nodpay_service::{App, Clock, Config, Keep, ManualClock, PushConfig, ServiceKeys, TlsFiles, admin};
 use nodpay_store::{Address, InvitationKind, Message, NewInvitation, NewMerchant, Store, TokenHash, TopUp};
-use nodpay_testkit::{Cast, START, cny};
+use nodpay_testkit::{Cast, Cluster, START, cny};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 /// The one origin of the tests' pages; the cast's passkeys are made for it.
 pub(crate) const ORIGIN: &str = "http://localhost:8080";
@@ -30,7 +32,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: ManualClock,
     /// Kept last: everything runs on it.
     runtime: Option<Runtime>,
-    server: Option<tokio::task::JoinHandle<()>>,
+    server: Option<JoinHandle<()>>,
     folder: TempDir,
     agent: ureq::Agent,
     nonces: Cell<u64>,
@@ -85,7 +87,7 @@ pub(crate) struct Setup {
     /// Push services may be on this machine.
     pub(crate) private_push: bool,
     /// A database and a push key that replicas share.
-    pub(crate) shared: Option<(Address, std::path::PathBuf)>,
+    pub(crate) shared: Option<(Address, PathBuf)>,
     /// People reach it by HTTPS.
     pub(crate) https: bool,
 }
@@ -177,6 +179,11 @@ impl TestApp {
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         let limited = async { tokio::time::timeout(PATIENCE, future).await };
         self.runtime.as_ref().expect("running").block_on(limited).expect("it comes in time")
+    }
+
+    /// Goes on while the test does something else.
+    pub(crate) fn meanwhile<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.runtime.as_ref().expect("running").spawn(task)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -533,6 +540,19 @@ impl Events {
         }
     }
 
+    /// The same, which comes within `limit`.
+    #[track_caller]
+    pub(crate) fn wait_within(&self, limit: Duration, kind: &str) -> Event {
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let event = self.receiver.recv_timeout(left).unwrap_or_else(|_| panic!("no {kind} within {limit:?}"));
+            if event.kind == kind {
+                return event;
+            }
+        }
+    }
+
     /// Whether nothing more has come by now.
     pub(crate) fn hears_nothing(&self) -> bool {
         self.receiver.try_recv().is_err()
@@ -547,6 +567,33 @@ impl Events {
                 Err(mpsc::RecvTimeoutError::Timeout) => return false,
             }
         }
+    }
+}
+
+/// A new PostgreSQL database, and where a push key for all who work with it may lie.
+pub(crate) fn on_postgres() -> ((Address, PathBuf), TempDir) {
+    let address = Address::parse(&Cluster::shared().new_database(), 4).expect("a URL");
+    let folder = tempfile::tempdir().expect("a folder");
+    let push_key = folder.path().join("push.key");
+    ((address, push_key), folder)
+}
+
+/// Two replicas on one PostgreSQL database, with one push key.
+pub(crate) fn replicas() -> (TestApp, TestApp, TempDir) {
+    let (shared, folder) = on_postgres();
+    let start = || TestApp::start_with(Setup { private_push: true, shared: Some(shared.clone()), ..Setup::default() });
+    let one = start();
+    until(|| one.wait(one.app.store().push_key()).expect("reads").is_some());
+    (one, start(), folder)
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(crate) fn until(done: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "it does not come to that");
+        std::thread::yield_now();
     }
 }
 

@@ -385,5 +385,7 @@ fn a_dispute_that_stripe_does_not_show_is_sent_again() {
     let signature = sign(WEBHOOK_SECRET, card.app.now().unix_ms() / 1000, event.as_bytes());
     let headers = [("stripe-signature", signature.as_str())];
     let answer = card.app.send("POST", "/api/rails/stripe", &headers, "application/json", event.as_bytes());
-    answer.refused(503, "unavailable");
+    answer.refused(503, "rail-unavailable");
+    let metrics = card.app.get("/metrics", &[]).text;
+    assert!(!metrics.contains("nodpay_store_errors_total{error=\"unavailable\"}"), "the database is there: {metrics}");
 }

@@ -1,7 +1,7 @@
 //! Households that are erased, and orders whose messages are no longer kept, as everybody meets them.
 
 use nodpay_core::{ERASE_DELAY_MS, Entry, Erase, HouseholdId, TransferId};
-use nodpay_service::check_evidence;
+use nodpay_service::{EvidenceCount, check_evidence};
 use nodpay_store::CloseOut;
 use nodpay_testkit::cny;
 use serde_json::{Value, json};
@@ -87,8 +87,9 @@ fn old_orders_are_short() {
     assert!(csv.contains("12.00") && !csv.contains("Pen"), "{csv}");
     assert_eq!(app.wait(store.check()), Ok(Vec::new()));
     let (keys, relying_party) = (app.app.keys(), app.app.config().relying_party());
-    let looked_at = app.wait(check_evidence(&store, keys, &relying_party, |finding| panic!("{finding:?}")));
-    assert_eq!(looked_at, Ok(0), "there is none left to look at");
+    let tell = |finding| panic!("{finding:?}");
+    let count = app.wait(check_evidence(&store, keys, &relying_party, app.now(), tell));
+    assert_eq!(count, Ok(EvidenceCount { looked_at: 0, cut: 3 }), "there is none left to look at");
     let names = archive(&app, &household);
     let short = names.file_names().filter(|name| name.as_ref().is_ok_and(|name| name.ends_with(".short.json"))).count();
     assert_eq!(short, 3);

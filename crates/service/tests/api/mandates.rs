@@ -1,12 +1,15 @@
 //! Orders that a guardian's standing rule decides.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use nodpay_core::{Bill, Entry, HouseCaps, HouseRules, Mandate, Order, Reduction, Why};
 use nodpay_protocol::{AssertionKind, Kind, Report, Verified, sign, verify_evidence, verify_outcome};
 use nodpay_service::check_evidence;
 use nodpay_testkit::{Cast, cny, minor, retotal, rp};
 use serde_json::json;
 
-use crate::app::{Answer, Household, TestApp};
+use crate::app::{Answer, Household, Setup, TestApp, on_postgres};
 
 /// The guardian signs and sends the next entry of the log.
 fn append(app: &TestApp, household: &mut Household, entry: Entry) -> Answer {
@@ -80,8 +83,39 @@ fn a_rule_lets_the_watch_pay_without_a_nod() {
     assert_eq!(app.wait(app.app.store().check()).expect("reads"), []);
     let mut found = Vec::new();
     let (store, keys, relying_party) = (app.app.store(), app.app.keys(), rp());
-    let looked_at = app.wait(check_evidence(store, keys, &relying_party, |finding| found.push(finding)));
-    assert_eq!((looked_at.expect("reads"), found), (1, Vec::new()));
+    let count = app.wait(check_evidence(store, keys, &relying_party, app.now(), |finding| found.push(finding)));
+    assert_eq!((count.expect("reads").looked_at, found), (1, Vec::new()));
+}
+
+/// A check sees log and rules as they were at one moment, whatever is signed meanwhile.
+#[test]
+fn the_evidence_is_checked_while_rules_are_signed() {
+    const VERSIONS: u32 = 100;
+    let (postgres, _folder) = on_postgres();
+    for shared in [None, Some(postgres)] {
+        let (app, mut household) = TestApp::furnished_with(Setup { shared, ..Setup::default() });
+        let over = Arc::new(AtomicBool::new(false));
+        let checks = app.meanwhile({
+            let (over, app) = (Arc::clone(&over), app.app.clone());
+            async move {
+                let (mut found, mut times) = (Vec::new(), 0);
+                while !over.load(Ordering::Relaxed) {
+                    let tell = |finding| found.push(finding);
+                    check_evidence(app.store(), app.keys(), &rp(), app.now(), tell).await.expect("reads");
+                    times += 1;
+                }
+                (times, found)
+            }
+        });
+        let rule = household.cast.snacks();
+        for version in 1..=VERSIONS {
+            append(&app, &mut household, Entry::SetMandate(Box::new(Mandate { version, ..rule.clone() }))).ok();
+        }
+        over.store(true, Ordering::Relaxed);
+        let (times, found) = app.wait(checks).expect("it ends");
+        assert_eq!(found, []);
+        assert!(times > 1, "{times} checks");
+    }
 }
 
 #[test]
@@ -198,7 +232,8 @@ fn rules_that_are_not_those_of_the_log_are_found() {
         let check = || {
             let mut found = Vec::new();
             let (store, keys) = (app.app.store(), app.app.keys());
-            app.wait(check_evidence(store, keys, &rp(), |finding| found.push(finding))).expect("reads");
+            let tell = |finding| found.push(finding);
+            app.wait(check_evidence(store, keys, &rp(), app.now(), tell)).expect("reads");
             found.into_iter().map(|finding| finding.what).collect::<Vec<_>>()
         };
         assert_eq!(check(), Vec::<String>::new());

@@ -1,9 +1,9 @@
 //! What happens to money beside the payments: refunds, statements, freezes, pocket money, and the proof of all evidence.
 
-use nodpay_core::{Day, Every, ScheduleId, TransferId};
+use nodpay_core::{Day, Every, ScheduleId, Timestamp, TransferId};
 use nodpay_protocol::{RelyingParty, Verified};
-use nodpay_service::check_evidence;
-use nodpay_store::{CloseOut, NewSchedule};
+use nodpay_service::{EvidenceCount, ServiceKeys, check_evidence};
+use nodpay_store::{CloseOut, Finding, NewSchedule};
 use nodpay_testkit::{Cast, cny};
 use serde_json::json;
 
@@ -133,6 +133,38 @@ fn pocket_money_is_paid_by_the_service_itself() {
     assert_eq!(rows[0].next_due, Some(first.plus_ms(7 * 24 * 60 * 60 * 1000)));
 }
 
+fn check(app: &TestApp, keys: &ServiceKeys, origin: &str, now: Timestamp) -> (EvidenceCount, Vec<Finding>) {
+    let relying_party =
+        RelyingParty { rp_id: "localhost".to_owned(), origins: vec![origin.to_owned()], demo_keys: false };
+    let mut found = Vec::new();
+    let tell = |finding| found.push(finding);
+    let count = app.wait(check_evidence(app.app.store(), keys, &relying_party, now, tell));
+    (count.expect("reads"), found)
+}
+
+/// Whoever deletes what an order was made of must have kept it for 90 days, and never deletes an open one's.
+#[test]
+fn evidence_that_was_deleted_early_is_found() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    let (app, household) = TestApp::furnished();
+    let (_, gone) = paid(&app, &household, 1);
+    paid(&app, &household, 2);
+    let (_, open) = app.ordered(&household, 3);
+    app.tamper("UPDATE messages SET wire = '' WHERE id IN (SELECT message FROM orders WHERE no <> 2)");
+    let placed = app.now();
+    let too_early = "evidence: it is deleted, but the order came less than 90 days ago";
+    let too_late = "evidence: it is deleted, but the order has not ended";
+    for (after_ms, of_the_ended) in [(0, Some(too_early)), (90 * DAY_MS - 1, Some(too_early)), (90 * DAY_MS, None)] {
+        let (count, found) = check(&app, app.app.keys(), ORIGIN, placed.plus_ms(after_ms));
+        assert_eq!(count, EvidenceCount { looked_at: 1, cut: 2 });
+        let said = |order: &Verified<nodpay_core::Order>| {
+            let row = order.order.to_string();
+            found.iter().find(|finding| finding.row == row).map(|finding| finding.what.as_str())
+        };
+        assert_eq!((said(&gone), said(&open)), (of_the_ended, Some(too_late)), "{after_ms}");
+    }
+}
+
 #[test]
 fn the_evidence_of_every_order_is_proved() {
     let (app, household) = TestApp::furnished();
@@ -141,17 +173,14 @@ fn the_evidence_of_every_order_is_proved() {
     let cancel = household.cast.cancel(&cancelled);
     app.watch_post(&household.cast, &cancelled, "cancel", cancel.wire()).ok();
     app.ordered(&household, 3);
-    let check = |keys: &nodpay_service::ServiceKeys, origin: &str| {
-        let relying_party =
-            RelyingParty { rp_id: "localhost".to_owned(), origins: vec![origin.to_owned()], demo_keys: false };
-        let mut found = Vec::new();
-        let looked_at = app.wait(check_evidence(app.app.store(), keys, &relying_party, |finding| found.push(finding)));
-        (looked_at.expect("reads"), found)
+    let check = |keys: &ServiceKeys, origin: &str| {
+        let (count, found) = check(&app, keys, origin, app.now());
+        (count.looked_at, found)
     };
     assert_eq!(check(app.app.keys(), ORIGIN), (2, Vec::new()));
     // Under another root nothing holds; for another site's passkeys not even the log does.
     let other = Cast::new(1);
-    let strange = nodpay_service::ServiceKeys::new(
+    let strange = ServiceKeys::new(
         nodpay_protocol::Signer::public_key(&other.root),
         None,
         other.outcome_key,

@@ -119,8 +119,8 @@ fn two_guardians_nod_and_the_watch_pays() {
     assert_eq!(app.wait(app.app.store().check()).expect("reads"), []);
     let mut found = Vec::new();
     let (store, keys, relying_party) = (app.app.store(), app.app.keys(), rp());
-    let looked_at = app.wait(check_evidence(store, keys, &relying_party, |finding| found.push(finding)));
-    assert_eq!((looked_at.expect("reads"), found), (2, Vec::new()));
+    let count = app.wait(check_evidence(store, keys, &relying_party, app.now(), |finding| found.push(finding)));
+    assert_eq!((count.expect("reads").looked_at, found), (2, Vec::new()));
 }
 
 /// A rule of two that comes between the nod and the payment: a watch that knows it does not pay by one.

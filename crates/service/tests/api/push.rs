@@ -1,7 +1,6 @@
 //! Waking phones, with a push service on this machine that reads what it is sent as the phone would.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -12,8 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use nodpay_core::{Bytes, PublicKey, Verdict};
 use nodpay_protocol::{sha256, verify_decision};
-use nodpay_store::Address;
-use nodpay_testkit::{Cast, Cluster};
+use nodpay_testkit::Cast;
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
@@ -21,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use crate::app::{Answer, Household, Setup, TestApp, login};
+use crate::app::{Answer, Household, Setup, TestApp, login, replicas, until};
 use crate::nods::{above, deciding_with, nods, send};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -325,14 +323,6 @@ fn a_phone_that_is_gone_is_forgotten() {
 }
 
 #[track_caller]
-fn until(done: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "it does not come to that");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a_push_service_that_wants_time_gets_it() {
     let (service, app, household) = started();
@@ -426,17 +416,6 @@ fn phones_leave_with_their_guardian() {
     assert_eq!(phone.reads(&service.next().body)["kind"], "test");
     app.post("/api/guardian/push/remove", &app.pages(&again), &named).ok();
     assert_eq!(app.wait(store.wakeable(home)), Ok(false));
-}
-
-/// Two replicas on one PostgreSQL database, with one push key.
-fn replicas() -> (TestApp, TestApp, tempfile::TempDir) {
-    let address = Address::parse(&Cluster::shared().new_database(), 4).expect("a URL");
-    let folder = tempfile::tempdir().expect("a folder");
-    let shared: (Address, PathBuf) = (address, folder.path().join("push.key"));
-    let start = || TestApp::start_with(Setup { private_push: true, shared: Some(shared.clone()), ..Setup::default() });
-    let one = start();
-    until(|| one.wait(one.app.store().push_key()).expect("reads").is_some());
-    (one, start(), folder)
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! Event streams: nothing is missed, whoever follows no longer is let go, nobody reads what is not theirs.
 
+use std::time::Duration;
+
 use nodpay_core::{Entry, TransferId, Verdict};
 use nodpay_protocol::AssertionKind;
 use nodpay_store::TopUp;
 use nodpay_testkit::{Cast, cny};
 use serde_json::{Value, json};
 
-use crate::app::{ORIGIN, TestApp};
+use crate::app::{ORIGIN, TestApp, replicas};
+
+/// Far less than the 25 s after which a stream reads again by itself.
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_stream_resumes_where_its_client_stopped() {
@@ -137,6 +142,27 @@ fn streams_end_when_the_service_stops() {
     let (watch, guardian) = (app.follow_watch(&household.cast, None), app.follow_guardian(&household));
     app.app.stop();
     assert!(watch.ended() && guardian.ended());
+}
+
+/// A watch on one replica and a phone on the other: each hears at once what came to the other's.
+#[test]
+fn replicas_hear_each_other() {
+    let (one, two, _folder) = replicas();
+    one.add_merchant(&Cast::new(0));
+    let household = one.add_household(Cast::new(0), 20_000);
+    let cast = &household.cast;
+    let (watch, guardian) = (one.follow_watch(cast, None), two.follow_guardian(&household));
+    assert_eq!((watch.next().kind, guardian.next().kind), (String::new(), String::new()), "their places");
+    for number in [1, 2] {
+        let (bill, order) = one.ordered(&household, number);
+        assert_eq!(guardian.wait_within(AT_ONCE, "order").data["order"], json!(order.order));
+        let decision = two.approve(&household, &order, &bill);
+        assert_eq!(watch.wait_within(AT_ONCE, "decision").data["order"], json!(order.order));
+        one.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+        assert_eq!(guardian.wait_within(AT_ONCE, "outcome").data["order"], json!(order.order));
+    }
+    one.top_up(&household, 5);
+    guardian.wait_within(AT_ONCE, "balance");
 }
 
 #[test]
