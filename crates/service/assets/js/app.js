@@ -55,6 +55,8 @@ const state = {
   liveLostAt: null,
   busy: false,
   problem: null,
+  /** Why a guardian's freeze did not come about. Only another tap takes it away, or another page. */
+  freezeProblem: null,
   loadingOrder: false,
   /** The browser's offer to install this page as an app. */
   installPrompt: null,
@@ -244,6 +246,7 @@ async function refreshHome(asked = get("/api/guardian/household")) {
   };
   state.phase = "ready";
   state.problem = null;
+  if (state.home.freeze) state.freezeProblem = null;
 }
 
 async function refreshOrders() {
@@ -338,7 +341,7 @@ async function onRoute() {
   for (const [name, script] of fetched) if (name !== page) script.left(page);
   forgetAsked();
   if (page !== "order") listPage = page === "history" ? "#/history" : "#/";
-  state.problem = null;
+  Object.assign(state, { problem: null, freezeProblem: null });
   render();
   await fetchPage(page).catch(trouble);
   focusHeading();

@@ -152,6 +152,8 @@ pub(crate) struct View {
     pub(crate) wearer: Option<WearerId>,
     pub(crate) names: Names,
     pub(crate) rules: Rules,
+    /// A guardian stopped the payments.
+    pub(crate) frozen: bool,
     pub(crate) language: Language,
 }
 
@@ -166,12 +168,33 @@ pub(crate) fn log_in_first(language: Language) -> Result<Markup, ApiError> {
     Ok(document(&words, language, &title, html! {}, &content))
 }
 
+/// What the button that stops payments leads to where they may not have stopped; `code` says why.
+pub(crate) fn not_frozen(language: Language, code: &str) -> Result<Markup, ApiError> {
+    let words = Words::of(language)?;
+    let title = words.t("freeze.failed", &[]);
+    let content = html! {
+        h1 { (title) }
+        p { (words.t(&format!("problem.{code}"), &[])) }
+        a.main href="/app" data-testid="to-app" { (words.t("nav.home", &[])) }
+    };
+    Ok(document(&words, language, &title, html! {}, &content))
+}
+
 pub(crate) fn page(view: &View, now: Timestamp) -> Result<Markup, ApiError> {
     let words = Words::of(view.language)?;
     let sums = &view.sums;
     let month = words.month(sums.first);
     let is_present = view.span.from <= now && now < view.span.to;
     let content = html! {
+        @if view.frozen {
+            div.notice.bad data-testid="frozen" {
+                (shape("M9 6v12M15 6v12"))
+                div {
+                    p { (words.t("freeze.done", &[])) }
+                    p { a.plain href="/app" { (words.t("freeze.lift", &[])) } }
+                }
+            }
+        }
         div.month-head {
             (step(view, &words, sums.first.yesterday().ok(), "month.earlier", "M14.5 5l-7 7 7 7"))
             h1 { (month) @if let Some(name) = view.wearer.and_then(|wearer| view.names.get(&wearer)) { " · " bdi { (name) } } }
@@ -195,9 +218,19 @@ pub(crate) fn page(view: &View, now: Timestamp) -> Result<Markup, ApiError> {
         Language::Chinese => Language::English,
     };
     let top = html! {
+        @if !view.frozen { (freeze(view.language, &words)) }
         a.language data-testid="language" href=(address(view, sums.first, view.wearer, other)) lang=(other.tag()) { (words.t("language.other", &[])) }
     };
     Ok(document(&words, view.language, &month, top, &content))
+}
+
+/// One tap, which needs no script.
+fn freeze(language: Language, words: &Words) -> Markup {
+    html! {
+        form method="post" action={ "/app/freeze?lang=" (language.name()) } {
+            button.freeze data-testid="freeze" { (shape("M9 6v12M15 6v12")) (words.t("freeze.now", &[])) }
+        }
+    }
 }
 
 fn document(words: &Words, language: Language, title: &str, top: Markup, content: &Markup) -> Markup {
@@ -206,6 +239,8 @@ fn document(words: &Words, language: Language, title: &str, top: Markup, content
         (DOCTYPE)
         html lang=(language.tag()) {
             head {
+                // The form says where it comes from; under the policy of the others a browser would not.
+                meta name="referrer" content="same-origin";
                 (head(&format!("{title} · {}", words.t("brand", &[])), &edition))
                 script type="module" src=(edition.address("js/month.js")) {}
             }
@@ -229,11 +264,7 @@ fn shape(path: &str) -> Markup {
 
 /// The same page for another month, wearer or language.
 fn address(view: &View, day: civil::Date, wearer: Option<WearerId>, language: Language) -> String {
-    let language = match language {
-        Language::English => "en",
-        Language::Chinese => "zh",
-    };
-    format!("/app/month/{}?lang={language}{}", day.strftime("%Y-%m"), query(view, wearer))
+    format!("/app/month/{}?lang={}{}", day.strftime("%Y-%m"), language.name(), query(view, wearer))
 }
 
 /// Zone and wearer. What stands in a zone's name needs no escapes but for the plus.

@@ -203,4 +203,18 @@ fn a_month_is_a_page_without_scripts() {
     month("2026-11?tz=Mars/Olympus").refused(400, "time-zone-unknown");
     let stranger = app.get("/app/month/2026-11?lang=zh", &[]);
     assert!(stranger.status == 401 && stranger.text.contains("登录后才能查看"), "{}", stranger.text);
+
+    // One tap stops the payments, without scripts either.
+    assert!(page.text.contains("<form method=\"post\" action=\"/app/freeze?lang=en\">"), "{}", page.text);
+    let stop = |headers: &[(&str, &str)]| {
+        app.send("POST", "/app/freeze?lang=zh", headers, "application/x-www-form-urlencoded", b"")
+    };
+    let nobody = stop(&[("origin", crate::app::ORIGIN)]);
+    assert!(nobody.status == 401 && nobody.text.contains("付款可能没有停用"), "{}", nobody.text);
+    stop(&[("cookie", household.cookie.as_str())]).refused(403, "foreign-origin");
+    assert!(!month("2026-11?lang=zh").text.contains("全部付款已停用"));
+    let stopped = stop(&app.pages(&household.cookie));
+    assert!(stopped.status == 200 && stopped.text.contains("class=\"login\""), "the app: {}", stopped.text);
+    let frozen = month("2026-11?lang=zh").text;
+    assert!(frozen.contains("全部付款已停用") && !frozen.contains("<form"), "{frozen}");
 }
