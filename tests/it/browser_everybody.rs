@@ -368,6 +368,8 @@ async fn everybody_decides_and_looks_back() {
     walk.judge(&ma, "home with an order").await;
     opens_order(&ma).await;
     ma.text("[data-testid=two-nods]").await;
+    let week = ma.text("[data-testid=spent-house-week]").await;
+    assert!(week.contains("All watches this week") && week.contains("cap ¥250.00"), "{week}");
     walk.judge(&ma, "order of two").await;
     ma.click("[data-testid=strike-3]").await;
     walk.judge(&ma, "order, a line struck").await;

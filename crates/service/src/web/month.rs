@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil;
 use maud::{DOCTYPE, Markup, html};
-use nodpay_core::{Amount, Category, Currency, MerchantId, Minor, Timestamp, WatchId, WearerId};
+use nodpay_core::{Amount, Category, Currency, Every, MerchantId, Minor, Timestamp, WatchId, WearerId};
 use nodpay_protocol::LogBook;
 use nodpay_store::BackKind;
 
@@ -109,7 +109,9 @@ impl Sums {
 #[derive(Debug)]
 pub(crate) struct Rules {
     months: Vec<MonthCap>,
-    /// All shown watches' caps of a week together, where each has one.
+    /// The household's cap of a month, over all its watches.
+    house_month: Option<i64>,
+    /// What a week's bars are measured by: all shown watches' caps together, where each has one, or the household's.
     week: Option<i64>,
 }
 
@@ -121,7 +123,7 @@ struct MonthCap {
     minor: i64,
 }
 
-/// The lowest caps of each watch, of one wearer or of all.
+/// The lowest caps of each watch, of one wearer or of all; then those of the household too.
 pub(crate) fn rules(book: &LogBook, wearer: Option<WearerId>, now: Timestamp) -> Rules {
     let (mut months, mut weeks) = (Vec::new(), Vec::new());
     for watch in book.watches().filter(|watch| wearer.is_none_or(|wearer| wearer == watch.wearer)) {
@@ -139,8 +141,12 @@ pub(crate) fn rules(book: &LogBook, wearer: Option<WearerId>, now: Timestamp) ->
         }));
         weeks.push(held().filter_map(|rule| rule.per_week.map(Amount::minor)).min());
     }
-    let week = weeks.into_iter().collect::<Option<Vec<_>>>().filter(|caps| !caps.is_empty());
-    Rules { months, week: week.map(|caps| caps.into_iter().fold(0, i64::saturating_add)) }
+    let house = book.house_rules(u64::MAX).caps.filter(|_| wearer.is_none());
+    let house = |every| house.and_then(|caps| caps.cap(every)).map(Amount::minor);
+    let weeks = weeks.into_iter().collect::<Option<Vec<_>>>().filter(|caps| !caps.is_empty());
+    let week = weeks.map(|caps| caps.into_iter().fold(0, i64::saturating_add));
+    let week = [week, house(Every::Week)].into_iter().flatten().min();
+    Rules { months, house_month: house(Every::Month), week }
 }
 
 /// Everything that a month's page shows.
@@ -365,6 +371,9 @@ fn against(view: &View, words: &Words, is_present: bool) -> Result<Markup, ApiEr
         let name = view.names.get(&cap.wearer).map_or("", String::as_str);
         let label = words.t("month.cap-of", &[("name", name), ("rule", &cap.rule)]);
         all.push(bar(label, sums.by_watch.get(&cap.watch).map_or(0, |sum| sum.minor), cap.minor)?);
+    }
+    if let Some(cap) = view.rules.house_month.filter(|_| is_present) {
+        all.push(bar(words.t("month.cap-house", &[]), sums.bought.minor, cap)?);
     }
     if sums.paid_in.minor > 0 {
         all.push(bar(

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::app::{Answer, Household, TestApp};
 
 /// The guardian signs and sends the next entry of the log.
-fn append(app: &TestApp, household: &mut Household, entry: Entry) -> Answer {
+pub(crate) fn append(app: &TestApp, household: &mut Household, entry: Entry) -> Answer {
     let entry = household.cast.next_entry_by(&household.cast.passkey, app.now(), entry);
     let entry = household.cast.passkey.assert(AssertionKind::Log, &entry);
     household.cast.log.push(entry.clone());
