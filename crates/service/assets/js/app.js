@@ -51,6 +51,8 @@ const state = {
   home: null,
   /** By order id: {view, order (verified), error or cut (what is left of it), ends, askEnds}. */
   orders: new Map(),
+  /** Where the household bought lately, once a page has asked (shops.js). */
+  shops: new Map(),
   live: null,
   liveLostAt: null,
   busy: false,
@@ -148,6 +150,7 @@ async function logOut() {
   await pushScript().then(({ endPush }) => endPush()).catch(() => {});
   await post("/api/guardian/logout").catch(() => {});
   state.orders.clear();
+  state.shops.clear();
   state.home = null;
   location.hash = "#/";
   end();

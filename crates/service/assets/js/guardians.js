@@ -11,6 +11,7 @@ import { acts } from "./members.js";
 import { guardianName, mayISign, openProposals } from "./people.js";
 import { ruleLogWords, ruleSentences } from "./rule-words.js";
 import { houseSentences } from "./settings.js";
+import { loadShops } from "./shops.js";
 import { askBox, askButton, isAsked } from "./signing.js";
 import { day, problemText, t, when } from "./texts.js";
 
@@ -41,6 +42,11 @@ export function guardianCards(ctx) {
 // ---- the page of guardians ------------------------------------------------------------------------------------------------------
 
 export const left = () => {};
+
+/** A proposed rule may name shops that the orders this page has do not. */
+export async function changed(ctx, kind) {
+  if ((kind === null || kind === "log") && openProposals(ctx.state.home).length > 0) await loadShops(ctx);
+}
 
 export function page(ctx) {
   const { home, problem } = ctx.state;

@@ -7,9 +7,9 @@ export const CATEGORIES = ["5411", "5812", "5814", "5942", "5943", "5945", "5816
 
 export const nameOf = (home, watch) => home.names.get(home.book.watchEver(watch)?.wearer)?.name ?? t("wearer.unknown");
 
-/** The shops this page has seen, by id: what the operator vouched for. */
+/** The shops of the household that this page knows, by id: what the operator vouched for. */
 export function knownShops(state) {
-  const shops = new Map();
+  const shops = new Map(state.shops);
   for (const { order } of state.orders.values()) if (order) shops.set(order.certificate.payload.merchant, order.certificate.payload);
   return shops;
 }

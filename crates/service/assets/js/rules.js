@@ -12,6 +12,7 @@ import { textProblem, typedText } from "./messages.js";
 import { twoNote } from "./people.js";
 import { CATEGORIES, knownShops, nameOf, placeName, sentences } from "./rule-words.js";
 import { houseCard } from "./settings.js";
+import { loadShops } from "./shops.js";
 import { decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -29,6 +30,11 @@ export const left = () => {
   draft = null;
   ending = null;
 };
+
+/** A rule may name shops that the orders this page has do not. */
+export async function changed(ctx, kind) {
+  if (kind === null) await loadShops(ctx);
+}
 
 const held = (home) => home.book.mandates.filter(({ ended, mandate }) => ended === null && home.book.watches.has(mandate.watch));
 
