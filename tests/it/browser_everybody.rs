@@ -215,6 +215,8 @@ async fn everybody_comes_in_and_looks_around() {
     walk.judge(&ma, "join").await;
     ma.click("[data-testid=join]").await;
     ma.text("[data-testid=pair-first-watch]").await;
+    let codes = ma.client.execute("return document.querySelector('[data-testid=join-codes]').hash", vec![]).await;
+    assert_eq!(codes.unwrap(), "#/codes", "who has one phone only needs them");
     walk.judge(&ma, "joined").await;
     ma.click("[data-testid=pair-first-watch]").await;
     let picture = ma.canvas("[data-testid=pairing-code] canvas").await;
