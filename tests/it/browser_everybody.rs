@@ -18,6 +18,9 @@ use crate::pictures::speak;
 /// Orders of the cast's watch are over after this.
 const ORDER_LIFE_MS: i64 = 11 * 60_000;
 
+/// The page of a guardian's that is not the app's.
+const MONTH: &str = "/app/month";
+
 /// What is judged, and the page that it is a state of: a path, or within the guardian's app what follows `#/`.
 type Places = &'static [(&'static str, &'static str)];
 
@@ -85,7 +88,7 @@ const DECIDING: Places = &[
     ("history, nothing found", "#history"),
     ("wallet", "#wallet"),
     ("wallet, pocket money", "#wallet"),
-    ("month", "/app/month"),
+    ("month", MONTH),
     ("home with a history", "#home"),
 ];
 
@@ -127,6 +130,10 @@ impl Walk {
             Some(page) => assert_eq!((path.as_str(), view.as_str()), ("/app", Some(page)), "{name}"),
             None => assert!(path == *place || path.starts_with(&format!("{place}/")), "{name}: {path}"),
         }
+        if place.starts_with('#') || *place == MONTH {
+            let stops = "document.querySelector('[data-testid=freeze], [data-testid=frozen]')?.checkVisibility()";
+            window.until(&format!("{name}: one tap stops payments, or they are stopped"), stops).await;
+        }
         self.judged.insert(name);
     }
 
@@ -157,7 +164,7 @@ fn every_page_is_judged() {
     let files = ["/static/{*path}", "/sw.js", "/manifest.webmanifest", "/offline/{version}/{*path}"];
     let pages =
         routes.filter(|path| !files.contains(path)).map(|path| path.split("/{").next().unwrap_or(path).to_owned());
-    let known: BTreeSet<String> = fetched.chain(own).chain(pages).chain(["/app/month".to_owned()]).collect();
+    let known: BTreeSet<String> = fetched.chain(own).chain(pages).chain([MONTH.to_owned()]).collect();
     assert!(known.len() > 12, "the routers are read: {known:?}");
     let judged: BTreeSet<String> = judged.into_iter().map(str::to_owned).collect();
     assert_eq!(judged, known, "each page is judged, and each judged one is a page");
@@ -208,6 +215,8 @@ async fn everybody_comes_in_and_looks_around() {
     walk.judge(&ma, "join").await;
     ma.click("[data-testid=join]").await;
     ma.text("[data-testid=pair-first-watch]").await;
+    let codes = ma.client.execute("return document.querySelector('[data-testid=join-codes]').hash", vec![]).await;
+    assert_eq!(codes.unwrap(), "#/codes", "who has one phone only needs them");
     walk.judge(&ma, "joined").await;
     ma.click("[data-testid=pair-first-watch]").await;
     let picture = ma.canvas("[data-testid=pairing-code] canvas").await;
@@ -361,6 +370,8 @@ async fn everybody_decides_and_looks_back() {
     walk.judge(&ma, "home with an order").await;
     opens_order(&ma).await;
     ma.text("[data-testid=two-nods]").await;
+    let week = ma.text("[data-testid=spent-house-week]").await;
+    assert!(week.contains("All watches this week") && week.contains("cap ¥250.00"), "{week}");
     walk.judge(&ma, "order of two").await;
     ma.click("[data-testid=strike-3]").await;
     walk.judge(&ma, "order, a line struck").await;

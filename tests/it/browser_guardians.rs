@@ -1,7 +1,7 @@
 //! Two guardians, each with a browser and an authenticator of their own, on a service whose clock the test moves. The watch and
 //! the shop are programs.
 
-use nodpay_core::{GUARDIAN_COOLING_OFF_MS, PairingId, RECOVERY_DELAY_MS, TransferId};
+use nodpay_core::{GUARDIAN_COOLING_OFF_MS, OrderId, PairingId, RECOVERY_DELAY_MS, TransferId};
 use nodpay_protocol::{
     Kind, LogBook, PairingClaim, PairingCode, RelyingParty, Signer as _, sha256, sign, sign_request,
 };
@@ -373,4 +373,54 @@ async fn two_guardians_share_a_household_in_two_browsers() {
     for window in [ma, ba, new] {
         window.client.clone().close().await.unwrap();
     }
+}
+
+/// One tap stops the payments from any page; where that does not work, the page says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_page_stops_payments_or_says_that_it_did_not() {
+    const NO_WAY: &str = "const real = window.fetch; \
+        window.fetch = (path, ...rest) => (String(path).endsWith('/freeze') ? Promise.reject(new TypeError()) : real(path, ...rest))";
+    let mut stage = Stage::open().await;
+    let ma = Window::with(tempfile::tempdir().unwrap(), stage.address.clone(), None, &[]).await;
+    stage.found(&ma).await;
+    stage.order(1).await;
+    go(&ma, "#/").await;
+    ma.text("[data-testid=waiting-order]").await;
+    ma.client.execute(NO_WAY, vec![]).await.unwrap();
+    let order = format!("order/{}", OrderId::from_bytes([1; 16]));
+    for page in
+        ["home", &order, "household", "guardians", "settings", "pair", "invite", "codes", "rules", "history", "wallet"]
+    {
+        go(&ma, &format!("#/{page}")).await;
+        let view = page.split('/').next().unwrap_or(page);
+        ma.until(page, &format!("document.getElementById('page').dataset.view === '{view}'")).await;
+        ma.click("[data-testid=freeze]").await;
+        let said = ma.text("[data-testid=freeze-failed]").await;
+        assert!(said.contains("may not be stopped") && said.contains("No connection"), "{page}: {said}");
+    }
+    assert_accessible(&ma, "a stop that failed").await;
+
+    // The month's page has no script for it: not without a session, and with one at the first tap.
+    let month = format!("{}/app/month/2026-11?lang=en", stage.address);
+    ma.client.goto(&month).await.unwrap();
+    ma.text("[data-testid=month-spent]").await;
+    ma.client.delete_all_cookies().await.unwrap();
+    ma.click("[data-testid=freeze]").await;
+    ma.text("[data-testid=to-app]").await;
+    let said = ma.text("main").await;
+    assert!(said.contains("may not be stopped") && said.contains("Please log in"), "{said}");
+    assert_accessible(&ma, "the month's stop that failed").await;
+    ma.click("[data-testid=to-app]").await;
+    ma.click("[data-testid=login]").await;
+    ma.text("[data-testid=balance]").await;
+    ma.client.goto(&month).await.unwrap();
+    ma.click("[data-testid=freeze]").await;
+    let frozen = ma.text("[data-view=home] [data-testid=frozen]").await;
+    assert!(frozen.contains("You stopped all payments"), "{frozen}");
+    assert!(stage.app.store().household(stage.cast.household).await.unwrap().unwrap().freeze.is_some());
+    ma.client.goto(&month).await.unwrap();
+    assert!(ma.text("[data-testid=frozen]").await.contains("All payments are stopped"));
+    assert!(ma.client.find(fantoccini::Locator::Css("[data-testid=freeze]")).await.is_err());
+    assert_accessible(&ma, "the month of a household that is stopped").await;
+    ma.client.close().await.unwrap();
 }

@@ -35,7 +35,8 @@ async fn a_household_is_erased_when_its_time_is_over() {
     assert!(keeps.contains("2 years"), "{keeps}");
     phone.click("[data-testid=erase]").await;
     let words = phone.text("[data-testid=erase-words]").await;
-    assert!(words.contains("10 years") && words.contains("200.00"), "{words}");
+    assert!(words.contains("at least 10 years") && words.contains("200.00"), "{words}");
+    assert!(words.contains("they do not go by themselves"), "nothing deletes books: {words}");
     assert_accessible(&phone, "erase").await;
     pictures(&phone, "erase").await;
     phone.click("[data-testid=guardians-sign]").await;
@@ -76,6 +77,7 @@ async fn a_household_is_erased_when_its_time_is_over() {
     phone.client.refresh().await.unwrap();
     let erased = phone.text("[data-testid=erased]").await;
     assert!(erased.contains("Your household was erased"), "{erased}");
+    assert!(erased.contains("at least 10 years") && erased.contains("they do not go by themselves"), "{erased}");
     assert_eq!(store.household(household).await, Err(StoreError::HouseholdErased));
     assert_accessible(&phone, "erased").await;
     pictures(&phone, "erased").await;

@@ -323,3 +323,89 @@ async fn a_guardian_looks_back() {
     assert!((1..=2).contains(&sheets), "{sheets} sheets");
     ma.client.clone().close().await.unwrap();
 }
+
+/// The wearer takes an order back.
+async fn takes_back(stage: &mut Stage, number: u8, bill: &Verified<Bill>) {
+    let book = stage.book().await;
+    let (cast, id) = (&stage.cast, nodpay_core::OrderId::from_bytes([number; 16]));
+    let row = stage.app.store().order(cast.household, id).await.unwrap().unwrap();
+    let order = nodpay_protocol::verify_order(&row.message.wire, &book, cast.watch, bill).unwrap();
+    let path = format!("/api/watch/{}/orders/{id}/cancel", cast.watch);
+    stage.post(&path, &[], "application/jose", cast.cancel(&order).wire().to_owned()).await;
+}
+
+/// A rule can be about shops, and kinds of shops, of older orders than those that the app begins with.
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_know_the_shops_of_older_orders() {
+    let mut stage = Stage::open().await;
+    let address = stage.address.clone();
+    let ma = Window::with(tempfile::tempdir().unwrap(), address.clone(), None, &[]).await;
+    settles(&mut stage, &ma).await;
+    let bakery = Shop::open(&stage, 21, "Sunny Bakery 阳光面包房", "5462").await;
+    let bill = bakery.sells(&mut stage, 1, &[("Croissant", 1_250)], 0).await;
+    takes_back(&mut stage, 1, &bill).await;
+    for number in 2..=21 {
+        stage.order(number).await;
+        let bill = stage.cast.bill(number);
+        takes_back(&mut stage, number, &bill).await;
+    }
+    ma.client.goto(&format!("{address}/app?again")).await.unwrap();
+    ma.text("[data-testid=past-order]").await;
+    go(&ma, "#/rules").await;
+    ma.click("[data-testid=rule-new]").await;
+    type_into(&ma, "rule-name", "Bread").await;
+    type_into(&ma, "rule-approve", "20").await;
+    let only = async |field: &str, label: &str| {
+        let script = format!(
+            "const kind = document.querySelector('[data-testid=rule-{field}]'); kind.value = 'only'; \
+             kind.dispatchEvent(new Event('change', {{ bubbles: true }}))"
+        );
+        ma.client.execute(&script, vec![]).await.unwrap();
+        let box_of = format!(
+            "[...document.querySelectorAll('[data-testid=rule-{field}-option]')].find((one) => \
+             one.parentElement.textContent === {})",
+            json!(label)
+        );
+        ma.until(label, &box_of).await;
+        ma.client.execute(&format!("{box_of}.click()"), vec![]).await.unwrap();
+        ma.until(label, &format!("{box_of}?.checked")).await;
+    };
+    ma.text("[data-testid=rule-words]").await;
+    only("shops", "Sunny Bakery 阳光面包房").await;
+    only("categories", "Food").await;
+    let words = ma.text("[data-testid=rule-words]").await;
+    for said in ["Only at Sunny Bakery 阳光面包房.", "Only at these kinds of shops: Food."] {
+        assert!(words.contains(said), "{said}: {words}");
+    }
+    ma.click("[data-testid=rule-test]").await;
+    ma.text("[data-testid=rule-tested]").await;
+    let bought = "return [...document.querySelectorAll('[data-testid=rule-tested-order]')]
+        .filter((row) => row.dataset.answer === 'approve').map((row) => row.querySelector('a').textContent)";
+    let bought = ma.client.execute(bought, vec![]).await.unwrap();
+    assert_eq!(bought, json!(["Sunny Bakery 阳光面包房"]), "a bakery sells food");
+    screen(&ma, false).await;
+    picture(&ma, "seeing-rule-en-light").await;
+    ma.click("[data-testid=language]").await;
+    screen(&ma, true).await;
+    ma.until("Chinese", "document.documentElement.lang === 'zh-CN' && document.body.textContent.includes('食品')")
+        .await;
+    picture(&ma, "seeing-rule-zh-dark").await;
+    ma.click("[data-testid=language]").await;
+    ma.click("[data-testid=rule-sign]").await;
+    ma.text("[data-testid=rule]").await;
+    ma.client.refresh().await.unwrap();
+    let rule = ma.text("[data-testid=rule]").await;
+    ma.until("the shop's name", "document.querySelector('[data-testid=rule]').textContent.includes('Sunny Bakery')")
+        .await;
+    assert!(rule.contains("Food"), "{rule}");
+
+    // What is too much for one rule is said before it is signed.
+    ma.click("[data-testid=rule-edit]").await;
+    ma.text("[data-testid=rule-words]").await;
+    for label in ["Transport", "Clothes", "Fun and games"] {
+        only("categories", label).await;
+    }
+    let said = ma.text("[data-testid=rule-incomplete]").await;
+    assert!(said.contains("too much for one rule"), "{said}");
+    ma.client.close().await.unwrap();
+}

@@ -13,11 +13,12 @@ use nodpay_watch::reader::read_code;
 use serde_json::json;
 
 use crate::browser::Window;
-use crate::browser_guardians::{Stage, go, type_into};
+use crate::browser_guardians::{Stage, go, time_passes, type_into};
 use crate::table::program;
 
 const WORDS: &str = "Cash at the school office, mornings.";
 const TOKEN: [u8; 32] = [0x77; 32];
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// As a parent's phone shows it, in both languages.
 async fn pictures(window: &Window, name: &str) {
@@ -152,6 +153,22 @@ async fn a_parent_looks_after_the_wallet_and_their_devices() {
     phone.click("[data-testid=signed-in-end]").await;
     phone.until("it is gone", "!document.querySelector('[data-testid=signed-in-elsewhere]')").await;
     other.text("[data-testid=login]").await;
+
+    // A week before the pocket money is over she reads so, and signs it anew.
+    for (days, cards) in [(82, 0), (2, 1)] {
+        time_passes(&stage, days * DAY_MS, &[&phone]).await;
+        let shown = "return document.querySelectorAll('[data-testid=rule-ending]').length";
+        assert_eq!(phone.client.execute(shown, vec![]).await.unwrap(), cards, "after {days} days more");
+    }
+    let card = phone.text("[data-testid=rule-ending]").await;
+    assert!(card.contains("“Pocket money” ends on"), "{card}");
+    pictures(&phone, "pocket-money-ends").await;
+    phone.click("[data-testid=rule-ending]").await;
+    phone.click("[data-testid=rule-sign]").await;
+    phone.text("[data-testid=rule]").await;
+    go(&phone, "#/").await;
+    phone.text("[data-testid=balance]").await;
+    phone.until("nothing ends", "!document.querySelector('[data-testid=rule-ending]')").await;
     for window in [phone, other] {
         window.client.clone().close().await.unwrap();
     }

@@ -62,7 +62,7 @@ pub struct PushConfig {
 pub struct Keep {
     /// The messages of an order, with everything in them that a person wrote or bought: 90 or more days after it came.
     pub orders_days: u32,
-    /// How long the operator's law makes it keep its books: amounts and times, without names. Only shown.
+    /// How long at least the operator's law makes it keep its books: amounts and times, without names. Only shown.
     pub books_years: u32,
 }
 

@@ -51,10 +51,14 @@ const state = {
   home: null,
   /** By order id: {view, order (verified), error or cut (what is left of it), ends, askEnds}. */
   orders: new Map(),
+  /** Where the household bought lately, once a page has asked (shops.js). */
+  shops: new Map(),
   live: null,
   liveLostAt: null,
   busy: false,
   problem: null,
+  /** Why a guardian's freeze did not come about. Only another tap takes it away, or another page. */
+  freezeProblem: null,
   loadingOrder: false,
   /** The browser's offer to install this page as an app. */
   installPrompt: null,
@@ -146,6 +150,7 @@ async function logOut() {
   await pushScript().then(({ endPush }) => endPush()).catch(() => {});
   await post("/api/guardian/logout").catch(() => {});
   state.orders.clear();
+  state.shops.clear();
   state.home = null;
   location.hash = "#/";
   end();
@@ -244,6 +249,7 @@ async function refreshHome(asked = get("/api/guardian/household")) {
   };
   state.phase = "ready";
   state.problem = null;
+  if (state.home.freeze) state.freezeProblem = null;
 }
 
 async function refreshOrders() {
@@ -338,7 +344,7 @@ async function onRoute() {
   for (const [name, script] of fetched) if (name !== page) script.left(page);
   forgetAsked();
   if (page !== "order") listPage = page === "history" ? "#/history" : "#/";
-  state.problem = null;
+  Object.assign(state, { problem: null, freezeProblem: null });
   render();
   await fetchPage(page).catch(trouble);
   focusHeading();

@@ -198,7 +198,7 @@ function capOf(ctx, order, field) {
   return caps.length > 0 ? Math.min(...caps) : null;
 }
 
-/** Today's and this month's spending of the wearer, and what it is with this order. */
+/** Today's and this month's spending of the wearer, and what it is with this order; then that of all watches, where the household has caps. */
 export function spendingCard(ctx, entry, terms, name) {
   const { view, order } = entry;
   const from = since();
@@ -206,19 +206,22 @@ export function spendingCard(ctx, entry, terms, name) {
   const known = spendings.get(view.order_id);
   if (known?.key !== key) load(ctx, view.order_id, key, from);
   const { sums, problem } = spendings.get(view.order_id);
-  const row = (part, field) => {
-    const cap = capOf(ctx, order, field);
-    const { currency } = sums[part];
-    const after = terms && terms.total.currency === currency ? sums[part].minor + terms.total.minor : null;
+  const { caps = {} } = ctx.state.home.book.houseRules();
+  const row = (part, spent, cap) => {
+    const { currency } = spent;
+    const after = terms && terms.total.currency === currency ? spent.minor + terms.total.minor : null;
     const over = cap !== null && after !== null && after > cap;
     return h("div", { testid: `spent-${part}` },
       h("dt", {}, t(`deciding.spent-${part}`)),
-      h("dd", {}, h("span.amount", {}, money(sums[part])),
+      h("dd", {}, h("span.amount", {}, money(spent)),
         after !== null && h(`span.soft${over ? ".over-cap" : ""}`, {}, " → ", t("deciding.with-this", { total: money({ minor: after, currency }) })),
         cap !== null && h(`span.soft${over ? ".over-cap" : ""}`, {}, " · ", t(over ? "deciding.over-cap" : "deciding.cap", { cap: money({ minor: cap, currency }) }))));
   };
   return h("section.card.spending", { testid: "spending", "aria-label": t("deciding.spent", { name }) },
     h("h2", {}, t("deciding.spent", { name })),
     problem && h("p.soft", {}, problemText(problem)),
-    sums ? h("dl.sums", {}, row("day", "per_day"), row("month", "per_month")) : !problem && h("p.soft", {}, t("loading")));
+    sums ? h("dl.sums", {},
+      row("day", sums.day, capOf(ctx, order, "per_day")), row("month", sums.month, capOf(ctx, order, "per_month")),
+      ...["day", "week", "month"].filter((part) => sums.house && caps[`per_${part}`])
+        .map((part) => row(`house-${part}`, sums.house[part], caps[`per_${part}`].minor))) : !problem && h("p.soft", {}, t("loading")));
 }

@@ -11,6 +11,7 @@ import { acts } from "./members.js";
 import { guardianName, mayISign, openProposals } from "./people.js";
 import { ruleLogWords, ruleSentences } from "./rule-words.js";
 import { houseSentences } from "./settings.js";
+import { loadShops } from "./shops.js";
 import { askBox, askButton, isAsked } from "./signing.js";
 import { day, problemText, t, when } from "./texts.js";
 
@@ -21,7 +22,16 @@ const comingMembers = (home) => [...home.book.folded.members.values()].filter((m
 
 // ---- what waits for this guardian ---------------------------------------------------------------------------------------------
 
-/** Cards for the home page: proposals to second, removals and recoveries to object to, and the codes not yet printed. */
+const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
+
+/** Rules, pocket money too, that are over within a week; of a short one, within its last quarter. */
+function endingRules({ book }) {
+  const now = serviceNow();
+  const isEnding = ({ mandate: { until }, seq }) => now < until && until - now < Math.min(WEEK_MS, (until - book.entries[seq].at) / 4);
+  return book.mandates.filter((one) => one.ended === null && book.watches.has(one.mandate.watch) && isEnding(one));
+}
+
+/** Cards for the home page: proposals to second, removals and recoveries to object to, rules that end, and the codes not yet printed. */
 export function guardianCards(ctx) {
   const { home } = ctx.state;
   const mine = home.book.folded.members.get(home.guardian.guardian);
@@ -33,6 +43,9 @@ export function guardianCards(ctx) {
     ...comingMembers(home).map(({ guardian, joins }) =>
       card(`recovery-${guardian.guardian}`, t("guardians.recovering", { name: guardianName(home, guardian.guardian), time: when(joins) }))),
     mayISign(home) && others.length > 0 && card("proposal-card", t("guardians.proposals-wait", { count: others.length })),
+    ...(mayISign(home) ? endingRules(home) : []).map(({ mandate: { mandate, name, until } }) =>
+      h("a.card.waiting", { href: `#/rules/${mandate}`, key: `ending-${mandate}`, testid: "rule-ending" },
+        icon("clock", "large"), h("div", {}, h("p.name", {}, t("rules.ending", { rule: name, time: when(until) })), h("p.soft", {}, t("rules.ending-more"))), icon("next"))),
     mayISign(home) && home.book.folded.recovery.size === 0 && h("a.card.waiting", { href: "#/codes", key: "codes-reminder", testid: "codes-reminder" },
       icon("key", "large"), h("div", {}, h("p.name", {}, t("codes.reminder")), h("p.soft", {}, t("codes.reminder-more"))), icon("next")),
   ];
@@ -41,6 +54,11 @@ export function guardianCards(ctx) {
 // ---- the page of guardians ------------------------------------------------------------------------------------------------------
 
 export const left = () => {};
+
+/** A proposed rule may name shops that the orders this page has do not. */
+export async function changed(ctx, kind) {
+  if ((kind === null || kind === "log") && openProposals(ctx.state.home).length > 0) await loadShops(ctx);
+}
 
 export function page(ctx) {
   const { home, problem } = ctx.state;

@@ -6,10 +6,9 @@
 import { get } from "./api.js";
 import { announce, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
-import { VerifyError } from "./messages.js";
 import { pastOrder } from "./past-order.js";
+import { loadShops } from "./shops.js";
 import { day, language, problemText, t } from "./texts.js";
-import { verifyMerchantCertificate } from "./verify.js";
 
 const CATEGORIES = ["food", "school", "books", "toys", "transport", "clothes", "health", "fun", "other"];
 const OUTCOMES = ["paid", "refused", "expired", "cancelled", "failed", "refunded", "open"];
@@ -51,13 +50,14 @@ function query(names, more = {}) {
 async function search(ctx, more) {
   run += 1;
   const mine = run;
-  if (!more || !look) look = { found: [], next: null, lookedTo: null, problem: null, shops: look?.shops ?? null };
+  if (!more || !look) look = { found: [], next: null, lookedTo: null, problem: null, hasShops: look?.hasShops ?? false };
   look.busy = true;
   look.problem = null;
   ctx.render();
   const before = look.found.length;
   try {
-    look.shops ??= await shopsOf(ctx);
+    if (!look.hasShops) await loadShops(ctx);
+    look.hasShops = true;
     do {
       const answer = await get(`/api/guardian/history?${query(Object.keys(filters), look.next ? { before: look.next } : {})}`);
       if (mine !== run) return;
@@ -75,21 +75,6 @@ async function search(ctx, more) {
   look.busy = false;
   announce(t("history.found", { count: look.found.length }));
   ctx.render();
-}
-
-/** Where the household bought lately, by id; a certificate that does not verify names no shop. */
-async function shopsOf(ctx) {
-  const shops = new Map();
-  const { certificates } = await get("/api/guardian/shops");
-  for (const wire of certificates) {
-    try {
-      const { payload } = await verifyMerchantCertificate(wire, ctx.state.home.trust.root);
-      shops.set(payload.merchant, payload.name);
-    } catch (error) {
-      if (!(error instanceof VerifyError)) throw error;
-    }
-  }
-  return [...shops].sort(([, one], [, other]) => one.localeCompare(other, language()));
 }
 
 function change(ctx, name, value, wait) {
@@ -141,7 +126,7 @@ export function page(ctx) {
 }
 
 function filterFields(ctx) {
-  const { home } = ctx.state;
+  const { home, shops } = ctx.state;
   const wearers = [...home.names].map(([wearer, { name }]) => [wearer, name]);
   const select = (name, options) => h("label.field", {}, h("span", {}, t(`history.${name}`)),
     h("select", { value: filters[name], testid: `history-${name}`, onchange: (event) => change(ctx, name, event.target.value, false) },
@@ -151,7 +136,7 @@ function filterFields(ctx) {
     h("input", { type: "date", value: filters[name], max: today(), testid: `history-${name}`, onchange: (event) => change(ctx, name, event.target.value, false) }));
   return [
     wearers.length > 1 && select("wearer", wearers),
-    select("shop", look?.shops ?? []),
+    select("shop", [...shops].map(([shop, { name }]) => [shop, name]).sort(([, one], [, other]) => one.localeCompare(other, language()))),
     select("category", CATEGORIES.map((one) => [one, t(`category.${one}`)])),
     select("outcome", OUTCOMES.map((one) => [one, t(["open", "refunded"].includes(one) ? `history.outcome-${one}` : `outcome.${one}`)])),
     date("from"),

@@ -71,6 +71,7 @@ function done() {
     h("div.hero", {}, h("span.big-tick", {}, icon("check", "huge")), h("h1", { testid: "joined" }, t("join.done")),
       h("p.lead", {}, t("join.done-more"))),
     h("a.main", { href: withDemo("/app#/pair"), testid: "pair-first-watch" }, icon("watch"), t("join.pair")),
+    h("a.plain", { href: withDemo("/app#/codes"), testid: "join-codes" }, icon("key"), t("codes.reminder")),
     h("a.plain", { href: withDemo("/app") }, t("join.later")),
   ];
 }

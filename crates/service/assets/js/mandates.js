@@ -5,7 +5,8 @@ import { VerifyError } from "./messages.js";
 
 export const MAX_MANDATE_LIFE_MS = 90 * 24 * 60 * 60 * 1000;
 const MAX_MANDATES = 16;
-const MAX_NAMED = 64;
+/** Shops, categories or places that one rule names. */
+export const MAX_NAMED = 64;
 const MAX_WINDOWS = 7;
 const MAX_OFFSETS = 4;
 const DAY_MINUTES = 24 * 60;

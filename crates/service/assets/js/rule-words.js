@@ -3,30 +3,57 @@
 import { h } from "./dom.js";
 import { anyOf, day, hour, money, t } from "./texts.js";
 
-export const CATEGORIES = ["5411", "5812", "5814", "5942", "5943", "5945", "5816", "4111", "5921", "5993"];
+/** Kinds of shops as core::Category has them, by their codes: a rule names codes. Rented cars, 91 codes, are left out. */
+export const KINDS = {
+  food: "5411 5422 5441 5451 5462 5499 5811 5812 5813 5814",
+  school: "5111 5943 8211 8220 8241 8244 8249 8299 8351",
+  books: "2741 5192 5942 5994",
+  toys: "5945",
+  transport: "4011 4111 4112 4121 4131 4411 4511 4784 4789 5541 5542 5940 7512 7523",
+  clothes: "5137 5139 5611 5621 5631 5641 5651 5655 5661 5681 5691 5697 5698 5699 7296",
+  health: "4119 5122 5912 5975 5976 5977 7230 7297 7298 8011 8021 8031 8041 8042 8043 8049 8050 8062 8071 8099",
+  fun: "4899 5733 5735 5815 5816 5817 5818 5941 5970 5971 5995 7032 7829 7832 7841 7911 7922 7929 7932 7933 7941 7991 7992 7993 7994 7996 7997 7998 7999",
+};
+/** Single codes that a rule may name beside whole kinds, or of one. */
+const NAMED = ["4111", "5411", "5812", "5814", "5816", "5921", "5942", "5943", "5945", "5993"];
+/** Of these, what is of no kind. */
+const APART = ["5921", "5993"];
 
 export const nameOf = (home, watch) => home.names.get(home.book.watchEver(watch)?.wearer)?.name ?? t("wearer.unknown");
 
-/** The shops this page has seen, by id: what the operator vouched for. */
+/** The shops of the household that this page knows, by id: what the operator vouched for. */
 export function knownShops(state) {
-  const shops = new Map();
+  const shops = new Map(state.shops);
   for (const { order } of state.orders.values()) if (order) shops.set(order.certificate.payload.merchant, order.certificate.payload);
   return shops;
 }
 
-const categoryName = (mcc) => (CATEGORIES.includes(mcc) ? t(`mcc.${mcc}`) : mcc);
+const codesOf = (kind) => KINDS[kind].split(" ");
+export const codeName = (mcc) => (NAMED.includes(mcc) ? t(`mcc.${mcc}`) : mcc);
+/** What a rule can be about: codes, and what they are together. */
+export const categories = () => [
+  ...Object.keys(KINDS).map((kind) => [codesOf(kind), t(`category.${kind}`)]), ...APART.map((mcc) => [[mcc], codeName(mcc)]),
+];
+
+/** Whole kinds by their names, and what is left by its own. */
+function categoryNames(codes) {
+  const whole = Object.keys(KINDS).filter((kind) => codesOf(kind).every((mcc) => codes.includes(mcc)));
+  const rest = codes.filter((mcc) => !whole.some((kind) => codesOf(kind).includes(mcc)));
+  return [...whole.map((kind) => t(`category.${kind}`)), ...rest.map(codeName)];
+}
+
 export const placeName = ({ city, country }) => (city ? `${city} (${country})` : country);
 
 /** All of a rule, one sentence each. */
 export function ruleWords(state, rule) {
   const name = nameOf(state.home, rule.watch);
   const shops = knownShops(state);
-  const choice = (key, chosen, label) => chosen && t(`rule.${key}-${chosen.kind}`, { what: anyOf(chosen.of.map(label)) });
+  const choice = (key, chosen, names) => chosen && t(`rule.${key}-${chosen.kind}`, { what: anyOf(names(chosen.of)) });
   return [
     rule.approve ? t("rule.approves", { name, total: money(rule.approve) }) : t("rule.approves-nothing", { name }),
-    choice("shops", rule.shops, (id) => shops.get(id)?.name ?? t("rule.unknown-shop")),
-    choice("categories", rule.categories, categoryName),
-    choice("places", rule.places, placeName),
+    choice("shops", rule.shops, (ids) => ids.map((id) => shops.get(id)?.name ?? t("rule.unknown-shop"))),
+    choice("categories", rule.categories, categoryNames),
+    choice("places", rule.places, (places) => places.map(placeName)),
     rule.age !== undefined && t("rule.age", { age: rule.age }),
     ...rule.windows.map(({ days, from, to }) =>
       t("rule.window", { days: days.length === 7 ? t("rule.every-day") : anyOf(days.map((one) => t(`weekday.${one}`))), from: hour(from), to: hour(to) })),

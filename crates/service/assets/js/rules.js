@@ -7,11 +7,12 @@ import { post, serviceNow } from "./api.js";
 import { randomId } from "./bytes.js";
 import { announce, focusHeading, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
-import { MAX_MANDATE_LIFE_MS, WEEKDAYS } from "./mandates.js";
+import { MAX_MANDATE_LIFE_MS, MAX_NAMED, WEEKDAYS } from "./mandates.js";
 import { textProblem, typedText } from "./messages.js";
 import { twoNote } from "./people.js";
-import { CATEGORIES, knownShops, nameOf, placeName, sentences } from "./rule-words.js";
+import { categories, codeName, knownShops, nameOf, placeName, sentences } from "./rule-words.js";
 import { houseCard } from "./settings.js";
+import { loadShops } from "./shops.js";
 import { decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -29,6 +30,11 @@ export const left = () => {
   draft = null;
   ending = null;
 };
+
+/** A rule may name shops that the orders this page has do not. */
+export async function changed(ctx, kind) {
+  if (kind === null) await loadShops(ctx);
+}
 
 const held = (home) => home.book.mandates.filter(({ ended, mandate }) => ended === null && home.book.watches.has(mandate.watch));
 
@@ -151,6 +157,7 @@ function written(state) {
     const { kind, of } = draft[field];
     if (kind === "any") continue;
     if (of.size === 0) return { problem: "rule-nothing-chosen" };
+    if (of.size > MAX_NAMED) return { problem: "rule-too-much-chosen" };
     shown[field] = { kind, of: [...of].map((one) => JSON.parse(one)) };
   }
   for (const { days, from, to } of draft.windows) {
@@ -186,9 +193,9 @@ function editor(ctx, id, rule) {
         h("select", { value: draft.watch, onchange: change("watch") }, ...watches.map(({ watch }) =>
           h("option", { value: watch, selected: watch === draft.watch }, nameOf(state.home, watch))))),
       sum("approve"), sum("per_payment"), sum("per_day"), sum("per_week"), sum("per_month")),
-    choices(ctx, "shops", [...knownShops(state)].map(([shop, { name }]) => [shop, name])),
-    choices(ctx, "categories", CATEGORIES.map((mcc) => [mcc, t(`mcc.${mcc}`)])),
-    choices(ctx, "places", places(state)),
+    choices(ctx, "shops", [...knownShops(state)].map(([shop, { name }]) => [[shop], name]), () => t("rule.unknown-shop")),
+    choices(ctx, "categories", categories(), codeName),
+    choices(ctx, "places", places(state), placeName),
     h("section.card.form", {},
       h("label.field", {}, h("span", {}, t("rule.field.age")),
         h("input", { type: "text", inputmode: "numeric", autocomplete: "off", value: draft.age, testid: "rule-age", oninput: change("age") })),
@@ -205,15 +212,18 @@ function editor(ctx, id, rule) {
 
 function places(state) {
   const seen = new Map();
-  for (const { city, country } of knownShops(state).values()) seen.set(JSON.stringify({ city, country }), [{ city, country }, placeName({ city, country })]);
+  for (const { city, country } of knownShops(state).values()) seen.set(JSON.stringify({ city, country }), [[{ city, country }], placeName({ city, country })]);
   return [...seen.values()];
 }
 
-function choices(ctx, field, options) {
+/** Options are chosen whole: what each holds, and its name. What was chosen before and is in none of these has a `name` of its own. */
+function choices(ctx, field, options, name) {
   const chosen = draft[field];
-  const known = new Set(options.map(([one]) => JSON.stringify(one)));
-  const others = [...chosen.of].filter((one) => !known.has(one)).map((one) => [JSON.parse(one), t("rule.unknown-shop")]);
-  const all = [...options, ...others];
+  const known = options.map(([ones, label]) => ({ keys: ones.map((one) => JSON.stringify(one)), label }));
+  const isChosen = ({ keys }) => keys.every((key) => chosen.of.has(key));
+  const whole = new Set(known.filter(isChosen).flatMap(({ keys }) => keys));
+  const others = [...chosen.of].filter((key) => !whole.has(key)).map((key) => ({ keys: [key], label: name(JSON.parse(key)) }));
+  const all = [...known, ...others];
   if (all.length === 0) return null;
   const changed = () => {
     Object.assign(draft, { tested: null, shown: false });
@@ -224,12 +234,16 @@ function choices(ctx, field, options) {
       h("select", { value: chosen.kind, testid: `rule-${field}`, onchange: (event) => { chosen.kind = event.target.value; changed(); } },
         ...["any", "only", "never"].map((kind) => h("option", { value: kind, selected: kind === chosen.kind }, t(`rule.choice.${kind}`))))),
     chosen.kind !== "any" && h("fieldset", {}, h("legend.unseen", {}, t(`rule.field.${field}`)),
-      ...all.map(([one, label]) => {
-        const key = JSON.stringify(one);
-        return h("label.check", {},
-          h("input", { type: "checkbox", checked: chosen.of.has(key), testid: `rule-${field}-option`, onchange: () => { if (!chosen.of.delete(key)) chosen.of.add(key); changed(); } }),
-          h("span", {}, h("bdi", {}, label)));
-      })));
+      ...all.map((option) => h("label.check", {},
+        h("input", {
+          type: "checkbox", checked: isChosen(option), testid: `rule-${field}-option`,
+          onchange: () => {
+            const change = isChosen(option) ? (key) => chosen.of.delete(key) : (key) => chosen.of.add(key);
+            option.keys.forEach(change);
+            changed();
+          },
+        }),
+        h("span", {}, h("bdi", {}, option.label))))));
 }
 
 function hours(ctx) {

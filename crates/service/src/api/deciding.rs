@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use nodpay_core::{Amount, OrderId, Timestamp};
+use nodpay_core::{Amount, Every, Minor, OrderId, Timestamp};
 use nodpay_store::StoreError;
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +30,20 @@ pub(super) struct Since {
 pub(super) struct Spending {
     day: Amount,
     month: Amount,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    house: Option<House>,
 }
 
-/// What the wearer of this order has paid today and this month, refunds not counted.
+/// What counts for the household's caps now, of all its watches: in the household's own day, week and month.
+#[derive(Serialize)]
+struct House {
+    day: Amount,
+    week: Amount,
+    month: Amount,
+}
+
+/// What the wearer of this order has paid today and this month, refunds not counted; where the household has caps, what counts for
+/// them.
 pub(super) async fn spending(
     State(app): State<App>,
     session: GuardianSession,
@@ -47,5 +58,18 @@ pub(super) async fn spending(
     let row = app.store().order(session.household, order).await?.ok_or(StoreError::OrderUnknown)?;
     let currency = households::row(&app, session.household).await?.currency;
     let spent = app.store().spent(session.household, row.wearer, day, month).await?;
-    Ok(Json(Spending { day: Amount::new(spent.day, currency), month: Amount::new(spent.month, currency) }))
+    let house = match households::book(&app, session.household).await?.house_rules(u64::MAX).caps {
+        Some(caps) => {
+            let sums = app.store().mandate_sums(session.household).await?;
+            let spent = |every| {
+                let period = caps.period(every, now);
+                let found = sums.iter().find(|(watch, known, _)| watch.is_none() && *known == period);
+                Amount::new(found.map_or(Minor::ZERO, |(_, _, spent)| *spent), currency)
+            };
+            Some(House { day: spent(Every::Day), week: spent(Every::Week), month: spent(Every::Month) })
+        }
+        None => None,
+    };
+    let (day, month) = (Amount::new(spent.day, currency), Amount::new(spent.month, currency));
+    Ok(Json(Spending { day, month, house }))
 }

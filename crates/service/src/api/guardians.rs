@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use nodpay_core::{
     Decision, Digest, Entry, GuardianId, HouseholdError, HouseholdId, LogEntry, NewGuardian, OrderId, PairingId,
     PersonName, PublicKey, Timestamp,
@@ -18,12 +19,13 @@ use super::compose::message;
 use super::guardian::{PAIRING_LIFE_MS, digest_of, moved, repeated};
 use super::watch::{Accepted, accepted};
 use crate::App;
-use crate::extract::{Json as JsonBody, OwnPage, Path};
+use crate::extract::{Json as JsonBody, OwnPage, Path, Query};
 use crate::households;
 use crate::limits::Purpose;
 use crate::problem::ApiError;
 use crate::secrets::random;
 use crate::sessions::{GuardianSession, Stranger, limit};
+use crate::web::{self, month};
 
 /// How far an entry's time may be from ours: signers' clocks differ, and a person takes a while to sign. What an entry may
 /// do is judged by its time, so no other time is taken in.
@@ -45,6 +47,31 @@ impl From<Freeze> for FreezeView {
 /// One tap stops the household's payments.
 pub(super) async fn freeze(State(app): State<App>, session: GuardianSession) -> Result<Json<FreezeView>, ApiError> {
     Ok(Json(app.store().freeze(session.household, session.guardian, app.now()).await?.into()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FormQuery {
+    lang: Option<web::Language>,
+}
+
+/// The same by the form of a page without scripts. It leads on to the app, which says what holds; where it did not work, a page
+/// says so.
+pub(super) async fn freeze_by_form(
+    State(app): State<App>,
+    session: Result<GuardianSession, ApiError>,
+    Query(query): Query<FormQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let done = match session {
+        // No page of ours sent this.
+        Err(ApiError::ForeignOrigin) => return Err(ApiError::ForeignOrigin),
+        Err(error) => Err(error),
+        Ok(session) => freeze(State(app), session).await,
+    };
+    let Err(error) = done else { return Ok(Redirect::to("/app").into_response()) };
+    let page = month::not_frozen(query.lang.unwrap_or_else(|| web::Language::of(&headers)), error.code())?;
+    Ok((error.into_response().status(), web::drawn(page)).into_response())
 }
 
 // Inviting

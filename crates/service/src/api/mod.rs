@@ -112,6 +112,7 @@ routes! {
     get "/api/guardian/pairings/{pairing}" guardian::pairing, Guardian;
     post "/api/guardian/pairings/{pairing}/close" guardian::close_pairing, Guardian;
     post "/api/guardian/freeze" guardians::freeze, Guardian;
+    post "/app/freeze" guardians::freeze_by_form, Guardian;
     post "/api/guardian/away" away::set, Guardian;
     post "/api/guardian/joins" guardians::open_join, Guardian;
     get "/api/guardian/joins/{pairing}" guardians::join, Guardian;

@@ -242,6 +242,7 @@ pub(super) async fn month(
         wearer: query.wearer,
         names: names(&row.wearers),
         rules: month::rules(&book, query.wearer, now),
+        frozen: row.freeze.is_some(),
         language,
     };
     Ok(web::drawn(month::page(&view, now)?))

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil;
 use maud::{DOCTYPE, Markup, html};
-use nodpay_core::{Amount, Category, Currency, MerchantId, Minor, Timestamp, WatchId, WearerId};
+use nodpay_core::{Amount, Category, Currency, Every, MerchantId, Minor, Timestamp, WatchId, WearerId};
 use nodpay_protocol::LogBook;
 use nodpay_store::BackKind;
 
@@ -109,7 +109,9 @@ impl Sums {
 #[derive(Debug)]
 pub(crate) struct Rules {
     months: Vec<MonthCap>,
-    /// All shown watches' caps of a week together, where each has one.
+    /// The household's cap of a month, over all its watches.
+    house_month: Option<i64>,
+    /// What a week's bars are measured by: all shown watches' caps together, where each has one, or the household's.
     week: Option<i64>,
 }
 
@@ -121,7 +123,7 @@ struct MonthCap {
     minor: i64,
 }
 
-/// The lowest caps of each watch, of one wearer or of all.
+/// The lowest caps of each watch, of one wearer or of all; then those of the household too.
 pub(crate) fn rules(book: &LogBook, wearer: Option<WearerId>, now: Timestamp) -> Rules {
     let (mut months, mut weeks) = (Vec::new(), Vec::new());
     for watch in book.watches().filter(|watch| wearer.is_none_or(|wearer| wearer == watch.wearer)) {
@@ -139,8 +141,12 @@ pub(crate) fn rules(book: &LogBook, wearer: Option<WearerId>, now: Timestamp) ->
         }));
         weeks.push(held().filter_map(|rule| rule.per_week.map(Amount::minor)).min());
     }
-    let week = weeks.into_iter().collect::<Option<Vec<_>>>().filter(|caps| !caps.is_empty());
-    Rules { months, week: week.map(|caps| caps.into_iter().fold(0, i64::saturating_add)) }
+    let house = book.house_rules(u64::MAX).caps.filter(|_| wearer.is_none());
+    let house = |every| house.and_then(|caps| caps.cap(every)).map(Amount::minor);
+    let weeks = weeks.into_iter().collect::<Option<Vec<_>>>().filter(|caps| !caps.is_empty());
+    let week = weeks.map(|caps| caps.into_iter().fold(0, i64::saturating_add));
+    let week = [week, house(Every::Week)].into_iter().flatten().min();
+    Rules { months, house_month: house(Every::Month), week }
 }
 
 /// Everything that a month's page shows.
@@ -152,6 +158,8 @@ pub(crate) struct View {
     pub(crate) wearer: Option<WearerId>,
     pub(crate) names: Names,
     pub(crate) rules: Rules,
+    /// A guardian stopped the payments.
+    pub(crate) frozen: bool,
     pub(crate) language: Language,
 }
 
@@ -166,12 +174,33 @@ pub(crate) fn log_in_first(language: Language) -> Result<Markup, ApiError> {
     Ok(document(&words, language, &title, html! {}, &content))
 }
 
+/// What the button that stops payments leads to where they may not have stopped; `code` says why.
+pub(crate) fn not_frozen(language: Language, code: &str) -> Result<Markup, ApiError> {
+    let words = Words::of(language)?;
+    let title = words.t("freeze.failed", &[]);
+    let content = html! {
+        h1 { (title) }
+        p { (words.t(&format!("problem.{code}"), &[])) }
+        a.main href="/app" data-testid="to-app" { (words.t("nav.home", &[])) }
+    };
+    Ok(document(&words, language, &title, html! {}, &content))
+}
+
 pub(crate) fn page(view: &View, now: Timestamp) -> Result<Markup, ApiError> {
     let words = Words::of(view.language)?;
     let sums = &view.sums;
     let month = words.month(sums.first);
     let is_present = view.span.from <= now && now < view.span.to;
     let content = html! {
+        @if view.frozen {
+            div.notice.bad data-testid="frozen" {
+                (shape("M9 6v12M15 6v12"))
+                div {
+                    p { (words.t("freeze.done", &[])) }
+                    p { a.plain href="/app" { (words.t("freeze.lift", &[])) } }
+                }
+            }
+        }
         div.month-head {
             (step(view, &words, sums.first.yesterday().ok(), "month.earlier", "M14.5 5l-7 7 7 7"))
             h1 { (month) @if let Some(name) = view.wearer.and_then(|wearer| view.names.get(&wearer)) { " · " bdi { (name) } } }
@@ -195,9 +224,19 @@ pub(crate) fn page(view: &View, now: Timestamp) -> Result<Markup, ApiError> {
         Language::Chinese => Language::English,
     };
     let top = html! {
+        @if !view.frozen { (freeze(view.language, &words)) }
         a.language data-testid="language" href=(address(view, sums.first, view.wearer, other)) lang=(other.tag()) { (words.t("language.other", &[])) }
     };
     Ok(document(&words, view.language, &month, top, &content))
+}
+
+/// One tap, which needs no script.
+fn freeze(language: Language, words: &Words) -> Markup {
+    html! {
+        form method="post" action={ "/app/freeze?lang=" (language.name()) } {
+            button.freeze data-testid="freeze" { (shape("M9 6v12M15 6v12")) (words.t("freeze.now", &[])) }
+        }
+    }
 }
 
 fn document(words: &Words, language: Language, title: &str, top: Markup, content: &Markup) -> Markup {
@@ -206,6 +245,8 @@ fn document(words: &Words, language: Language, title: &str, top: Markup, content
         (DOCTYPE)
         html lang=(language.tag()) {
             head {
+                // The form says where it comes from; under the policy of the others a browser would not.
+                meta name="referrer" content="same-origin";
                 (head(&format!("{title} · {}", words.t("brand", &[])), &edition))
                 script type="module" src=(edition.address("js/month.js")) {}
             }
@@ -229,11 +270,7 @@ fn shape(path: &str) -> Markup {
 
 /// The same page for another month, wearer or language.
 fn address(view: &View, day: civil::Date, wearer: Option<WearerId>, language: Language) -> String {
-    let language = match language {
-        Language::English => "en",
-        Language::Chinese => "zh",
-    };
-    format!("/app/month/{}?lang={language}{}", day.strftime("%Y-%m"), query(view, wearer))
+    format!("/app/month/{}?lang={}{}", day.strftime("%Y-%m"), language.name(), query(view, wearer))
 }
 
 /// Zone and wearer. What stands in a zone's name needs no escapes but for the plus.
@@ -334,6 +371,9 @@ fn against(view: &View, words: &Words, is_present: bool) -> Result<Markup, ApiEr
         let name = view.names.get(&cap.wearer).map_or("", String::as_str);
         let label = words.t("month.cap-of", &[("name", name), ("rule", &cap.rule)]);
         all.push(bar(label, sums.by_watch.get(&cap.watch).map_or(0, |sum| sum.minor), cap.minor)?);
+    }
+    if let Some(cap) = view.rules.house_month.filter(|_| is_present) {
+        all.push(bar(words.t("month.cap-house", &[]), sums.bought.minor, cap)?);
     }
     if sums.paid_in.minor > 0 {
         all.push(bar(

@@ -96,7 +96,7 @@ impl Language {
     }
 
     /// How our files are called.
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::English => "en",
             Self::Chinese => "zh",

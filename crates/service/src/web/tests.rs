@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::HeaderMap;
+use nodpay_core::{Category, Mcc};
 
 use super::edition::{Assets, Coding, Edition, FRAME, without_comments};
 use super::files::media_type;
@@ -297,6 +298,30 @@ fn words_are_cut_by_script() {
     let mut all: BTreeSet<String> = edition.scripts().keys().flat_map(|module| set(module, "zh")).collect();
     all.extend(said_without_scripts(&words("zh")));
     assert_eq!(all, words("zh").into_keys().collect());
+}
+
+/// A rule names codes, and calls them together what the history and the month call them.
+#[test]
+fn kinds_of_shops_in_rules_are_those_of_the_history() {
+    const RENTED_CARS: std::ops::RangeInclusive<u16> = 3351..=3441;
+    let script = text("js/rule-words.js");
+    let table =
+        script.split_once("export const KINDS = {").and_then(|(_, rest)| rest.split_once("};")).expect("a table");
+    let kinds = table.0.lines().filter_map(|line| line.trim().strip_suffix("\",")?.split_once(": \""));
+    let said: BTreeMap<String, String> = kinds.map(|(kind, codes)| (kind.to_owned(), codes.to_owned())).collect();
+    let mut meant: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for number in (0..10_000).filter(|number| !RENTED_CARS.contains(number)) {
+        let digits = format!("{number:04}");
+        let kind = Category::of(Mcc::from_digits(&digits).expect("four digits"));
+        if kind != Category::Other {
+            meant.entry(kind.as_str().to_owned()).or_default().push(digits);
+        }
+    }
+    assert!(
+        meant.len() == Category::ALL.len() - 1 && meant.values().all(|codes| codes.len() <= 64),
+        "a rule holds each"
+    );
+    assert_eq!(said, meant.into_iter().map(|(kind, codes)| (kind, codes.join(" "))).collect());
 }
 
 #[test]

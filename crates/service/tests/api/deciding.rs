@@ -1,12 +1,12 @@
 //! Notes, suggestions, orders that follow them, and what a guardian sees of a wearer's spending.
 
-use nodpay_core::{Order, OrderId, Suggestion, Text, Verdict};
+use nodpay_core::{Entry, HouseCaps, HouseRules, Order, OrderId, Suggestion, Text, Verdict};
 use nodpay_protocol::{Verified, verify_decision};
 use nodpay_testkit::{Cast, cny, line_id};
 use serde_json::json;
 
 use crate::app::{Household, TestApp};
-use crate::mandates::evidence;
+use crate::mandates::{append, evidence};
 
 /// Sends a refusal of the order, with these words and this suggestion.
 fn refuse(app: &TestApp, household: &Household, order: &Verified<Order>, note: &str, suggest: Suggestion) {
@@ -121,4 +121,25 @@ fn spending_is_told_by_the_guardians_own_days() {
     app.guardian_get(&household, &path(OrderId::from_bytes([9; 16]), -1, -1)).refused(404, "order-unknown");
     let other = app.add_household(Cast::new(1), 1_000);
     app.guardian_get(&other, &path(waiting.order, -1, -1)).refused(404, "order-unknown");
+}
+
+#[test]
+fn what_counts_for_the_households_caps_is_told_beside_an_order() {
+    let (app, mut household) = TestApp::furnished();
+    let caps = HouseCaps { utc_minutes: 8 * 60, per_day: None, per_week: Some(cny(10_000)), per_month: None };
+    append(&app, &mut household, Entry::SetHouseRules(HouseRules { caps: Some(caps), ..HouseRules::default() })).ok();
+    let (bill, order) = app.ordered(&household, 1);
+    let decision = app.approve(&household, &order, &bill);
+    app.watch_post(&household.cast, &order, "payment", household.cast.payment(&order, &decision).wire()).ok();
+    let told = |cookie: &str| {
+        let now = app.now().unix_ms();
+        let path = format!("/api/guardian/orders/{}/spending?day={now}&month={now}", order.order);
+        app.get(&path, &[("cookie", cookie)]).ok()["house"].clone()
+    };
+    let all = |day, week, month| json!({ "day": cny(day), "week": cny(week), "month": cny(month) });
+    assert_eq!(told(&household.cookie), all(3_650, 3_650, 3_650));
+    // It was a Sunday.
+    app.clock.advance_ms(24 * 60 * 60 * 1000);
+    let cookie = crate::app::login(&app, &household.cast).cookie.expect("a session");
+    assert_eq!(told(&cookie), all(0, 0, 3_650));
 }

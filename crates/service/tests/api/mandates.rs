@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nodpay_core::{Bill, Entry, HouseCaps, HouseRules, Mandate, Order, Reduction, Why};
-use nodpay_protocol::{AssertionKind, Kind, Report, Verified, sign, verify_evidence, verify_outcome};
+use nodpay_core::{
+    Bill, Entry, HouseCaps, HouseRules, Mandate, NEW_WATCH_COOLING_OFF_MS, Order, PersonName, Reduction, Salt, Text,
+    Verdict, WatchId, WearerId, Why,
+};
+use nodpay_protocol::{AssertionKind, Kind, Report, Signer as _, Verified, sign, verify_evidence, verify_outcome};
 use nodpay_service::check_evidence;
 use nodpay_testkit::{Cast, cny, minor, retotal, rp};
 use serde_json::json;
@@ -12,7 +15,7 @@ use serde_json::json;
 use crate::app::{Answer, Household, Setup, TestApp, on_postgres};
 
 /// The guardian signs and sends the next entry of the log.
-fn append(app: &TestApp, household: &mut Household, entry: Entry) -> Answer {
+pub(crate) fn append(app: &TestApp, household: &mut Household, entry: Entry) -> Answer {
     let entry = household.cast.next_entry_by(&household.cast.passkey, app.now(), entry);
     let entry = household.cast.passkey.assert(AssertionKind::Log, &entry);
     household.cast.log.push(entry.clone());
@@ -172,6 +175,72 @@ fn a_rule_is_tried_on_what_was_ordered() {
     let cookie = crate::app::login(&app, cast).cookie.expect("a session");
     let tested = app.post("/api/guardian/rules/test", &app.pages(&cookie), &json!({ "mandate": later })).ok();
     assert_eq!(tested["orders"], json!([]));
+}
+
+/// The guardian gives another child of the household a watch; the cast goes on as that one.
+fn with_another_watch(app: &TestApp, household: &mut Household) {
+    let seed = 0x5A;
+    let cast = &mut household.cast;
+    (cast.watch, cast.watch_key) = (WatchId::from_bytes([seed; 16]), nodpay_testkit::key(seed));
+    cast.wearer = WearerId::from_bytes([seed; 16]);
+    cast.wearer_name =
+        PersonName { name: Text::new("小红 Hong").expect("a name"), salt: Salt::from_bytes([seed; 16]) };
+    let opened = app.post("/api/guardian/pairings", &app.pages(&household.cookie), &json!({})).ok();
+    cast.pairing = opened["pairing"].as_str().expect("an id").parse().expect("an id");
+    let claim = json!({ "key": cast.watch_key.public_key(), "claim": cast.pairing_claim().wire() });
+    app.post(&format!("/api/pairings/{}/claim", cast.pairing), &[], &claim).ok();
+    let mut watch = cast.enrolled_watch();
+    watch.new_watch_cap.until = app.now().plus_ms(NEW_WATCH_COOLING_OFF_MS);
+    let entry = cast.next_entry_by(&cast.passkey, app.now(), Entry::EnrolWatch(watch));
+    let entry = cast.passkey.assert(AssertionKind::Log, &entry);
+    let enrolment = json!({ "entry": entry, "wearer": cast.wearer_name, "pairing": cast.pairing });
+    app.post("/api/guardian/log", &app.pages(&household.cookie), &enrolment).ok();
+    cast.log.push(entry);
+}
+
+/// What the other watches paid, and what the rule itself would have, counts for the household's caps.
+#[test]
+fn a_rule_is_tried_within_the_households_caps() {
+    let (app, mut household) = TestApp::furnished();
+    let buy = |household: &Household, number: u8, price: i64, paid: bool| {
+        let cast = &household.cast;
+        let bill = sold(&app, cast, number, price);
+        let order = cast.order(&bill, number);
+        app.place(cast, &order).ok();
+        if paid {
+            let decision = app.approve(household, &order, &bill);
+            app.watch_post(cast, &order, "payment", cast.payment(&order, &decision).wire()).ok();
+        } else {
+            let refusal = cast.decision_payload(&order, &bill, None, &[], Verdict::Refuse);
+            app.decide_wire(household, &order, &cast.sign_decision(&refusal)).ok();
+        }
+    };
+    buy(&household, 1, 3_000, true);
+    buy(&household, 2, 3_000, false);
+    with_another_watch(&app, &mut household);
+    buy(&household, 3, 3_500, true);
+    buy(&household, 4, 3_500, false);
+    let rule = household.cast.snacks();
+    for (what, caps, answers) in [
+        ("none", None, [("approve", None), ("approve", None)]),
+        ("room for all", Some((Some(10_000), None)), [("approve", None), ("approve", None)]),
+        ("the second is over the day's", Some((Some(9_999), None)), [("approve", None), ("ask", Some("house-day"))]),
+        ("both are over the month's", Some((None, Some(6_499))), [("ask", Some("house-month")); 2]),
+    ] {
+        let caps = caps.map(|(day, month)| HouseCaps {
+            utc_minutes: 8 * 60,
+            per_day: day.map(cny),
+            per_week: None,
+            per_month: month.map(cny),
+        });
+        app.clock.advance_ms(1_000);
+        append(&app, &mut household, Entry::SetHouseRules(HouseRules { caps, ..HouseRules::default() })).ok();
+        let headers = app.pages(&household.cookie);
+        let tested = app.post("/api/guardian/rules/test", &headers, &json!({ "mandate": rule })).ok();
+        let said: Vec<_> = tested["orders"].as_array().expect("orders").iter().rev().collect();
+        let said: Vec<_> = said.iter().map(|order| (order["answer"].as_str(), order["why"].as_str())).collect();
+        assert_eq!(said, answers.map(|(answer, why)| (Some(answer), why)), "{what}");
+    }
 }
 
 #[test]

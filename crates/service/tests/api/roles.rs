@@ -75,6 +75,7 @@ const TABLE: &[(&str, &str, Role, Send)] = &[
     ("get", "/api/guardian/pairings/{pairing}", Guardian, Send::Empty),
     ("post", "/api/guardian/pairings/{pairing}/close", Guardian, Send::Empty),
     ("post", "/api/guardian/freeze", Guardian, Send::Junk),
+    ("post", "/app/freeze", Guardian, Send::Junk),
     ("post", "/api/guardian/joins", Guardian, Send::Junk),
     ("get", "/api/guardian/joins/{pairing}", Guardian, Send::Empty),
     ("post", "/api/guardian/joins/{pairing}/close", Guardian, Send::Empty),

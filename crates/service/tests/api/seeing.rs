@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use nodpay_core::{Entry, Mandate, Reduction, Text};
+use nodpay_core::{Entry, HouseCaps, HouseRules, Mandate, Reduction, Text};
 use nodpay_protocol::AssertionKind;
 use nodpay_testkit::cny;
 use serde_json::{Value, json};
 
-use crate::app::{Household, TestApp};
+use crate::app::{Answer, Household, TestApp};
 use crate::python::{environment, run};
 
 /// The shop sells one thing, the watch pays it after a nod. Gives the order's id.
@@ -150,15 +150,24 @@ fn household_books_read_the_file() {
     assert!(moves.iter().all(|one| csv.contains(one[2].as_str().expect("an id"))), "{csv}");
 }
 
+/// The guardian signs and sends the next entry of the log.
+fn sign(app: &TestApp, household: &mut Household, entry: Entry) {
+    let entry = household.cast.next_entry_by(&household.cast.passkey, app.now(), entry);
+    let entry = household.cast.passkey.assert(AssertionKind::Log, &entry);
+    app.post("/api/guardian/log", &app.pages(&household.cookie), &json!({ "entry": entry })).ok();
+    household.cast.log.push(entry);
+}
+
+fn month_of(app: &TestApp, household: &Household, query: &str) -> Answer {
+    app.guardian_get(household, &format!("/app/month/{query}"))
+}
+
 #[test]
 fn a_month_is_a_page_without_scripts() {
     let (app, mut household, _) = a_week_of_shopping();
     let rule = Mandate { per_month: Some(cny(10_000)), per_week: Some(cny(1_500)), ..household.cast.snacks() };
-    let entry = household.cast.next_entry_by(&household.cast.passkey, app.now(), Entry::SetMandate(Box::new(rule)));
-    let entry = household.cast.passkey.assert(AssertionKind::Log, &entry);
-    app.post("/api/guardian/log", &app.pages(&household.cookie), &json!({ "entry": entry })).ok();
-    household.cast.log.push(entry);
-    let month = |query: &str| app.guardian_get(&household, &format!("/app/month/{query}"));
+    sign(&app, &mut household, Entry::SetMandate(Box::new(rule)));
+    let month = |query: &str| month_of(&app, &household, query);
 
     let page = month("2026-11?lang=en&tz=Asia/Shanghai");
     assert_eq!((page.status, page.content_type.as_str()), (200, "text/html; charset=utf-8"));
@@ -191,6 +200,29 @@ fn a_month_is_a_page_without_scripts() {
         chinese.contains("lang=\"zh-CN\"") && chinese.contains("2026年11月") && chinese.contains("食品"),
         "{chinese}"
     );
+    // The household's caps are over all its watches: they are shown where no child is chosen.
+    let whose = format!("2026-11?lang=en&wearer={}", household.cast.wearer);
+    let house = |week, month| HouseCaps {
+        utc_minutes: 0,
+        per_day: None,
+        per_week: Some(cny(week)),
+        per_month: Some(cny(month)),
+    };
+    for (caps, in_month, in_week) in [
+        (house(1_200, 15_000), "¥17.50 of ¥150.00", "Rules: ¥12.00 a week"),
+        (house(9_900, 1_700), "¥17.50 of ¥17.00", "Rules: ¥15.00 a week"),
+    ] {
+        sign(&app, &mut household, Entry::SetHouseRules(HouseRules { caps: Some(caps), ..HouseRules::default() }));
+        let page = month_of(&app, &household, "2026-11?lang=en").text;
+        for part in ["All watches together", "¥17.50 of ¥100.00", in_month, in_week] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        let page = month_of(&app, &household, &whose).text;
+        assert!(!page.contains("All watches together") && page.contains("Rules: ¥15.00 a week"), "{page}");
+        let earlier = month_of(&app, &household, "2026-10?lang=en").text;
+        assert!(!earlier.contains("All watches together"), "{earlier}");
+    }
+    let month = |query: &str| month_of(&app, &household, query);
     let nobody = month("2026-11?lang=en&wearer=AAAAAAAAAAAAAAAAAAAAAA").text;
     assert!(nobody.contains("Nothing was bought"), "{nobody}");
     let earlier = month("2026-10?lang=en").text;
@@ -203,4 +235,18 @@ fn a_month_is_a_page_without_scripts() {
     month("2026-11?tz=Mars/Olympus").refused(400, "time-zone-unknown");
     let stranger = app.get("/app/month/2026-11?lang=zh", &[]);
     assert!(stranger.status == 401 && stranger.text.contains("登录后才能查看"), "{}", stranger.text);
+
+    // One tap stops the payments, without scripts either.
+    assert!(page.text.contains("<form method=\"post\" action=\"/app/freeze?lang=en\">"), "{}", page.text);
+    let stop = |headers: &[(&str, &str)]| {
+        app.send("POST", "/app/freeze?lang=zh", headers, "application/x-www-form-urlencoded", b"")
+    };
+    let nobody = stop(&[("origin", crate::app::ORIGIN)]);
+    assert!(nobody.status == 401 && nobody.text.contains("付款可能没有停用"), "{}", nobody.text);
+    stop(&[("cookie", household.cookie.as_str())]).refused(403, "foreign-origin");
+    assert!(!month("2026-11?lang=zh").text.contains("全部付款已停用"));
+    let stopped = stop(&app.pages(&household.cookie));
+    assert!(stopped.status == 200 && stopped.text.contains("class=\"login\""), "the app: {}", stopped.text);
+    let frozen = month("2026-11?lang=zh").text;
+    assert!(frozen.contains("全部付款已停用") && !frozen.contains("<form"), "{frozen}");
 }
