@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nodpay_core::{
     Amount, Bill, BillId, Bytes, Country, CredentialId, Currency, Decision, Digest, EnrolledWatch, Entry, Guardian,
     GuardianId, HouseCaps, HouseRules, HouseholdId, LineId, LogEntry, Mandate, MandateId, Mcc, MerchantCertificate,
-    MerchantId, Minor, NewWatchCap, Nonce, Offset, Order, OrderId, Outcome, Outside, Payment, PersonName, ResultReport,
-    Salt, SessionId, Text, Timestamp, TransferId, V1, Verdict, WatchId, WatchSession, WearerCheck, WearerId,
-    WearerMethod,
+    MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Nonce, Offset, Order, OrderId, Outcome, Outside, Payment,
+    PersonName, ResultReport, Salt, SessionId, Text, Timestamp, TransferId, V1, Verdict, WatchId, WatchSession,
+    WearerCheck, WearerId, WearerMethod,
 };
 use nodpay_protocol::{
     Assertion, AssertionKind, Kind, LogBook, RelyingParty, Signer as _, SoftwareKey, Verified, name_digest, payment_id,
@@ -169,7 +169,11 @@ impl Household {
                 key: key.public_key(),
                 wearer: WearerId::from_bytes(random()?),
                 wearer_name: name_digest(name.salt, name.name.as_str()),
-                new_watch_cap: NewWatchCap { until: at, per_payment: cny(CAP_MINOR)? },
+                // From when its entry is signed, which is a little later.
+                new_watch_cap: NewWatchCap {
+                    until: now().plus_ms(2 * NEW_WATCH_COOLING_OFF_MS),
+                    per_payment: cny(CAP_MINOR)?,
+                },
             };
             append(&mut book, Entry::EnrolWatch(watch.clone()), Some(name)).await?;
             if let Some(says) = rule {

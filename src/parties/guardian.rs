@@ -2,9 +2,9 @@
 //! before it decides.
 
 use nodpay_core::{
-    Amount, Bill, CredentialId, Currency, Decision, Digest, EnrolledWatch, Entry, Guardian as Person, GuardianId,
-    HouseholdId, LineId, LogEntry, MerchantCertificate, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Note, Order,
-    PairingId, PersonName, PinCommand, PinConsent, PinReport, PublicKey, Salt, Text, V1, Verdict, WatchId, WearerId,
+    Bill, CredentialId, Currency, Decision, Digest, EnrolledWatch, Entry, Guardian as Person, GuardianId, HouseholdId,
+    LineId, LogEntry, MerchantCertificate, NEW_WATCH_COOLING_OFF_MS, NewWatchCap, Note, Order, PairingId, PersonName,
+    PinCommand, PinConsent, PinReport, PublicKey, Salt, Text, V1, Verdict, WatchId, WearerId, newcomer_most,
 };
 use nodpay_protocol::{
     Anchor, AnchorGuardian, Assertion, AssertionKind, LogBook, PairingCode, PairingSecret, RelyingParty, Signer as _,
@@ -18,8 +18,8 @@ use super::{Client, Result, Sse, now, random, random_key};
 /// An approval is to be paid within five minutes.
 const PAY_WITHIN_MS: i64 = 5 * 60 * 1000;
 const PAIRING_LIFE_MS: i64 = 30 * 60 * 1000;
-/// What one payment of a new watch may come to, in minor units.
-const NEW_WATCH_CAP: i64 = 20_000;
+/// A new watch is kept short from when its entry is signed, which is a little later.
+const SIGNING_MS: i64 = 60_000;
 
 /// A guardian who is a program.
 #[derive(Debug)]
@@ -141,8 +141,8 @@ impl Guardian {
             wearer: WearerId::from_bytes(random()?),
             wearer_name: name_digest(name.salt, name.name.as_str()),
             new_watch_cap: NewWatchCap {
-                until: now().plus_ms(NEW_WATCH_COOLING_OFF_MS),
-                per_payment: Amount::new(Minor::new(NEW_WATCH_CAP)?, self.currency),
+                until: now().plus_ms(SIGNING_MS + NEW_WATCH_COOLING_OFF_MS),
+                per_payment: newcomer_most(self.currency),
             },
         };
         self.log(Entry::EnrolWatch(watch), Some(&name), Some(code.pairing))?;

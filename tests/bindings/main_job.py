@@ -229,14 +229,15 @@ class Guardian:
         claimed = self.log.verify_claim(self.pairing, answer["claim"], answer["key"])
         assert claimed.check == check, "both screens show the same digits"
         name = nodpay.PersonName(name="小明", salt=b64(os.urandom(16)))
+        at = now_ms()
         enrolment = nodpay.Enrolment(
             watch=claimed,
             wearer=b64(os.urandom(16)),
             name=name,
             cap=nodpay.Money(minor=20_000, currency="CNY", exponent=2),
-            cap_until_ms=now_ms() + 24 * 60 * 60 * 1000,
+            cap_until_ms=at + 24 * 60 * 60 * 1000,
         )
-        draft = self.log.draft_enrolment(self.guardian, enrolment, now_ms())
+        draft = self.log.draft_enrolment(self.guardian, enrolment, at)
         entry = self.sign(draft)
         self.post("/api/guardian/log", {"entry": entry, "wearer": vars(name), "pairing": self.pairing.pairing})
         self.log.append(entry)

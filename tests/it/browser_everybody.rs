@@ -158,8 +158,7 @@ fn every_page_is_judged() {
     let own = between(&app, "page in FETCHED ||", "? page");
     let own =
         own.split("page === \"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| format!("#{name}"));
-    let web = source("crates/service/src/web/mod.rs");
-    let routes = web.split(".route(\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(path, _)| path);
+    let routes = nodpay_service::PAGE_ROUTES.iter().map(|route| route.path);
     // Files, not pages; the offline page is judged at the place where the browser shows it.
     let files = ["/static/{*path}", "/sw.js", "/manifest.webmanifest", "/offline/{version}/{*path}"];
     let pages =

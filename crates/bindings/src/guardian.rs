@@ -199,7 +199,8 @@ pub struct Enrolment {
     /// 16 bytes, base64url; new, or one whom the household knows.
     pub wearer: String,
     pub name: PersonName,
-    /// Until `cap_until_ms` one payment of the new watch may come to this at most.
+    /// Until `cap_until_ms` one payment of the new watch may come to this at most. The household's rules bound both: without any it is
+    /// 200 whole units of its currency, until 24 hours after the entry's time.
     pub cap: Amount,
     pub cap_until_ms: i64,
 }

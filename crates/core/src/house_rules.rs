@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mandate::is_over;
 use crate::{
-    Amount, Answer, Asked, Day, Every, GUARDIAN_COOLING_OFF_MS, Judgement, Minor, NEW_WATCH_COOLING_OFF_MS,
+    Amount, Answer, Asked, Currency, Day, Every, GUARDIAN_COOLING_OFF_MS, Judgement, Minor, NEW_WATCH_COOLING_OFF_MS,
     NewWatchCap, Period, Timestamp, Why,
 };
 
@@ -16,11 +16,13 @@ use crate::{
 pub const MAX_COOLING_OFF_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// The longest that a guardian may say to be away: 60 days.
 pub const MAX_AWAY_MS: i64 = 60 * 24 * 60 * 60 * 1000;
+/// What one payment of a newcomer may come to unless the household says less: 200 whole units of its own currency.
+const NEWCOMER_MAJOR: i64 = 200;
 /// Civil time is between UTC−12 and UTC+14.
 const UTC_MINUTES: std::ops::RangeInclusive<i16> = -12 * 60..=14 * 60;
 const MINUTE_MS: i64 = 60_000;
 
-/// All rules of one household; by default there are none.
+/// All rules of one household; by default there are none but those for newcomers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HouseRules {
@@ -49,13 +51,14 @@ pub struct HouseCaps {
     pub per_month: Option<Amount>,
 }
 
-/// For those who come after the entry. Never less than without it.
+/// For those who come after the entry, and by default for everybody who comes. Never looser than the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Newcomers {
     /// How long a new watch has a lower cap: [`NEW_WATCH_COOLING_OFF_MS`] to [`MAX_COOLING_OFF_MS`].
     pub watch_ms: i64,
-    /// The highest cap of one payment that a new watch may have.
+    /// The highest cap of one payment that a new watch may have, and the most that a guardian approves who does not count yet:
+    /// at most [`newcomer_most`], which holds where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_payment: Option<Amount>,
     /// How long a new guardian does not count: [`GUARDIAN_COOLING_OFF_MS`] to [`MAX_COOLING_OFF_MS`].
@@ -78,6 +81,8 @@ pub enum HouseRulesError {
     Nothing,
     #[error("newcomers are kept short for 1 to 30 days")]
     Newcomers,
+    #[error("newcomers pay at most {NEWCOMER_MAJOR} at once")]
+    NewcomerAmount,
     #[error("two nods need a second guardian who counts")]
     NoSecondGuardian,
 }
@@ -101,7 +106,11 @@ impl HouseRules {
         let Newcomers { watch_ms, guardian_ms, .. } = self.newcomers.unwrap_or_default();
         let sound = (NEW_WATCH_COOLING_OFF_MS..=MAX_COOLING_OFF_MS).contains(&watch_ms)
             && (GUARDIAN_COOLING_OFF_MS..=MAX_COOLING_OFF_MS).contains(&guardian_ms);
-        if sound { Ok(()) } else { Err(HouseRulesError::Newcomers) }
+        if !sound {
+            return Err(HouseRulesError::Newcomers);
+        }
+        let high = newcomer.is_some_and(|amount| is_over(amount, newcomer_most(amount.currency())));
+        if high { Err(HouseRulesError::NewcomerAmount) } else { Ok(()) }
     }
 
     /// All amounts that they name.
@@ -117,8 +126,6 @@ impl HouseRules {
         let (now, then) = (self.newcomers.unwrap_or_default(), before.newcomers.unwrap_or_default());
         is_raised(self.two_nods_above, before.two_nods_above)
             || before.caps.is_some_and(|then| self.caps.is_none_or(|now| now.is_looser_than(&then)))
-            // Without them the guardian who enrols a watch chooses alone.
-            || (self.newcomers.is_none() && before.newcomers.is_some())
             || now.watch_ms < then.watch_ms
             || now.guardian_ms < then.guardian_ms
             || is_raised(now.per_payment, then.per_payment)
@@ -148,10 +155,15 @@ impl HouseRules {
     /// Whether a watch that is enrolled at `at` with this cap is kept short for long enough.
     #[must_use]
     pub fn allows_new_watch(&self, cap: &NewWatchCap, at: Timestamp) -> bool {
-        self.newcomers.is_none_or(|newcomers| {
-            let long = cap.until.ms_since(at) >= newcomers.watch_ms;
-            long && newcomers.per_payment.is_none_or(|most| !is_over(cap.per_payment, most))
-        })
+        let long = cap.until.ms_since(at) >= self.newcomers.unwrap_or_default().watch_ms;
+        long && !self.is_too_much_for_newcomers(cap.per_payment)
+    }
+
+    /// Whether a watch or a guardian who is new may not pay or approve so much.
+    #[must_use]
+    pub fn is_too_much_for_newcomers(&self, total: Amount) -> bool {
+        let most = self.newcomers.and_then(|newcomers| newcomers.per_payment);
+        is_over(total, most.unwrap_or_else(|| newcomer_most(total.currency())))
     }
 
     #[must_use]
@@ -192,6 +204,14 @@ impl HouseCaps {
         self.utc_minutes != before.utc_minutes
             || Every::ALL.into_iter().any(|every| is_raised(self.cap(every), before.cap(every)))
     }
+}
+
+/// What one payment of a newcomer may come to in a currency, unless the household says less.
+#[must_use]
+pub fn newcomer_most(currency: Currency) -> Amount {
+    let minor = 10_i64.checked_pow(currency.exponent()).and_then(|unit| unit.checked_mul(NEWCOMER_MAJOR));
+    let minor = minor.and_then(|minor| Minor::new(minor).ok());
+    Amount::new(minor.unwrap_or(Minor::MAX), currency)
 }
 
 /// Of a bound: higher than before, or gone.

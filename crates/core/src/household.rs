@@ -215,7 +215,7 @@ pub enum HouseholdError {
     Mandate(#[from] MandateError),
     #[error("the household's rules are wrong: {0}")]
     HouseRules(#[from] HouseRulesError),
-    #[error("the new watch would have a higher cap, or for a shorter time, than the household's rules allow")]
+    #[error("the new watch would have a higher cap, or for a shorter time, than the household allows")]
     NewWatch,
     #[error("the log has reached its {MAX_ENTRIES} entries")]
     Full,

@@ -34,7 +34,9 @@ pub use guardians::{
     ERASE_DELAY_MS, Erase, Erasing, GUARDIAN_COOLING_OFF_MS, Leaving, MAX_RECOVERY_KEYS, Member, NewGuardian,
     PROPOSAL_LIFE_MS, Proposal, RECOVERY_DELAY_MS, REMOVAL_DELAY_MS, RecoveryKeys, Unfreeze,
 };
-pub use house_rules::{HouseCaps, HouseRules, HouseRulesError, MAX_AWAY_MS, MAX_COOLING_OFF_MS, Newcomers, to_ask};
+pub use house_rules::{
+    HouseCaps, HouseRules, HouseRulesError, MAX_AWAY_MS, MAX_COOLING_OFF_MS, Newcomers, newcomer_most, to_ask,
+};
 pub use household::{
     EnrolledWatch, Entry, Guardian, HouseholdError, HouseholdLog, LogEntry, MAX_SESSION_MS, NEW_WATCH_COOLING_OFF_MS,
     NewWatchCap, PersonName, PinCommand, PinConsent, WatchSession,

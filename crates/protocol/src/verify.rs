@@ -109,6 +109,8 @@ pub enum VerifyError {
     NotApproved,
     #[error("two guardians must approve so much in this household")]
     NeedsTwoNods,
+    #[error("the guardian is new and may not approve so much yet")]
+    OverNewcomerCap,
     #[error("the other guardian's approval is not there, or not over the same")]
     FirstNod,
     #[error("the message names a rule that is not in the household log this verifier knows")]
@@ -189,6 +191,7 @@ impl VerifyError {
             Self::WrongTotal => "wrong-total",
             Self::NotApproved => "not-approved",
             Self::NeedsTwoNods => "needs-two-nods",
+            Self::OverNewcomerCap => "over-newcomer-cap",
             Self::FirstNod => "bad-first-nod",
             Self::UnknownMandate => "unknown-mandate",
             Self::MandateOver => "mandate-over",
@@ -487,9 +490,8 @@ pub fn verify_decision(
     let Some(decided_at) = decided_at.filter(|decided_at| Some(*decided_at) >= ordered_at) else {
         return Err(VerifyError::UnknownLogHead);
     };
-    if !book.member(guardian.guardian).is_some_and(|member| member.acted(decided_at, decision.at)) {
-        return Err(VerifyError::RevokedGuardian);
-    }
+    let member = book.member(guardian.guardian).filter(|member| member.acted(decided_at, decision.at));
+    let member = member.ok_or(VerifyError::RevokedGuardian)?;
     if !(1..=MAX_DECISION_AGE_MS).contains(&decision.pay_by.ms_since(decision.at)) {
         return Err(VerifyError::DecisionLife);
     }
@@ -504,6 +506,10 @@ pub fn verify_decision(
             }
             if decision.total != terms.total {
                 return Err(VerifyError::WrongTotal);
+            }
+            let is_new = !member.counted(decided_at, decision.at);
+            if is_new && book.house_rules(decided_at).is_too_much_for_newcomers(terms.total) {
+                return Err(VerifyError::OverNewcomerCap);
             }
             match &asserted.shown {
                 Some(shown) if !shown.is(certificate.name.as_str(), terms.total) => {

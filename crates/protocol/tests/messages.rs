@@ -3,8 +3,9 @@
 use nodpay_core::{
     Adjustment, AdjustmentKind, Amount, Bill, Cancel, Choice, Currency, Decision, Digest, Entry,
     GUARDIAN_COOLING_OFF_MS, HouseCaps, HouseRules, HouseholdId, MAX_SESSION_MS, Mandate, MandateId, MerchantId,
-    NewGuardian, Nonce, Order, OrderId, Outcome, OutcomeKind, Outside, Payment, PaymentId, PinCommand, PinConsent,
-    PinReport, PinState, Reduction, ResultReport, Text, TransferId, V1, Verdict, WatchId, WatchSession, WearerId, Why,
+    NewGuardian, Newcomers, Nonce, Order, OrderId, Outcome, OutcomeKind, Outside, Payment, PaymentId, PinCommand,
+    PinConsent, PinReport, PinState, Reduction, ResultReport, Text, TransferId, V1, Verdict, WatchId, WatchSession,
+    WearerId, Why,
 };
 use nodpay_protocol::code::{BillCode, write_bill_code};
 use nodpay_protocol::{
@@ -373,7 +374,7 @@ fn whoever_enrolled_for_shown_payments_approves_no_other_way() {
     let mut cast = Cast::default();
     let (founder, mut second) = (Cast::default().passkey, SoftPasskey::new(201, rp()));
     second.guardian.shown_payments = true;
-    let came = START.plus_ms(-20 * 60_000);
+    let came = START.plus_ms(-2 * 60_000);
     let counts_from = came.plus_ms(GUARDIAN_COOLING_OFF_MS);
     cast.append_by(&founder, came, Entry::AddGuardian(NewGuardian { guardian: second.guardian.clone(), counts_from }));
     let (book, bill) = (cast.book(), cast.bill(1));
@@ -1089,7 +1090,7 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
     const MINUTE_MS: i64 = 60_000;
     let mut cast = Cast::default();
     let (founder, second) = (Cast::default().passkey, SoftPasskey::new(201, rp()));
-    let came = START.plus_ms(-20 * MINUTE_MS);
+    let came = START.plus_ms(-2 * MINUTE_MS);
     let counts_from = came.plus_ms(GUARDIAN_COOLING_OFF_MS);
     let add = NewGuardian { guardian: second.guardian.clone(), counts_from };
     let before = cast.book().head();
@@ -1152,6 +1153,39 @@ fn evidence_of_a_second_guardians_nod_checks_against_the_founders_anchor() {
     assert!(report.story.iter().all(|step| !step.who.contains("admitted")), "{report:?}");
     anchor.guardians.remove(0);
     assert!(check(&anchor).is_err(), "the founder is not in the anchor");
+}
+
+/// Whoever does not count yet approves no more at once than a new watch pays; refusing costs nothing.
+#[test]
+fn who_is_new_approves_no_more_than_a_new_watch_pays() {
+    for (most, quantity, verdict, counts, code) in [
+        (Some(3_650), 5, Verdict::Approve, false, None),
+        (Some(3_649), 5, Verdict::Approve, false, Some("over-newcomer-cap")),
+        (Some(3_649), 5, Verdict::Refuse, false, None),
+        (Some(3_649), 5, Verdict::Approve, true, None),
+        // By default ¥200.00: the five lines without the pencils are ¥29.50.
+        (None, 121, Verdict::Approve, false, None),
+        (None, 122, Verdict::Approve, false, Some("over-newcomer-cap")),
+        (None, 122, Verdict::Approve, true, None),
+    ] {
+        let mut cast = Cast::default();
+        let newcomers = most.map(|most| Newcomers { per_payment: Some(cny(most)), ..Newcomers::default() });
+        let second = cast.add_second(HouseRules { newcomers, ..HouseRules::default() });
+        let mut bill = cast.bill_payload(1, Reduction::LinesSum, Vec::new());
+        let pencils = bill.lines.last_mut().expect("five lines");
+        (pencils.quantity, pencils.amount) = (quantity, pencils.unit_price.times(quantity).expect("in range"));
+        nodpay_testkit::retotal(&mut bill);
+        let bill = cast.sign_bill(bill);
+        let (order, book) = (cast.order(&bill, 1), cast.book());
+        let mut decision = cast.decision_payload(&order, &bill, None, &[], verdict);
+        decision.guardian = second.guardian.guardian;
+        decision.credential = second.guardian.credential.clone();
+        decision.at = book.member(decision.guardian).expect("there").counts_from.plus_ms(if counts { 0 } else { -1 });
+        decision.pay_by = decision.at.plus_ms(1);
+        let wire = second.assert(AssertionKind::Decision, &decision);
+        let said = verify_decision(&wire, &book, &order, &bill, None, &cast.certificate);
+        assert_eq!(said.map_err(|error| error.code()).err(), code, "{most:?} {quantity} {verdict:?} {counts}");
+    }
 }
 
 /// Above the household's amount one nod pays nothing, nor does a rule; two must be two persons', who count, over the same.

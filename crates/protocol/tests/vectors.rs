@@ -330,7 +330,7 @@ fn vectors() -> Value {
     // And one with a second guardian, where two must nod; what one of them alone does about deciding.
     let mut both_nod = Cast::default();
     let caps = HouseCaps { utc_minutes: 480, per_day: Some(cny(9_000)), per_week: None, per_month: Some(cny(50_000)) };
-    let newcomers = Newcomers { watch_ms: 3 * DAY_MS, per_payment: Some(cny(5_000)), guardian_ms: 7 * DAY_MS };
+    let newcomers = Newcomers { watch_ms: 3 * DAY_MS, per_payment: Some(cny(3_000)), guardian_ms: 7 * DAY_MS };
     let rules = HouseRules { two_nods_above: Some(cny(3_000)), caps: Some(caps), newcomers: Some(newcomers) };
     let second = both_nod.add_second(rules);
     let nodded = both_nod.nodded_story(story.bill.clone(), 8, &second);
@@ -358,7 +358,33 @@ fn vectors() -> Value {
     let mut short = both_nod.enrolled_watch();
     short.watch = nodpay_core::WatchId::from_bytes([77; 16]);
     short.key = key(77).public_key();
-    short.new_watch_cap = NewWatchCap { until: START.plus_ms(5 * DAY_MS - 1), per_payment: cny(5_000) };
+    short.new_watch_cap = NewWatchCap { until: START.plus_ms(5 * DAY_MS - 1), per_payment: cny(3_000) };
+    // Before they count, who is new approves no more than a new watch pays.
+    let [early_nod, _] = both_nod.two_nods(&nodded.order, &story.bill, &second);
+    let early_nod = nodpay_core::Decision {
+        guardian: second.guardian.guardian,
+        credential: second.guardian.credential.clone(),
+        at: START,
+        pay_by: START.plus_ms(60_000),
+        ..early_nod
+    };
+    let early_nod = second.assert(AssertionKind::Decision, &early_nod);
+
+    // In a household that never decided about newcomers, a second watch at the same time as the first.
+    let new_watch = |life_ms: i64, per_payment: Amount| {
+        let mut watch = cast.enrolled_watch();
+        watch.watch = nodpay_core::WatchId::from_bytes([78; 16]);
+        watch.key = key(78).public_key();
+        let entry = cast.next_entry(Entry::EnrolWatch(watch.clone()));
+        watch.new_watch_cap = NewWatchCap { until: entry.at.plus_ms(life_ms), per_payment };
+        let entry = cast.next_entry(Entry::EnrolWatch(watch));
+        cast.passkey.assert(AssertionKind::Log, &entry)
+    };
+    cast.book().append(&new_watch(DAY_MS, cny(20_000))).expect("as short as all are");
+    let more_for_new = Newcomers { per_payment: Some(cny(20_001)), ..Newcomers::default() };
+    let more_for_new = HouseRules { newcomers: Some(more_for_new), ..HouseRules::default() };
+    let more_for_new = cast.next_entry(Entry::SetHouseRules(more_for_new));
+    let more_for_new = cast.passkey.assert(AssertionKind::Log, &more_for_new);
 
     let message = |wire: &str, digest: String| json!({ "wire": wire, "digest": digest });
     json!({
@@ -475,6 +501,7 @@ fn vectors() -> Value {
               "order": early.order.wire(), "wire": at_noon },
             { "as": "mandate-refusal", "why": "the rule has another reason", "code": "outside-mandate", "wire": other_why },
             { "as": "nods-payment", "why": "one nod where two are needed", "code": "needs-two-nods", "decision": first.wire(), "wire": alone.wire() },
+            { "as": "first-nod", "why": "more than a new guardian approves", "code": "over-newcomer-cap", "wire": early_nod },
             { "as": "second-nod", "why": "the same person", "code": "bad-log-entry", "wire": own },
             { "as": "second-nod", "why": "over other lines", "code": "bad-first-nod", "wire": other_lines },
             { "as": "second-nod", "why": "a refusal that seconds", "code": "bad-first-nod", "wire": of_refusal },
@@ -488,6 +515,11 @@ fn vectors() -> Value {
               "wire": looser_house(&|rules| rules.newcomers = None) },
             { "as": "nods-entry", "why": "newcomers kept short for longer than a month", "code": "bad-log-entry",
               "wire": looser_house(&|rules| rules.newcomers = Some(Newcomers { guardian_ms: 31 * DAY_MS, ..newcomers })) },
+            { "as": "new-entry", "why": "newcomers may pay more than usual", "code": "bad-log-entry", "wire": more_for_new },
+            { "as": "new-entry", "why": "a new watch that is not kept short for a day", "code": "bad-log-entry",
+              "wire": new_watch(DAY_MS - 1, cny(20_000)) },
+            { "as": "new-entry", "why": "a new watch that may pay more than usual", "code": "bad-log-entry",
+              "wire": new_watch(DAY_MS, cny(20_001)) },
             { "as": "nods-entry", "why": "a new watch that is not kept short for long enough", "code": "bad-log-entry",
               "wire": later_entry(Entry::EnrolWatch(short)) },
             { "as": "decision", "why": "another total", "code": "wrong-total", "wire": cast.sign_decision(&wrong_total) },

@@ -8,19 +8,19 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use futures_util::{Stream, stream};
-use nodpay_core::{Day, HouseholdId, OrderId};
+use nodpay_core::{Day, HouseholdId, OrderId, OrderState, OutcomeKind, RailKind};
 use nodpay_store::recent::lock;
-use nodpay_store::{HouseholdRow, OrderRow, Place, StoreError, WalletMovement};
+use nodpay_store::{HouseholdRow, OrderRow, Place, SessionRow, StoreError, WalletMovement};
 use serde_json::json;
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::App;
 use crate::api::compose::{GuardianOrder, named};
-use crate::api::wallet::MovementView;
+use crate::api::wallet::{CardTopUpView, MovementView};
 use crate::problem::ApiError;
 use crate::statement::quoted;
-use crate::{evidence, verified};
+use crate::{evidence, households, verified};
 
 /// The form of the archive.
 const FORM: u32 = 1;
@@ -111,7 +111,7 @@ impl Archive {
         let anchor = evidence::anchor(&rulebook, self.app.keys(), self.app.relying_party(), self.household);
         let anchor = anchor.map_err(ApiError::Internal)?;
         let log: Vec<String> = rulebook.log.into_iter().map(|entry| entry.wire).collect();
-        let about = self.about(&row)?;
+        let about = self.about(&row).await?;
         self.file("README.txt", README.as_bytes())?;
         self.file("household.json", about.as_bytes())?;
         self.file("log.json", text(&log)?.as_bytes())?;
@@ -119,9 +119,30 @@ impl Archive {
         Ok(Step::Orders(None))
     }
 
-    fn about(&self, row: &HouseholdRow) -> Result<String, ApiError> {
+    async fn about(&self, row: &HouseholdRow) -> Result<String, ApiError> {
+        let store = self.app.store();
         let wearers: Vec<_> =
             row.wearers.iter().map(|(wearer, name)| json!({ "wearer": wearer, "name": name })).collect();
+        let away: Vec<_> =
+            row.away.iter().map(|(guardian, until)| json!({ "guardian": guardian, "until": until })).collect();
+        let rail = store.payer(row.household).await?.map_or(RailKind::Wallet, |payer| payer.kind());
+        let standing = store.schedules(row.household).await?.into_iter().map(|one| {
+            let (every, next) = (one.every.as_str(), one.next_due);
+            json!({ "schedule": one.schedule, "amount": one.amount, "every": every, "first": one.first, "next": next })
+        });
+        let standing: Vec<_> = standing.collect();
+        let card_top_ups = store.card_top_ups(row.household).await?;
+        let card_top_ups: Vec<_> = card_top_ups.into_iter().map(CardTopUpView::from).collect();
+        let mut sessions = Vec::new();
+        for member in households::book(&self.app, row.household).await?.members() {
+            let guardian = member.guardian.guardian;
+            let open = store.sessions(row.household, guardian, self.app.now()).await?.into_iter();
+            // Without what names or opens one.
+            sessions.extend(open.map(|session| {
+                let SessionRow { device, created, seen, .. } = session;
+                json!({ "guardian": guardian, "device": device, "since": created, "seen": seen })
+            }));
+        }
         text(&json!({
             "nodpay-archive": FORM,
             "taken": self.app.now(),
@@ -129,8 +150,13 @@ impl Archive {
             "currency": row.currency,
             "posted": row.wallet.posted(),
             "held": row.wallet.held(),
+            "rail": rail.as_str(),
+            "standing": standing,
+            "card_top_ups": card_top_ups,
             "guardians": named(row),
             "wearers": wearers,
+            "away": away,
+            "sessions": sessions,
             "frozen": row.frozen || row.freeze.is_some(),
             "closed": row.closed,
         }))
@@ -151,6 +177,9 @@ impl Archive {
             let view = GuardianOrder::new(&self.app, row).await?;
             return self.file(&format!("orders/{day}-{order}.short.json"), text(&view)?.as_bytes());
         }
+        if matches!(row.state, OrderState::Ended { outcome: OutcomeKind::Paid }) {
+            self.came_back(&row).await?;
+        }
         let Some(outcome) = row.outcome.as_ref() else {
             let view = GuardianOrder::new(&self.app, row).await?;
             return self.file(&format!("orders/{day}-{order}.open.json"), text(&view)?.as_bytes());
@@ -160,6 +189,18 @@ impl Archive {
         let evidence = evidence::assemble(parts, &certificate)?;
         let file = evidence.to_file().map_err(|error| ApiError::Internal(error.to_string()))?;
         self.file(&format!("orders/{day}-{order}.evidence.json"), file.as_bytes())
+    }
+
+    /// What of a purchase was given back, or asked back by the card's bank: the evidence ends with the payment.
+    async fn came_back(&mut self, row: &OrderRow) -> Result<(), ApiError> {
+        let store = self.app.store();
+        let refunds = store.refunds(row.household, row.order).await?;
+        let disputes = store.disputes(row.household, row.order).await?;
+        if refunds.is_empty() && disputes.is_empty() {
+            return Ok(());
+        }
+        let name = format!("orders/{}-{}.back.json", Day::of(row.received), row.order);
+        self.file(&name, text(&json!({ "refunds": refunds, "disputes": disputes }))?.as_bytes())
     }
 
     /// One page of it; the file is begun with the first and ended with the last.

@@ -68,6 +68,7 @@ pub use sessions::{
     GRACE_MS, GUARDIAN_COOKIE, ROTATE_AFTER_MS, SESSION_IDLE_MS, SESSION_LIFE_MS, TILL_COOKIE, TILL_LIFE_MS,
     cookie_name,
 };
+pub use web::PAGE_ROUTES;
 
 use crate::problem::ApiError as Error;
 use crate::rails::{RailError, Rails};

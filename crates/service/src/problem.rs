@@ -327,6 +327,7 @@ fn verify_status(error: &VerifyError) -> (StatusCode, &'static str, &'static str
         | VerifyError::OtherPaymentShown
         | VerifyError::NotApproved
         | VerifyError::NeedsTwoNods
+        | VerifyError::OverNewcomerCap
         | VerifyError::UnknownMandate
         | VerifyError::MandateOver
         | VerifyError::OutsideMandate

@@ -242,12 +242,16 @@ fn is_enough(
     seat: &Seat,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let two = decision.first.is_some() || books.house_rules.wants_two_nods(decision.total);
-    if decision.verdict == Verdict::Refuse || !two {
+    if decision.verdict == Verdict::Refuse {
         return Ok(true);
     }
-    if !seat.counts(now) {
+    let two = decision.first.is_some() || books.house_rules.wants_two_nods(decision.total);
+    let counting = two || books.house_rules.is_too_much_for_newcomers(decision.total);
+    if counting && !seat.counts(now) {
         return Err(StoreError::GuardianNotCounting);
+    }
+    if !two {
+        return Ok(true);
     }
     let other = match live.first_by.filter(|by| *by != decision.guardian) {
         Some(by) => households::seat(tx.db, books.household, by)?.filter(|seat| seat.counts(now)),

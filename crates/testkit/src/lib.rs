@@ -230,7 +230,7 @@ impl Cast {
             seq: book.next_seq(),
             prev: Some(book.head()),
             guardian: self.passkey.guardian.guardian,
-            at: START.plus_ms(-30 * MINUTE_MS),
+            at: START.plus_ms(-4 * MINUTE_MS),
             entry,
         }
     }

@@ -66,7 +66,7 @@ impl Home {
                 key: key(99),
                 wearer: WearerId::from_bytes([1; 16]),
                 wearer_name: digest(9),
-                new_watch_cap: NewWatchCap { until: START, per_payment: cap },
+                new_watch_cap: NewWatchCap { until: START.plus_ms(DAY_MS), per_payment: cap },
             }),
         )
         .expect("enrolled");

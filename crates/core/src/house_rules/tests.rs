@@ -129,9 +129,39 @@ fn their_form() {
     for (rules, error) in wrong {
         assert_eq!(rules.check(), Err(error));
     }
+    let newcomers =
+        |amount| HouseRules { newcomers: Some(Newcomers { per_payment: Some(amount), ..newcomers }), ..sound };
+    assert_eq!(newcomers(cny(20_000)).check(), Ok(()));
+    assert_eq!(newcomers(cny(20_001)).check(), Err(HouseRulesError::NewcomerAmount));
     let euro = Amount::new(Minor::new(1).expect("in range"), Currency::EUR);
     let mixed = HouseRules { caps: Some(HouseCaps { per_day: Some(euro), ..empty }), ..sound };
     assert_eq!(mixed.check(), Err(HouseRulesError::Amounts));
+}
+
+/// Without any rules a new watch is kept short all the same, by its own currency's units.
+#[test]
+fn newcomers_are_kept_short_by_default() {
+    let yen =
+        |minor| Amount::new(Minor::new(minor).expect("in range"), Currency::from_code("JPY").expect("a currency"));
+    let dinar =
+        |minor| Amount::new(Minor::new(minor).expect("in range"), Currency::from_code("KWD").expect("a currency"));
+    let (rules, longer) = (HouseRules::default(), Newcomers { watch_ms: 2 * DAY_MS, ..Newcomers::default() });
+    let longer = HouseRules { newcomers: Some(longer), ..rules };
+    for (rules, life_ms, per_payment, allowed) in [
+        (rules, DAY_MS, cny(20_000), true),
+        (rules, DAY_MS - 1, cny(20_000), false),
+        (rules, DAY_MS, cny(20_001), false),
+        (rules, DAY_MS, yen(200), true),
+        (rules, DAY_MS, yen(201), false),
+        (rules, DAY_MS, dinar(200_000), true),
+        (rules, DAY_MS, dinar(200_001), false),
+        (longer, 2 * DAY_MS, cny(20_000), true),
+        (longer, 2 * DAY_MS - 1, cny(20_000), false),
+        (longer, 2 * DAY_MS, cny(20_001), false),
+    ] {
+        let cap = NewWatchCap { until: NOON.plus_ms(life_ms), per_payment };
+        assert_eq!(rules.allows_new_watch(&cap, NOON), allowed, "{life_ms} {per_payment:?}");
+    }
 }
 
 /// Nobody being away may leave an order unseen, nor one that needs two with one.

@@ -16,7 +16,7 @@ import { signWithPasskey } from "./passkey.js";
 import { guardianName } from "./people.js";
 import { ruleNote } from "./rule-words.js";
 import { forgetAsked } from "./signing.js";
-import { exponentOf, money, onLanguage, problemText, t, when, withTexts } from "./texts.js";
+import { money, onLanguage, problemText, t, when, withTexts } from "./texts.js";
 import { believe } from "./trust.js";
 import { askedTotal as askedOf, verifyOrderView } from "./verify.js";
 
@@ -72,7 +72,7 @@ let listPage = "#/";
 let closed = null;
 
 const ctx = {
-  state, render, refreshOrder, refreshHome, sign: signEntry, act, minorOf, mustPropose, take, nameOf, askedTotal, entries, waitingOrders, logOut,
+  state, render, refreshOrder, refreshHome, sign: signEntry, act, mustPropose, take, nameOf, askedTotal, entries, waitingOrders, logOut,
 };
 
 /** A browser offers once, maybe before anybody is logged in. */
@@ -310,10 +310,6 @@ async function signEntry(change, beside) {
   await book.assertion("log", wire);
   await post("/api/guardian/log", { entry: wire, ...beside });
   await refreshHome();
-}
-
-function minorOf(major) {
-  return major * 10 ** exponentOf(state.home.balance.currency);
 }
 
 /** Signs an entry at a person's touch; `done` follows when the service has it. */

@@ -21,9 +21,12 @@ export const CURRENCIES =
   "990CLF4 997USN2";
 const byNumber = new Map(CURRENCIES.split(" ").map((item) => [item.slice(0, 3), { code: item.slice(3, 6), places: Number(item[6]) }]));
 
+/** How many decimal places a currency's minor unit stands behind. */
+export const placesOf = (currency) => [...byNumber.values()].find(({ code }) => code === currency)?.places ?? 0;
+
 /** An amount's digits with all of its currency's decimal places: `12.50`. */
 export function decimalDigits({ minor, currency }) {
-  const { places } = [...byNumber.values()].find(({ code }) => code === currency);
+  const places = placesOf(currency);
   const digits = String(minor).padStart(places + 1, "0");
   return places === 0 ? digits : `${digits.slice(0, -places)}.${digits.slice(-places)}`;
 }

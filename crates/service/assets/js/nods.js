@@ -3,7 +3,7 @@
 import { serviceNow } from "./api.js";
 import { h } from "./dom.js";
 import { icon } from "./frame.js";
-import { wantsTwoNods } from "./house-rules.js";
+import { isTooMuchForNewcomers, wantsTwoNods } from "./house-rules.js";
 import { counts } from "./members.js";
 import { guardianName } from "./people.js";
 import { day, t, when } from "./texts.js";
@@ -17,7 +17,7 @@ export function othersNod({ home }, { first, decision }) {
 /** Whether this guardian has nodded and waits for another one; then to the same lines. */
 export const hasNodded = ({ home }, { first, decision }) => Boolean(first && !decision && first.payload.guardian === home.guardian.guardian);
 
-/** Who has nodded, and that another one must; null where one nod is enough. */
+/** Who has nodded, and that another one must; null where this guardian's nod is enough. */
 export function nodsNote(ctx, { order }, total) {
   const { home } = ctx.state;
   if (order.first && !order.decision) {
@@ -26,7 +26,12 @@ export function nodsNote(ctx, { order }, total) {
     const words = own ? t("nods.you", { time: when(at) }) : t("nods.other", { name: guardianName(home, guardian) });
     return h("div.nods", { testid: "first-nod" }, h("p.badge.wait", {}, icon("person"), words), awayWords(home));
   }
-  if (!total || !wantsTwoNods(home.book.houseRules(), total)) return null;
+  if (!total) return null;
+  const isNew = !counts(home.book.folded.members.get(home.guardian.guardian), serviceNow());
+  if (isNew && isTooMuchForNewcomers(home.book.houseRules(), total)) {
+    return h("div.nods", { testid: "new-here" }, h("p.badge.wait", {}, icon("person"), t("nods.new")), awayWords(home));
+  }
+  if (!wantsTwoNods(home.book.houseRules(), total)) return null;
   return h("div.nods", { testid: "two-nods" }, h("p.badge.wait", {}, icon("person"), t("nods.two")), awayWords(home));
 }
 

@@ -209,6 +209,7 @@ export async function runVectors(vectors) {
       underRule(forged, order ? await verifyOrder(order, held.ruled, trust.watch, held.bill) : held["mandate-order"]),
     "mandate-refusal": (forged) => byRule(forged, held["mandate-refused-order"]),
     "nods-payment": paidByTwo,
+    "first-nod": nod,
     "second-nod": seconded,
     payment: (forged) => verifyPayment(forged, held.book, held.order, held.decision),
     cancel: (forged) => verifyCancel(forged, held.book, held.order),
@@ -222,8 +223,13 @@ export async function runVectors(vectors) {
     for (const entry of [...messages.log.slice(1), ...messages["nods-log"]]) await book.append(entry);
     await book.append(forged);
   };
+  const entryOfOne = async (forged) => {
+    const book = await LogBook.found(messages.log[0], trust.founding, rp);
+    for (const entry of [...messages.log.slice(1), forged]) await book.append(entry);
+  };
+  const entries = { "nods-entry": entryOfTwo, "new-entry": entryOfOne };
   for (const forgery of vectors.forgeries) {
-    const open = forgery.as === "nods-entry" ? entryOfTwo : openers[forgery.as];
+    const open = entries[forgery.as] ?? openers[forgery.as];
     await check(`forged ${forgery.as}: ${forgery.why}`, () => refused(open(forgery.wire, forgery), forgery.code));
   }
   await check("a decision over the bill is stale once it was requoted", () =>

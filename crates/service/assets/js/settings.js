@@ -1,19 +1,17 @@
 // How this household decides: two nods above an amount, caps of all watches together, how long newcomers are kept short. What is
 // signed is shown as sentences first.
 //
-// `ctx` is what app.js lends: {state, render, act, mustPropose, minorOf}. The rules come from the verified log.
+// `ctx` is what app.js lends: {state, render, act, mustPropose}. The rules come from the verified log.
 
 import { serviceNow } from "./api.js";
 import { announce, focusHeading, h } from "./dom.js";
 import { busyButton, icon, notice } from "./frame.js";
 import { twoNote } from "./people.js";
-import { PERIODS, newcomersOf } from "./house-rules.js";
+import { PERIODS, newcomerMost, newcomersOf } from "./house-rules.js";
 import { decimal, fromDecimal, money, problemText, t } from "./texts.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const SHORT_DAYS = [1, 2, 3, 7, 14, 30];
-/** What one payment of a new watch may not exceed at first, unless the household says less; in major units of the currency. */
-const NEW_WATCH_CAP_MAJOR = 200;
 
 /** The rules that are being written. */
 let draft = null;
@@ -22,9 +20,8 @@ export const left = () => { draft = null; };
 
 /** The cap of a watch that is enrolled now. */
 export function newWatchCap(ctx) {
-  const usual = { minor: ctx.minorOf(NEW_WATCH_CAP_MAJOR), currency: ctx.state.home.balance.currency };
-  const most = newcomersOf(ctx.state.home.book.houseRules()).per_payment;
-  return most && most.minor < usual.minor ? most : usual;
+  const { balance, book } = ctx.state.home;
+  return newcomersOf(book.houseRules()).per_payment ?? newcomerMost(balance.currency);
 }
 
 // ---- in words ---------------------------------------------------------------------------------------------------------------
@@ -83,7 +80,7 @@ function written(ctx) {
     if (!minor) return { problem: "rule-amount" };
     read[field] = { minor, currency };
   }
-  if (read.cap && read.cap.minor > ctx.minorOf(NEW_WATCH_CAP_MAJOR)) return { problem: "house-cap" };
+  if (read.cap && read.cap.minor > newcomerMost(currency).minor) return { problem: "house-cap" };
   const rules = {};
   if (read.two) rules.two_nods_above = read.two;
   if (PERIODS.some((name) => read[name])) {

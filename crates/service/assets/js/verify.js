@@ -7,7 +7,7 @@
 import { assertionChallenge, fromBase64Url, labelled, toBase64Url, utf8 } from "./bytes.js";
 import { VerifyError, messageDigest, openJws, parseAssertion, readPayload, verifyAssertion, MAX_MINOR } from "./messages.js";
 import { decimalDigits, readCode } from "./code.js";
-import { allowsNewWatch, allowsRules, asksTwoMoreOften, checkHouseRules, isLooserHouse, newcomersOf, wantsTwoNods } from "./house-rules.js";
+import { allowsNewWatch, allowsRules, asksTwoMoreOften, checkHouseRules, isLooserHouse, isTooMuchForNewcomers, newcomersOf, wantsTwoNods } from "./house-rules.js";
 import { Members, acted, acts, counted } from "./members.js";
 import { askedOf, canAnswer, endMandate, holdsAt, isFor, isLooser, setMandate } from "./mandates.js";
 
@@ -483,7 +483,8 @@ export async function verifyDecision(wire, book, order, bill, requote, certifica
   if (said.bill !== current.digest) fail(said.bill === bill.digest ? "stale-bill" : "other-bill");
   const decidedAt = book.seqOf(said.log_head);
   need(decidedAt >= 0 && decidedAt >= book.seqOf(order.payload.log_head), "unknown-log-head");
-  need(acted(book.folded.members.get(guardian.guardian), decidedAt, said.at), "revoked-guardian");
+  const member = book.folded.members.get(guardian.guardian);
+  need(acted(member, decidedAt, said.at), "revoked-guardian");
   const life = said.pay_by - said.at;
   need(life >= 1 && life <= MAX_DECISION_AGE_MS, "bad-decision-life");
   let terms = null;
@@ -492,6 +493,8 @@ export async function verifyDecision(wire, book, order, bill, requote, certifica
     need(order.payload.without.every((id) => said.struck.includes(id)), "bad-strike", "a line that was not asked for");
     need(said.suggest === undefined, "bad-suggestion", "with an approval");
     need(sameAmount(said.total, terms.total), "wrong-total");
+    const isNew = !counted(member, decidedAt, said.at);
+    need(!isNew || !isTooMuchForNewcomers(book.houseRules(decidedAt), terms.total), "over-newcomer-cap");
     need(shown || !guardian.shown_payments, "payment-not-shown");
     need(!shown || isPayment(shown, certificate, terms.total), "other-payment-shown");
   } else {

@@ -279,9 +279,7 @@ pub(super) async fn fold(app: &App, book: &LogBook, wire: &str) -> Result<Option
         Err(error) => return Err(error.into()),
     };
     let skew_ms = entry.at.ms_since(app.now());
-    // Where the household keeps new watches short for a time, that runs from the entry.
-    let enrols_by_time = matches!(entry.entry, Entry::EnrolWatch(_)) && book.house_rules(u64::MAX).newcomers.is_some();
-    let too_early = skew_ms < -MAX_ENTRY_SKEW_MS && (enrols_by_time || is_judged_by_time(&entry.entry));
+    let too_early = skew_ms < -MAX_ENTRY_SKEW_MS && is_judged_by_time(&entry.entry);
     if skew_ms > MAX_ENTRY_SKEW_MS || too_early {
         return Err(ApiError::EntryTime);
     }
@@ -293,9 +291,9 @@ async fn is_known_recovery(app: &App, book: &LogBook, wire: &str) -> bool {
     recovery && repeated(app, book, wire).await.is_ok()
 }
 
-/// Whether an earlier time could let an entry do more than it may now. Whether its signer counts the store asks anyway.
+/// Whether an earlier time could let an entry do more than it may now: a new watch is kept short from then on. Whether its signer counts the store asks anyway.
 const fn is_judged_by_time(entry: &Entry) -> bool {
-    !matches!(entry, Entry::Found(_) | Entry::EnrolWatch(_) | Entry::RemoveWatch(_) | Entry::PinCommand(_))
+    !matches!(entry, Entry::Found(_) | Entry::RemoveWatch(_) | Entry::PinCommand(_))
 }
 
 /// What the store must know of an entry beyond itself.

@@ -1,4 +1,4 @@
-//! The routes of the API: one table, from which the router is made and which tests walk through.
+//! The routes of the API: one table, from which the router is made and which tests walk through. The pages have one, too.
 
 pub(crate) mod away;
 pub(crate) mod compose;
@@ -18,10 +18,7 @@ mod statement;
 pub(crate) mod wallet;
 mod watch;
 
-use axum::Router;
 use axum::routing::{get, post, put};
-
-use crate::App;
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +39,7 @@ pub enum Role {
     Stripe,
 }
 
-/// One route of the API.
+/// One route, of the API or a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// `get`, `post` or `put`.
@@ -53,19 +50,24 @@ pub struct Route {
     pub role: Role,
 }
 
+/// A table of routes and the router that is made from it.
 macro_rules! routes {
-    ($($method:ident $path:literal $handler:path, $role:ident;)*) => {
-        /// Every route of the API.
-        pub const ROUTES: &[Route] =
-            &[$(Route { method: stringify!($method), path: $path, role: Role::$role }),*];
+    ($(#[$about:meta])* $table:ident: $($method:ident $path:literal $handler:path, $role:ident;)*) => {
+        $(#[$about])*
+        pub const $table: &[$crate::Route] =
+            &[$($crate::Route { method: stringify!($method), path: $path, role: $crate::Role::$role }),*];
 
-        pub(crate) fn router() -> Router<App> {
-            Router::new()$(.route($path, $method($handler)))*
+        pub(crate) fn router() -> axum::Router<$crate::App> {
+            axum::Router::new()$(.route($path, $method($handler)))*
         }
     };
 }
+pub(crate) use routes;
 
 routes! {
+    /// Every route of the API.
+    ROUTES:
+
     get "/healthz" public::health, Public;
     get "/readyz" public::ready, Public;
     get "/metrics" public::metrics, Public;

@@ -125,7 +125,7 @@ struct CardView {
 }
 
 #[derive(Serialize)]
-pub(super) struct CardTopUpView {
+pub(crate) struct CardTopUpView {
     transfer: TransferId,
     guardian: GuardianId,
     amount: Amount,

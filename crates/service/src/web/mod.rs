@@ -18,8 +18,8 @@ pub(crate) mod month;
 mod shell;
 mod words;
 
-use axum::Router;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -27,9 +27,10 @@ use axum::routing::get;
 use maud::Markup;
 
 use crate::App;
+use crate::api::routes;
 use crate::extract::cookie;
 use crate::problem::ApiError;
-use crate::sessions::GUARDIAN_COOKIE;
+use crate::sessions::{GUARDIAN_COOKIE, cookie_name};
 use edition::{Coding, Edition};
 
 pub(crate) use shell::Language;
@@ -41,33 +42,58 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' blob:;
 const PERMISSIONS_POLICY: &str = "camera=(self), publickey-credentials-create=(self), publickey-credentials-get=(self), \
      payment=(self), geolocation=(), microphone=()";
 
-/// Pages and static files.
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/", get(|headers: HeaderMap| page(headers, shell::Page::Start)))
-        .route("/join", get(|headers: HeaderMap| page(headers, shell::Page::Join)))
-        .route("/app", get(|headers: HeaderMap| page(headers, shell::Page::App)))
-        .route("/newcomer", get(|headers: HeaderMap| page(headers, shell::Page::Newcomer)))
-        .route("/recover", get(|headers: HeaderMap| page(headers, shell::Page::Recover)))
-        .route("/till", get(|headers: HeaderMap| page(headers, shell::Page::Till)))
-        .route("/demo", get(demo))
-        .route("/static/{*path}", get(files::file))
-        .route("/sw.js", get(install::worker))
-        .route("/manifest.webmanifest", get(install::manifest))
-        .route("/offline/{version}/{*path}", get(install::kept))
+routes! {
+    /// Every page and static file; what the service draws itself is in the API's table.
+    PAGE_ROUTES:
+
+    get "/" start, Public;
+    get "/join" join, Public;
+    get "/app" guardian, Public;
+    get "/newcomer" newcomer, Public;
+    get "/recover" recover, Public;
+    get "/till" till, Public;
+    get "/demo" demo, Public;
+    get "/static/{*path}" files::file, Public;
+    get "/sw.js" install::worker, Public;
+    get "/manifest.webmanifest" install::manifest, Public;
+    get "/offline/{version}/{*path}" install::kept, Public;
 }
 
-async fn page(headers: HeaderMap, page: shell::Page) -> Response {
-    let known = cookie(&headers, GUARDIAN_COOKIE).is_some();
-    let markup = shell::render(page, shell::Language::of(&headers), known, &Edition::now());
-    html(&headers, &markup.into_string())
+async fn start(State(app): State<App>, headers: HeaderMap) -> Response {
+    page(&app, &headers, shell::Page::Start)
 }
 
-async fn demo(axum::extract::State(app): axum::extract::State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
+async fn join(State(app): State<App>, headers: HeaderMap) -> Response {
+    page(&app, &headers, shell::Page::Join)
+}
+
+async fn guardian(State(app): State<App>, headers: HeaderMap) -> Response {
+    page(&app, &headers, shell::Page::App)
+}
+
+async fn newcomer(State(app): State<App>, headers: HeaderMap) -> Response {
+    page(&app, &headers, shell::Page::Newcomer)
+}
+
+async fn recover(State(app): State<App>, headers: HeaderMap) -> Response {
+    page(&app, &headers, shell::Page::Recover)
+}
+
+async fn till(State(app): State<App>, headers: HeaderMap) -> Response {
+    page(&app, &headers, shell::Page::Till)
+}
+
+async fn demo(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
     match app.config().demo {
-        true => Ok(page(headers, shell::Page::Demo).await),
+        true => Ok(page(&app, &headers, shell::Page::Demo)),
         false => Err(ApiError::NotFound),
     }
+}
+
+fn page(app: &App, headers: &HeaderMap, page: shell::Page) -> Response {
+    let known = cookie(headers, &cookie_name(GUARDIAN_COOKIE, app.config().is_https())).is_some();
+    let markup = shell::render(page, shell::Language::of(headers), known, &Edition::now());
+    html(headers, &markup.into_string())
 }
 
 /// A page that the service drew itself. It is not compressed, since it holds a household's data.

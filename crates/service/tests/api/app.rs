@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use nodpay_core::{Amount, Bill, MerchantCertificate, Nonce, Order, Timestamp, TransferId};
+use nodpay_core::{
+    Amount, Bill, Entry, MerchantCertificate, NEW_WATCH_COOLING_OFF_MS, Nonce, Order, Timestamp, TransferId,
+};
 use nodpay_protocol::{AssertionKind, Signer, SoftwareKey, Verified, sign_request, verify_decision};
 use nodpay_service::rails::{RailFiles, Rails};
 use nodpay_service::{App, Clock, Config, Keep, ManualClock, PushConfig, ServiceKeys, TlsFiles, admin};
@@ -237,6 +239,14 @@ impl TestApp {
 
     /// Founds the cast's household, pairs its watch and fills its wallet.
     pub(crate) fn add_household(&self, mut cast: Cast, minor: i64) -> Household {
+        if self.now() != START {
+            // A watch is enrolled at the time it is.
+            cast.log.truncate(1);
+            let mut watch = cast.enrolled_watch();
+            watch.new_watch_cap.until = self.now().plus_ms(NEW_WATCH_COOLING_OFF_MS);
+            let entry = cast.next_entry_by(&cast.passkey, self.now(), Entry::EnrolWatch(watch));
+            cast.log.push(cast.passkey.assert(AssertionKind::Log, &entry));
+        }
         let cookie = self.found(&cast).cookie.expect("a session");
         let pages = self.pages(&cookie);
         let opened = self.post("/api/guardian/pairings", &pages, &json!({})).ok();

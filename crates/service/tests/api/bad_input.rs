@@ -3,8 +3,8 @@
 use std::panic::Location;
 
 use nodpay_core::{
-    Amount, BillId, Decision, Entry, HouseholdId, LogEntry, MerchantId, Minor, Order, OrderId, Payment, PersonName,
-    Reduction, Text, Timestamp, Verdict, WatchId, WearerId,
+    Amount, BillId, Decision, Entry, HouseholdId, LogEntry, MerchantId, Minor, NEW_WATCH_COOLING_OFF_MS, NewWatchCap,
+    Order, OrderId, Payment, PersonName, Reduction, Text, Timestamp, Verdict, WatchId, WearerId,
 };
 use nodpay_protocol::{AssertionKind, Kind, Verified, sign, sign_request, verify_decision};
 use nodpay_testkit::{Cast, SoftPasskey, cny, line, line_id, minor, retotal, rp, some_digest};
@@ -858,6 +858,13 @@ fn logs_and_pairings() {
         change(&mut entry);
         cast.passkey.assert(AssertionKind::Log, &entry)
     };
+    // From the least time and the most money that a household has by default.
+    let cap = |entry: &mut LogEntry, longer_ms: i64, more: i64| {
+        let until = entry.at.plus_ms(NEW_WATCH_COOLING_OFF_MS + longer_ms);
+        if let Entry::EnrolWatch(watch) = &mut entry.entry {
+            watch.new_watch_cap = NewWatchCap { until, per_payment: cny(20_000 + more) };
+        }
+    };
     let named = |wire: String| json!({ "entry": wire, "wearer": cast.wearer_name, "pairing": cast.pairing });
     assert_eq!(append(&named(cast.log[1].clone())).status, 202, "the same again is the same");
     let mut other_name = cast.wearer_name.clone();
@@ -882,6 +889,8 @@ fn logs_and_pairings() {
             422,
             "bad-log-entry",
         ),
+        ("a watch kept short for less than a day", named(entry(&|entry| cap(entry, -1, 0))), 422, "bad-log-entry"),
+        ("a watch that may pay more than usual", named(entry(&|entry| cap(entry, 0, 1))), 422, "bad-log-entry"),
         ("no pairing", json!({ "entry": entry(&|_| {}), "wearer": cast.wearer_name }), 422, "pairing-missing"),
         ("a pairing that is done", named(entry(&|_| {})), 422, "pairing-mismatch"),
         (
@@ -934,6 +943,7 @@ fn logs_and_pairings() {
     let view = app.guardian_get(&household, &format!("/api/guardian/pairings/{}", second.pairing)).ok();
     assert_eq!((&view["state"], &view["watch"]), (&json!("claimed"), &json!(second.watch)));
     app.clock.advance_ms(30 * 60_000);
+    append(&named(entry(&|_| {}))).refused(422, "entry-time");
     rival.pairing = app.post("/api/guardian/pairings", &pages, &json!({})).ok()["pairing"]
         .as_str()
         .expect("an id")

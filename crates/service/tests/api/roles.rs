@@ -1,8 +1,8 @@
-//! Every route of the API × every kind of caller: who is let in, and who is not. A route that is not in the table fails.
+//! Every route of the API and the pages × every kind of caller: who is let in, and who is not. A route that is not in the table fails.
 
 use nodpay_core::Verdict;
 use nodpay_service::rails::RailFiles;
-use nodpay_service::{ROUTES, Role};
+use nodpay_service::{PAGE_ROUTES, ROUTES, Role};
 use nodpay_testkit::Cast;
 use serde_json::json;
 
@@ -95,6 +95,17 @@ const TABLE: &[(&str, &str, Role, Send)] = &[
     ("post", "/api/merchant/bills/{bill}/refunds", Merchant, Send::Junk),
     ("get", "/api/merchant/statement", Merchant, Send::Junk),
     ("post", "/api/merchant/requotes/{ask}", Merchant, Send::Junk),
+    ("get", "/", Public, Send::Junk),
+    ("get", "/join", Public, Send::Junk),
+    ("get", "/app", Public, Send::Junk),
+    ("get", "/newcomer", Public, Send::Junk),
+    ("get", "/recover", Public, Send::Junk),
+    ("get", "/till", Public, Send::Junk),
+    ("get", "/demo", Public, Send::Junk),
+    ("get", "/static/{*path}", Public, Send::Junk),
+    ("get", "/sw.js", Public, Send::Junk),
+    ("get", "/manifest.webmanifest", Public, Send::Junk),
+    ("get", "/offline/{version}/{*path}", Public, Send::Junk),
 ];
 
 /// Who asks.
@@ -153,7 +164,7 @@ fn lets_in(role: Role, caller: Caller, reads: bool) -> bool {
 
 #[test]
 fn each_route_lets_in_whom_it_is_for() {
-    let routed: Vec<_> = ROUTES.iter().map(|route| (route.method, route.path, route.role)).collect();
+    let routed: Vec<_> = ROUTES.iter().chain(PAGE_ROUTES).map(|route| (route.method, route.path, route.role)).collect();
     let listed: Vec<_> = TABLE.iter().map(|(method, path, role, _)| (*method, *path, *role)).collect();
     for route in &routed {
         assert!(listed.contains(route), "{route:?} is not in the table of this test");
@@ -166,7 +177,8 @@ fn each_route_lets_in_whom_it_is_for() {
     let secret = folder.path().join("secret");
     std::fs::write(&secret, WEBHOOK_SECRET).expect("a file");
     let rails = RailFiles { stripe_webhook_secret: Some(secret), ..RailFiles::default() };
-    let app = TestApp::start_with(Setup { rails, ..Setup::default() });
+    // The demo has a page more.
+    let app = TestApp::start_with(Setup { rails, demo: true, ..Setup::default() });
     app.add_merchant(&Cast::new(0));
     let (mut one, other) = (app.add_household(Cast::new(0), 20_000), app.add_household(Cast::new(1), 0));
     let removed = crate::guardians::a_removed_guardian(&app, &mut one);
@@ -180,6 +192,8 @@ fn each_route_lets_in_whom_it_is_for() {
         let opened = app.post(&format!("/api/guardian/{kind}"), &app.pages(&one.cookie), &json!({})).ok();
         opened["pairing"].as_str().expect("an id").to_owned()
     });
+    let worker = app.get("/sw.js", &[]).text;
+    let version = worker.split_once("/offline/").and_then(|(_, rest)| rest.split('/').next()).expect("a version");
     for (method, pattern, role, send) in TABLE {
         // Logging out ends the session: each route gets its own.
         let [guardian, theirs] =
@@ -196,6 +210,8 @@ fn each_route_lets_in_whom_it_is_for() {
             .replace("{household}", &one.cast.household.to_string())
             .replace("{ask}", "AAAAAAAAAAAAAAAAAAAAAA")
             .replace("{month}", "2026-11")
+            .replace("{version}", version)
+            .replace("{*path}", "css/app.css")
             .replace("/spending", &format!("/spending?day={0}&month={0}", app.now().unix_ms()));
         assert!(!path.contains('{'), "{path}: fill its parts in here");
         let body: (&str, String) = match send {

@@ -107,6 +107,24 @@ fn cookies_are_kept_to_this_host_and_to_https() {
     assert_eq!(home(&app, cookie.trim_start_matches("__Host-")).status, 401);
 }
 
+/// What follows the login is fetched with the page by whoever has a guardian's cookie, on either scheme by its own name.
+#[test]
+fn the_app_is_preloaded_for_a_phone_that_it_knows() {
+    let after_login = "/js/app.js\"";
+    for (https, cookie, preloaded) in [
+        (false, "nodpay_session=x", true),
+        (false, "__Host-nodpay_session=x", false),
+        (false, "nodpay_till=x", false),
+        (true, "__Host-nodpay_session=x", true),
+        (true, "nodpay_session=x", false),
+    ] {
+        let app = TestApp::start_with(Setup { https, ..Setup::default() });
+        let page = app.get("/app", &[("cookie", cookie)]);
+        assert_eq!(page.status, 200);
+        assert_eq!(page.text.contains(after_login), preloaded, "https {https}, {cookie}");
+    }
+}
+
 #[test]
 fn strangers_are_limited_by_their_address() {
     let app = TestApp::start();

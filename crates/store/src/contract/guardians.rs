@@ -69,7 +69,7 @@ async fn opens(store: &Store, family: &Family, guardian: &Guardian, now: Timesta
 
 pub async fn guardians_come_and_go(store: &Store) {
     let shop = Shop::open(store).await;
-    let mut family = Family::settle(store, 2_000).await;
+    let mut family = Family::settle(store, 50_000).await;
     let newcomer = person();
     let row = family.place(store, &shop.sell(store, &[600]).await, START).await;
     let nod = by(family.nod(&row, START), &newcomer);
@@ -79,6 +79,14 @@ pub async fn guardians_come_and_go(store: &Store) {
     assert_eq!((known.household, known.guardian), (family.household, newcomer.guardian));
     let session = opens(store, &family, &newcomer, START).await.expect("they see at once");
     store.decide(nod, START).await.expect("and answer at once");
+
+    // Only not to more than a new watch pays; refusing costs nothing.
+    let watch = family.add_watch(store).await;
+    let bill = shop.sell(store, &[20_001]).await;
+    let row = store.place_order(family.order_from(watch, &bill, START), START).await.expect("an order");
+    let much = by(family.nod(&row, START), &newcomer);
+    assert_eq!(refused(store.decide(much, START).await), StoreError::GuardianNotCounting);
+    store.decide(by(family.refusal(&row, START), &newcomer), START).await.expect("a refusal");
 
     // They sign entries once they count.
     let mut entry = family.append(Entry::RemoveWatch(family.watch), None);

@@ -1,5 +1,7 @@
 //! Standing rules: they decide at once, and no sum goes over a cap.
 
+use std::sync::Arc;
+
 use nodpay_core::{
     Answer, Choice, Currency, Day, Digest, Entry, Every, Mandate, MandateId, MerchantId, Offset, OrderState,
     OutcomeKind, Outside, Period, Text, WatchId, Why,
@@ -237,67 +239,92 @@ pub async fn rules_know_their_watch_time_and_money(store: &Store) {
 
 /// The most one of [`orders_at_once`] costs.
 pub(super) const MAX_PRICE: i64 = 120;
+/// Watches that pay at the same time.
+const WATCHES: usize = 200;
+/// Orders of each of them.
+const ORDERS: usize = 3;
 
-/// The family's watch, and three more.
-pub(super) async fn several_watches(store: &Store, family: &mut Family) -> Vec<WatchId> {
+/// What an order of [`orders_at_once`] came to.
+pub(super) struct Came {
+    pub(super) watch: WatchId,
+    /// 0 where it was not paid.
+    pub(super) paid: i64,
+    /// No rule approved it.
+    pub(super) asked: bool,
+}
+
+/// The family's watch, and many more.
+pub(super) async fn many_watches(store: &Store, family: &mut Family) -> Vec<WatchId> {
     let mut watches = vec![family.watch];
-    while watches.len() < 4 {
+    while watches.len() < WATCHES {
         watches.push(family.add_watch(store).await);
     }
     watches
 }
 
-/// Sixty orders of each watch, all at once: those that a rule approves are paid, but for every eighth. Gives what each came to.
+/// A few orders of each watch, all at once, at prices of this seed: those that a rule approves are paid, but for every eighth.
 pub(super) async fn orders_at_once(
     store: &Store,
     shop: &Shop,
     family: &Family,
     watches: &[WatchId],
-) -> Vec<(WatchId, i64)> {
-    const ORDERS: usize = 60;
+    seed: u64,
+) -> Vec<Came> {
+    let family = Arc::new(family.clone());
     let mut tasks = JoinSet::new();
     for (number, watch) in watches.iter().copied().cycle().take(watches.len() * ORDERS).enumerate() {
-        let (store, family, shop) = (store.clone(), family.clone(), shop.clone());
+        let (store, family, shop) = (store.clone(), Arc::clone(&family), shop.clone());
         tasks.spawn(async move {
-            let mut rng = Rng::new(u64::try_from(number).expect("small"));
+            let mut rng = Rng::new(seed ^ u64::try_from(number).expect("small"));
             let bill = shop.sell(&store, &[rng.between(1, MAX_PRICE)]).await;
             let row = loop {
                 match store.place_order(family.order_from(watch, &bill, START), START).await {
                     Ok(row) => break row,
                     // Another of this watch's is under way.
                     Err(StoreError::OrderOpen) => tokio::task::yield_now().await,
-                    Err(error) => panic!("{error}"),
+                    Err(error) => panic!("seed {seed}: {error}"),
                 }
             };
-            let row = match (row.state, rng.below(8)) {
-                (OrderState::Waiting { .. }, _) | (_, 0) => {
+            let asked = matches!(row.state, OrderState::Waiting { .. });
+            let row = match rng.below(8) {
+                given_up if asked || given_up == 0 => {
                     store.cancel_order(cancellation(&row, START), START).await.expect("cancelled")
                 }
                 _ => store.pay(payment(&row, START), START).await.expect("a payment"),
             };
-            let paid = row.state == (OrderState::Ended { outcome: OutcomeKind::Paid });
-            (watch, if paid { row.total.minor() } else { 0 })
+            let is_paid = row.state == (OrderState::Ended { outcome: OutcomeKind::Paid });
+            Came { watch, paid: if is_paid { row.total.minor() } else { 0 }, asked }
         });
     }
     tasks.join_all().await
 }
 
-/// Hundreds of orders of several watches at once: what the rules let through never goes over a cap by one unit.
+/// Hundreds of watches pay at once, each under a rule of its own: what the rules let through never goes over a cap by one unit.
 pub async fn caps_hold_whatever_comes_at_once(store: &Store) {
-    const CAP: i64 = 2_500;
+    let seed = u64::from_be_bytes(fresh());
+    let mut rng = Rng::new(seed);
     let shop = Shop::open(store).await;
     let mut family = Family::settle(store, 1_000_000).await;
-    let watches = several_watches(store, &mut family).await;
-    for watch in &watches {
-        let per_day = Some(cny(CAP));
-        rule(store, &mut family, Mandate { per_day, per_week: per_day, ..snacks(*watch) }).await;
+    let mut caps = Vec::new();
+    for watch in many_watches(store, &mut family).await {
+        let cap = rng.between(MAX_PRICE / 2, 2 * MAX_PRICE);
+        let (per_day, per_week) = (Some(cny(cap)), Some(cny(cap)));
+        rule(store, &mut family, Mandate { per_day, per_week, ..snacks(watch) }).await;
+        caps.push((watch, cap));
     }
-    let paid = orders_at_once(store, &shop, &family, &watches).await;
-    for watch in watches {
-        let own: i64 = paid.iter().filter(|(of, _)| *of == watch).map(|(_, paid)| paid).sum();
-        assert!((CAP - MAX_PRICE..=CAP).contains(&own), "{own} of {CAP}");
+    let watches: Vec<WatchId> = caps.iter().map(|(watch, _)| *watch).collect();
+    let came = orders_at_once(store, &shop, &family, &watches, seed).await;
+    assert!(came.iter().any(|one| one.asked) && came.iter().any(|one| one.paid > 0), "seed {seed}");
+    let sums = store.mandate_sums(family.household).await.expect("a read");
+    for (watch, cap) in caps {
+        let own = || came.iter().filter(|one| one.watch == watch);
+        let paid: i64 = own().map(|one| one.paid).sum();
+        assert!(paid <= cap, "seed {seed}: {paid} of {cap}");
+        // Orders of one watch come one after the other: what was asked did not fit.
+        assert!(paid > cap - MAX_PRICE || own().all(|one| !one.asked), "seed {seed}: {paid} of {cap}");
         for every in Every::ALL {
-            assert_eq!(spent(store, &family, watch, every).await, own);
+            let known = sums.iter().filter(|(of, period, _)| (*of, period.every) == (Some(watch), every));
+            assert_eq!(known.map(|(.., spent)| spent.get()).sum::<i64>(), paid, "seed {seed}");
         }
     }
 }
