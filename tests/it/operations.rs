@@ -17,7 +17,7 @@ use crate::table::{Table, program, small_snack};
 /// The notice of 3 seconds, and as long again for a slow machine.
 const STOPS_WITHIN: Duration = Duration::from_secs(8);
 
-fn pay(table: &mut Table, name: &str) -> (String, String, Report) {
+pub(crate) fn pay(table: &mut Table, name: &str) -> (String, String, Report) {
     let order = table.cast.order_of(small_snack(), name).expect("ordered");
     let view = table.cast.guardian.order(&order).expect("verified");
     table.cast.guardian.decide(&view, &Approval::Without(vec![line_id("cola").expect("an id")])).expect("nods");

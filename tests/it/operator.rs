@@ -1,22 +1,29 @@
 //! The operator's commands beside a running service: money moves, the pages and the watch go on, the proof holds.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nodpay::parties::Approval;
 use serde_json::Value;
 
+use crate::operations::pay;
 use crate::table::{Table, program, small_snack};
 
-struct Operator<'a> {
-    data: String,
-    table: &'a Table,
+struct Operator {
+    data: PathBuf,
+    origin: String,
 }
 
-impl Operator<'_> {
+impl Operator {
+    fn of(table: &Table) -> Self {
+        Self { data: table.folder().join("service"), origin: table.service.stage.origin.clone() }
+    }
+
     fn admin(&self, arguments: &[&str]) -> (bool, String) {
-        let origin = &self.table.service.stage.origin;
         let done = Command::new(program())
-            .args(["admin", "--data", &self.data, "--origin", origin])
+            .args(["admin", "--origin", &self.origin, "--data"])
+            .arg(&self.data)
             .args(arguments)
             .output()
             .expect("runs");
@@ -42,8 +49,7 @@ fn the_operator_works_beside_the_running_service() {
     table.cast.guardian.decide(&view, &Approval::Without(Vec::new())).expect("nods");
     table.cast.ended(&order).expect("ends");
     let bill = view.bill.bill.to_string();
-    let data = table.folder().join("service").to_string_lossy().into_owned();
-    let operator = Operator { data, table: &table };
+    let operator = Operator::of(&table);
     let household = operator.json(&["household", "list"])["household"].as_str().expect("an id").to_owned();
     let paid = operator.json(&["household", "orders", &household]);
     assert_eq!((&paid["state"], &paid["bill"]), (&"paid".into(), &bill.as_str().into()));
@@ -119,4 +125,48 @@ fn the_operator_works_beside_the_running_service() {
     assert!(!done && said.contains("software key"), "{said}");
     assert_eq!(operator.json(&["household", "close-out", &household])["paid_out"]["minor"], start);
     assert_eq!(table.balance(), 0);
+}
+
+/// Backups one after the other until `over`, at least one.
+fn back_up_until(operator: &Operator, over: &AtomicBool, folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    while files.is_empty() || !over.load(Ordering::Relaxed) {
+        let file = folder.join(format!("backup-{}", files.len()));
+        let (done, said) = operator.admin(&["backup", &file.to_string_lossy()]);
+        assert!(done, "{said}");
+        files.push(file);
+    }
+    files
+}
+
+/// Each backup is one moment of a service that goes on, and is proved on another machine.
+#[test]
+fn what_is_backed_up_while_payments_run_is_whole_elsewhere() {
+    const MAX_RESTORED: usize = 5;
+    let mut table = Table::lay();
+    let operator = Operator::of(&table);
+    let over = AtomicBool::new(false);
+    let folder = table.folder().to_owned();
+    let files = std::thread::scope(|scope| {
+        let files = scope.spawn(|| back_up_until(&operator, &over, &folder));
+        for name in ["first", "second", "third"] {
+            pay(&mut table, name);
+        }
+        over.store(true, Ordering::Relaxed);
+        files.join().expect("backups")
+    });
+    let after = folder.join("backup-after");
+    assert!(operator.admin(&["backup", &after.to_string_lossy()]).0);
+    let some = files.iter().step_by(files.len().div_ceil(MAX_RESTORED)).chain([&after]);
+    for (number, file) in some.enumerate() {
+        let data = folder.join(format!("elsewhere-{number}"));
+        std::fs::create_dir(&data).expect("a folder");
+        std::fs::copy(operator.data.join("outcome.key"), data.join("outcome.key")).expect("the key");
+        let elsewhere = Operator { data, origin: operator.origin.clone() };
+        let (done, said) = elsewhere.admin(&["restore", &file.to_string_lossy()]);
+        assert!(done, "{said}");
+        let (done, said) = elsewhere.admin(&["check", "--demo"]);
+        assert!(done && said.contains("The books are right"), "{said}");
+        assert!(*file != after || said.contains("all 3 orders"), "{said}");
+    }
 }
