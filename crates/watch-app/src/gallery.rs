@@ -126,7 +126,9 @@ pub fn gallery() -> Vec<Entry> {
             "paying-long-name",
             paying("快乐超市", yuan(3120), &[], Some("Alexandra-Konstantina Papadopoulou"), None),
         ),
+        entry("paying-rule", by_rule(paying("晨光文具店", yuan(2350), &[], mama, None), "上学路上的早点")),
         entry("paid", ended(EndKind::Paid, &[], None, None, balance)),
+        entry("paid-rule", by_rule(ended(EndKind::Paid, &[], mama, None, balance), "上学路上的早点")),
         entry("paid-struck", ended(EndKind::Paid, &["可乐", "大白兔奶糖"], mama, None, balance)),
         entry("paid-struck-words", ended(EndKind::Paid, &["可乐"], Some("Papa"), Some(words_of_mother()), balance)),
         entry("refused", ended(EndKind::Refused, &[], None, None, balance)),
@@ -134,6 +136,13 @@ pub fn gallery() -> Vec<Entry> {
         entry(
             "refused-long-name",
             ended(EndKind::Refused, &[], Some("Бабушка Екатерина Александровна"), None, balance),
+        ),
+        entry(
+            "refused-rule",
+            by_rule(
+                ended(EndKind::Refused, &[], mama, Some(Notice::Rule(Why::Hour)), balance),
+                "Sweets, but only after lunch",
+            ),
         ),
         entry("refused-only", suggested(words_of_mother(), &[("2B 铅笔", 3), ("橡皮", 1)], None, None, true)),
         entry("refused-hint", suggested(words_of_mother(), &[], Some(Hint::Smaller), None, false)),
@@ -246,6 +255,7 @@ pub(crate) fn extremes() -> Vec<(&'static str, Screen)> {
             total,
             struck: names(struck),
             guardian,
+            rule: Some(name.to_owned()),
             reason: Some(said.clone()),
             suggestion: (kind == EndKind::Refused).then(|| Suggested {
                 lines: vec![SuggestedLine { name: name.to_owned(), quantity: 9_999, asked: 9_999 }; 64],
@@ -262,6 +272,7 @@ pub(crate) fn extremes() -> Vec<(&'static str, Screen)> {
             ("long waiting", waiting(name, total, 3_600_000)),
             ("long paying", paying(name, total, &struck, Some(name), Some(name))),
             ("long paying, nothing struck", paying(name, total, &[], Some(name), Some(name))),
+            ("long paying by a rule", by_rule(paying(name, total, &[], Some(name), None), name)),
             ("long paid", Screen::Ended(end(EndKind::Paid, &struck, Some(name.to_owned())))),
             ("long refused", Screen::Ended(end(EndKind::Refused, &[], Some(name.to_owned())))),
             ("long failed", Screen::Ended(end(EndKind::Failed, &[], None))),
@@ -479,13 +490,25 @@ fn one_nod(screen: Screen) -> Screen {
 
 fn paying(shop: &str, total: Amount, struck: &[&str], guardian: Option<&str>, words: Option<&str>) -> Screen {
     let (guardian, words) = (guardian.map(str::to_owned), words.map(str::to_owned));
-    let (struck, rule, unanswered) = (names(struck), false, false);
+    let (struck, rule, unanswered) = (names(struck), None, false);
     Screen::Paying { shop: shop.to_owned(), total, struck, guardian, words, rule, unanswered }
 }
 
 fn unanswered(screen: Screen) -> Screen {
     let Screen::Paying { shop, total, struck, guardian, words, rule, .. } = screen else { return screen };
     Screen::Paying { shop, total, struck, guardian, words, rule, unanswered: true }
+}
+
+/// Decided by the guardian's rule with this name.
+fn by_rule(screen: Screen, name: &str) -> Screen {
+    let rule = Some(name.to_owned());
+    match screen {
+        Screen::Paying { shop, total, struck, guardian, words, rule: _, unanswered } => {
+            Screen::Paying { shop, total, struck, guardian, words, rule, unanswered }
+        }
+        Screen::Ended(ending) => Screen::Ended(Ending { rule, ..ending }),
+        other => other,
+    }
 }
 
 fn ended(
@@ -496,7 +519,8 @@ fn ended(
     balance: Option<Amount>,
 ) -> Screen {
     let (shop, total, guardian) = ("晨光文具店".to_owned(), yuan(2350), guardian.map(str::to_owned));
-    Screen::Ended(Ending { kind, shop, total, struck: names(struck), guardian, reason, suggestion: None, balance })
+    let (struck, rule, suggestion) = (names(struck), None, None);
+    Screen::Ended(Ending { kind, shop, total, struck, guardian, rule, reason, suggestion, balance })
 }
 
 /// Refused by "妈妈", with a suggestion.

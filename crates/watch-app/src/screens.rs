@@ -491,6 +491,7 @@ impl Screens {
         state.set_said(Default::default());
         state.set_suggested(Default::default());
         state.set_guardian(Default::default());
+        state.set_rule(Default::default());
         state.set_balance(Default::default());
         state.set_gate(ui::Gate::Open);
         state.set_asked(false);
@@ -558,7 +559,8 @@ impl Screens {
             Screen::Paying { shop, total, struck, guardian, words: said, rule, unanswered: false } => {
                 self.fill_order(shop, *total);
                 let in_title = self.fill_guardian(guardian.as_deref(), struck);
-                let title = if *rule { words::allowed } else { words::nodded };
+                self.fill_rule(rule.as_deref());
+                let title = if rule.is_some() { words::allowed } else { words::nodded };
                 self.fill_title(&title(language, in_title.as_deref()));
                 state
                     .set_said(said.as_deref().map(|said| words::quoted(&displayable(said))).unwrap_or_default().into());
@@ -654,6 +656,13 @@ impl Screens {
         in_title
     }
 
+    /// The name of the rule that decided in a guardian's stead.
+    fn fill_rule(&self, rule: Option<&str>) {
+        let state = self.watch.global::<ui::State>();
+        let named = rule.map(|rule| words::by_rule(self.language, &displayable(rule)));
+        state.set_rule(named.unwrap_or_default().into());
+    }
+
     fn fill_basket(&self, basket: &Basket) {
         let state = self.watch.global::<ui::State>();
         self.fill_order(&basket.shop, basket.total);
@@ -683,6 +692,7 @@ impl Screens {
         let state = self.watch.global::<ui::State>();
         self.fill_order(&ending.shop, ending.total);
         let in_title = self.fill_guardian(ending.guardian.as_deref(), &ending.struck);
+        self.fill_rule(ending.rule.as_deref());
         self.fill_title(&match ending.reason {
             Some(Notice::Rule(_)) => words::ruled_out(self.language, in_title.as_deref()),
             _ => words::ended(self.language, ending.kind, in_title.as_deref()),

@@ -556,6 +556,15 @@ pub fn decided_by(language: Language, guardian: &str) -> String {
     }
 }
 
+/// By which rule it was decided.
+#[must_use]
+pub fn by_rule(language: Language, rule: &str) -> String {
+    match language {
+        Language::English => format!("Rule: {rule}"),
+        Language::Chinese => format!("约定：{rule}"),
+    }
+}
+
 /// What to point the camera at.
 #[must_use]
 pub const fn scan_hint(language: Language, purpose: ScanFor) -> &'static str {

@@ -178,6 +178,9 @@ pub(crate) struct Ended {
     /// Who decided, as the wearer calls them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) guardian: Option<Text<40>>,
+    /// The name of their standing rule, where that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rule: Option<Text<30>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<EndReason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -44,7 +44,8 @@ pub enum Screen {
     /// guardian nodded, and another must too.
     Waiting { shop: String, total: Amount, left_ms: u64, unanswered: bool, one_nod: bool },
     /// The guardian nodded; the watch is paying `total`. `struck` names what was taken out, `guardian` who nodded, by
-    /// the name they chose, `words` what they said. `rule`: nobody was asked, a standing rule of theirs lets it be paid.
+    /// the name they chose, `words` what they said. `rule`: nobody was asked, the standing rule of theirs with this name lets it be
+    /// paid.
     /// `unanswered`: the bank was asked to pay, and its answer got lost.
     Paying {
         shop: String,
@@ -52,7 +53,7 @@ pub enum Screen {
         struck: Vec<String>,
         guardian: Option<String>,
         words: Option<String>,
-        rule: bool,
+        rule: Option<String>,
         unanswered: bool,
     },
     /// The order ended.
@@ -147,6 +148,8 @@ pub struct Ending {
     pub struck: Vec<String>,
     /// The guardian who decided, by the name they chose.
     pub guardian: Option<String>,
+    /// Nobody was asked: the name of their standing rule that decided.
+    pub rule: Option<String>,
     pub reason: Option<Notice>,
     /// What the guardian would rather nod to.
     pub suggestion: Option<Suggested>,

@@ -99,7 +99,7 @@ impl Nod {
     fn said(&self) -> Said {
         match self {
             Self::Guardian(decision) => Said::of(decision),
-            Self::Rule(rule) => Said::by_rule(rule.guardian, None),
+            Self::Rule(rule) => Said::by_rule(rule, None),
         }
     }
 }
@@ -283,7 +283,7 @@ impl OpenOrder {
                     struck: self.struck().iter().map(ToString::to_string).collect(),
                     guardian: home.guardians.get(&said.guardian).map(ToString::to_string),
                     words: said.words.as_ref().map(ToString::to_string),
-                    rule: matches!(paying.nod, Nod::Rule(_)),
+                    rule: said.rule.map(|rule| rule.to_string()),
                     unanswered: self.unanswered,
                 }
             }
@@ -302,6 +302,7 @@ impl OpenOrder {
             total: self.total(),
             struck: self.struck(),
             guardian,
+            rule: None,
             reason,
             suggestion: None,
         }
@@ -456,7 +457,7 @@ impl OpenOrder {
         let standing = verify_mandate(entry, Answer::Refuse(why), book, &self.order, bill, certificate)?;
         let ended_at = book.seq_of(outcome.log_head).ok_or(VerifyError::UnknownLogHead)?;
         match standing.holds_at(ended_at) {
-            true => Ok(Said::by_rule(standing.guardian, Some(why))),
+            true => Ok(Said::by_rule(standing, Some(why))),
             false => Err(VerifyError::MandateOver),
         }
     }
@@ -481,19 +482,22 @@ impl OpenOrder {
 struct Said {
     guardian: GuardianId,
     words: Option<Note>,
+    /// The name of their rule, where that said it.
+    rule: Option<Text<30>>,
     /// Why their rule refused.
-    rule: Option<Why>,
+    why: Option<Why>,
     suggest: Option<Suggestion>,
 }
 
 impl Said {
     fn of(decision: &Decision) -> Self {
         let (words, suggest) = (decision.reason.clone(), decision.suggest.clone());
-        Self { guardian: decision.guardian, words, rule: None, suggest }
+        Self { guardian: decision.guardian, words, rule: None, why: None, suggest }
     }
 
-    const fn by_rule(guardian: GuardianId, rule: Option<Why>) -> Self {
-        Self { guardian, words: None, rule, suggest: None }
+    fn by_rule(standing: &Standing, why: Option<Why>) -> Self {
+        let rule = Some(standing.mandate.name.clone());
+        Self { guardian: standing.guardian, words: None, rule, why, suggest: None }
     }
 }
 
@@ -526,6 +530,7 @@ impl Ended {
             total: self.total,
             struck: self.struck.iter().map(ToString::to_string).collect(),
             guardian: self.guardian.as_ref().map(ToString::to_string),
+            rule: self.rule.as_ref().map(ToString::to_string),
             reason: self.reason.as_ref().map(|reason| reason.notice(balance)),
             suggestion: self.suggestion.as_ref().map(SuggestionRecord::view),
             balance,
@@ -845,12 +850,13 @@ impl Agent {
             Stage::Sending | Stage::Waiting | Stage::Paying(_) => None,
         };
         let guardian = said.as_ref().and_then(|said| home.guardians.get(&said.guardian)).cloned();
-        let rule = said.as_ref().and_then(|said| said.rule).map(EndReason::Rule);
+        let why = said.as_ref().and_then(|said| said.why).map(EndReason::Rule);
+        let rule = said.as_ref().and_then(|said| said.rule.clone());
         let (words, suggest) = said.map(|said| (said.words, said.suggest)).unwrap_or_default();
         let (kind, reason) = match (outcome.outcome, given_up) {
             (_, Some(why @ (GivenUpFor::NotGenuine | GivenUpFor::Removed | GivenUpFor::Rule)))
             | (OutcomeKind::Cancelled, Some(why @ (GivenUpFor::Wearer | GivenUpFor::Late))) => why.shown(),
-            (kind, _) => (kind, words.map(EndReason::Words).or(rule).or(outcome.reason.map(EndReason::of))),
+            (kind, _) => (kind, words.map(EndReason::Words).or(why).or(outcome.reason.map(EndReason::of))),
         };
         if outcome.outcome != OutcomeKind::Paid {
             home.counted.retain(|counted| counted.order != id);
@@ -860,7 +866,7 @@ impl Agent {
         // Who left the screen of an order that was not paid after all need not see it again.
         if !order.dismissed || kind == OutcomeKind::Paid {
             let suggestion = suggest.filter(|_| kind == OutcomeKind::Refused).map(|suggest| order.suggested(&suggest));
-            home.ended = Some(Ended { suggestion, ..order.ended(kind, guardian, reason) });
+            home.ended = Some(Ended { rule, suggestion, ..order.ended(kind, guardian, reason) });
         }
         home.reports.push(Report { order: id, result: result.wire().to_owned() });
         if home.reports.len() > MAX_REPORTS {

@@ -37,14 +37,16 @@ fn what_a_rule_allows_is_paid_without_a_nod() {
     let order = &world.service.orders[0];
     let payment = order.payment.as_ref().expect("it was paid");
     assert_eq!((payment.mandate, payment.decision, payment.total), (Some(entry), None, cny(3650)));
-    let shown = ending(&world);
+    let (shown, name) = (ending(&world), world.service.cast.snacks().name.to_string());
     assert_eq!((shown.kind, shown.guardian.as_deref()), (EndKind::Paid, Some("妈妈")));
+    assert_eq!(shown.rule.as_ref(), Some(&name));
     assert_eq!(order.result.as_ref().map(|result| result.seen), Some(OutcomeKind::Paid));
-    let by_rule = world
-        .screens
-        .iter()
-        .any(|screen| matches!(screen, Screen::Paying { rule: true, guardian: Some(name), .. } if name == "妈妈"));
-    assert!(by_rule, "the wearer sees whose rule it is");
+    let by_rule = world.screens.iter().any(|screen| {
+        matches!(screen, Screen::Paying { rule, guardian: Some(who), .. } if rule.as_ref() == Some(&name) && who == "妈妈")
+    });
+    assert!(by_rule, "the wearer sees whose rule it is, and which");
+    world.reboot();
+    assert_eq!(ending(&world).rule, Some(name), "also after a reboot");
 }
 
 #[test]
@@ -53,10 +55,10 @@ fn a_payment_under_a_rule_outlives_a_reboot() {
     world.swallow = Some("/payment");
     world.service.allow(0, entry);
     world.settle();
-    assert!(matches!(world.screen(), Screen::Paying { rule: true, .. }), "{:?}", world.screen());
+    assert!(matches!(world.screen(), Screen::Paying { rule: Some(_), .. }), "{:?}", world.screen());
     world.reboot();
     world.settle();
-    assert!(matches!(world.screen(), Screen::Paying { rule: true, .. }), "{:?}", world.screen());
+    assert!(matches!(world.screen(), Screen::Paying { rule: Some(_), .. }), "{:?}", world.screen());
     world.swallow = None;
     world.run_until(|world| matches!(world.screen(), Screen::Ended(_)));
     assert_eq!((ending(&world).kind, world.service.seen_payments.len()), (EndKind::Paid, 1));
@@ -153,6 +155,7 @@ fn a_refusal_of_a_rule_says_why_and_must_be_true() {
     let shown = ending(&world);
     assert_eq!((shown.kind, shown.guardian.as_deref()), (EndKind::Refused, Some("妈妈")));
     assert_eq!(shown.reason, Some(Notice::Rule(Why::Hour)));
+    assert_eq!(shown.rule, Some(world.service.cast.snacks().name.to_string()));
     assert_eq!(world.service.orders[0].result.as_ref().map(|result| result.seen), Some(OutcomeKind::Refused));
     // What was spent is the service's word; what the rule does not have is nobody's.
     let (mut world, entry) = waiting(|_| {});
