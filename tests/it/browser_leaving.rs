@@ -77,7 +77,8 @@ async fn a_household_is_erased_when_its_time_is_over() {
     phone.client.refresh().await.unwrap();
     let erased = phone.text("[data-testid=erased]").await;
     assert!(erased.contains("Your household was erased"), "{erased}");
-    assert!(erased.contains("at least 10 years") && erased.contains("they do not go by themselves"), "{erased}");
+    let stays = phone.text("main").await;
+    assert!(stays.contains("at least 10 years") && stays.contains("they do not go by themselves"), "{stays}");
     assert_eq!(store.household(household).await, Err(StoreError::HouseholdErased));
     assert_accessible(&phone, "erased").await;
     pictures(&phone, "erased").await;
