@@ -832,7 +832,7 @@ const [vectors, codeSays, done] = arguments;
   const view = { order_id: order.payload.order, state: 'waiting' };
   const entry = { view, ends: performance.now() + 60_000, order: { certificate, bill, order, requote: null, decision: null, outcome: null } };
   const names = new Map([[order.payload.wearer, { name: 'Ming' }]]);
-  const home = { book, names, away: new Map(), balance: { minor: 5000, currency: 'CNY' }, guardian: {} };
+  const home = { book, names, away: new Map(), balance: { minor: 5000, currency: 'CNY' }, guardian: { guardian: [...book.folded.members.keys()][0] } };
   const page = document.createElement('div');
   page.append(...orderPage({ state: { orders: new Map([[view.order_id, entry]]), home }, render() {} }, view.order_id).flat().filter(Boolean));
   const said = (id) => page.querySelector(`[data-testid=${id}]`)?.textContent ?? null;
