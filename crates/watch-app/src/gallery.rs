@@ -502,13 +502,11 @@ fn unanswered(screen: Screen) -> Screen {
 /// Decided by the guardian's rule with this name.
 fn by_rule(screen: Screen, name: &str) -> Screen {
     let rule = Some(name.to_owned());
-    match screen {
-        Screen::Paying { shop, total, struck, guardian, words, rule: _, unanswered } => {
-            Screen::Paying { shop, total, struck, guardian, words, rule, unanswered }
-        }
-        Screen::Ended(ending) => Screen::Ended(Ending { rule, ..ending }),
-        other => other,
+    if let Screen::Ended(ending) = screen {
+        return Screen::Ended(Ending { rule, ..ending });
     }
+    let Screen::Paying { shop, total, struck, guardian, words, unanswered, .. } = screen else { return screen };
+    Screen::Paying { shop, total, struck, guardian, words, rule, unanswered }
 }
 
 fn ended(
