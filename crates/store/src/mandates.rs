@@ -20,6 +20,9 @@ use crate::{Judged, Message, OrderRow, StoreError};
 pub(crate) const MAX_CLOCK_ERROR_MS: i64 = 5 * 60 * 1000;
 /// What a rule approves is paid within this.
 pub(crate) const PAY_WITHIN_MS: i64 = 5 * 60 * 1000;
+/// No period of an order that comes today began earlier: a month, and days of other time zones. What is read does not hang on
+/// the rules, so that it can be asked ahead.
+const RECENT_DAYS: i64 = 40;
 
 // In the log
 
@@ -116,8 +119,8 @@ pub(crate) fn judge_order(
     let counts: BTreeSet<Period> = rules.iter().flat_map(periods).collect();
     let in_house = house.caps.map(|caps| Every::ALL.map(|every| caps.period(every, at)));
     let in_house: BTreeSet<Period> = in_house.into_iter().flatten().collect();
-    let of_watch = sums(tx, household, asked.watch.as_bytes(), &counts)?;
-    let of_house = sums(tx, household, household.as_bytes(), &in_house)?;
+    let of_watch = sums(tx, household, asked.watch.as_bytes(), &counts, now)?;
+    let of_house = sums(tx, household, household.as_bytes(), &in_house, now)?;
     let asked = Asked { at, ..asked.clone() };
     let said =
         judge(rules.iter().map(|rule| (&rule.mandate, rule.message.digest)), &asked, |period| spent(&of_watch, period));
@@ -136,6 +139,14 @@ fn spent(sums: &[(Period, Minor)], period: Period) -> Minor {
     sums.iter().find(|(known, _)| *known == period).map_or(Minor::ZERO, |(_, spent)| *spent)
 }
 
+/// What [`judge_order`] reads.
+pub(crate) fn ask(db: Db<'_>, household: HouseholdId, watch: WatchId, now: Timestamp) -> Result<(), StoreError> {
+    of_watch(db, household, watch)?;
+    recent_sums(db, household, watch.as_bytes(), now)?;
+    recent_sums(db, household, household.as_bytes(), now)?;
+    Ok(())
+}
+
 /// What was spent in these periods by a watch, or (under the household's own id) by all of them. Where nothing was counted yet it
 /// begins now.
 fn sums(
@@ -143,20 +154,12 @@ fn sums(
     household: HouseholdId,
     whose: &[u8],
     periods: &BTreeSet<Period>,
+    now: Timestamp,
 ) -> Result<Vec<(Period, Minor)>, StoreError> {
-    let Some(first) = periods.iter().map(|period| period.first.number()).min() else { return Ok(Vec::new()) };
-    let sums = many(
-        tx.db,
-        "mandate_sums",
-        household,
-        "SELECT period, first, spent FROM mandate_sums WHERE household = ?1 AND watch = ?2 AND first >= ?3",
-        params![household.as_bytes(), whose, first],
-        |cells| {
-            let (every, first) = (cells.string()?, cells.int()?);
-            let period = period(&every, first).ok_or_else(|| cells.wrong(format!("{every} {first}")))?;
-            Ok((period, cells.minor()?))
-        },
-    )?;
+    if periods.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sums = recent_sums(tx.db, household, whose, now)?;
     for period in periods.iter().filter(|period| !sums.iter().any(|(known, _)| known == *period)) {
         run_one(
             tx.db,
@@ -167,6 +170,27 @@ fn sums(
         )?;
     }
     Ok(sums)
+}
+
+/// All sums that a period of today can have.
+fn recent_sums(
+    db: Db<'_>,
+    household: HouseholdId,
+    whose: &[u8],
+    now: Timestamp,
+) -> Result<Vec<(Period, Minor)>, StoreError> {
+    many(
+        db,
+        "mandate_sums",
+        household,
+        "SELECT period, first, spent FROM mandate_sums WHERE household = ?1 AND watch = ?2 AND first >= ?3",
+        params![household.as_bytes(), whose, Day::of(now).number() - RECENT_DAYS],
+        |cells| {
+            let (every, first) = (cells.string()?, cells.int()?);
+            let period = period(&every, first).ok_or_else(|| cells.wrong(format!("{every} {first}")))?;
+            Ok((period, cells.minor()?))
+        },
+    )
 }
 
 /// Every sum of a household's: of a watch, or of all of them together.

@@ -86,7 +86,7 @@ pub(crate) fn place(tx: &mut Tx<'_>, place: &PlaceOrder, now: Timestamp) -> Resu
         nonce_used(db, order)?;
         merchants::bill_of_order(db, order.bill)?;
         load_open(db, order.watch)?;
-        mandates::of_watch(db, order.household, order.watch)?;
+        mandates::ask(db, order.household, order.watch, now)?;
         rails::kind(db, order.household)?;
         db.next_number("orders")?;
         Ok(())
