@@ -119,8 +119,9 @@ pub(crate) fn judge_order(
     let counts: BTreeSet<Period> = rules.iter().flat_map(periods).collect();
     let in_house = house.caps.map(|caps| Every::ALL.map(|every| caps.period(every, at)));
     let in_house: BTreeSet<Period> = in_house.into_iter().flatten().collect();
-    let of_watch = sums(tx, household, asked.watch.as_bytes(), &counts, now)?;
-    let of_house = sums(tx, household, household.as_bytes(), &in_house, now)?;
+    let (of_watch, of_house) = recent_sums(tx.db, household, asked.watch, now)?;
+    begin(tx, household, asked.watch.as_bytes(), &counts, &of_watch)?;
+    begin(tx, household, household.as_bytes(), &in_house, &of_house)?;
     let asked = Asked { at, ..asked.clone() };
     let said =
         judge(rules.iter().map(|rule| (&rule.mandate, rule.message.digest)), &asked, |period| spent(&of_watch, period));
@@ -142,24 +143,20 @@ fn spent(sums: &[(Period, Minor)], period: Period) -> Minor {
 /// What [`judge_order`] reads.
 pub(crate) fn ask(db: Db<'_>, household: HouseholdId, watch: WatchId, now: Timestamp) -> Result<(), StoreError> {
     of_watch(db, household, watch)?;
-    recent_sums(db, household, watch.as_bytes(), now)?;
-    recent_sums(db, household, household.as_bytes(), now)?;
+    recent_sums(db, household, watch, now)?;
     Ok(())
 }
 
-/// What was spent in these periods by a watch, or (under the household's own id) by all of them. Where nothing was counted yet it
-/// begins now.
-fn sums(
+type Sums = Vec<(Period, Minor)>;
+
+/// Begins the sums of a watch, or (under the household's own id) of all of them, where nothing was counted yet.
+fn begin(
     tx: &Tx<'_>,
     household: HouseholdId,
     whose: &[u8],
     periods: &BTreeSet<Period>,
-    now: Timestamp,
-) -> Result<Vec<(Period, Minor)>, StoreError> {
-    if periods.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sums = recent_sums(tx.db, household, whose, now)?;
+    sums: &Sums,
+) -> Result<(), StoreError> {
     for period in periods.iter().filter(|period| !sums.iter().any(|(known, _)| known == *period)) {
         run_one(
             tx.db,
@@ -169,28 +166,22 @@ fn sums(
             params![household.as_bytes(), whose, period.first.number(), period.every.as_str()],
         )?;
     }
-    Ok(sums)
+    Ok(())
 }
 
-/// All sums that a period of today can have.
-fn recent_sums(
-    db: Db<'_>,
-    household: HouseholdId,
-    whose: &[u8],
-    now: Timestamp,
-) -> Result<Vec<(Period, Minor)>, StoreError> {
-    many(
+/// What was spent in all periods that today can be in: by a watch, and by all of them.
+fn recent_sums(db: Db<'_>, household: HouseholdId, watch: WatchId, now: Timestamp) -> Result<(Sums, Sums), StoreError> {
+    let found = many(
         db,
         "mandate_sums",
         household,
-        "SELECT period, first, spent FROM mandate_sums WHERE household = ?1 AND watch = ?2 AND first >= ?3",
-        params![household.as_bytes(), whose, Day::of(now).number() - RECENT_DAYS],
-        |cells| {
-            let (every, first) = (cells.string()?, cells.int()?);
-            let period = period(&every, first).ok_or_else(|| cells.wrong(format!("{every} {first}")))?;
-            Ok((period, cells.minor()?))
-        },
-    )
+        "SELECT watch, period, first, spent FROM mandate_sums WHERE household = ?1 AND watch IN (?2, ?1) AND first >= ?3",
+        params![household.as_bytes(), watch.as_bytes(), Day::of(now).number() - RECENT_DAYS],
+        |cells| sum(cells, household),
+    )?;
+    let (of_watch, of_house): (Vec<_>, Vec<_>) = found.into_iter().partition(|(watch, ..)| watch.is_some());
+    let plain = |sums: Vec<(_, Period, Minor)>| sums.into_iter().map(|(_, period, spent)| (period, spent)).collect();
+    Ok((plain(of_watch), plain(of_house)))
 }
 
 /// Every sum of a household's: of a watch, or of all of them together.
@@ -204,12 +195,14 @@ pub(crate) fn all_sums(
         household,
         "SELECT watch, period, first, spent FROM mandate_sums WHERE household = ?1",
         params![household.as_bytes()],
-        |cells| {
-            let (whose, every, first) = (cells.id::<WatchId>()?, cells.string()?, cells.int()?);
-            let period = period(&every, first).ok_or_else(|| cells.wrong(format!("{every} {first}")))?;
-            Ok(((whose.as_bytes() != household.as_bytes()).then_some(whose), period, cells.minor()?))
-        },
+        |cells| sum(cells, household),
     )
+}
+
+fn sum(cells: &Cells<'_>, household: HouseholdId) -> Result<(Option<WatchId>, Period, Minor), StoreError> {
+    let (whose, every, first) = (cells.id::<WatchId>()?, cells.string()?, cells.int()?);
+    let period = period(&every, first).ok_or_else(|| cells.wrong(format!("{every} {first}")))?;
+    Ok(((whose.as_bytes() != household.as_bytes()).then_some(whose), period, cells.minor()?))
 }
 
 /// An order's money is held: it counts. Under `rule`, where that approved it, else by a guardian's nod.

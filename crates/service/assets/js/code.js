@@ -22,7 +22,7 @@ export const CURRENCIES =
 const byNumber = new Map(CURRENCIES.split(" ").map((item) => [item.slice(0, 3), { code: item.slice(3, 6), places: Number(item[6]) }]));
 
 /** How many decimal places a currency's minor unit stands behind. */
-export const placesOf = (currency) => [...byNumber.values()].find(({ code }) => code === currency)?.places ?? 0;
+export const placesOf = (currency) => [...byNumber.values()].find(({ code }) => code === currency).places;
 
 /** An amount's digits with all of its currency's decimal places: `12.50`. */
 export function decimalDigits({ minor, currency }) {

@@ -9,7 +9,7 @@ import { h } from "./dom.js";
 import { avatar, icon, notice } from "./frame.js";
 import { acts } from "./members.js";
 import { guardianName, mayISign, openProposals } from "./people.js";
-import { ruleLogWords, ruleSentences } from "./rule-words.js";
+import { heldRules, ruleLogWords, ruleSentences } from "./rule-words.js";
 import { houseSentences } from "./settings.js";
 import { loadShops } from "./shops.js";
 import { askBox, askButton, isAsked } from "./signing.js";
@@ -25,10 +25,10 @@ const comingMembers = (home) => [...home.book.folded.members.values()].filter((m
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
 
 /** Rules, pocket money too, that are over within a week; of a short one, within its last quarter. */
-function endingRules({ book }) {
+function endingRules(home) {
   const now = serviceNow();
-  const isEnding = ({ mandate: { until }, seq }) => now < until && until - now < Math.min(WEEK_MS, (until - book.entries[seq].at) / 4);
-  return book.mandates.filter((one) => one.ended === null && book.watches.has(one.mandate.watch) && isEnding(one));
+  const isEnding = ({ mandate: { until }, seq }) => now < until && until - now < Math.min(WEEK_MS, (until - home.book.entries[seq].at) / 4);
+  return heldRules(home).filter(isEnding);
 }
 
 /** Cards for the home page: proposals to second, removals and recoveries to object to, rules that end, and the codes not yet printed. */

@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { icon } from "./frame.js";
 import { isTooMuchForNewcomers, wantsTwoNods } from "./house-rules.js";
 import { counts } from "./members.js";
-import { guardianName } from "./people.js";
+import { guardianName, mayISign } from "./people.js";
 import { day, t, when } from "./texts.js";
 
 /** Another guardian's nod that this one would second; null where there is none, or its guardian no longer counts. */
@@ -27,8 +27,7 @@ export function nodsNote(ctx, { order }, total) {
     return h("div.nods", { testid: "first-nod" }, h("p.badge.wait", {}, icon("person"), words), awayWords(home));
   }
   if (!total) return null;
-  const isNew = !counts(home.book.folded.members.get(home.guardian.guardian), serviceNow());
-  if (isNew && isTooMuchForNewcomers(home.book.houseRules(), total)) {
+  if (!mayISign(home) && isTooMuchForNewcomers(home.book.houseRules(), total)) {
     return h("div.nods", { testid: "new-here" }, h("p.badge.wait", {}, icon("person"), t("nods.new")), awayWords(home));
   }
   if (!wantsTwoNods(home.book.houseRules(), total)) return null;

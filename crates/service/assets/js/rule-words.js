@@ -19,6 +19,9 @@ const NAMED = ["4111", "5411", "5812", "5814", "5816", "5921", "5942", "5943", "
 /** Of these, what is of no kind. */
 const APART = ["5921", "5993"];
 
+/** Rules that nobody has ended, of watches that are still there; their time may be over. */
+export const heldRules = ({ book }) => book.mandates.filter(({ ended, mandate }) => ended === null && book.watches.has(mandate.watch));
+
 export const nameOf = (home, watch) => home.names.get(home.book.watchEver(watch)?.wearer)?.name ?? t("wearer.unknown");
 
 /** The shops of the household that this page knows, by id: what the operator vouched for. */

@@ -10,7 +10,7 @@ import { busyButton, icon, notice } from "./frame.js";
 import { MAX_MANDATE_LIFE_MS, MAX_NAMED, WEEKDAYS } from "./mandates.js";
 import { textProblem, typedText } from "./messages.js";
 import { twoNote } from "./people.js";
-import { categories, codeName, knownShops, nameOf, placeName, sentences } from "./rule-words.js";
+import { categories, codeName, heldRules, knownShops, nameOf, placeName, sentences } from "./rule-words.js";
 import { houseCard } from "./settings.js";
 import { loadShops } from "./shops.js";
 import { decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
@@ -36,14 +36,12 @@ export async function changed(ctx, kind) {
   if (kind === null) await loadShops(ctx);
 }
 
-const held = (home) => home.book.mandates.filter(({ ended, mandate }) => ended === null && home.book.watches.has(mandate.watch));
-
 // ---- the page -------------------------------------------------------------------------------------------------------------------
 
 /** Elements of the page: all rules, or the one that is open. */
 export function page(ctx, id) {
   const { state } = ctx;
-  const rules = held(state.home);
+  const rules = heldRules(state.home);
   const open = id && (id === "new" ? null : rules.find(({ mandate }) => mandate.mandate === id)?.mandate);
   if (id && (id === "new" || open)) return editor(ctx, id, open);
   draft = null;

@@ -218,16 +218,11 @@ export async function runVectors(vectors) {
     "requoted-decision": (forged) =>
       verifyDecision(forged, held.book, held["requoted-order"], held["requotable-bill"], held.requote, certificate),
   };
-  const entryOfTwo = async (forged) => {
+  const entryAfter = (...earlier) => async (forged) => {
     const book = await LogBook.found(messages.log[0], trust.founding, rp);
-    for (const entry of [...messages.log.slice(1), ...messages["nods-log"]]) await book.append(entry);
-    await book.append(forged);
+    for (const entry of [...messages.log.slice(1), ...earlier, forged]) await book.append(entry);
   };
-  const entryOfOne = async (forged) => {
-    const book = await LogBook.found(messages.log[0], trust.founding, rp);
-    for (const entry of [...messages.log.slice(1), forged]) await book.append(entry);
-  };
-  const entries = { "nods-entry": entryOfTwo, "new-entry": entryOfOne };
+  const entries = { "nods-entry": entryAfter(...messages["nods-log"]), "new-entry": entryAfter() };
   for (const forgery of vectors.forgeries) {
     const open = entries[forgery.as] ?? openers[forgery.as];
     await check(`forged ${forgery.as}: ${forgery.why}`, () => refused(open(forgery.wire, forgery), forgery.code));

@@ -10,6 +10,7 @@ import { busyButton, icon, notice } from "./frame.js";
 import { MAX_MANDATE_LIFE_MS } from "./mandates.js";
 import { twoNote } from "./people.js";
 import { codeBox, qrCanvas } from "./qr.js";
+import { heldRules, nameOf } from "./rule-words.js";
 import { offsetsBetween } from "./rules.js";
 import { day, decimal, fromDecimal, money, problemText, t, when } from "./texts.js";
 import { cardTopUp, forget } from "./topup.js";
@@ -97,11 +98,9 @@ function balanceCard() {
 
 // ---- pocket money ------------------------------------------------------------------------------------------------------------------
 
-const nameOf = (home, watch) => home.names.get(home.book.watchEver(watch)?.wearer)?.name ?? t("wearer.unknown");
-
 /** Rules that let a child spend so much a week or month without asking. */
-const pocketRules = (home) => home.book.mandates.filter(({ ended, mandate }) =>
-  ended === null && mandate.until > serviceNow() && home.book.watches.has(mandate.watch) && mandate.approve && (mandate.per_week || mandate.per_month));
+const pocketRules = (home) => heldRules(home).filter(({ mandate }) =>
+  mandate.until > serviceNow() && mandate.approve && (mandate.per_week || mandate.per_month));
 
 /** The local week's or month's first day, counted from 1970-01-01: as the service counts what was spent. */
 function firstDay(every) {

@@ -291,7 +291,8 @@ async fn is_known_recovery(app: &App, book: &LogBook, wire: &str) -> bool {
     recovery && repeated(app, book, wire).await.is_ok()
 }
 
-/// Whether an earlier time could let an entry do more than it may now: a new watch is kept short from then on. Whether its signer counts the store asks anyway.
+/// Whether an earlier time could let an entry do more than it may now: a new watch is kept short from then on. Whether its signer
+/// counts the store asks anyway.
 const fn is_judged_by_time(entry: &Entry) -> bool {
     !matches!(entry, Entry::Found(_) | Entry::RemoveWatch(_) | Entry::PinCommand(_))
 }

@@ -52,7 +52,7 @@ pub struct Route {
 
 /// A table of routes and the router that is made from it.
 macro_rules! routes {
-    ($(#[$about:meta])* $table:ident: $($method:ident $path:literal $handler:path, $role:ident;)*) => {
+    ($(#[$about:meta])* $table:ident: $($method:ident $path:literal $handler:expr, $role:ident;)*) => {
         $(#[$about])*
         pub const $table: &[$crate::Route] =
             &[$($crate::Route { method: stringify!($method), path: $path, role: $crate::Role::$role }),*];

@@ -18,6 +18,8 @@ pub(crate) mod month;
 mod shell;
 mod words;
 
+use std::future::{Ready, ready};
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -46,12 +48,12 @@ routes! {
     /// Every page and static file; what the service draws itself is in the API's table.
     PAGE_ROUTES:
 
-    get "/" start, Public;
-    get "/join" join, Public;
-    get "/app" guardian, Public;
-    get "/newcomer" newcomer, Public;
-    get "/recover" recover, Public;
-    get "/till" till, Public;
+    get "/" page(shell::Page::Start), Public;
+    get "/join" page(shell::Page::Join), Public;
+    get "/app" page(shell::Page::App), Public;
+    get "/newcomer" page(shell::Page::Newcomer), Public;
+    get "/recover" page(shell::Page::Recover), Public;
+    get "/till" page(shell::Page::Till), Public;
     get "/demo" demo, Public;
     get "/static/{*path}" files::file, Public;
     get "/sw.js" install::worker, Public;
@@ -59,38 +61,18 @@ routes! {
     get "/offline/{version}/{*path}" install::kept, Public;
 }
 
-async fn start(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, shell::Page::Start)
-}
-
-async fn join(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, shell::Page::Join)
-}
-
-async fn guardian(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, shell::Page::App)
-}
-
-async fn newcomer(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, shell::Page::Newcomer)
-}
-
-async fn recover(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, shell::Page::Recover)
-}
-
-async fn till(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, shell::Page::Till)
-}
-
 async fn demo(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
     match app.config().demo {
-        true => Ok(page(&app, &headers, shell::Page::Demo)),
+        true => Ok(render(&app, &headers, shell::Page::Demo)),
         false => Err(ApiError::NotFound),
     }
 }
 
-fn page(app: &App, headers: &HeaderMap, page: shell::Page) -> Response {
+fn page(page: shell::Page) -> impl Fn(State<App>, HeaderMap) -> Ready<Response> + Clone {
+    move |State(app), headers| ready(render(&app, &headers, page))
+}
+
+fn render(app: &App, headers: &HeaderMap, page: shell::Page) -> Response {
     let known = cookie(headers, &cookie_name(GUARDIAN_COOKIE, app.config().is_https())).is_some();
     let markup = shell::render(page, shell::Language::of(headers), known, &Edition::now());
     html(headers, &markup.into_string())
