@@ -68,7 +68,8 @@ pub(super) async fn act(store: &Store, out: Out, command: CodeCommand) -> Result
                 }
                 (None, None) => return Err("give a text or an image".into()),
             };
-            println!("{}", admin::add_code(store, merchant, &text, now()).await?);
+            let code = admin::add_code(store, merchant, &text, now()).await?;
+            out.say(&vec![("merchant", Cell::text(merchant)), ("code", Cell::text(code))], code);
         }
         CodeCommand::List { merchant } => {
             let mut list = out.list();
@@ -83,11 +84,15 @@ pub(super) async fn act(store: &Store, out: Out, command: CodeCommand) -> Result
             }
             list.end();
         }
-        CodeCommand::Remove { merchant, code } => store.remove_code(merchant, code).await?,
-        CodeCommand::Make { merchant, amount, out } => {
+        CodeCommand::Remove { merchant, code } => {
+            store.remove_code(merchant, code).await?;
+            out.show(&vec![("merchant", Cell::text(merchant)), ("removed", Cell::text(code))]);
+        }
+        CodeCommand::Make { merchant, amount, out: file } => {
             let text = admin::make_code(store, merchant, amount.map(Minor::new).transpose()?, now()).await?;
-            print_code(&text, &out)?;
-            println!("{text}");
+            print_code(&text, &file)?;
+            let record = vec![("file", Cell::text(file.display())), ("text", Cell::text(&text))];
+            out.say(&record, &text);
         }
     }
     Ok(())

@@ -130,7 +130,7 @@ pub(super) async fn merchant(store: &Store, out: Out, origin: &str, command: Mer
             let added = admin::add_merchant(store, origin, details, now()).await?;
             out.show(&vec![
                 ("merchant", Cell::text(added.merchant)),
-                ("API key", Cell::text(&added.api_key)),
+                ("api_key", Cell::text(&added.api_key)),
                 ("till", Cell::text(&added.till.link)),
             ]);
             eprintln!("Both are shown this once. The till's link is good until {}.", date(added.till.expires));
@@ -142,31 +142,43 @@ pub(super) async fn merchant(store: &Store, out: Out, origin: &str, command: Mer
             }
             list.end();
         }
-        MerchantCommand::Show { merchant } => {
-            let row = store.merchant(merchant).await?.ok_or(StoreError::MerchantUnknown)?;
-            out.show(&merchant_record(store, &row).await?);
-        }
+        MerchantCommand::Show { merchant } => show(store, out, merchant).await?,
         MerchantCommand::Till { merchant } => {
-            println!("{}", admin::invite_till(store, origin, merchant, now()).await?.link);
+            let till = admin::invite_till(store, origin, merchant, now()).await?;
+            out.say(&vec![("till", Cell::text(&till.link)), ("expires", Cell::Time(till.expires))], &till.link);
         }
         MerchantCommand::Key(command) => key(store, out, command).await?,
         MerchantCommand::Code(command) => codes::act(store, out, command).await?,
         MerchantCommand::Certify { merchant, key } => {
             let certificate = admin::certify_merchant(store, &load_root_key(&key)?, merchant, now()).await?;
-            println!("certified {} until {}", certificate.name, date(certificate.not_after));
+            let (name, until) = (certificate.name.as_str(), certificate.not_after);
+            let record = vec![
+                ("merchant", Cell::text(merchant)),
+                ("name", Cell::text(name)),
+                ("certified_until", Cell::Time(until)),
+            ];
+            out.say(&record, format!("certified {name} until {}", date(until)));
         }
         MerchantCommand::Fee { merchant, basis_points } => {
             let fee = BasisPoints::new(basis_points).ok_or("a fee is at most 1000 basis points")?;
             store.set_fee(merchant, fee).await?;
+            show(store, out, merchant).await?;
         }
         MerchantCommand::Iban { merchant, iban } => {
             store.set_iban(merchant, Some(Iban::from_typed(&iban).map_err(|error| format!("{iban} {error}"))?)).await?;
+            show(store, out, merchant).await?;
         }
         MerchantCommand::Statement { merchant, from, to, csv } => {
             statement(store, out, merchant, Period { from, to }, csv).await?;
         }
         MerchantCommand::Days { merchant } => days(store, out, merchant).await?,
     }
+    Ok(())
+}
+
+async fn show(store: &Store, out: Out, merchant: MerchantId) -> Result<()> {
+    let row = store.merchant(merchant).await?.ok_or(StoreError::MerchantUnknown)?;
+    out.show(&merchant_record(store, &row).await?);
     Ok(())
 }
 
@@ -184,7 +196,10 @@ async fn merchant_record(store: &Store, row: &MerchantRow) -> Result<Record> {
 
 async fn key(store: &Store, out: Out, command: KeyCommand) -> Result<()> {
     match command {
-        KeyCommand::New { merchant } => println!("{}", admin::new_api_key(store, merchant, now()).await?),
+        KeyCommand::New { merchant } => {
+            let key = admin::new_api_key(store, merchant, now()).await?;
+            out.say(&vec![("merchant", Cell::text(merchant)), ("api_key", Cell::text(&key))], &key);
+        }
         KeyCommand::List { merchant } => {
             let mut list = out.list();
             for row in store.api_keys(merchant).await? {
@@ -193,7 +208,10 @@ async fn key(store: &Store, out: Out, command: KeyCommand) -> Result<()> {
             }
             list.end();
         }
-        KeyCommand::Revoke { merchant, key } => store.remove_api_key(merchant, TokenHash(*key.as_bytes())).await?,
+        KeyCommand::Revoke { merchant, key } => {
+            store.remove_api_key(merchant, TokenHash(*key.as_bytes())).await?;
+            out.show(&vec![("merchant", Cell::text(merchant)), ("revoked", Cell::text(key))]);
+        }
     }
     Ok(())
 }

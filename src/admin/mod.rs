@@ -65,6 +65,10 @@ enum Command {
     /// What became of payouts.
     #[command(subcommand)]
     Payouts(PayoutsCommand),
+    /// What stands in the operator's own accounts, and what it owes households and merchants; together nothing. Reads all movements.
+    Books,
+    /// What Stripe or a bank has not finished: unanswered, unknown, or waiting for a guardian; the 1,000 oldest.
+    Unfinished,
     /// Replace the key that signs outcomes; restart each replica with the new file, in any order.
     RotateOutcomeKey {
         /// Where the root key lies now. Default: root.key in the data folder.
@@ -98,8 +102,9 @@ pub(crate) fn run(options: Options) -> Result<()> {
     let bank_iban = config.as_deref().map(bank_iban).transpose()?.flatten();
     if let Command::Init = command {
         let files = init_keys(&place.folder(), now())?;
-        println!("root key:    {} (move it to a safe place when the tills are enrolled)", files.root_key.display());
-        println!("outcome key: {}", files.outcome_key.display());
+        let (root_key, outcome_key) = (files.root_key.display(), files.outcome_key.display());
+        Out { json }.show(&vec![("root_key", Cell::text(root_key)), ("outcome_key", Cell::text(outcome_key))]);
+        eprintln!("Move the root key to a safe place when the tills are enrolled.");
         return Ok(());
     }
     let keys = if let Command::RotateOutcomeKey { .. } = command {
@@ -124,7 +129,8 @@ async fn act(
         Command::Init => Ok(()),
         Command::Invite => {
             let invitation = admin::invite_guardian(store, origin, now()).await?;
-            println!("{}", invitation.link);
+            let record = vec![("link", Cell::text(&invitation.link)), ("expires", Cell::Time(invitation.expires))];
+            out.say(&record, &invitation.link);
             eprintln!("Good for one guardian until {}.", date(invitation.expires));
             Ok(())
         }
@@ -136,18 +142,30 @@ async fn act(
         Command::Refund(options) => households::refund(store, out, options).await,
         Command::Payout(options) => merchants::pay_out(store, out, options).await,
         Command::Payouts(command) => merchants::payouts(store, out, command).await,
+        Command::Books => {
+            let mut list = out.list();
+            for row in store.books().await? {
+                list.add(vec![("account", Cell::text(row.account.as_str())), ("balance", Cell::Money(row.balance))]);
+            }
+            list.end();
+            Ok(())
+        }
+        Command::Unfinished => rail::unfinished(store, out).await,
         Command::RotateOutcomeKey { key } => {
             let key = key.or_else(|| place.root_key()).ok_or("say with --key where the root key lies")?;
             let (present, file) = (keys.outcome_certificate(), place.outcome_key());
             let certificate = admin::rotate_outcome_key(store, present, &file, &key, now()).await?;
-            println!("{} holds a new outcome key, good until {}", file.display(), date(certificate.not_after));
+            let record = vec![("file", Cell::text(file.display())), ("good_until", Cell::Time(certificate.not_after))];
+            let until = date(certificate.not_after);
+            out.say(&record, format!("{} holds a new outcome key, good until {until}", file.display()));
             eprintln!("Replicas sign with it from their next start.");
             Ok(())
         }
         Command::RenewPushKey => {
             let file = place.push_key();
             admin::renew_push_key(store, &file).await?;
-            println!("{} holds a new push key", file.display());
+            let record = vec![("file", Cell::text(file.display()))];
+            out.say(&record, format!("{} holds a new push key", file.display()));
             eprintln!(
                 "Replicas sign with it from their next start. Phones subscribe again when their guardian opens the app."
             );
@@ -197,11 +215,13 @@ async fn check(store: &Store, keys: &ServiceKeys, relying_party: &RelyingParty, 
     if findings > 0 {
         return Err(format!("{findings} findings").into());
     }
-    if !out.json {
-        println!(
+    let count = |number: u64| i64::try_from(number).map(Cell::Number);
+    out.say(
+        &vec![("findings", Cell::Number(0)), ("looked_at", count(looked_at)?), ("cut", count(cut)?)],
+        format!(
             "The books are right, and so is the evidence of all {looked_at} orders that have ended and are kept; \
              {cut} older ones are no longer kept."
-        );
-    }
+        ),
+    );
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! `nodpay admin household rail`: what a household pays with.
+//! `nodpay admin household rail`, `unfinished`: what households pay with, and what is under way there.
 
 use clap::Subcommand;
 use nodpay::parties::{Result, now};
-use nodpay_core::{BankAccount, HouseholdId, Iban, Payer, RailKind};
+use nodpay_core::{BankAccount, HouseholdId, Iban, Payer, RailKind, RailStep};
 use nodpay_store::{Store, StoreError};
 
 use super::show::{Cell, Out};
@@ -67,6 +67,27 @@ pub(super) async fn rail(store: &Store, out: Out, household: HouseholdId, choice
         ("from", Cell::opt_text(payer.map(named))),
         ("filled_by", Cell::opt_text(filled_by.map(named))),
     ]);
+    Ok(())
+}
+
+pub(super) async fn unfinished(store: &Store, out: Out) -> Result<()> {
+    let mut list = out.list();
+    for row in store.unfinished().await? {
+        let (order, step) = row.of.unzip();
+        list.add(vec![
+            ("asked", Cell::Time(row.asked)),
+            ("rail", Cell::text(row.rail.as_str())),
+            ("step", Cell::text(step.map_or("top-up", RailStep::as_str))),
+            ("state", Cell::text(row.state)),
+            ("tries", Cell::Number(row.tries.into())),
+            ("next", Cell::Time(row.next)),
+            ("amount", Cell::Money(row.amount)),
+            ("household", Cell::text(row.household)),
+            ("order", Cell::opt_text(order)),
+            ("id", Cell::text(row.transfer)),
+        ]);
+    }
+    list.end();
     Ok(())
 }
 

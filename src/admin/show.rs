@@ -1,5 +1,7 @@
 //! How commands answer: an aligned table, or with `--json` one object a line with the names and forms of the HTTP API.
 
+use std::fmt::Display;
+
 use jiff::Timestamp as Date;
 use nodpay_core::{Amount, Timestamp};
 use serde_json::{Map, Value, json};
@@ -79,6 +81,15 @@ impl Out {
         let widest = record.iter().map(|(name, _)| name.len() + 1).max().unwrap_or(0);
         for (name, cell) in record {
             println!("{:widest$} {}", format!("{name}:"), cell.words());
+        }
+    }
+
+    /// A record that people read as `words`: the one thing that they want of it, by itself for a shell, or a sentence.
+    pub(super) fn say(self, record: &Record, words: impl Display) {
+        if self.json {
+            print_json(record);
+        } else {
+            println!("{words}");
         }
     }
 

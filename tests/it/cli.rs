@@ -139,15 +139,25 @@ fn an_operator_runs_the_books_from_the_command_line() {
     said(&["init"]);
     let added = json(&admin(&["merchant", "add", "--name", "阳光小卖部", "--city", "杭州", "--json"]));
     let merchant = added["merchant"].as_str().expect("an id").to_owned();
+    assert!(added["api_key"].as_str().is_some_and(|key| key.starts_with("ndp_")), "{added}");
     let key = said(&["merchant", "key", "new", &merchant]);
     assert!(key.starts_with("ndp_"), "{key}");
+    for (command, name, start) in [
+        (&["invite", "--json"][..], "link", "http://localhost:8080/join#"),
+        (&["merchant", "till", &merchant, "--json"], "till", "http://localhost:8080/till#"),
+    ] {
+        let made = json(&admin(command));
+        assert!(made[name].as_str().is_some_and(|link| link.starts_with(start)), "{made}");
+        assert!(made["expires"].is_i64(), "{made}");
+    }
     let keys = said(&["merchant", "key", "list", &merchant, "--json"]);
     assert_eq!(keys.lines().count(), 2);
     let newest: Value = serde_json::from_str(keys.lines().last().expect("a key")).expect("JSON");
-    said(&["merchant", "key", "revoke", &merchant, newest["key"].as_str().expect("a name")]);
+    let name = newest["key"].as_str().expect("a name");
+    assert_eq!(json(&admin(&["merchant", "key", "revoke", &merchant, name, "--json"]))["revoked"], name);
     assert_eq!(said(&["merchant", "key", "list", &merchant, "--json"]).lines().count(), 1);
 
-    said(&["merchant", "fee", &merchant, "--basis-points", "60"]);
+    assert_eq!(json(&admin(&["merchant", "fee", &merchant, "--basis-points", "60", "--json"]))["fee"], 60);
     assert!(refused(&["merchant", "fee", &merchant, "--basis-points", "1001"]).contains("1000"));
     said(&["merchant", "iban", &merchant, "gb29 NWBK 6016 1331 9268 19"]);
     assert!(refused(&["merchant", "iban", &merchant, "GB29 NWBK 6016 1331 9268 18"]).contains("check digits"));
@@ -166,6 +176,7 @@ fn an_operator_runs_the_books_from_the_command_line() {
     assert_eq!(said(&["merchant", "days", &merchant]), "");
     assert!(refused(&["payout", &merchant]).contains("no money"));
     assert_eq!(said(&["payouts", "list"]), "");
+    assert_eq!((said(&["books"]), said(&["unfinished"])), (String::new(), String::new()), "nothing has moved");
     assert_eq!(said(&["payouts", "list", &merchant]), "");
 
     assert_eq!(said(&["household", "list", "--json"]), "");
@@ -194,4 +205,6 @@ fn an_operator_runs_the_books_from_the_command_line() {
     assert_eq!(unnamed.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&unnamed.stderr).contains("--first"));
     assert!(said(&["check"]).contains("0 orders"));
+    let right = json(&admin(&["check", "--json"]));
+    assert_eq!((&right["findings"], &right["looked_at"]), (&0.into(), &0.into()));
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nodpay::parties::Approval;
+use nodpay_core::{Amount, Currency, Minor};
 use serde_json::Value;
 
 use crate::operations::pay;
@@ -118,6 +119,12 @@ fn the_operator_works_beside_the_running_service() {
     for word in ["opening", "payment", "3.65 CNY", "refund", "-0.65 CNY", "payout", "-3.00 CNY", "closing"] {
         assert!(statement.contains(word), "{word} in\n{statement}");
     }
+    let (_, books) = operator.admin(&["books"]);
+    let balance =
+        |account: &str| books.lines().find_map(|line| line.strip_prefix(account)).map(str::trim).expect("moved");
+    let wallets = Amount::new(Minor::new(table.balance()).expect("in range"), Currency::CNY).to_string();
+    assert_eq!((balance("merchants "), balance("payouts "), balance("wallets ")), ("0.00 CNY", "0.00 CNY", &*wallets));
+    assert_eq!(balance("outside "), format!("-{wallets}"), "what came in and has not gone out");
     let (done, said) = operator.admin(&["check", "--demo"]);
     assert!(done && said.contains("all 1 orders"), "{said}");
     // The origin is part of what a passkey signs: for another site it proves nothing.

@@ -59,7 +59,12 @@ pub(crate) const REFERENCES: &[Reference] = &[
     reference!("orders"."result" by "order_id", "messages" where "p.id = t.result"),
     reference!("orders"."hold" by "order_id", "transfers" where "p.household = t.household AND p.transfer = t.hold"),
     reference!("open_orders"."watch" by "watch", "watches" where "p.watch = t.watch"),
-    reference!("open_orders"."order_no" by "watch", "orders" where "p.no = t.order_no"),
+    reference!(
+        "open_orders"."order_no" by "watch",
+        "orders" where "p.no = t.order_no AND p.household = t.household"
+    ),
+    reference!("open_orders"."household" by "watch", "households" where "p.household = t.household"),
+    reference!("requote_asks"."household" by "ask", "households" where "p.household = t.household"),
     reference!("transfers"."household" by "transfer", "households" where "p.household = t.household"),
     reference!("transfers"."order_no" by "transfer", "orders" where "p.no = t.order_no"),
     reference!(

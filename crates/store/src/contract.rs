@@ -2,7 +2,10 @@
 //! where it breaks the contract; [`crate::store_contract!`] makes a test of each. Messages are stand-ins here: the
 //! store never looks inside.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use crate::{Store, books};
 
 mod access;
 mod cast;
@@ -46,6 +49,15 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Fails a test that would wait for ever.
 pub async fn in_time(test: impl Future<Output = ()>) {
     tokio::time::timeout(PATIENCE, test).await.expect("it ends in time");
+}
+
+/// Of each currency all accounts come to nothing: what one got another one gave.
+pub async fn balanced(store: &Store) {
+    let mut currencies = BTreeMap::new();
+    for ((_, currency), (_, sum)) in store.view(books::sums).await.expect("a read") {
+        *currencies.entry(currency).or_insert(0) += sum;
+    }
+    assert!(currencies.values().all(|sum| *sum == 0), "{currencies:?}");
 }
 
 /// Makes one test of each contract function; `$open` gives an empty store and something that keeps it alive.
@@ -156,6 +168,7 @@ macro_rules! store_contract {
             let (store, _keep) = $open();
             $crate::contract::in_time($crate::contract::$name(&store)).await;
             assert_eq!(store.check().await, Ok(Vec::new()));
+            $crate::contract::balanced(&store).await;
         }
     )*};
 }

@@ -27,6 +27,7 @@ mod address;
 mod announce;
 mod away;
 mod backup;
+mod books;
 mod check;
 mod check_rails;
 mod check_references;
@@ -101,16 +102,16 @@ pub use seeing::{
     Moves, WalletMove,
 };
 pub use types::{
-    AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance, BillOrder, BillRow,
-    BillState, BillStatus, CancelOrder, CardTopUpRow, CardTopUpState, CardTopUpWork, Claim, ClaimJoin, ClaimPairing,
-    CloseOut, ClosingRow, CodeRow, Decide, Device, DisputeNews, DisputeRow, DisputeState, EndSessions, Ended, Erased,
-    EventRow, EventsPage, EvidencePage, EvidenceParts, Finding, Freeze, Good, GuardianChange, GuardianRow,
-    GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim, JoinRow, JoinState, Judged,
-    MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind, NewBill, NewCardTopUp,
-    NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule, NewSession, NewToken,
-    OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder, RailWork, Refund,
-    RefundRow, RefundState, ReportPin, ReportResult, Requote, Rulebook, ScheduleRow, SessionOf, SessionRow, Shown,
-    Statement, Ticked, TokenHash, TopUp, Topic, Totals, WatchRow,
+    AccountKind, AnswerRequote, ApiKeyRow, AppendLog, AskRequote, AskRow, AskState, Asking, Audience, Balance,
+    BillOrder, BillRow, BillState, BillStatus, BookRow, CancelOrder, CardTopUpRow, CardTopUpState, CardTopUpWork,
+    Claim, ClaimJoin, ClaimPairing, CloseOut, ClosingRow, CodeRow, Decide, Device, DisputeNews, DisputeRow,
+    DisputeState, EndSessions, Ended, Erased, EventRow, EventsPage, EvidencePage, EvidenceParts, Finding, Freeze, Good,
+    GuardianChange, GuardianRow, GuardianStanding, HouseholdEvent, HouseholdRow, InvitationKind, JoinClaim, JoinRow,
+    JoinState, Judged, MerchantEvent, MerchantEventRow, MerchantRow, Message, Migrated, Movement, MovementKind,
+    NewBill, NewCardTopUp, NewCode, NewHousehold, NewInvitation, NewJoin, NewMerchant, NewPairing, NewSchedule,
+    NewSession, NewToken, OrderRow, PairingRow, PairingState, Pay, PayoutRow, PayoutState, Period, Place, PlaceOrder,
+    RailWork, Refund, RefundRow, RefundState, ReportPin, ReportResult, Requote, Rulebook, ScheduleRow, SessionOf,
+    SessionRow, Shown, Statement, Ticked, TokenHash, TopUp, Topic, Totals, UnfinishedRow, WatchRow,
 };
 
 pub use topups::{CONFIRM_LIFE_MS, MAX_CARD_TOP_UP, MAX_CARD_TOP_UP_DAY, MIN_CARD_TOP_UP};
@@ -120,6 +121,8 @@ pub use wallet::{MAX_WALLET_PAGE, Purchase, WalletHold, WalletKind, WalletMoveme
 pub const ASK_LIFE_MS: i64 = 30_000;
 /// Steps of rails that one call claims.
 pub const MAX_RAIL_WORK: u32 = 32;
+/// Rows [`Store::unfinished`] gives.
+pub const MAX_UNFINISHED: u32 = 1_000;
 /// Asks an order may have.
 pub const MAX_ASKS: u32 = 20;
 /// Goods a merchant may have.
@@ -1021,6 +1024,17 @@ impl Store {
         self.write(move |tx| rails::answered(tx, &work, &reply, now)).await
     }
 
+    /// What rails outside have not finished, the oldest first, at most [`MAX_UNFINISHED`].
+    pub async fn unfinished(&self) -> Result<Vec<UnfinishedRow>, StoreError> {
+        let (mut rows, top_ups) = self
+            .view(|db| Ok((rails::unfinished(db, MAX_UNFINISHED)?, topups::unfinished(db, MAX_UNFINISHED)?)))
+            .await?;
+        rows.extend(top_ups);
+        rows.sort_by_key(|row| (row.asked, row.transfer));
+        rows.truncate(usize::try_from(MAX_UNFINISHED).unwrap_or(usize::MAX));
+        Ok(rows)
+    }
+
     /// The rail has news of a transfer: it is asked about it now. Whether the transfer is one of ours.
     pub async fn wake_rail(&self, transfer: TransferId, now: Timestamp) -> Result<bool, StoreError> {
         self.write(move |tx| rails::wake(tx, transfer, now)).await
@@ -1370,6 +1384,13 @@ impl Store {
     /// Errors: `NotEmpty` where anything is here already, `Backup`.
     pub async fn restore(&self, path: PathBuf) -> Result<u64, StoreError> {
         self.write(move |tx| backup::read(tx, &path)).await
+    }
+
+    /// What stands in each of the operator's accounts; reads all movements. Of each currency they come to zero.
+    ///
+    /// Errors: `BalanceTooLarge` where one is more than an amount can say.
+    pub async fn books(&self) -> Result<Vec<BookRow>, StoreError> {
+        self.view(books::books).await
     }
 
     /// Proves the invariants over the whole database; reads all of it. Empty when all is well.

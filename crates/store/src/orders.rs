@@ -922,8 +922,8 @@ fn insert(
         tx.db,
         "open_orders",
         order.order,
-        "INSERT INTO open_orders (watch, order_no, due) VALUES (?1, ?2, ?3)",
-        params![order.watch.as_bytes(), no, due.unix_ms()],
+        "INSERT INTO open_orders (household, watch, order_no, due) VALUES (?1, ?2, ?3, ?4)",
+        params![order.household.as_bytes(), order.watch.as_bytes(), no, due.unix_ms()],
     )?;
     let row = OrderRow {
         household: order.household,

@@ -41,7 +41,7 @@ use crate::tx::{Fault, Means, Tx};
 use crate::{Migrated, OutcomeSigner, StoreError, TOPIC_BUFFER, Topic};
 
 /// One step a version, in order; the table `nodpay` counts those done. Never change a released one.
-const MIGRATIONS: [&str; 1] = [include_str!("postgres.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("postgres.sql"), include_str!("postgres_households.sql")];
 /// Names the lock that one migrating program holds: "nodp".
 const MIGRATION_LOCK: i64 = 0x6e6f_6470;
 /// Requests that may wait; further callers wait for room.

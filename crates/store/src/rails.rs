@@ -16,7 +16,7 @@ use crate::households::Books;
 use crate::ledger::{self, Held, LedgerOrStore};
 use crate::orders::{self, Live};
 use crate::tx::{Fault, Tx};
-use crate::{Asking, HouseholdEvent, OrderRow, RailWork, StoreError, merchants, refunds, topups};
+use crate::{Asking, HouseholdEvent, OrderRow, RailWork, StoreError, UnfinishedRow, merchants, refunds, topups};
 
 /// Whoever claimed a step asks for at most this long; longer than any call to a rail.
 pub const LEASE_MS: i64 = 30_000;
@@ -269,6 +269,32 @@ pub(crate) fn due(db: Db<'_>, rail: RailKind, now: Timestamp, limit: u32) -> Res
 pub(crate) fn next_due(db: Db<'_>, rail: RailKind) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT min(next_at) FROM rail_steps WHERE rail = ?1 AND next_at IS NOT NULL";
     Ok(one(db, "rail_steps", "(due)", sql, params![rail.as_str()], |cells| cells.opt_time())?.flatten())
+}
+
+/// Steps of orders that are not over, the oldest first.
+pub(crate) fn unfinished(db: Db<'_>, limit: u32) -> Result<Vec<UnfinishedRow>, StoreError> {
+    many(
+        db,
+        "rail_steps",
+        "(not over)",
+        "SELECT household, rail, order_id, step, transfer, amount, currency, state, tries, at, next_at FROM rail_steps
+         WHERE next_at IS NOT NULL ORDER BY at, transfer LIMIT ?1",
+        params![limit],
+        |cells| {
+            let (household, rail) = (cells.id()?, cells.string()?);
+            Ok(UnfinishedRow {
+                household,
+                rail: RailKind::from_text(&rail).ok_or_else(|| cells.wrong(format!("rail {rail}")))?,
+                of: Some((cells.id()?, step(cells)?)),
+                transfer: cells.id()?,
+                amount: cells.amount()?,
+                state: cells.string()?,
+                tries: cells.number()?,
+                asked: cells.time()?,
+                next: cells.time()?,
+            })
+        },
+    )
 }
 
 fn step(cells: &Cells<'_>) -> Result<RailStep, StoreError> {

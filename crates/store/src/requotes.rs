@@ -42,9 +42,17 @@ pub(crate) fn ask(tx: &mut Tx<'_>, args: &AskRequote, now: Timestamp) -> Result<
         tx.db,
         "requote_asks",
         args.ask,
-        "INSERT INTO requote_asks (ask, order_no, bill_no, revision, struck, deadline, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'asked')",
-        params![args.ask.as_bytes(), live.no, live.bill_no, revision, lines_json(&args.struck)?, deadline.unix_ms()],
+        "INSERT INTO requote_asks (household, ask, order_no, bill_no, revision, struck, deadline, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'asked')",
+        params![
+            args.household.as_bytes(),
+            args.ask.as_bytes(),
+            live.no,
+            live.bill_no,
+            revision,
+            lines_json(&args.struck)?,
+            deadline.unix_ms()
+        ],
     )?;
     live.count_ask(tx)?;
     tell_guardians(tx, &mut books, &live, now)?;

@@ -19,7 +19,7 @@ use crate::writer::{Writer, sync_of};
 use crate::{Migrated, OutcomeSigner, StoreError};
 
 /// One step a version, in order; `PRAGMA user_version` counts those done. Never change a released one.
-pub(crate) const MIGRATIONS: [&str; 14] = [
+pub(crate) const MIGRATIONS: [&str; 15] = [
     include_str!("schema.sql"),
     include_str!("printed_codes.sql"),
     include_str!("ledger.sql"),
@@ -34,11 +34,14 @@ pub(crate) const MIGRATIONS: [&str; 14] = [
     include_str!("topups.sql"),
     include_str!("fewer_pages.sql"),
     include_str!("payouts.sql"),
+    include_str!("open_by_household.sql"),
 ];
-/// Pages (4 KiB) in the write-ahead log from which on they are brought into the file: 8 MiB. With more of them fewer are written,
-/// but commits wait longer while the disk takes them.
-const CHECKPOINT_PAGES: i32 = 2_000;
-/// What may be left of them for the writer, which stands still meanwhile: some milliseconds.
+/// New pages (4 KiB) in the write-ahead log from which on they are brought into the file: 4 MiB. With more of them fewer are
+/// written, but commits wait longer while the disk takes them.
+const CHECKPOINT_PAGES: i32 = 1_000;
+/// Pages from which on the log shall begin again: 64 MiB. Only the writer can let it, so not often.
+const LOG_PAGES: i32 = 16_000;
+/// What may be left then for the writer to bring in, which stands still meanwhile: some milliseconds.
 const LITTLE_PAGES: i32 = 100;
 /// How often what came meanwhile is brought in beside the writer before it brings in the rest itself, little or not.
 const MAX_ROUNDS: u32 = 4;
@@ -126,9 +129,9 @@ impl Sqlite {
     }
 }
 
-/// Brings the write-ahead log into the file beside the writer, which otherwise would stop for it in the middle of payments; then
-/// what came meanwhile, and so on. When that is little the writer brings it in by itself, and the log begins again with the next
-/// commit.
+/// Brings the write-ahead log into the file beside the writer, which otherwise would stop for it in the middle of payments. When
+/// the log is long, what came meanwhile follows at once, and so on; when that is little the writer brings it in by itself, and the
+/// log begins again with the next commit.
 struct Checkpoints(Option<JoinHandle<()>>);
 
 impl Checkpoints {
@@ -141,11 +144,12 @@ impl Checkpoints {
         let mut rounds = 0;
         writer.wal_hook(Some(move |wal: &mut Wal, pages: i32| {
             let behind = pages.saturating_sub(brought.load(Ordering::Acquire));
-            if pages < CHECKPOINT_PAGES || behind < 0 {
+            let is_long = pages >= LOG_PAGES;
+            if behind < 0 || (behind < CHECKPOINT_PAGES && !is_long) {
                 return Ok(());
             }
-            if behind >= CHECKPOINT_PAGES || (behind > LITTLE_PAGES && rounds < MAX_ROUNDS) {
-                rounds += 1;
+            if !is_long || (behind > LITTLE_PAGES && rounds < MAX_ROUNDS) {
+                rounds += u32::from(is_long);
                 brought.store(i32::MAX, Ordering::Release);
                 // The thread waits for nothing else.
                 let _: Result<(), TrySendError<()>> = ask.try_send(());

@@ -177,6 +177,28 @@ mod postgres {
         }
     }
 
+    /// A database of version 1, with orders that wait.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_older_database_is_brought_up_to_date() {
+        let url = Cluster::shared().new_database();
+        let address = Address::parse(&url, 2).expect("a URL");
+        let store = Store::open(&address, outcome_signer()).expect("a store");
+        let story = Story::tell(&store).await;
+        let waiting = story.family.place(&store, &story.shop.sell(&store, &[100]).await, NOW).await;
+        drop(store);
+        let (_, database) = url.rsplit_once('/').expect("a URL");
+        let sql = |sql: &str| Cluster::shared().sql(database, sql);
+        sql("ALTER TABLE open_orders DROP COLUMN household; ALTER TABLE requote_asks DROP COLUMN household;
+             UPDATE nodpay SET version = 1");
+        let store = Store::open(&address, outcome_signer()).expect("a store");
+        assert_eq!((store.migrated().from, store.migrated().to), (1, 2));
+        assert_eq!(store.check().await, Ok(Vec::new()));
+        assert_eq!(store.open_order(story.family.watch).await, Ok(Some(waiting)));
+        let asks =
+            "SELECT count(*) FROM requote_asks a JOIN orders o ON o.no = a.order_no AND o.household = a.household";
+        assert_ne!(sql(asks).trim(), "0");
+    }
+
     /// What one request of a batch does to its household.
     #[derive(Clone, Copy)]
     enum Change {

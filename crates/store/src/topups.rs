@@ -4,7 +4,9 @@
 //! Leases and waits are those of [`crate::rails`]. What the card's holder disputes is written down, and no more is charged
 //! meanwhile; the wallet keeps what it has, for it may be spent already.
 
-use nodpay_core::{Amount, Decline, HouseholdId, Movement, Payer, RailAnswer, RailReply, Timestamp, TransferId};
+use nodpay_core::{
+    Amount, Decline, HouseholdId, Movement, Payer, RailAnswer, RailKind, RailReply, Timestamp, TransferId,
+};
 
 use crate::db::{Cells, Db, insert_message, many, one, params, run, run_one};
 use crate::events::{To, tell};
@@ -12,7 +14,7 @@ use crate::households::{self, Books};
 use crate::tx::{Fault, Tx};
 use crate::{
     Asking, CardTopUpRow, CardTopUpState, CardTopUpWork, DisputeNews, DisputeState, HouseholdEvent, NewCardTopUp,
-    StoreError, ledger, rails,
+    StoreError, UnfinishedRow, ledger, rails,
 };
 
 /// The least that a card is charged at once, in minor units: below it, what the rail takes is out of proportion.
@@ -188,6 +190,31 @@ pub(crate) fn due(db: Db<'_>, now: Timestamp, limit: u32) -> Result<Vec<(Househo
         "SELECT household, transfer FROM card_top_ups WHERE next_at <= ?1 ORDER BY next_at LIMIT ?2",
         params![now.unix_ms(), limit],
         |cells| Ok((cells.id()?, cells.id()?)),
+    )
+}
+
+/// Those that are not over, the oldest first.
+pub(crate) fn unfinished(db: Db<'_>, limit: u32) -> Result<Vec<UnfinishedRow>, StoreError> {
+    many(
+        db,
+        "card_top_ups",
+        "(not over)",
+        "SELECT household, transfer, amount, currency, state, tries, at, next_at FROM card_top_ups
+         WHERE next_at IS NOT NULL ORDER BY at, transfer LIMIT ?1",
+        params![limit],
+        |cells| {
+            Ok(UnfinishedRow {
+                household: cells.id()?,
+                rail: RailKind::Stripe,
+                of: None,
+                transfer: cells.id()?,
+                amount: cells.amount()?,
+                state: cells.string()?,
+                tries: cells.number()?,
+                asked: cells.time()?,
+                next: cells.time()?,
+            })
+        },
     )
 }
 

@@ -994,6 +994,68 @@ pub enum Asking {
     Guardian(String),
 }
 
+/// What a rail outside has not finished: a step of an order, or a top-up from a card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnfinishedRow {
+    pub household: HouseholdId,
+    pub rail: RailKind,
+    /// `None` for a top-up.
+    pub of: Option<(OrderId, RailStep)>,
+    pub transfer: TransferId,
+    pub amount: Amount,
+    /// What the rail has said: `asked` (nothing yet), `unknown`, `pending`, or `action` where the guardian is to confirm.
+    pub state: String,
+    pub tries: u32,
+    pub asked: Timestamp,
+    /// When it is asked again.
+    pub next: Timestamp,
+}
+
+/// The operator's accounts, and its debts to households and merchants, each kind as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccountKind {
+    /// The world outside: below zero by what came in and has not gone out.
+    Outside,
+    Wallets,
+    Merchants,
+    /// What the operator keeps of payments.
+    Fees,
+    /// Payments of which a rail has not said what became of them.
+    Suspense,
+    /// Below zero by what Stripe has taken for us.
+    Stripe,
+    /// Below zero by what families' banks were told to pay.
+    BankRail,
+    /// Payouts on their way to merchants' banks.
+    Payouts,
+    /// What cards' banks took back of payments.
+    TakenBack,
+}
+
+impl AccountKind {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Outside => "outside",
+            Self::Wallets => "wallets",
+            Self::Merchants => "merchants",
+            Self::Fees => "fees",
+            Self::Suspense => "suspense",
+            Self::Stripe => "stripe",
+            Self::BankRail => "bank-rail",
+            Self::Payouts => "payouts",
+            Self::TakenBack => "taken-back",
+        }
+    }
+}
+
+/// What came to an account more than went from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BookRow {
+    pub account: AccountKind,
+    pub balance: Amount,
+}
+
 /// A step of a rail outside, claimed to be done now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RailWork {

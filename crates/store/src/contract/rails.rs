@@ -1,8 +1,8 @@
 //! Rails outside: what is asked of them, once, and what their answers do.
 
 use nodpay_core::{
-    BankAccount, BasisPoints, Day, Decline, FailReason, Iban, OrderState, OutcomeKind, Payer, RailAnswer, RailKind,
-    RailReply, RailStep, Timestamp, TransferId,
+    Amount, BankAccount, BasisPoints, Day, Decline, FailReason, Iban, OrderState, OutcomeKind, Payer, RailAnswer,
+    RailKind, RailReply, RailStep, Timestamp, TransferId,
 };
 
 use tokio::task::JoinSet;
@@ -11,9 +11,9 @@ use super::cast::{
     Family, HOUR_MS, MINUTE_MS, START, Shop, cancellation, cny, fresh, merchant_events, outcome_of, payment, refused,
 };
 use crate::{
-    Asking, Audience, BackKind, BillState, BillStatus, CloseOut, DisputeNews, DisputeState, EventRow, HouseholdEvent,
-    MerchantEvent, MovementKind, OrderRow, Period, RAIL_LEASE_MS, RailWork, Refund, RefundRow, RefundState, Store,
-    StoreError, TopUp,
+    AccountKind, Asking, Audience, BackKind, BillState, BillStatus, CloseOut, DisputeNews, DisputeState, EventRow,
+    HouseholdEvent, MerchantEvent, MovementKind, OrderRow, Period, RAIL_LEASE_MS, RailWork, Refund, RefundRow,
+    RefundState, Store, StoreError, TopUp,
 };
 
 async fn on_card(store: &Store) -> Family {
@@ -156,6 +156,10 @@ pub async fn a_rail_that_does_not_answer(store: &Store) {
             let shown = store.order(family.household, approved.order).await.expect("a read").expect("the order");
             assert_eq!(shown.asking, Some(Asking::Unknown));
             assert_eq!(store.check().await, Ok(Vec::new()), "in suspense");
+            assert_eq!(balance(store, AccountKind::Suspense).await, cny(5_000));
+            let [left] = store.unfinished().await.expect("a read").try_into().expect("one");
+            assert_eq!((left.of, left.transfer), (Some((approved.order, RailStep::Post)), post.hold));
+            assert_eq!((left.state.as_str(), left.tries, left.amount), ("unknown", tries + 1, cny(5_000)));
             let next = store.rail_work(RailKind::Stripe, now).await.expect("a read").1.expect("it is asked again");
             waits.push(next.ms_since(now));
             now = next;
@@ -175,6 +179,21 @@ pub async fn a_rail_that_does_not_answer(store: &Store) {
         }
     }
     assert_eq!(store.merchant_balance(shop.merchant).await, Ok(cny(5_000)), "paid once");
+    assert_eq!(store.unfinished().await, Ok(Vec::new()));
+    for (account, units) in [
+        (AccountKind::Suspense, 0),
+        (AccountKind::Merchants, 5_000),
+        (AccountKind::Stripe, -5_000),
+        (AccountKind::Wallets, 1_000),
+        (AccountKind::Outside, -1_000),
+    ] {
+        assert_eq!(balance(store, account).await, cny(units), "{account:?}");
+    }
+}
+
+async fn balance(store: &Store, account: AccountKind) -> Amount {
+    let rows = store.books().await.expect("a read");
+    rows.into_iter().find(|row| row.account == account).expect("moved").balance
 }
 
 /// Whoever claimed it died: somebody else asks, under the same id, and the first one's answer does no harm.
