@@ -7,12 +7,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nodpay::load::{Connection, Reach};
+use nodpay::load::{self, Reach};
 use nodpay::parties::{Result, now};
 use nodpay_core::OutcomeCertificate;
 use nodpay_protocol::{RelyingParty, SoftwareKey, Verified};
 use nodpay_service::{ServiceKeys, init_keys, load_root_key};
 use nodpay_store::{Address, Store};
+use rusqlite::Connection;
 
 use super::Options;
 use super::figures::real;
@@ -73,10 +74,14 @@ impl Site {
         Ok(Store::open(&self.address, self.keys()?.outcome_signer())?)
     }
 
-    /// Bytes of the database. Whoever had a file open must have closed it: that writes its log back into it.
+    /// Bytes of the database; of a file with what is still in its log.
     pub(super) fn database_bytes(&self) -> Result<f64> {
         match (&self.address, self.server()) {
-            (Address::Sqlite(path), _) => Ok(real(std::fs::metadata(path)?.len())),
+            (Address::Sqlite(path), _) => {
+                let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+                let bytes: i64 = Connection::open(path)?.query_row(size, [], |row| row.get(0))?;
+                Ok(real(u64::try_from(bytes)?))
+            }
             (Address::Postgres { .. }, Some(server)) => server.database_bytes(),
             (Address::Postgres { .. }, None) => Err("no server".into()),
         }
@@ -137,7 +142,7 @@ impl Service {
     /// A counter of the service's `/metrics`; 0 while it has not been counted.
     pub(super) async fn counter(&self, name: &str) -> Result<u64> {
         let request = self.reach().get("/metrics", ("accept", "text/plain"));
-        let body = Connection::open(self.address).await?.exchange(&request).await?.ok()?;
+        let body = load::Connection::open(self.address).await?.exchange(&request).await?.ok()?;
         let text = String::from_utf8(body)?;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(value.map_or(Ok(0), str::parse)?)
